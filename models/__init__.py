@@ -1,0 +1,1 @@
+"""Generative models: p(o|w,s), p(w) and p(s,z) as Pyro statements."""

@@ -1,0 +1,1 @@
+"""Inference: coordinate updates, SVI, starts and pre-training."""

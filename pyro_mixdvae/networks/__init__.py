@@ -1,0 +1,1 @@
+"""Networks, named by the density that they parameterise."""

@@ -1,0 +1,1 @@
+"""Tracking a fixed number of boxes: files, tracker, scores and plots."""
