@@ -1,0 +1,34 @@
+"""The model of one source, for pre-training: p(s, z) with s observed."""
+
+import pyro
+from pyro import poutine
+from pyro.distributions import Normal
+from pyro.nn import PyroModule
+from torch import Tensor
+
+from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
+from pyro_mixdvae.networks.dvae import DVAE
+
+
+class SingleSource(PyroModule):
+    """`p(s, z) = prod_t p(z_t | h_t, z_{t-1}) p(s_t | h_t, z_t)`, the DVAE of a single source.
+
+    The content y that is observed here is what the network works on (see `DVAE`); the site carries the name of
+    the paper's variable, `s`.
+    """
+
+    def __init__(self, network: DVAE):
+        super().__init__()
+        self.network = network
+
+    def forward(self, y: Tensor, inputs: Tensor, kl_scale: float = 1.0) -> None:
+        """Observe content y [B, T, D]; `inputs` [B, T, D] feed the history (`DVAE.teacher_forced`, `mixed_inputs`).
+
+        `kl_scale` warms the KL term up; the guide takes the same.
+        """
+        h = self.network.history(inputs)
+        with pyro.plate("tracks", y.shape[0]):
+            with poutine.scale(scale=kl_scale):
+                z = pyro.sample("z", MarkovGaussian(self.network.latent_prior, h, self.network.latent_dim))
+            mean, variance = self.network.emission(h, z)
+            pyro.sample("s", Normal(mean, variance.sqrt()).to_event(2), obs=y)

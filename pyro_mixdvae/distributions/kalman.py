@@ -1,0 +1,150 @@
+"""Exact smoothing of linear-Gaussian chains, coordinate by coordinate.
+
+The state of one coordinate of one source is `x_t = (s_t)` or `x_t = (s_t, z_t)`: S is 1 or 2, and `s` comes
+first. Shapes: `[*, T, D, S]` for vectors and `[*, T, D, S, S]` for matrices; `*` is any batch.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.distributions.small_matrices import apply, inverse
+
+
+class Transition(NamedTuple):
+    """`x_t = matrix x_{t-1} + offset + N(0, noise)`; with a time axis, entry t leads to frame t.
+
+    Entry 0 of a sequence of transitions is not a step: its `offset` and `noise` are the mean and covariance of
+    the first state, and its `matrix` is zero.
+    """
+
+    matrix: Tensor  # [*, D, S, S]
+    offset: Tensor  # [*, D, S]
+    noise: Tensor  # [*, D, S, S]
+
+
+class Gaussian(NamedTuple):
+    """Mean [*, D, S] and covariance [*, D, S, S]."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+class Chain(NamedTuple):
+    """A smoothed Gaussian chain: `q(x_T) = N(mean_T, C_T)` and
+
+    `q(x_t | x_{t+1}) = N(mean_t + gain_t (x_{t+1} - mean_{t+1}), C_t)`.
+
+    `mean` [*, T, D, S] is the smoothed mean, `gain` and `conditional` (C) are [*, T, D, S, S] with a zero gain
+    at the last frame, and `covariance` [*, T, D, S, S] is the marginal one.
+    """
+
+    mean: Tensor
+    gain: Tensor
+    conditional: Tensor
+    covariance: Tensor
+
+
+def predict(belief: Gaussian, transition: Transition) -> Gaussian:
+    """Belief about `x_t` from the belief about `x_{t-1}`."""
+    matrix = transition.matrix
+    mean = apply(matrix, belief.mean) + transition.offset
+    covariance = matrix @ belief.covariance @ matrix.mT + transition.noise
+    return Gaussian(mean, covariance)
+
+
+def update(belief: Gaussian, value: Tensor, precision: Tensor) -> Gaussian:
+    """Condition on an observation `value` [*, D] of the content with `precision` [*, D]; zero precision: none."""
+    column = belief.covariance[..., :, 0]
+    weight = precision / (1 + precision * column[..., 0])
+    mean = belief.mean + column * (weight * (value - belief.mean[..., 0])).unsqueeze(-1)
+    covariance = belief.covariance - weight[..., None, None] * column.unsqueeze(-1) * column.unsqueeze(-2)
+    return Gaussian(mean, covariance)
+
+
+def filter_sequence(
+    transitions: Transition, value: Tensor, precision: Tensor
+) -> tuple[Gaussian, Gaussian]:
+    """Filtered and predicted beliefs of a whole sequence.
+
+    `transitions` has a time axis ([*, T, D, S, S] and [*, T, D, S]); `value` and `precision` are [*, T, D].
+    Returns the filtered and the predicted beliefs, each with a time axis.
+    """
+    filtered: list[Gaussian] = []
+    predicted: list[Gaussian] = []
+    steps = zip(
+        transitions.matrix.unbind(-4),
+        transitions.offset.unbind(-3),
+        transitions.noise.unbind(-4),
+        value.unbind(-2),
+        precision.unbind(-2),
+        strict=True,
+    )
+    for matrix, offset, noise, value_t, precision_t in steps:
+        if filtered:
+            belief = predict(filtered[-1], Transition(matrix, offset, noise))
+        else:
+            belief = Gaussian(offset, noise)
+        predicted.append(belief)
+        filtered.append(update(belief, value_t, precision_t))
+    return stack(filtered), stack(predicted)
+
+
+def stack(beliefs: list[Gaussian]) -> Gaussian:
+    """Beliefs of single frames to one belief with a time axis: mean [*, T, D, S], covariance [*, T, D, S, S]."""
+    return Gaussian(
+        torch.stack([belief.mean for belief in beliefs], -3),
+        torch.stack([belief.covariance for belief in beliefs], -4),
+    )
+
+
+def smooth(filtered: Gaussian, predicted: Gaussian, transitions: Transition) -> Chain:
+    """Rauch-Tung-Striebel smoother; arguments as `filter_sequence` takes and gives them."""
+    matrix, noise = transitions.matrix[..., 1:, :, :, :], transitions.noise[..., 1:, :, :, :]
+    covariance = filtered.covariance
+    before = covariance[..., :-1, :, :, :]
+    gain = before @ matrix.mT @ inverse(predicted.covariance[..., 1:, :, :, :])
+    # Joseph's form: a sum of squares, so that rounding never makes a conditional covariance negative.
+    remain = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device) - gain @ matrix
+    conditional = remain @ before @ remain.mT + gain @ noise @ gain.mT
+    means, marginals = [filtered.mean[..., -1, :, :]], [covariance[..., -1, :, :, :]]
+    steps = zip(
+        filtered.mean[..., :-1, :, :].unbind(-3),
+        predicted.mean[..., 1:, :, :].unbind(-3),
+        gain.unbind(-4),
+        conditional.unbind(-4),
+        strict=True,
+    )
+    for mean, ahead, gain_t, conditional_t in reversed(list(steps)):
+        means.append(mean + apply(gain_t, means[-1] - ahead))
+        marginals.append(conditional_t + gain_t @ marginals[-1] @ gain_t.mT)
+    last = covariance[..., -1:, :, :, :]
+    return Chain(
+        torch.stack(means[::-1], -3),
+        torch.cat([gain, torch.zeros_like(last)], -4),
+        torch.cat([conditional, last], -4),
+        torch.stack(marginals[::-1], -4),
+    )
+
+
+def posterior(transitions: Transition, value: Tensor, precision: Tensor) -> Chain:
+    """The exact posterior chain of `filter_sequence`'s arguments."""
+    filtered, predicted = filter_sequence(transitions, value, precision)
+    return smooth(filtered, predicted, transitions)
+
+
+def factorised(transitions: Transition, chain: Chain, precision: Tensor) -> Chain:
+    """The fully factorised Gaussian closest to the chain in KL(q || p): the paper's family for q(s).
+
+    For a Gaussian target the fixed point of the coordinate updates has the target's means, and as variances the
+    inverses of the diagonal of the joint precision, which are never larger than the marginal variances.
+    """
+    matrix, noise = transitions.matrix, transitions.noise
+    information = inverse(noise)
+    ahead = matrix.mT @ information @ matrix
+    joint = information + torch.cat([ahead[..., 1:, :, :, :], torch.zeros_like(ahead[..., :1, :, :, :])], -4)
+    diagonal = torch.diagonal(joint, dim1=-2, dim2=-1).clone()
+    diagonal[..., 0] += precision
+    variance = torch.diag_embed(diagonal.reciprocal())
+    return Chain(chain.mean, torch.zeros_like(chain.gain), variance, variance)

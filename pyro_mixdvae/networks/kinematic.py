@@ -1,0 +1,107 @@
+"""A DVAE whose latent is a velocity: linear given its memory, so that inference in it is exact smoothing.
+
+The LSTM does not draw the path: it sets how the motion behaves (how long a velocity lasts, how much it and
+the position jitter, how far it drifts). Given h the chain of (content, velocity) is linear and Gaussian.
+"""
+
+from typing import NamedTuple
+
+import torch
+from pyro.distributions import TransformedDistribution
+from torch import Tensor, nn
+from torch.distributions.transforms import ReshapeTransform
+
+from pyro_mixdvae.distributions import kalman
+from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
+from pyro_mixdvae.distributions.small_matrices import cholesky
+from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.layers import History, TanhMLP
+
+
+class Motion(NamedTuple):
+    """How a source moves at one frame, each [*, D], in box sizes a frame.
+
+    `z_t = persistence z_{t-1} + N(0, agility)` and `y_t = z_t + drift + N(0, jitter)`.
+    """
+
+    persistence: Tensor
+    agility: Tensor
+    drift: Tensor
+    jitter: Tensor
+
+
+class KinematicNetwork(DVAE):
+    """`z_t ~ N(a(h_t) z_{t-1}, q(h_t))`, `y_t ~ N(z_t + c(h_t), r(h_t))`: y the displacement, z the velocity.
+
+    Args:
+        content_dim: D; the latent is as wide.
+        hidden: width of the LSTM.
+        gain: displacements are small numbers of box sizes; they are multiplied by this before the LSTM.
+    """
+
+    def __init__(self, content_dim: int = 4, hidden: int = 32, gain: float = 10.0):
+        super().__init__()
+        self.content_dim = self.latent_dim = content_dim
+        self.history = History([content_dim, hidden], hidden, gain)
+        self.features = TanhMLP([hidden, hidden])
+        self.heads = nn.Linear(hidden, 4 * content_dim)
+        with torch.no_grad():
+            # Start as a plain constant-velocity model: long persistence, little noise, no drift.
+            self.heads.weight.mul_(0.1)
+            bias = torch.tensor([3.0, -8.0, 0.0, -6.5]).repeat_interleave(content_dim)
+            self.heads.bias.copy_(bias)
+
+    def motion(self, h: Tensor) -> Motion:
+        """h [*, H] -> the four quantities of `Motion`, each [*, D]."""
+        persistence, agility, drift, jitter = self.heads(self.features(h)).chunk(4, -1)
+        return Motion(
+            torch.sigmoid(persistence),
+            agility.exp() + VARIANCE_FLOOR,
+            drift / self.history.gain,
+            jitter.exp() + VARIANCE_FLOOR,
+        )
+
+    def latent_prior(self, h: Tensor, z_before: Tensor) -> tuple[Tensor, Tensor]:
+        """p(z_t | h_t, z_{t-1})."""
+        motion = self.motion(h)
+        return motion.persistence * z_before, motion.agility.expand_as(z_before)
+
+    def emission(self, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """p(y_t | h_t, z_t)."""
+        motion = self.motion(h)
+        return z + motion.drift, motion.jitter.expand_as(z)
+
+    def latent_posterior(self, h: Tensor, y: Tensor) -> TransformedDistribution:
+        """q(z | y) = p(z | y): exact, by Kalman smoothing along the sequence; event (T, L)."""
+        motion = self.motion(h)
+        first = torch.zeros_like(y)
+        transitions = kalman.Transition(
+            motion.persistence[..., None, None], first[..., None], motion.agility[..., None, None]
+        )
+        chain = kalman.posterior(transitions, y - motion.drift, motion.jitter.reciprocal())
+        with_state = GaussianChain(chain.mean, chain.gain, cholesky(chain.conditional))
+        return TransformedDistribution(with_state, [ReshapeTransform((*y.shape[-2:], 1), y.shape[-2:])])
+
+    def imagine(self, h: Tensor, y: Tensor, z_before: Tensor, replaced: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict: a replaced frame is one that was not seen, so the velocity is carried on without an update."""
+        motion = self.motion(h)
+        predicted = motion.persistence * z_before
+        own = predicted + motion.drift
+        weight = motion.agility / (motion.agility + motion.jitter)
+        return own, torch.where(replaced, predicted, predicted + weight * (y - own))
+
+    @torch.no_grad()
+    def mixed_inputs(
+        self, y: Tensor, own_output_probability: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Scheduled sampling, and the jitter of estimated positions: in use, the history is fed estimates.
+
+        Each sequence draws its jitter log-uniformly between .001 and .03 box sizes. y [*, T, D] -> [*, T, D].
+        """
+        inputs = super().mixed_inputs(y, own_output_probability, generator)
+        scale = torch.rand(*y.shape[:-2], 1, 1, generator=generator, dtype=y.dtype).to(y.device)
+        error = torch.randn(y.shape, generator=generator, dtype=y.dtype).to(y.device) * 0.001 * 30**scale
+        return inputs + error - self.teacher_forced(error)
+
+
+VARIANCE_FLOOR = 1e-8

@@ -1,0 +1,75 @@
+"""Building blocks shared by the networks."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class TanhMLP(nn.Module):
+    """Linear layers with a tanh after each: `sizes` are the width of the input and of every layer."""
+
+    def __init__(self, sizes: Sequence[int]):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map [*, sizes[0]] to [*, sizes[-1]]."""
+        for layer in self.layers:
+            features = torch.tanh(layer(features))
+        return features
+
+
+class GaussianNetwork(nn.Module):
+    """An MLP with two linear heads: mean and variance (the head gives its logarithm) of a diagonal Gaussian."""
+
+    def __init__(self, sizes: Sequence[int], output: int):
+        super().__init__()
+        self.hidden = TanhMLP(sizes)
+        self.mean = nn.Linear(sizes[-1], output)
+        self.log_variance = nn.Linear(sizes[-1], output)
+
+    def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
+        """Concatenate the features (in order, on the last axis) and give mean and variance [*, output]."""
+        hidden = self.hidden(torch.cat(features, -1))
+        return self.mean(hidden), self.log_variance(hidden).exp()
+
+
+class History(nn.Module):
+    """`h_t = LSTM(MLP(gain x_t), h_{t-1})`: what a DVAE remembers of a source's past.
+
+    Args:
+        sizes: width of the inputs and of each layer of the MLP.
+        hidden: H, width of the LSTM.
+        gain: the inputs are multiplied by it, where they are small numbers by nature.
+    """
+
+    def __init__(self, sizes: Sequence[int], hidden: int, gain: float = 1.0):
+        super().__init__()
+        self.gain = gain
+        self.input = TanhMLP(sizes)
+        self.lstm = nn.LSTM(sizes[-1], hidden, batch_first=True)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Run over whole sequences: inputs [*, T, D] -> h [*, T, H]."""
+        flat = inputs.reshape(-1, *inputs.shape[-2:])
+        h, _ = self.lstm(self.input(self.gain * flat))
+        return h.reshape(*inputs.shape[:-1], h.shape[-1])
+
+    def begin(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The state before the first frame for a batch shaped as `like` [*, D]: two tensors [*, H] of zeros."""
+        zero = like.new_zeros(*like.shape[:-1], self.lstm.hidden_size)
+        return zero, zero
+
+    def step(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """One frame: inputs [*, D] and the state before -> (h, c), each [*, H]."""
+        h, c = state
+        cell = self.lstm
+        gates = (
+            nn.functional.linear(self.input(self.gain * inputs), cell.weight_ih_l0, cell.bias_ih_l0)
+            + nn.functional.linear(h, cell.weight_hh_l0, cell.bias_hh_l0)
+        )
+        admit, forget, candidate, release = gates.chunk(4, -1)
+        c = torch.sigmoid(forget) * c + torch.sigmoid(admit) * torch.tanh(candidate)
+        return torch.sigmoid(release) * torch.tanh(c), c

@@ -1,0 +1,193 @@
+"""Rows of numbers from a text file of the MOTChallenge family, each remembered by its line.
+
+A row is ``frame, id, left, top, width, height`` and up to four columns more, separated by commas or blanks.
+Blank lines, CRLF, a byte order mark and trailing commas are tolerated; everything else is said aloud.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
+
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+FEWEST_COLUMNS, MOST_COLUMNS = 6, 10
+LAST_FRAME = 1_000_000
+# Beyond this no image is meant, and sums of coordinates would lose their fractions.
+FURTHEST_PIXEL = 1e6
+# 30 million boxes fill 1 GB: what a dense array of boxes may take at most.
+MOST_CELLS = 30_000_000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The numbers of a file: ``values [n, columns]``, and ``lines [n]``, 1-based, where each row stands."""
+
+    path: Path
+    values: Array
+    lines: Integers
+
+    def error(self, row: int, problem: str) -> InputError:
+        """The exception that says what is wrong with one row, and where it stands."""
+        return InputError(f"{self.path}, line {self.lines[row]}: {problem}")
+
+    def refuse(self, bad: Flags, problem: str) -> None:
+        """Raise InputError for the first row where ``bad [n]`` is True; ``{}`` in the text is that row."""
+        if bad.any():
+            row = int(np.argmax(bad))
+            cells = ",".join(f"{value:g}" for value in self.values[row])
+            raise self.error(row, problem.format(cells))
+
+    def keep(self, kept: Flags) -> "Rows":
+        """The rows where ``kept [n]`` is True."""
+        return Rows(self.path, self.values[kept], self.lines[kept])
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, without a byte order mark.
+
+    Raises:
+        InputError: there is no such file, it may not be read, or it is not UTF-8 text.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: check the path.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not a text file (byte {error.start + 1} is not UTF-8): give a text file."
+        ) from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{path} cannot be read ({reason}): give a file that you may read.") from error
+
+
+def read_rows(path: Path) -> Rows:
+    """All rows of a file with 6 to 10 columns of finite numbers.
+
+    Raises:
+        InputError: no rows, a wrong number of columns, a cell that is not a finite number; with the line.
+    """
+    lines: list[int] = []
+    values: list[list[float]] = []
+    # str.splitlines would also split at form feeds and the like, and the count of lines would be off.
+    for line, text in enumerate(re.split(r"\r\n|\n|\r", read_text(path)), start=1):
+        text = text.strip().rstrip(", \t")
+        if text:
+            numbers = _numbers(text, f"{path}, line {line}")
+            if values and len(numbers) != len(values[0]):
+                raise InputError(
+                    f"{path}, line {line}: {len(numbers)} columns where line {lines[0]} has {len(values[0])}: "
+                    "give every row the same columns."
+                )
+            lines.append(line)
+            values.append(numbers)
+    if not values:
+        raise InputError(f"{path} is empty: give a file with rows of frame,id,left,top,width,height.")
+    return Rows(path, np.array(values, dtype=np.float64), np.array(lines, dtype=np.int64))
+
+
+def _numbers(text: str, place: str) -> list[float]:
+    cells = text.split(",") if "," in text else text.split()
+    if not FEWEST_COLUMNS <= len(cells) <= MOST_COLUMNS:
+        raise InputError(
+            f"{place}: {_plural(len(cells), 'column')} where there must be {FEWEST_COLUMNS} to {MOST_COLUMNS}: "
+            "write frame,id,left,top,width,height,..."
+        )
+    numbers = []
+    for column, cell in enumerate(cells, start=1):
+        try:
+            number = float(cell)
+        except ValueError:
+            number = np.nan
+        # Python reads 1_000 as a number; nobody else does.
+        if not np.isfinite(number) or "_" in cell:
+            shown = repr(cell.strip()[:30])
+            raise InputError(f"{place}: column {column} is {shown}, not a finite number: correct the cell.")
+        numbers.append(number)
+    return numbers
+
+
+def frames_of(rows: Rows, last: int = LAST_FRAME, says: str = "more than any sequence has") -> Integers:
+    """The frame of each row, 0-based ``[n]``.
+
+    Args:
+        rows: the rows; their first column counts frames from 1.
+        last: the last frame that there can be, 1-based.
+        says: why there can be no further frame, for the message.
+
+    Raises:
+        InputError: a frame that is below 1, fractional or above ``last``.
+    """
+    frames = rows.values[:, 0]
+    rows.refuse(frames < 1, "the frame is below 1 in {}: count frames from 1.")
+    rows.refuse(
+        frames != np.floor(frames), "the frame is not a whole number in {}: count frames 1, 2, 3, ..."
+    )
+    rows.refuse(frames > last, f"the frame is above {last} in {{}}, {says}: correct the row or that number.")
+    return frames.astype(np.int64) - 1
+
+
+def ids_of(rows: Rows, smallest: int = 0) -> Integers:
+    """The id of each row ``[n]``; no two rows of a frame may have the same one.
+
+    Raises:
+        InputError: an id below ``smallest`` (detections have -1), a fractional id, or a pair of frame and id
+            that an earlier row holds already.
+    """
+    ids = rows.values[:, 1]
+    rows.refuse(
+        ids < smallest,
+        f"the id is below {smallest} in {{}}: give a file of tracks, detections without ids will not do.",
+    )
+    rows.refuse(
+        (ids != np.floor(ids)) | (ids > 2**53), "the id is not a whole number in {}: correct the row."
+    )
+    _, first, inverse = np.unique(rows.values[:, :2], axis=0, return_index=True, return_inverse=True)
+    earlier = first[inverse.ravel()]
+    again = earlier != np.arange(len(ids))
+    if again.any():
+        row = int(np.argmax(again))
+        raise rows.error(
+            row,
+            f"id {ids[row]:g} stands in frame {rows.values[row, 0]:g} already, on line "
+            f"{rows.lines[earlier[row]]}: remove one of the two rows.",
+        )
+    return ids.astype(np.int64)
+
+
+def boxes_of(rows: Rows) -> Array:
+    """The boxes ``[n, 4]``: x1 = left, y1 = top, x2 = left + width, y2 = top + height, in pixels.
+
+    Nothing is shifted by one, although the files count pixels from 1: a shift of all boxes alike changes
+    no overlap, and what is read is written back as it was.
+
+    Raises:
+        InputError: a width or height of zero or below, or coordinates of absurd size.
+    """
+    boxes = ltwh_to_xyxy(rows.values[:, 2:6])
+    # The second test finds sizes so small that left + width is left again.
+    flat = (rows.values[:, 4:6] <= 0) | (boxes[:, 2:] <= boxes[:, :2])
+    rows.refuse(flat.any(axis=1), "the box has no width or no height in {}: sizes must be above 0.")
+    far = np.abs(boxes).max(axis=1) > FURTHEST_PIXEL
+    rows.refuse(far, f"the box lies beyond {FURTHEST_PIXEL:.0f} pixels in {{}}: give boxes in pixels.")
+    return boxes
+
+
+def refuse_vast(path: Path, frames: int, columns: int, what: str) -> None:
+    """Raise InputError where a dense array of ``frames`` by ``columns`` boxes would fill the memory."""
+    if frames * columns > MOST_CELLS:
+        raise InputError(
+            f"{path}: {frames} frames of {columns} {what} are more than fit into memory: "
+            "cut the file into shorter sequences."
+        )
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
