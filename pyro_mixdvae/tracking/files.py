@@ -10,7 +10,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
 from pyro_mixdvae.tracking.labels import Labels, read_labels
 from pyro_mixdvae.tracking.rows import (
-    LAST_FRAME,
+    Flags,
     Integers,
     Rows,
     boxes_of,
@@ -132,8 +132,8 @@ def read_detections(path: str | Path, size: Size | None = None) -> Detections:
     outside = (boxes[:, 2:] <= 0).any(axis=1) | (boxes[:, 0] >= width) | (boxes[:, 1] >= height)
     rows.refuse(
         outside,
-        f"the box lies wholly outside the image of {width}x{height} pixels ({origin}) in {{}}: "
-        "correct the size or the row.",
+        f"the box lies wholly outside the image of {width}x{height} pixels ({origin})",
+        "correct the size or the row",
     )
     confidence = rows.values[:, 6] if rows.values.shape[1] > 6 else np.full(len(frames), -1.0)
 
@@ -169,26 +169,20 @@ def read_ground_truth(path: str | Path) -> Tracks:
     """
     file, info = _locate(Path(path), "gt/gt.txt")
     rows = read_rows(file)
-    notes: tuple[str, ...] = ()
-    # Checked before rows are left out: a file that is wrong there is wrong.
-    tracks = _tracks(rows, Path(path), info)
     columns = rows.values.shape[1]
     counted = np.ones(len(rows.values), dtype=np.bool_)
+    notes: tuple[str, ...] = ()
     if columns == 6 or (rows.values[:, 6] == -1).all():
-        notes = (
-            f"{file} does not say which boxes count (its confidence is -1 or missing), so all of them do.",
-        )
+        notes = (f"{file} does not say which boxes count (its flag is -1 or missing), so all of them do.",)
     else:
         counted &= rows.values[:, 6] != 0
     if columns == 9:
         counted &= rows.values[:, 7] == 1
     if not counted.any():
         raise InputError(
-            f"{file}: no row counts (flag 0 or not class 1, everywhere): give another ground truth."
+            f"{file}: no row counts, all have flag 0 or are not class 1: give another ground truth."
         )
-    if not counted.all():
-        tracks = replace(_tracks(rows.keep(counted), Path(path), info, frames=len(tracks.boxes)))
-    return replace(tracks, notes=notes)
+    return replace(_tracks(rows, counted, Path(path), info), notes=notes)
 
 
 def read_results(path: str | Path) -> Tracks:
@@ -200,7 +194,8 @@ def read_results(path: str | Path) -> Tracks:
     path = Path(path)
     if kind_of(path) != "file":
         raise InputError(f"{path} is a folder where a result file is needed: give the path of a file.")
-    return _tracks(read_rows(path), path, None)
+    rows = read_rows(path)
+    return _tracks(rows, np.ones(len(rows.values), dtype=np.bool_), path, None)
 
 
 def format_results(boxes: Array) -> str:
@@ -247,22 +242,23 @@ def _size(info: SequenceInfo | None, given: Size | None) -> tuple[Size | None, s
         )
     if info and given and info.size != given:
         raise InputError(
-            f"{info.path} says that images have {info.size[0]}x{info.size[1]} pixels, which contradicts the given "
-            f"{given[0]}x{given[1]}: leave the given size out, or correct one of the two."
+            f"{info.path} says that images have {info.size[0]}x{info.size[1]} pixels, "
+            f"not {given[0]}x{given[1]} as given: leave the given size out, or correct one of the two."
         )
     if info:
         return info.size, f"by {info.path}"
     return (given, "as given") if given else (None, "guessed from the boxes")
 
 
-def _tracks(rows: Rows, path: Path, info: SequenceInfo | None, frames: int | None = None) -> Tracks:
+def _tracks(rows: Rows, counted: Flags, path: Path, info: SequenceInfo | None) -> Tracks:
+    """The tracks of the rows that count; the others are checked as well, and make the sequence as long."""
     length = _length(info)
-    frame = frames_of(rows, *length) if length else frames_of(rows, LAST_FRAME)
-    ids, target = np.unique(ids_of(rows), return_inverse=True)
-    total = length[0] if length else frames or int(frame.max()) + 1
+    frames = frames_of(rows, *length) if length else frames_of(rows)
+    boxes = boxes_of(rows)
+    ids, target = np.unique(ids_of(rows)[counted], return_inverse=True)
+    total = length[0] if length else int(frames.max()) + 1
     refuse_vast(rows.path, total, len(ids), "ids")
-    boxes = np.full((total, len(ids), 4), np.nan)
-    boxes[frame, target.ravel()] = boxes_of(rows)
-    return Tracks(
-        ids, boxes, name_of(path), info.size if info else None, info.frame_rate if info else None, rows.path
-    )
+    padded = np.full((total, len(ids), 4), np.nan)
+    padded[frames[counted], target] = boxes[counted]
+    size, rate = (info.size, info.frame_rate) if info else (None, None)
+    return Tracks(ids, padded, name_of(path), size, rate, rows.path)

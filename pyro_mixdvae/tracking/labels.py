@@ -1,5 +1,6 @@
 """Boxes that a person drew, to say where sources are."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,18 +41,16 @@ def read_labels(text_or_path: str | Path) -> Labels:
         InputError: neither a file that can be used nor such text; says where and why.
     """
     text = str(text_or_path)
-    if (
-        not isinstance(text_or_path, Path)
-        and re.match(r"\s*[^\s:/\\]*:\s*[-+.\d]", text)
-        and not Path(text).is_file()
-    ):
+    # os.path says no to names that are too long for a file, as a long text is; Path raises.
+    is_file = os.path.exists(text)
+    if not is_file and isinstance(text_or_path, str) and ":" in text:
         return _parse(text)
-    path = Path(text_or_path)
-    if not path.exists():
+    if not is_file:
         raise InputError(
-            f"{text} is neither a file nor labelled boxes: write frame:left,top,width,height;... or give a file."
+            f"{text} is neither a file nor labelled boxes: write frame:left,top,width,height;...,"
+            " or give a file."
         )
-    rows = read_rows(path)
+    rows = read_rows(Path(text))
     return Labels(frames_of(rows), ids_of(rows, smallest=1) - 1, boxes_of(rows))
 
 
@@ -60,7 +59,8 @@ def _parse(text: str) -> Labels:
     labels: dict[tuple[int, int], list[float]] = {}
     for piece in re.split(r"[;|]", text.strip().rstrip(";|")):
         before, colon, after = piece.rpartition(":")
-        if colon:
+        # A box before any frame fails here as well: it stands behind the frame "".
+        if colon or not frame:
             frame, source = _frame(before.strip(), text), 0
         if (frame, source) in labels:
             raise InputError(f"frame {frame} stands twice in {text!r}: put all boxes of a frame together.")
@@ -85,6 +85,7 @@ def _box(piece: str, text: str) -> list[float]:
         box = []
     if len(box) != 4 or not all(abs(number) <= FURTHEST_PIXEL for number in box) or min(box[2:]) <= 0:
         raise InputError(
-            f"{piece.strip()[:50]!r} is no box in {text!r}: write left,top,width,height in pixels, sizes above 0."
+            f"{piece.strip()[:50]!r} is no box in {text!r}: write left,top,width,height in pixels, "
+            "sizes above 0."
         )
     return box

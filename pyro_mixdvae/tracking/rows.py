@@ -37,16 +37,12 @@ class Rows:
         """The exception that says what is wrong with one row, and where it stands."""
         return InputError(f"{self.path}, line {self.lines[row]}: {problem}")
 
-    def refuse(self, bad: Flags, problem: str) -> None:
-        """Raise InputError for the first row where ``bad [n]`` is True; ``{}`` in the text is that row."""
+    def refuse(self, bad: Flags, problem: str, advice: str) -> None:
+        """Raise InputError for the first row where ``bad [n]`` is True."""
         if bad.any():
             row = int(np.argmax(bad))
             cells = ",".join(f"{value:g}" for value in self.values[row])
-            raise self.error(row, problem.format(cells))
-
-    def keep(self, kept: Flags) -> "Rows":
-        """The rows where ``kept [n]`` is True."""
-        return Rows(self.path, self.values[kept], self.lines[kept])
+            raise self.error(row, f"{problem} in {cells}: {advice}.")
 
 
 def read_text(path: Path) -> str:
@@ -83,8 +79,8 @@ def read_rows(path: Path) -> Rows:
             numbers = _numbers(text, f"{path}, line {line}")
             if values and len(numbers) != len(values[0]):
                 raise InputError(
-                    f"{path}, line {line}: {len(numbers)} columns where line {lines[0]} has {len(values[0])}: "
-                    "give every row the same columns."
+                    f"{path}, line {line}: {len(numbers)} columns where line {lines[0]} has {len(values[0])}"
+                    ": give every row the same columns."
                 )
             lines.append(line)
             values.append(numbers)
@@ -97,8 +93,8 @@ def _numbers(text: str, place: str) -> list[float]:
     cells = text.split(",") if "," in text else text.split()
     if not FEWEST_COLUMNS <= len(cells) <= MOST_COLUMNS:
         raise InputError(
-            f"{place}: {_plural(len(cells), 'column')} where there must be {FEWEST_COLUMNS} to {MOST_COLUMNS}: "
-            "write frame,id,left,top,width,height,..."
+            f"{place}: {len(cells)} column(s) where there must be {FEWEST_COLUMNS} to {MOST_COLUMNS}"
+            ": write frame,id,left,top,width,height,..."
         )
     numbers = []
     for column, cell in enumerate(cells, start=1):
@@ -126,11 +122,9 @@ def frames_of(rows: Rows, last: int = LAST_FRAME, says: str = "more than any seq
         InputError: a frame that is below 1, fractional or above ``last``.
     """
     frames = rows.values[:, 0]
-    rows.refuse(frames < 1, "the frame is below 1 in {}: count frames from 1.")
-    rows.refuse(
-        frames != np.floor(frames), "the frame is not a whole number in {}: count frames 1, 2, 3, ..."
-    )
-    rows.refuse(frames > last, f"the frame is above {last} in {{}}, {says}: correct the row or that number.")
+    rows.refuse(frames < 1, "the frame is below 1", "count frames from 1")
+    rows.refuse(frames != np.floor(frames), "the frame is not a whole number", "count frames 1, 2, 3, ...")
+    rows.refuse(frames > last, f"the frame is above {last}, {says},", "correct the row or that number")
     return frames.astype(np.int64) - 1
 
 
@@ -144,11 +138,10 @@ def ids_of(rows: Rows, smallest: int = 0) -> Integers:
     ids = rows.values[:, 1]
     rows.refuse(
         ids < smallest,
-        f"the id is below {smallest} in {{}}: give a file of tracks, detections without ids will not do.",
+        f"the id is below {smallest}",
+        "give a file of tracks, detections without ids will not do",
     )
-    rows.refuse(
-        (ids != np.floor(ids)) | (ids > 2**53), "the id is not a whole number in {}: correct the row."
-    )
+    rows.refuse((ids != np.floor(ids)) | (ids > 2**53), "the id is not a whole number", "correct the row")
     _, first, inverse = np.unique(rows.values[:, :2], axis=0, return_index=True, return_inverse=True)
     earlier = first[inverse.ravel()]
     again = earlier != np.arange(len(ids))
@@ -172,11 +165,11 @@ def boxes_of(rows: Rows) -> Array:
         InputError: a width or height of zero or below, or coordinates of absurd size.
     """
     boxes = ltwh_to_xyxy(rows.values[:, 2:6])
-    # The second test finds sizes so small that left + width is left again.
-    flat = (rows.values[:, 4:6] <= 0) | (boxes[:, 2:] <= boxes[:, :2])
-    rows.refuse(flat.any(axis=1), "the box has no width or no height in {}: sizes must be above 0.")
+    # Measured on the corners too: beside a large left, a tiny width is lost.
+    smallest = np.minimum(rows.values[:, 4:6], boxes[:, 2:] - boxes[:, :2]).min(axis=1)
+    rows.refuse(smallest <= 0, "the box has no width or no height", "give sizes above 0")
     far = np.abs(boxes).max(axis=1) > FURTHEST_PIXEL
-    rows.refuse(far, f"the box lies beyond {FURTHEST_PIXEL:.0f} pixels in {{}}: give boxes in pixels.")
+    rows.refuse(far, f"the box lies beyond {FURTHEST_PIXEL:.0f} pixels", "give boxes in pixels")
     return boxes
 
 
@@ -187,7 +180,3 @@ def refuse_vast(path: Path, frames: int, columns: int, what: str) -> None:
             f"{path}: {frames} frames of {columns} {what} are more than fit into memory: "
             "cut the file into shorter sequences."
         )
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.rows import LAST_FRAME, read_text
+from pyro_mixdvae.tracking.rows import read_text
 
 Kind = Literal["file", "sequence", "folder"]
 Size = tuple[int, int]
+# More pixels or frames than any sequence has.
+LARGEST_NUMBER = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,18 @@ def read_info(folder: Path) -> SequenceInfo | None:
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(read_text(path))
-        section = parser["Sequence"]
-    except (configparser.Error, KeyError) as error:
+    except configparser.Error as error:
+        # configparser calls a text that comes from no file <string>, and puts line ends into its messages.
+        reason = " ".join(str(error).replace("<string>", "it").split()).rstrip(".:")
+        raise InputError(f"{path} is broken ({reason}): correct it, or remove it.") from error
+    if not parser.has_section("Sequence"):
         raise InputError(
-            f"{path} is broken ({_flat(error)}): give it a section [Sequence] with imWidth and imHeight, or remove it."
-        ) from error
+            f"{path} has no section [Sequence]: add it, with imWidth and imHeight, or remove the file."
+        )
+    section = parser["Sequence"]
     width = _positive(path, section, "imWidth")
     height = _positive(path, section, "imHeight")
     length = _positive(path, section, "seqLength") if "seqLength" in section else None
-    if length is not None and length > LAST_FRAME:
-        raise InputError(f"{path}: seqLength is {length}, more than any sequence has: correct it.")
     rate = _positive(path, section, "frameRate", whole=False) if "frameRate" in section else None
     return SequenceInfo(path, (int(width), int(height)), None if length is None else int(length), rate)
 
@@ -110,13 +114,9 @@ def _positive(path: Path, section: configparser.SectionProxy, key: str, whole: b
         number = float(text)
     except ValueError:
         number = 0.0
-    if not 0 < number < float("inf") or (whole and number != int(number)):
+    if not 0 < number <= LARGEST_NUMBER or (whole and number != int(number)):
         raise InputError(
-            f"{path}: {key} is {text[:30]!r}, not a {'whole ' * whole}number above 0: correct it."
+            f"{path}: {key} is {text[:30]!r}, not a {'whole ' * whole}number between 0 and {LARGEST_NUMBER}: "
+            "correct it."
         )
     return number
-
-
-def _flat(error: Exception) -> str:
-    """The message of an exception on one line, without the name that configparser gives to strings."""
-    return " ".join(str(error).replace("<string>", "the file").split()).rstrip(".:")
