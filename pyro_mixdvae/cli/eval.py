@@ -1,0 +1,88 @@
+"""``mixdvae eval``: score result files against ground truth."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.outputs import refuse_existing, write_together
+
+
+def evaluate(
+    results: Annotated[Path, typer.Argument(help="A result file, or a folder of SEQ.txt.", show_default=False)],
+    gt: Annotated[
+        Path,
+        typer.Option(help="A gt.txt, a sequence folder, or a folder of sequences.", show_default=False),
+    ],
+    ids: Annotated[str, typer.Option(help="Score against these targets of the ground truth only, as in 3,6,7.")] = "",
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file as CSV.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write scores and notes to this file as JSON.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+) -> None:
+    """Score tracks against ground truth: MOTA, MOTP, IDF1 and the counts behind them."""
+    # motmetrics and pandas take a second to import: `mixdvae --help` does without them.
+    from pyro_mixdvae.cli.score_table import as_csv, as_json, show
+    from pyro_mixdvae.tracking.caveats import caveats
+    from pyro_mixdvae.tracking.files import read_ground_truth, read_results
+    from pyro_mixdvae.tracking.scores import score
+
+    chosen = _parse_ids(ids)
+    refuse_existing([path for path in (csv_file, json_file) if path], overwrite)
+    pairs, notes = _pairs(results, gt)
+    if chosen and len(pairs) > 1:
+        raise InputError("--ids chooses targets of one sequence, and there are several: give one result file.")
+    tracks = {name: replace(read_results(path), name=name) for name, (path, _) in pairs.items()}
+    truths = {name: read_ground_truth(path) for name, (_, path) in pairs.items()}
+    if chosen:
+        truths = {name: truth.with_ids(chosen) for name, truth in truths.items()}
+    scores = score(tracks, truths)
+    notes += [sentence for name in pairs for sentence in caveats(tracks[name], truths[name])]
+
+    outputs: dict[str | Path, str | bytes] = {}
+    if csv_file:
+        outputs[csv_file] = as_csv(scores)
+    if json_file:
+        outputs[json_file] = as_json(scores, notes)
+    write_together(outputs)
+    show(scores, notes)
+
+
+def _parse_ids(text: str) -> list[int]:
+    try:
+        return [int(cell) for cell in text.split(",")] if text.strip() else []
+    except ValueError as error:
+        raise InputError(f"--ids {text!r} is no list of ids: write whole numbers, as in 3,6,7.") from error
+
+
+def _pairs(results: Path, gt: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    """Result file and ground truth of each sequence by its name, and notes on what has no counterpart."""
+    from pyro_mixdvae.tracking.sequences import find_sequences, kind_of, name_of
+
+    truth_kind = kind_of(gt)
+    truths = {name_of(path): path for path in (find_sequences(gt) if truth_kind == "folder" else [gt])}
+    if kind_of(results) == "file":
+        name = name_of(gt) if truth_kind == "sequence" else name_of(results)
+        if truth_kind == "folder" and name not in truths:
+            raise InputError(f"{gt} holds no sequence {name} for {results}: give its ground truth itself.")
+        return {name: (results, truths.get(name, gt))}, []
+    found = {path.stem: path for path in _result_files(results)}
+    pairs = {name: (found[name], truth) for name, truth in truths.items() if name in found}
+    if not pairs:
+        raise InputError(
+            f"{results} holds no file that is called like a sequence, as {next(iter(truths))}.txt: "
+            "rename the result files, or give one of them."
+        )
+    unfound = [f"{name}: not scored, as {results} holds no {name}.txt." for name in truths.keys() - found.keys()]
+    untrue = [f"{found[name]}: not scored, as {gt} holds no {name}." for name in found.keys() - truths.keys()]
+    return pairs, sorted(unfound) + sorted(untrue)
+
+
+def _result_files(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".txt")
+    except OSError as error:
+        raise InputError(f"{folder} cannot be listed: give a folder that you may read.") from error

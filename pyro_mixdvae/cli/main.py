@@ -1,0 +1,46 @@
+"""The command ``mixdvae``: its verbs, and how it ends."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pyro_mixdvae import __version__
+from pyro_mixdvae.cli.eval import evaluate
+from pyro_mixdvae.errors import InputError
+
+app = typer.Typer(
+    name="mixdvae",
+    help="Explain a mixture of N sources over time, and say how sure you are.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+app.command("eval")(evaluate)
+
+
+def run() -> None:
+    """Run the command line: bad input ends in one sentence on stderr and exit code 2, Ctrl-C in 130."""
+    try:
+        app()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
