@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
@@ -69,10 +70,13 @@ def write_together(contents: Mapping[str | Path, str | bytes]) -> None:
                 made.append(target)
     except BaseException:
         # Also on KeyboardInterrupt: half a set of outputs looks like a whole one to whoever comes next.
+        # What cannot be removed must not hide why the writing failed.
         for leftover in [*temporaries.values(), *made]:
-            leftover.unlink(missing_ok=True)
+            with suppress(OSError):
+                leftover.unlink()
         for folder in reversed(folders):
-            folder.rmdir()
+            with suppress(OSError):
+                folder.rmdir()
         raise
 
 

@@ -1,0 +1,71 @@
+"""Every test starts from the same state, and must leave torch's validation flag as it was."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import motmetrics
+import numpy as np
+import pyro
+import pytest
+import torch
+
+from pyro_mixdvae.cli.main import run
+
+
+@pytest.fixture(autouse=True)
+def _same_start() -> Iterator[None]:
+    dtype, validates = torch.get_default_dtype(), torch.distributions.Distribution._validate_args
+    torch.set_default_dtype(torch.float64)
+    pyro.clear_param_store()
+    pyro.set_rng_seed(0)  # of random, numpy and torch
+    yield
+    torch.set_default_dtype(dtype)
+    pyro.clear_param_store()
+    changed = torch.distributions.Distribution._validate_args is not validates
+    torch.distributions.Distribution.set_default_validate_args(validates)
+    assert not changed, "the test changed torch's global validation flag"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of development data beside the repository; the test is skipped where there is none."""
+    folder = Path(__file__).parents[2] / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip("there is no development data beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pedestrians() -> Path:
+    """TUD-Campus and TUD-Stadtmitte, each with gt.txt and test.txt, as motmetrics ships them."""
+    return Path(motmetrics.__file__).parent / "data"
+
+
+class Ended(NamedTuple):
+    """How a run of the command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def mixdvae(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Run the command line in this process, as ``mixdvae("eval", path, "--gt", path)``."""
+
+    def call(*arguments: object) -> Ended:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["mixdvae", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        code = ended.value.code
+        return Ended(code if isinstance(code, int) else int(code is not None), *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
