@@ -4,7 +4,7 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-from pyro_mixdvae.distributions.small_matrices import apply
+from pyro_mixdvae.distributions.small_matrices import apply, solve_lower
 
 
 class GaussianChain(TorchDistribution):
@@ -16,6 +16,7 @@ class GaussianChain(TorchDistribution):
         mean: smoothed mean [*, T, D, S].
         gain: [*, T, D, S, S]; that of the last frame is not used.
         scale_tril: lower Cholesky factor of the conditional covariance C, [*, T, D, S, S].
+        present: [*, T], False for frames that do not count: padding after the end. The gain must not reach into it.
 
     Event shape (T, D, S).
     """
@@ -24,10 +25,18 @@ class GaussianChain(TorchDistribution):
     support = constraints.independent(constraints.real, 3)
     has_rsample = True
 
-    def __init__(self, mean: Tensor, gain: Tensor, scale_tril: Tensor, validate_args: bool | None = None):
+    def __init__(
+        self,
+        mean: Tensor,
+        gain: Tensor,
+        scale_tril: Tensor,
+        present: Tensor | None = None,
+        validate_args: bool | None = None,
+    ):
         self.mean_ = mean
         self.gain = gain
         self.scale_tril = scale_tril
+        self.present = present
         super().__init__(mean.shape[:-3], mean.shape[-3:], validate_args=validate_args)
 
     def expand(self, batch_shape: torch.Size, _instance: object = None) -> "GaussianChain":
@@ -38,6 +47,7 @@ class GaussianChain(TorchDistribution):
             self.mean_.expand(batch_shape + self.event_shape),
             self.gain.expand(matrices),
             self.scale_tril.expand(matrices),
+            None if self.present is None else self.present.expand(batch_shape + self.present.shape[-1:]),
             validate_args=False,
         )
 
@@ -62,10 +72,12 @@ class GaussianChain(TorchDistribution):
         deviation = value - self.mean_
         ahead = torch.cat([deviation[..., 1:, :, :], torch.zeros_like(deviation[..., :1, :, :])], -3)
         residual = deviation - apply(self.gain, ahead)
-        whitened = torch.linalg.solve_triangular(self.scale_tril, residual.unsqueeze(-1), upper=False)
+        whitened = solve_lower(self.scale_tril, residual)
         diagonal = torch.diagonal(self.scale_tril, dim1=-2, dim2=-1)
-        per_state = -0.5 * whitened.squeeze(-1).square() - diagonal.log() - 0.5 * LOG_2_PI
-        return per_state.sum((-3, -2, -1))
+        per_frame = (-0.5 * whitened.square() - diagonal.log() - 0.5 * LOG_2_PI).sum((-2, -1))
+        if self.present is not None:
+            per_frame = torch.where(self.present, per_frame, 0.0)
+        return per_frame.sum(-1)
 
 
 LOG_2_PI = 1.8378770664093453

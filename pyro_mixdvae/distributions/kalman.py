@@ -63,9 +63,7 @@ def update(belief: Gaussian, value: Tensor, precision: Tensor) -> Gaussian:
     return Gaussian(mean, covariance)
 
 
-def filter_sequence(
-    transitions: Transition, value: Tensor, precision: Tensor
-) -> tuple[Gaussian, Gaussian]:
+def filter_sequence(transitions: Transition, value: Tensor, precision: Tensor) -> tuple[Gaussian, Gaussian]:
     """Filtered and predicted beliefs of a whole sequence.
 
     `transitions` has a time axis ([*, T, D, S, S] and [*, T, D, S]); `value` and `precision` are [*, T, D].

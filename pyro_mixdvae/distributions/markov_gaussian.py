@@ -19,6 +19,7 @@ class MarkovGaussian(TorchDistribution):
         conditional: maps features [*, H] and z_{t-1} [*, L] to the mean and the variance of z_t, each [*, L].
         features: [*, T, H], what the conditional may see at each frame.
         latent_dim: L.
+        present: [*, T], False for frames that do not count: padding after the end.
 
     Event shape (T, L).
     """
@@ -27,24 +28,23 @@ class MarkovGaussian(TorchDistribution):
     support = constraints.independent(constraints.real, 2)
     has_rsample = True
 
-    def __init__(
-        self, conditional: Conditional, features: Tensor, latent_dim: int, validate_args: bool | None = None
-    ):
+    def __init__(self, conditional: Conditional, features: Tensor, latent_dim: int, present: Tensor | None = None):
         self.conditional = conditional
         self.features = features
+        self.present = present
         event_shape = torch.Size([features.shape[-2], latent_dim])
-        super().__init__(features.shape[:-2], event_shape, validate_args=validate_args)
+        super().__init__(features.shape[:-2], event_shape, validate_args=False)
 
     def expand(self, batch_shape: torch.Size, _instance: object = None) -> "MarkovGaussian":
         """The same chain with a larger batch."""
-        features = self.features.expand(torch.Size(batch_shape) + self.features.shape[-2:])
-        return MarkovGaussian(self.conditional, features, self.event_shape[-1], validate_args=False)
+        batch_shape = torch.Size(batch_shape)
+        features = self.features.expand(batch_shape + self.features.shape[-2:])
+        present = None if self.present is None else self.present.expand(batch_shape + self.present.shape[-1:])
+        return MarkovGaussian(self.conditional, features, self.event_shape[-1], present)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Draw [*sample_shape, *, T, L]."""
-        noise = torch.randn(
-            self._extended_shape(sample_shape), dtype=self.features.dtype, device=self.features.device
-        )
+        noise = torch.randn(self._extended_shape(sample_shape), dtype=self.features.dtype, device=self.features.device)
         return self._roll(noise)
 
     def central_path(self) -> Tensor:
@@ -57,7 +57,10 @@ class MarkovGaussian(TorchDistribution):
         before = torch.cat([torch.zeros_like(value[..., :1, :]), value[..., :-1, :]], -2)
         features = self.features.expand(value.shape[:-1] + self.features.shape[-1:])
         mean, variance = self.conditional(features, before)
-        return Normal(mean, variance.sqrt()).log_prob(value).sum((-2, -1))
+        per_frame = Normal(mean, variance.sqrt()).log_prob(value).sum(-1)
+        if self.present is not None:
+            per_frame = torch.where(self.present, per_frame, 0.0)
+        return per_frame.sum(-1)
 
     def _roll(self, noise: Tensor) -> Tensor:
         features = self.features.expand(noise.shape[:-1] + self.features.shape[-1:])

@@ -38,3 +38,14 @@ def cholesky(matrix: Tensor) -> Tensor:
 def apply(matrix: Tensor, vector: Tensor) -> Tensor:
     """Matrix times vector: [..., S, S] and [..., S] -> [..., S], as one fused product and sum."""
     return (matrix * vector.unsqueeze(-2)).sum(-1)
+
+
+def solve_lower(factor: Tensor, vector: Tensor) -> Tensor:
+    """Solve `factor x = vector` for a lower triangular factor: [..., S, S] and [..., S] -> [..., S]."""
+    size = vector.shape[-1]
+    if size > 2:
+        return torch.linalg.solve_triangular(factor, vector.unsqueeze(-1), upper=False).squeeze(-1)
+    first = vector[..., :1] / factor[..., :1, 0]
+    if size == 1:
+        return first
+    return torch.cat([first, (vector[..., 1:] - factor[..., 1:, 0] * first) / factor[..., 1:, 1]], -1)

@@ -10,7 +10,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from pyro_mixdvae.networks.layers import History
+from pyro_mixdvae.networks.layers import History, NoHistory
 
 
 class DVAE(nn.Module, ABC):
@@ -24,7 +24,7 @@ class DVAE(nn.Module, ABC):
 
     content_dim: int
     latent_dim: int
-    history: History
+    history: History | NoHistory
 
     @abstractmethod
     def latent_prior(self, h: Tensor, z_before: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,8 @@ The LSTM does not draw the path: it sets how the motion behaves (how long a velo
 the position jitter, how far it drifts). Given h the chain of (content, velocity) is linear and Gaussian.
 """
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,7 +17,7 @@ from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.small_matrices import cholesky
 from pyro_mixdvae.networks.dvae import DVAE
-from pyro_mixdvae.networks.layers import History, TanhMLP
+from pyro_mixdvae.networks.layers import History, NoHistory, TanhMLP
 
 
 class Motion(NamedTuple):
@@ -30,36 +32,18 @@ class Motion(NamedTuple):
     jitter: Tensor
 
 
-class KinematicNetwork(DVAE):
+class Kinematic(DVAE):
     """`z_t ~ N(a(h_t) z_{t-1}, q(h_t))`, `y_t ~ N(z_t + c(h_t), r(h_t))`: y the displacement, z the velocity.
 
-    Args:
-        content_dim: D; the latent is as wide.
-        hidden: width of the LSTM.
-        gain: displacements are small numbers of box sizes; they are multiplied by this before the LSTM.
+    Attributes:
+        first_velocity: variance of z at a source's first frame, (box sizes a frame)^2.
     """
 
-    def __init__(self, content_dim: int = 4, hidden: int = 32, gain: float = 10.0):
-        super().__init__()
-        self.content_dim = self.latent_dim = content_dim
-        self.history = History([content_dim, hidden], hidden, gain)
-        self.features = TanhMLP([hidden, hidden])
-        self.heads = nn.Linear(hidden, 4 * content_dim)
-        with torch.no_grad():
-            # Start as a plain constant-velocity model: long persistence, little noise, no drift.
-            self.heads.weight.mul_(0.1)
-            bias = torch.tensor([3.0, -8.0, 0.0, -6.5]).repeat_interleave(content_dim)
-            self.heads.bias.copy_(bias)
+    first_velocity: float
 
+    @abstractmethod
     def motion(self, h: Tensor) -> Motion:
         """h [*, H] -> the four quantities of `Motion`, each [*, D]."""
-        persistence, agility, drift, jitter = self.heads(self.features(h)).chunk(4, -1)
-        return Motion(
-            torch.sigmoid(persistence),
-            agility.exp() + VARIANCE_FLOOR,
-            drift / self.history.gain,
-            jitter.exp() + VARIANCE_FLOOR,
-        )
 
     def latent_prior(self, h: Tensor, z_before: Tensor) -> tuple[Tensor, Tensor]:
         """p(z_t | h_t, z_{t-1})."""
@@ -90,6 +74,41 @@ class KinematicNetwork(DVAE):
         weight = motion.agility / (motion.agility + motion.jitter)
         return own, torch.where(replaced, predicted, predicted + weight * (y - own))
 
+
+class KinematicNetwork(Kinematic):
+    """A learned `Kinematic`: an LSTM reads the displacements and two layers give a, q, c, r.
+
+    Args:
+        content_dim: D; the latent is as wide.
+        hidden: width of the LSTM.
+        gain: displacements are small numbers of box sizes; they are multiplied by this before the LSTM.
+    """
+
+    # The velocity starts at rest; what the network makes of h at its first step says how soon it may change.
+    first_velocity = 1e-6
+
+    def __init__(self, content_dim: int = 4, hidden: int = 32, gain: float = 10.0):
+        super().__init__()
+        self.content_dim = self.latent_dim = content_dim
+        self.history = History([content_dim, hidden], hidden, gain)
+        self.features = TanhMLP([hidden, hidden])
+        self.heads = nn.Linear(hidden, 4 * content_dim)
+        with torch.no_grad():
+            # Start as a plain constant-velocity model: long persistence, little noise, no drift.
+            self.heads.weight.mul_(0.1)
+            bias = torch.tensor([3.0, -8.0, 0.0, -6.5]).repeat_interleave(content_dim)
+            self.heads.bias.copy_(bias)
+
+    def motion(self, h: Tensor) -> Motion:
+        """h [*, H] -> the four quantities of `Motion`, each [*, D]."""
+        persistence, agility, drift, jitter = self.heads(self.features(h)).chunk(4, -1)
+        return Motion(
+            torch.sigmoid(persistence),
+            agility.exp() + VARIANCE_FLOOR,
+            drift / self.history.gain,
+            jitter.exp() + VARIANCE_FLOOR,
+        )
+
     @torch.no_grad()
     def mixed_inputs(
         self, y: Tensor, own_output_probability: float, generator: torch.Generator | None = None
@@ -102,6 +121,39 @@ class KinematicNetwork(DVAE):
         scale = torch.rand(*y.shape[:-2], 1, 1, generator=generator, dtype=y.dtype).to(y.device)
         error = torch.randn(y.shape, generator=generator, dtype=y.dtype).to(y.device) * 0.001 * 30**scale
         return inputs + error - self.teacher_forced(error)
+
+
+class ConstantVelocity(Kinematic):
+    """The linear-Gaussian prior of VKF: a, q, c, r are constants, and nothing is remembered.
+
+    Args:
+        content_dim: D; the latent is as wide.
+        velocity_noise, position_noise: standard deviations q and r, in units of displacement a frame; a number, or D.
+        first_velocity_spread: standard deviation of the velocity at the first frame.
+        persistence: a; 1 keeps a velocity for ever.
+    """
+
+    def __init__(
+        self,
+        content_dim: int = 4,
+        velocity_noise: float | Sequence[float] = 0.02,
+        position_noise: float | Sequence[float] = 0.15,
+        first_velocity_spread: float = 0.1,
+        persistence: float = 1.0,
+    ):
+        super().__init__()
+        self.content_dim = self.latent_dim = content_dim
+        self.history = NoHistory()
+        self.first_velocity = first_velocity_spread**2
+        self.persistence = persistence
+        for name, noise in (("agility", velocity_noise), ("jitter", position_noise)):
+            self.register_buffer(name, torch.as_tensor(noise, dtype=torch.get_default_dtype()).square())
+
+    def motion(self, h: Tensor) -> Motion:
+        """The constants, each [*, D]."""
+        shape = (*h.shape[:-1], self.content_dim)
+        one = h.new_ones(shape)
+        return Motion(self.persistence * one, self.agility * one, 0 * one, self.jitter * one)
 
 
 VARIANCE_FLOOR = 1e-8

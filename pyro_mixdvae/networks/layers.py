@@ -66,10 +66,26 @@ class History(nn.Module):
         """One frame: inputs [*, D] and the state before -> (h, c), each [*, H]."""
         h, c = state
         cell = self.lstm
-        gates = (
-            nn.functional.linear(self.input(self.gain * inputs), cell.weight_ih_l0, cell.bias_ih_l0)
-            + nn.functional.linear(h, cell.weight_hh_l0, cell.bias_hh_l0)
-        )
+        gates = nn.functional.linear(
+            self.input(self.gain * inputs), cell.weight_ih_l0, cell.bias_ih_l0
+        ) + nn.functional.linear(h, cell.weight_hh_l0, cell.bias_hh_l0)
         admit, forget, candidate, release = gates.chunk(4, -1)
         c = torch.sigmoid(forget) * c + torch.sigmoid(admit) * torch.tanh(candidate)
         return torch.sigmoid(release) * torch.tanh(c), c
+
+
+class NoHistory(nn.Module):
+    """The memory of a prior that has none: h is empty, [*, 0]."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs [*, T, D] -> h [*, T, 0]."""
+        return inputs.new_zeros(*inputs.shape[:-1], 0)
+
+    def begin(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Two tensors [*, 0] for a batch shaped as `like` [*, D]."""
+        nothing = like.new_zeros(*like.shape[:-1], 0)
+        return nothing, nothing
+
+    def step(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """The state as it was."""
+        return state

@@ -52,9 +52,9 @@ class SRNN(DVAE):
         """q(z_t | h_t, s_t, z_{t-1}): h_and_s [*, H + D] holds h_t and s_t side by side."""
         return self.encoder_network(h_and_s, z_before)
 
-    def latent_posterior(self, h: Tensor, y: Tensor) -> MarkovGaussian:
-        """q(z | s) = prod_t q(z_t | h_t, s_t, z_{t-1}), event (T, L)."""
-        return MarkovGaussian(self.encoder, torch.cat([h, y], -1), self.latent_dim)
+    def latent_posterior(self, h: Tensor, y: Tensor, present: Tensor | None = None) -> MarkovGaussian:
+        """q(z | s) = prod_t q(z_t | h_t, s_t, z_{t-1}), event (T, L); frames not `present` [*, T] do not count."""
+        return MarkovGaussian(self.encoder, torch.cat([h, y], -1), self.latent_dim, present)
 
     def imagine(self, h: Tensor, y: Tensor, z_before: Tensor, replaced: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruct: the emission at the encoder's mean, as the paper's start and E-S step use it."""

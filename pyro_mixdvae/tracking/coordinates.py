@@ -32,6 +32,10 @@ class Coordinates(ABC):
     def unit(self, content: Tensor) -> Tensor:
         """The unit of displacement [*, 4] of each coordinate at content [*, 4]."""
 
+    @abstractmethod
+    def noise_unit(self, content: Tensor) -> Tensor:
+        """The unit of a detector's noise [*, 4] at content [*, 4]: what a relative noise of 1 stands for."""
+
     def displacements(self, content: Tensor) -> Tensor:
         """`y_t = (s_t - s_{t-1}) / unit(s_{t-1})`: content [*, T, 4] -> [*, T-1, 4]."""
         before = content[..., :-1, :]
@@ -69,6 +73,10 @@ class CentreLogSize(Coordinates):
         size = content[..., 2:].exp()
         return torch.cat([size, torch.ones_like(size)], -1)
 
+    def noise_unit(self, content: Tensor) -> Tensor:
+        """(w, h, 1, 1), as the unit of displacement."""
+        return self.unit(content)
+
 
 class PublishedCorners(Coordinates):
     """The convention of the published code: (x1, y1, x2, y1 - h); an absolute box, units of the image."""
@@ -95,6 +103,11 @@ class PublishedCorners(Coordinates):
     def unit(self, content: Tensor) -> Tensor:
         """1: displacements count in images."""
         return torch.ones_like(content)
+
+    def noise_unit(self, content: Tensor) -> Tensor:
+        """(w, h, w, h), as Phi of the paper has it."""
+        size = (content[..., 2:] - content[..., :2]).abs()
+        return torch.cat([size, size], -1)
 
 
 COORDINATES: dict[str, Coordinates] = {kind.name: kind for kind in (CentreLogSize(), PublishedCorners())}

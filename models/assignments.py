@@ -1,0 +1,164 @@
+"""p(w): which source each detection belongs to.
+
+A class is a source, 0..N-1, or clutter, N, where the assignment knows clutter; C is the number of classes.
+`log_likelihood` [B, T, K, C] stands for log p(o_tk | w_tk = c), or for its expectation under q(s): then the same
+formulas give the optimal q(w) of the mean-field bound instead of the posterior.
+"""
+
+import math
+from abc import abstractmethod
+
+import torch
+from pyro.distributions import Categorical
+from pyro_mixdvae.models.part import Part
+from torch import Tensor
+
+from pyro_mixdvae.distributions.exclusive import (
+    FEW_EVENTS,
+    FORBIDDEN,
+    best_log_partition,
+    count_events,
+    event_scores,
+    event_table,
+    pair_probabilities,
+)
+
+
+class Assignment(Part):
+    """The contract of p(w).
+
+    Attributes:
+        n_sources: N.
+        has_clutter: whether class N, "none of the sources", exists.
+        per_observation: True where w is one variable a detection; False where it is one a frame (a joint event).
+    """
+
+    n_sources: int
+    has_clutter: bool
+    per_observation: bool
+
+    @property
+    def n_classes(self) -> int:
+        """C."""
+        return self.n_sources + int(self.has_clutter)
+
+    def can_enumerate(self, n_detections: int) -> bool:
+        """Whether w's values are few enough to be enumerated for K detections a frame."""
+        return True
+
+    @abstractmethod
+    def prior(self, mask: Tensor) -> Categorical:
+        """p(w): mask [B, T, K] -> batch shape [B, T, K] (one a detection) or [B, T, 1] (one a frame)."""
+
+    @abstractmethod
+    def classes(self, w: Tensor, n_detections: int) -> Tensor:
+        """The class of each detection, [*, B, T, K], for values of w, [*, B, T, K] or [*, B, T, 1]."""
+
+    @abstractmethod
+    def posterior_logits(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
+        """Logits of the optimal q(w): [B, T, K, C], or [B, T, 1, E] over joint events."""
+
+    @abstractmethod
+    def responsibilities(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
+        """`eta_tkc = q(w_tk = c)` under the optimal q(w), [B, T, K, C]; zero where `mask` is False."""
+
+    @abstractmethod
+    def log_evidence(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
+        """`log sum_w p(w) prod_k p(o_k | w)` of each frame, [B, T]."""
+
+
+class IndependentAssignment(Assignment):
+    """Each detection chooses for itself, uniformly over the sources, as in the paper; clutter is an option.
+
+    Args:
+        n_sources: N.
+        clutter: prior probability that a detection belongs to no source (0: the class does not exist).
+    """
+
+    per_observation = True
+
+    def __init__(self, n_sources: int, clutter: float = 0.0):
+        super().__init__()
+        self.n_sources = n_sources
+        self.has_clutter = clutter > 0
+        share = [(1 - clutter) / n_sources] * n_sources + [clutter] * self.has_clutter
+        self.register_buffer("log_prior", torch.tensor(share).log())
+
+    def prior(self, mask: Tensor) -> Categorical:
+        """Categorical over classes, [B, T, K]."""
+        return Categorical(logits=self.log_prior.expand(*mask.shape, self.n_classes))
+
+    def classes(self, w: Tensor, n_detections: int) -> Tensor:
+        """w is the class."""
+        return w
+
+    def posterior_logits(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
+        """E-W: `eta_tkn ∝ p(w = n) exp(E[log p(o_tk | s_tn)])`, as logits [B, T, K, C]."""
+        return self.log_prior + log_likelihood
+
+    def responsibilities(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
+        """E-W by softmax."""
+        return (self.log_prior + log_likelihood).softmax(-1) * mask.unsqueeze(-1)
+
+    def log_evidence(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
+        """Sum over detections of the logarithm of the mixture."""
+        mixture = torch.logsumexp(self.log_prior + log_likelihood, -1)
+        return torch.where(mask, mixture, 0.0).sum(-1)
+
+
+class ExclusiveAssignment(Assignment):
+    """A source gives at most one detection a frame; what no source gives is clutter.
+
+    `p(w_t) ∝ prod_n [P_D if n is detected else 1 - P_D] * rate^(number of clutter detections)`, normalised over the
+    exclusive assignments of the K_t detections of the frame: the prior of JPDA (Bar-Shalom), given K_t.
+
+    Args:
+        n_sources: N.
+        detection_probability: P_D, the chance that a source is detected in a frame.
+        clutter_rate: expected number of clutter detections a frame.
+    """
+
+    per_observation = False
+    has_clutter = True
+
+    def __init__(self, n_sources: int, detection_probability: float = 0.92, clutter_rate: float = 0.01):
+        super().__init__()
+        self.n_sources = n_sources
+        odds = detection_probability / (1 - detection_probability)
+        self.log_pair = math.log(odds / clutter_rate)
+
+    def can_enumerate(self, n_detections: int) -> bool:
+        """While there are no more than `FEW_EVENTS` joint events a frame."""
+        return count_events(n_detections, self.n_sources) <= FEW_EVENTS
+
+    def _scores(self, log_likelihood: Tensor | None, mask: Tensor) -> Tensor:
+        """Log weight of each pair relative to "clutter, and the source missed": [B, T, K, N]."""
+        scores = torch.full((*mask.shape, self.n_sources), self.log_pair, device=mask.device)
+        if log_likelihood is not None:
+            scores = self.log_pair + log_likelihood[..., :-1] - log_likelihood[..., -1:]
+        return scores.masked_fill(~mask.unsqueeze(-1), FORBIDDEN)
+
+    def prior(self, mask: Tensor) -> Categorical:
+        """Categorical over the joint events, [B, T, 1]."""
+        return Categorical(logits=event_scores(self._scores(None, mask)).clamp(min=FORBIDDEN).unsqueeze(-2))
+
+    def classes(self, w: Tensor, n_detections: int) -> Tensor:
+        """The row of the event table, with `[*, B, T, 1]` spread over the detections."""
+        table = event_table(n_detections, self.n_sources).to(w.device)
+        return table[w.squeeze(-1)]
+
+    def posterior_logits(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
+        """Logits over the joint events, [B, T, 1, E]."""
+        return event_scores(self._scores(log_likelihood, mask)).clamp(min=FORBIDDEN).unsqueeze(-2)
+
+    def responsibilities(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
+        """Marginals of the joint events: exact for up to 10 sources, by loopy belief propagation for more."""
+        pairs = pair_probabilities(self._scores(log_likelihood, mask))
+        clutter = (1 - pairs.sum(-1, keepdim=True)).clamp(min=0.0)
+        return torch.cat([pairs, clutter], -1) * mask.unsqueeze(-1)
+
+    def log_evidence(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
+        """Log of the sum over joint events over that of their prior weights, plus the clutter's density."""
+        clutter = torch.where(mask, log_likelihood[..., -1], 0.0).sum(-1)
+        prior = best_log_partition(self._scores(None, mask).to(log_likelihood.dtype))
+        return best_log_partition(self._scores(log_likelihood, mask)) - prior + clutter

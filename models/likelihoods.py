@@ -1,0 +1,111 @@
+"""p(o | w, s): what a detector makes of a source."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from pyro.distributions import Independent, Normal
+from pyro_mixdvae.models.part import Part
+from pyro_mixdvae.models.scene import Scene
+from torch import Tensor
+
+LOG_2_PI = 1.8378770664093453
+
+
+class Likelihood(Part):
+    """The contract of p(o | w, s), Gaussian given the class of a detection."""
+
+    label_spread = 1e-3  # of the noise unit: what a person draws is taken nearly as it is
+
+    @abstractmethod
+    def variances(self, scene: Scene) -> Tensor:
+        """Phi, [B, T, K, N, D]: the noise of detection (t, k), should it belong to source n."""
+
+    @abstractmethod
+    def label_variances(self, scene: Scene) -> Tensor:
+        """The noise of the labels, [B, N, T, D]."""
+
+    def clutter(self, scene: Scene) -> tuple[Tensor, Tensor]:
+        """Mean and variance, [B, D] each, of a detection that belongs to no source.
+
+        Anywhere in the image, of the sizes of the sources within a factor of e or so: a wide Gaussian.
+        """
+        mean = scene.start.mean(-2)
+        mean = torch.cat([torch.full_like(mean[..., :2], 0.5), mean[..., 2:]], -1)
+        variance = torch.cat([torch.full_like(mean[..., :2], 0.25), torch.ones_like(mean[..., 2:])], -1)
+        return mean, variance
+
+    def observe(self, mean: Tensor, variance: Tensor) -> Independent:
+        """The density of a detection given the content and noise of its class: [*, D] each -> event (D,)."""
+        return Normal(mean, variance.sqrt()).to_event(1)
+
+    def class_variances(self, scene: Scene, has_clutter: bool) -> Tensor:
+        """Phi with the clutter as last class: [B, T, K, C, D]."""
+        variances = self.variances(scene)
+        if not has_clutter:
+            return variances
+        _, clutter = self.clutter(scene)
+        return torch.cat([variances, clutter[:, None, None, None, :].expand_as(variances[..., :1, :])], -2)
+
+    def expected_log_prob(self, scene: Scene, mean: Tensor, variance: Tensor, has_clutter: bool) -> Tensor:
+        """`E_q(s)[log p(o_tk | s_tn)] = log N(o; m, Phi) - tr(Phi^-1 V) / 2`: m, V [B, N, T, D] -> [B, T, K, C]."""
+        phi = self.variances(scene)
+        residual = scene.observations.unsqueeze(-2) - _by_frame(mean)
+        terms = (residual.square() + _by_frame(variance)) / phi + phi.log() + LOG_2_PI
+        return self._with_clutter(scene, -0.5 * terms.sum(-1), has_clutter)
+
+    def predictive_log_prob(self, scene: Scene, mean: Tensor, variance: Tensor, has_clutter: bool) -> Tensor:
+        """`log N(o_tk; m_tn, Phi + V)`, s integrated out: m, V [B, N, T, D] -> [B, T, K, C]."""
+        total = self.variances(scene) + _by_frame(variance)
+        residual = scene.observations.unsqueeze(-2) - _by_frame(mean)
+        terms = residual.square() / total + total.log() + LOG_2_PI
+        return self._with_clutter(scene, -0.5 * terms.sum(-1), has_clutter)
+
+    def _with_clutter(self, scene: Scene, log_prob: Tensor, has_clutter: bool) -> Tensor:
+        if not has_clutter:
+            return log_prob
+        mean, variance = (moment[:, None, None, :] for moment in self.clutter(scene))
+        clutter = -0.5 * ((scene.observations - mean).square() / variance + variance.log() + LOG_2_PI).sum(-1)
+        return torch.cat([log_prob, clutter.unsqueeze(-1)], -1)
+
+
+class GaussianLikelihood(Likelihood):
+    """`o_tk | w_tk = n ~ N(s_tn, Phi)`, `Phi = diag((r u)^2)`.
+
+    Args:
+        noise_unit: u, the unit of noise at a content, [*, D] -> [*, D] (`Coordinates.noise_unit`).
+        relative_noise: r, a number or one for each of the D coordinates (.04 in the paper).
+        relative_to: "start": u at each source's start, as in the paper; "observation": u at the detection itself,
+            which follows a target that comes nearer.
+    """
+
+    def __init__(
+        self,
+        noise_unit: Callable[[Tensor], Tensor],
+        relative_noise: float | Sequence[float] = 0.04,
+        relative_to: Literal["start", "observation"] = "start",
+    ):
+        super().__init__()
+        self.noise_unit = noise_unit
+        self.relative_to = relative_to
+        self.register_buffer("relative_noise", torch.as_tensor(relative_noise, dtype=torch.get_default_dtype()))
+
+    def variances(self, scene: Scene) -> Tensor:
+        """Phi, [B, T, K, N, D]."""
+        if self.relative_to == "start":
+            unit = self.noise_unit(scene.start)[:, None, None]
+        else:
+            unit = self.noise_unit(scene.observations).unsqueeze(-2)
+        shape = (*scene.mask.shape, scene.n_sources, scene.start.shape[-1])
+        return (self.relative_noise * unit).square().expand(shape)
+
+    def label_variances(self, scene: Scene) -> Tensor:
+        """(label_spread u)^2 at the source's start, [B, N, T, D]."""
+        unit = self.noise_unit(scene.start).unsqueeze(-2)
+        return (self.label_spread * unit).square().expand(scene.labels.shape)
+
+
+def _by_frame(moment: Tensor) -> Tensor:
+    """[B, N, T, D] -> [B, T, 1, N, D]."""
+    return moment.transpose(-3, -2).unsqueeze(-3)

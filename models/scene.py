@@ -1,0 +1,70 @@
+"""What the model sees of a batch of scenes."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A batch of B scenes of T frames with up to K observations a frame of N sources.
+
+    Attributes:
+        observations: o [B, T, K, D]; zeros (or anything finite) where `mask` is False.
+        mask: [B, T, K], False where there is no observation.
+        start: [B, N, D], where each source is expected at the first frame.
+        present: [B, T], False in the padding after the end of a shorter scene.
+        labels: [B, N, T, D], contents that a person has given; anything finite where `label_mask` is False.
+        label_mask: [B, N, T].
+    """
+
+    observations: Tensor
+    mask: Tensor
+    start: Tensor
+    present: Tensor
+    labels: Tensor
+    label_mask: Tensor
+
+    @property
+    def n_sources(self) -> int:
+        """N."""
+        return self.start.shape[-2]
+
+    @property
+    def n_frames(self) -> int:
+        """T."""
+        return self.observations.shape[-3]
+
+    @classmethod
+    def of(
+        cls,
+        observations: Tensor,
+        start: Tensor,
+        present: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> "Scene":
+        """A scene from observations [B, T, K, D] with NaN where there is none, and start [B, N, D].
+
+        `present` [B, T] defaults to all frames; `labels` [B, N, T, D], NaN where there is no label, to none.
+        """
+        batch, n_frames = observations.shape[:2]
+        n_sources, content_dim = start.shape[-2:]
+        if present is None:
+            present = torch.ones(batch, n_frames, dtype=torch.bool, device=observations.device)
+        if labels is None:
+            labels = start.new_full((batch, n_sources, n_frames, content_dim), float("nan"))
+        mask = ~observations.isnan().any(-1) & present.unsqueeze(-1)
+        label_mask = ~labels.isnan().any(-1)
+        return cls(
+            torch.where(mask.unsqueeze(-1), observations, 0.0),
+            mask,
+            start,
+            present,
+            torch.where(label_mask.unsqueeze(-1), labels, 0.0),
+            label_mask,
+        )
+
+    def starting_at(self, start: Tensor) -> "Scene":
+        """The same scene with another start [B, N, D]."""
+        return replace(self, start=start)

@@ -1,0 +1,125 @@
+"""Sums over exclusive assignments: each detection has at most one source, each source at most one detection.
+
+The weight of an assignment is `prod exp(score[k, n])` over its pairs (k, n); unpaired detections and sources weigh
+1. `scores` is [*, K, N], K detections and N sources; -inf forbids a pair. Three ways to the same sum:
+
+* `event_table` lists the joint events, for enumeration while they are few;
+* `log_partition` is exact for any K in `K N 2^N` operations, by dynamic programming over the set of sources used;
+* `bethe_log_partition` is loopy belief propagation (Williams and Lau 2014), for many sources.
+
+The probability of a pair is the derivative of the logarithm of the sum in its score (`pair_probabilities`).
+"""
+
+import math
+from functools import lru_cache
+from itertools import combinations, permutations
+
+import torch
+from torch import Tensor
+
+MAX_EXACT_SOURCES = 10
+
+
+def count_events(n_detections: int, n_sources: int) -> int:
+    """Number of exclusive assignments of K detections to N sources: `sum_a C(K, a) C(N, a) a!`."""
+    fewest = min(n_detections, n_sources)
+    return sum(math.comb(n_detections, a) * math.comb(n_sources, a) * math.factorial(a) for a in range(fewest + 1))
+
+
+@lru_cache(maxsize=64)
+def event_table(n_detections: int, n_sources: int) -> Tensor:
+    """All exclusive assignments: [E, K] with the source of each detection, N where it has none."""
+    rows = []
+    for paired in range(min(n_detections, n_sources) + 1):
+        for detections in combinations(range(n_detections), paired):
+            for sources in permutations(range(n_sources), paired):
+                row = [n_sources] * n_detections
+                for k, n in zip(detections, sources, strict=True):
+                    row[k] = n
+                rows.append(row)
+    return torch.tensor(rows, dtype=torch.long).reshape(len(rows), n_detections)
+
+
+@lru_cache(maxsize=16)
+def _subset_moves(n_sources: int) -> tuple[Tensor, Tensor]:
+    """For each set of used sources and each n: the set without n, and whether n is in the set ([2^N, N] each)."""
+    subsets = torch.arange(2**n_sources).unsqueeze(-1)
+    bits = 2 ** torch.arange(n_sources)
+    member = (subsets & bits) > 0
+    return torch.where(member, subsets - bits, subsets), member
+
+
+def log_partition(scores: Tensor) -> Tensor:
+    """Exact logarithm of the sum over all assignments: scores [*, K, N] -> [*].
+
+    Detections enter one by one; the table holds, for each set of sources, the weight of all ways to use exactly it.
+    """
+    n_sources = scores.shape[-1]
+    without, member = (tensor.to(scores.device) for tensor in _subset_moves(n_sources))
+    forbidden = torch.zeros_like(member, dtype=scores.dtype).masked_fill(~member, FORBIDDEN)
+    table = scores.new_full((*scores.shape[:-2], 2**n_sources), FORBIDDEN)
+    table[..., 0] = 0.0
+    for score in scores.clamp(min=FORBIDDEN).unbind(-2):
+        joined = table[..., without] + score.unsqueeze(-2) + forbidden
+        table = torch.logsumexp(torch.cat([table.unsqueeze(-1), joined], -1), -1)
+    return torch.logsumexp(table, -1)
+
+
+def bethe_log_partition(scores: Tensor, iterations: int = 100) -> Tensor:
+    """Bethe approximation of `log_partition` by loopy belief propagation: scores [*, K, N] -> [*].
+
+    Williams and Lau (2014), "Approximate evaluation of marginal association probabilities with belief propagation":
+    messages between the detections' and the sources' own choices, which converge for these graphs. At the fixed
+    point the derivative of the Bethe free energy in a score is the pair's belief, so the messages are constants.
+    """
+    weight = scores.clamp(min=FORBIDDEN, max=LARGEST_MESSAGE).exp()
+    with torch.no_grad():
+        fixed = weight.detach()
+        to_source = torch.ones_like(fixed)
+        for _ in range(iterations):
+            offered = fixed * to_source
+            to_detection = 1 / (1 + offered.sum(-2, keepdim=True) - offered)
+            asked = fixed * to_detection
+            to_source = 1 / (1 + asked.sum(-1, keepdim=True) - asked)
+    # The Bethe partition function written in the messages: source factors, detection factors, pair corrections.
+    sources = torch.log1p((weight * to_source).sum(-2)).sum(-1)
+    detections = torch.log1p((weight * to_detection).sum(-1)).sum(-1)
+    pairs = torch.log1p(weight * to_source * to_detection).sum((-2, -1))
+    return sources + detections - pairs
+
+
+def best_log_partition(scores: Tensor) -> Tensor:
+    """`log_partition` while its 2^N table is small (N up to 10), else `bethe_log_partition`."""
+    if scores.shape[-1] <= MAX_EXACT_SOURCES:
+        return log_partition(scores)
+    return bethe_log_partition(scores)
+
+
+def event_scores(scores: Tensor) -> Tensor:
+    """Logarithm of the weight of each joint event of `event_table`: scores [*, K, N] -> [*, E]."""
+    n_detections, n_sources = scores.shape[-2:]
+    table = event_table(n_detections, n_sources).to(scores.device)
+    with_none = torch.cat([scores, torch.zeros_like(scores[..., :1])], -1).clamp(min=FORBIDDEN)
+    return with_none[..., torch.arange(n_detections, device=scores.device), table].sum(-1)
+
+
+def pair_probabilities(scores: Tensor) -> Tensor:
+    """Probability that detection k belongs to source n: scores [*, K, N] -> [*, K, N]; rows sum to at most 1."""
+    n_detections, n_sources = scores.shape[-2:]
+    if count_events(n_detections, n_sources) <= FEW_EVENTS:
+        table = event_table(n_detections, n_sources).to(scores.device)
+        member = torch.nn.functional.one_hot(table, n_sources + 1)[..., :n_sources].to(scores.dtype)
+        probability = event_scores(scores).softmax(-1)
+        return (probability @ member.flatten(1)).unflatten(-1, (n_detections, n_sources))
+    with torch.enable_grad():
+        scores = scores.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(best_log_partition(scores).sum(), scores)
+    return gradient.clamp(0.0, 1.0)
+
+
+FEW_EVENTS = 256
+"""Up to this many joint events are listed; more are summed without a list."""
+FORBIDDEN = -1e30
+"""A score that no sum can rescue, but with which sums and differences stay finite."""
+LARGEST_MESSAGE = 60.0
+"""Belief propagation works with weights, not with their logarithms; above this one is certain anyway."""
