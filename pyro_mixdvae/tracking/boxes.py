@@ -44,7 +44,5 @@ def iou(a: Array, b: Array) -> Array:
     a, b = a[..., :, None, :], b[..., None, :, :]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     intersection = np.prod(np.maximum(sides, 0), axis=-1)
-    union = (
-        np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1) - intersection
-    )
+    union = np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1) - intersection
     return np.divide(intersection, union, out=np.zeros_like(union), where=union != 0)

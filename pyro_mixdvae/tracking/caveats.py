@@ -62,9 +62,7 @@ def _other_number(tracks: Tracks, ground_truth: Tracks, iou_threshold: float) ->
         )
     if found < true:
         likely = _likely_targets(tracks, ground_truth, iou_threshold)
-        advice = (
-            f"; to score against these targets only, use --ids {','.join(map(str, likely))}" if likely else ""
-        )
+        advice = f"; to score against these targets only, use --ids {','.join(map(str, likely))}" if likely else ""
         return (
             f"{tracks.name}: the results hold {found} ids where the ground truth holds {true}: "
             f"targets that were not to be tracked count as #FN{advice}."

@@ -179,9 +179,7 @@ def read_ground_truth(path: str | Path) -> Tracks:
     if columns == 9:
         counted &= rows.values[:, 7] == 1
     if not counted.any():
-        raise InputError(
-            f"{file}: no row counts, all have flag 0 or are not class 1: give another ground truth."
-        )
+        raise InputError(f"{file}: no row counts, all have flag 0 or are not class 1: give another ground truth.")
     return replace(_tracks(rows, counted, Path(path), info), notes=notes)
 
 
@@ -224,9 +222,7 @@ def _locate(path: Path, part: str) -> tuple[Path, SequenceInfo | None]:
     """The file to read, and what is known about the sequence it belongs to."""
     kind = kind_of(path)
     if kind == "folder":
-        raise InputError(
-            f"{path} is no sequence folder: it holds no {part}; give such a folder or a text file."
-        )
+        raise InputError(f"{path} is no sequence folder: it holds no {part}; give such a folder or a text file.")
     return (path, None) if kind == "file" else (path / part, read_info(path))
 
 
@@ -237,9 +233,7 @@ def _length(info: SequenceInfo | None) -> tuple[int, str] | None:
 def _size(info: SequenceInfo | None, given: Size | None) -> tuple[Size | None, str]:
     """The size of the image if anyone gave it, and who did."""
     if given and min(given) < 1:
-        raise InputError(
-            f"the image size {given[0]}x{given[1]} has no pixels: give a width and height above 0."
-        )
+        raise InputError(f"the image size {given[0]}x{given[1]} has no pixels: give a width and height above 0.")
     if info and given and info.size != given:
         raise InputError(
             f"{info.path} says that images have {info.size[0]}x{info.size[1]} pixels, "

@@ -47,8 +47,7 @@ def read_labels(text_or_path: str | Path) -> Labels:
         return _parse(text)
     if not is_file:
         raise InputError(
-            f"{text} is neither a file nor labelled boxes: write frame:left,top,width,height;...,"
-            " or give a file."
+            f"{text} is neither a file nor labelled boxes: write frame:left,top,width,height;..., or give a file."
         )
     rows = read_rows(Path(text))
     return Labels(frames_of(rows), ids_of(rows, smallest=1) - 1, boxes_of(rows))
@@ -72,9 +71,7 @@ def _parse(text: str) -> Labels:
 
 def _frame(cell: str, text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", cell) or not 1 <= int(cell) <= LAST_FRAME:
-        raise InputError(
-            f"{cell[:30]!r} is no frame in {text!r}: write a whole number from 1 before the colon."
-        )
+        raise InputError(f"{cell[:30]!r} is no frame in {text!r}: write a whole number from 1 before the colon.")
     return int(cell)
 
 
@@ -85,7 +82,6 @@ def _box(piece: str, text: str) -> list[float]:
         box = []
     if len(box) != 4 or not all(abs(number) <= FURTHEST_PIXEL for number in box) or min(box[2:]) <= 0:
         raise InputError(
-            f"{piece.strip()[:50]!r} is no box in {text!r}: write left,top,width,height in pixels, "
-            "sizes above 0."
+            f"{piece.strip()[:50]!r} is no box in {text!r}: write left,top,width,height in pixels, sizes above 0."
         )
     return box

@@ -118,9 +118,7 @@ def score(
         tracks = dict.fromkeys(ground_truth, tracks)
     if tracks.keys() != ground_truth.keys():
         raise ValueError("tracks and ground truth must hold the same sequences")
-    sequences = tuple(
-        _score_sequence(name, tracks[name], truth, iou_threshold) for name, truth in ground_truth.items()
-    )
+    sequences = tuple(_score_sequence(name, tracks[name], truth, iou_threshold) for name, truth in ground_truth.items())
     return Scores(sequences, pool(sequences))
 
 
@@ -128,16 +126,12 @@ def pool(scores: Iterable[Score], name: str = OVERALL) -> Score:
     """The score of several sequences together: every count is the sum of theirs."""
     rows = list(scores)
     counts = {
-        field.name: sum(getattr(row, field.name) for row in rows)
-        for field in fields(Score)
-        if field.name != "name"
+        field.name: sum(getattr(row, field.name) for row in rows) for field in fields(Score) if field.name != "name"
     }
     return Score(name=name, **counts)
 
 
-def overlaps(
-    tracks: Tracks, ground_truth: Tracks, shift: int = 0
-) -> Iterator[tuple[Integers, Integers, Array]]:
+def overlaps(tracks: Tracks, ground_truth: Tracks, shift: int = 0) -> Iterator[tuple[Integers, Integers, Array]]:
     """Frame by frame, which targets ``[n]`` and tracks ``[m]`` are present, and their IoU ``[n, m]``.
 
     Targets and tracks are columns of their boxes. There are as many frames as the longer of the two has.

@@ -95,9 +95,7 @@ def read_info(folder: Path) -> SequenceInfo | None:
         reason = " ".join(str(error).replace("<string>", "it").split()).rstrip(".:")
         raise InputError(f"{path} is broken ({reason}): correct it, or remove it.") from error
     if not parser.has_section("Sequence"):
-        raise InputError(
-            f"{path} has no section [Sequence]: add it, with imWidth and imHeight, or remove the file."
-        )
+        raise InputError(f"{path} has no section [Sequence]: add it, with imWidth and imHeight, or remove the file.")
     section = parser["Sequence"]
     width = _positive(path, section, "imWidth")
     height = _positive(path, section, "imHeight")
