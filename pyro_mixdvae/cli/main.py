@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pyro_mixdvae import __version__
+from pyro_mixdvae.cli import train
 from pyro_mixdvae.cli.eval import evaluate
 from pyro_mixdvae.errors import InputError
 
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 
 app.command("eval")(evaluate)
+app.add_typer(train.app, name="train")
 
 
 def run() -> None:

@@ -1,0 +1,149 @@
+"""Pre-training of a motion prior for boxes: tracks, schedule and network put together."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inference.pretrain import Schedule
+from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.kinematic import KinematicNetwork
+from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.coordinates import CentreLogSize, Coordinates, PublishedCorners
+from pyro_mixdvae.tracking.recorded_tracks import tracks_from_files
+from pyro_mixdvae.tracking.trajectories import published_trajectories, rich_trajectories
+
+MOTIONS: dict[str, Callable[[int, int, list[int]], Array]] = {
+    "rich": rich_trajectories,
+    "published": published_trajectories,
+}
+HELD_OUT = 8  # one track in so many is for validation
+VALIDATION_SEED = 2**31  # no epoch has this number
+
+
+class Recipe(NamedTuple):
+    """What goes with a network: its coordinates, how boxes become its content, and the defaults of training.
+
+    Attributes:
+        build: makes the untrained network.
+        coordinates: of the boxes.
+        of_displacements: the content is the displacement of the coordinates, and not the coordinates.
+        motion: synthetic trajectories to learn from, by default.
+        epochs, learning_rate: by default.
+    """
+
+    build: Callable[[], DVAE]
+    coordinates: Coordinates
+    of_displacements: bool
+    motion: str
+    epochs: int
+    learning_rate: float
+
+    def content(self, boxes: Array) -> Tensor:
+        """Boxes ``[*, T, 4]`` to content ``[*, T, 4]`` or, of displacements, ``[*, T-1, 4]``; single precision."""
+        content = self.coordinates.content(torch.as_tensor(boxes))
+        return (self.coordinates.displacements(content) if self.of_displacements else content).float()
+
+
+RECIPES = {
+    "kinematic": Recipe(KinematicNetwork, CentreLogSize(), True, "rich", 150, 0.01),
+    "srnn": Recipe(SRNN, PublishedCorners(), False, "published", 300, 0.001),
+}
+
+
+def schedule_of(
+    network: str, epochs: int | None = None, batch_size: int = 256, learning_rate: float | None = None
+) -> Schedule:
+    """The schedule of a network's recipe; with few epochs its ramps are shortened in proportion.
+
+    The SRNN's is the paper's: KL warm-up over 20 epochs, then scheduled sampling up to 1 at epoch 100, at a
+    constant learning rate. The kinematic network knows its posterior exactly and needs no warm-up.
+    """
+    recipe = RECIPES[network]
+    epochs = epochs or recipe.epochs
+    published = network == "srnn"
+    warm_up = min(20, epochs // 8) if published else 0
+    return Schedule(
+        epochs=epochs,
+        warm_up=warm_up,
+        sampling_start=warm_up,
+        sampling_end=min(100, epochs // 2) if published else min(30, epochs // 5),
+        own_output_probability=1.0 if published else 0.3,
+        batch_size=batch_size,
+        learning_rate=learning_rate or recipe.learning_rate,
+        final_learning_rate=1.0 if published else 0.02,
+        patience=50 if published else 30,
+    )
+
+
+class TrainingTracks(NamedTuple):
+    """Content to learn from, and to validate on.
+
+    Attributes:
+        of_epoch: gives the training tracks [count, T, D] of an epoch.
+        validation: held-out tracks [*, T, D].
+        description: what they are, for the card.
+        notes: sentences that the user should read.
+    """
+
+    of_epoch: Callable[[int], Tensor]
+    validation: Tensor
+    description: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def synthetic_tracks(network: str, motion: str, count: int, n_frames: int, seed: int) -> TrainingTracks:
+    """Fresh trajectories in every epoch, so that there is nothing to learn by heart."""
+    draw, content = MOTIONS[motion], RECIPES[network].content
+    return TrainingTracks(
+        lambda epoch: content(draw(count, n_frames, [seed, epoch])),
+        content(draw(max(1, count // HELD_OUT), n_frames, [seed, VALIDATION_SEED])),
+        {"generator": motion, "count": count, "frames": n_frames, "seed": seed},
+    )
+
+
+def recorded_tracks(network: str, paths: Sequence[str | Path], count: int, n_frames: int, seed: int) -> TrainingTracks:
+    """Windows of the tracks of files: an epoch draws `count` of them, with replacement.
+
+    One track in eight, with all of its windows, is held out for validation.
+
+    Raises:
+        InputError: a file cannot be used, or fewer than two tracks are long enough.
+    """
+    recorded = tracks_from_files(paths, n_frames)
+    names = np.unique(recorded.track)
+    if len(names) < 2:
+        raise InputError(
+            f"only one track in {', '.join(map(str, paths))} is long enough, and one more is needed for "
+            "validation: give more tracks, or ask for fewer frames."
+        )
+    shuffled = np.random.default_rng([seed, VALIDATION_SEED]).permutation(names)
+    held_out = np.isin(recorded.track, shuffled[: max(1, len(names) // HELD_OUT)])
+    content = RECIPES[network].content(recorded.boxes)
+    training, validation = content[~held_out], content[held_out]
+
+    def of_epoch(epoch: int) -> Tensor:
+        return training[np.random.default_rng([seed, epoch]).integers(len(training), size=count)]
+
+    files = [{"name": Path(path).name, "sha256": _sha256(path)} for path in paths]
+    description = {"files": files, "count": count, "frames": n_frames, "seed": seed, "windows": len(content)}
+    return TrainingTracks(of_epoch, validation, description, recorded.notes)
+
+
+def _sha256(path: str | Path) -> str:
+    path = Path(path)
+    file = path / "gt" / "gt.txt" if path.is_dir() else path
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def new_network(network: str, seed: int) -> DVAE:
+    """An untrained network in single precision, drawn by a seed; torch's generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return RECIPES[network].build().float()

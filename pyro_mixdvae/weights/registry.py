@@ -1,0 +1,63 @@
+"""The kinds of networks that weights can belong to, and how each is rebuilt from its sizes."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.kinematic import KinematicNetwork
+from pyro_mixdvae.networks.layers import GaussianNetwork, TanhMLP
+from pyro_mixdvae.networks.srnn import SRNN
+
+
+class NetworkKind(NamedTuple):
+    """`build(**sizes(network))` has the shapes of `network`; sizes are numbers and lists of numbers."""
+
+    build: Callable[..., DVAE]
+    sizes: Callable[[Any], dict[str, Any]]
+
+
+def kind_of(network: DVAE) -> str:
+    """The name under which the network's class is registered.
+
+    Raises:
+        TypeError: it is of no registered class.
+    """
+    for name, kind in NETWORKS.items():
+        if kind.build is type(network):
+            return name
+    raise TypeError(f"{type(network).__name__} is not in the registry of networks")
+
+
+def _kinematic_sizes(network: KinematicNetwork) -> dict[str, Any]:
+    return {
+        "content_dim": network.content_dim,
+        "hidden": network.history.lstm.hidden_size,
+        "gain": network.history.gain,
+    }
+
+
+def _srnn_sizes(network: SRNN) -> dict[str, Any]:
+    def hidden(density: GaussianNetwork) -> list[int]:
+        return _widths(density.hidden)
+
+    return {
+        "content_dim": network.content_dim,
+        "latent_dim": network.latent_dim,
+        "input_sizes": _widths(network.history.input),
+        "hidden": network.history.lstm.hidden_size,
+        "prior_sizes": hidden(network.prior_network),
+        "emission_sizes": hidden(network.emission_network),
+        "encoder_sizes": hidden(network.encoder_network),
+    }
+
+
+def _widths(mlp: TanhMLP) -> list[int]:
+    return [layer.out_features for layer in mlp.layers if isinstance(layer, nn.Linear)]
+
+
+NETWORKS = {
+    "kinematic": NetworkKind(KinematicNetwork, _kinematic_sizes),
+    "srnn": NetworkKind(SRNN, _srnn_sizes),
+}
