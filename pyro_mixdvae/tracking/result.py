@@ -1,0 +1,42 @@
+"""What tracking one scene gives."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pyro_mixdvae.tracking.boxes import Array
+
+
+@dataclass(frozen=True)
+class TrackingResult:
+    """Every source in every frame, and how sure that is; boxes are (x1, y1, x2, y2) in pixels.
+
+    Attributes:
+        boxes: posterior mean ``[T, N, 4]``.
+        lower, upper: limits of the credible interval of each corner ``[T, N, 4]``.
+        level: how much probability lies between them (.9: five per cent on either side).
+        observed: ``[T, N]``, True where more likely than not a detection of the frame belongs to the source; False
+            where the box is inferred from other frames.
+        responsibilities: ``[T, K, N + 1]``, the probability that a detection belongs to each source; the last column is
+            "none of them" (clutter; zero where the model has no such class). NaN where there is no detection.
+        records: one entry an iteration: the ELBO under "elbo", and its terms.
+        samples: posterior trajectories ``[S, T, N, 4]``; S is 0 unless they were asked for.
+        notes: sentences that the user should read.
+    """
+
+    boxes: Array
+    lower: Array
+    upper: Array
+    level: float
+    observed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    responsibilities: Array
+    records: tuple[dict[str, float], ...]
+    samples: Array
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def entropy(self) -> Array:
+        """Entropy of each detection's assignment in bits ``[T, K]``: 0 where it is certain, NaN where there is none."""
+        p = self.responsibilities
+        terms = np.where(p > 0, -p * np.log2(np.where(p > 0, p, 1.0)), 0.0)
+        return np.where(np.isnan(p[..., 0]), np.nan, terms.sum(-1))
