@@ -1,0 +1,162 @@
+"""Tables of a tracking result: pure functions from a result to CSV text, and the frames that a person should check.
+
+Frames, sources and detections count from 1, as in the MOTChallenge files. Every number has a fixed count of decimals,
+so that the same result gives the same bytes.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
+from pyro_mixdvae.tracking.result import TrackingResult
+
+NONE_OF_THEM = "none"
+# The entropy in bits of a choice between two at 9 : 1. Above it, a look at the frame is worth the time.
+UNCERTAIN_BITS = 0.469
+CORNERS = ("x1", "y1", "x2", "y2")
+
+
+class Stretch(NamedTuple):
+    """Neighbouring frames with uncertain assignments: ``first`` to ``last`` (from 1), and the highest entropy."""
+
+    first: int
+    last: int
+    bits: float
+
+    def __str__(self) -> str:
+        frames = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return f"{frames} ({self.bits:.2f} bits)"
+
+
+def boxes_table(result: TrackingResult) -> str:
+    """CSV of every source in every frame: mean box, limits of each corner, observed or inferred.
+
+    Pixels have two decimals, and the box is the one that stands in the MOTChallenge file. ``x1_low`` and ``x1_high``
+    are the limits of the left edge's credible interval, ``y1`` is the top, ``x2`` the right and ``y2`` the bottom edge;
+    ``level`` is the probability between the limits.
+    """
+    limits = np.stack([result.lower, result.upper], axis=-1)  # [T, N, 4, 2]
+    n_frames, n_sources = result.boxes.shape[:2]
+    boxes = _written(result.boxes)
+    header = ["frame", "source", "left", "top", "width", "height"]
+    header += [f"{corner}_{side}" for corner in CORNERS for side in ("low", "high")] + ["level", "status"]
+    rows = (
+        [t + 1, n + 1, *_pixels(boxes[t, n]), *_pixels(limits[t, n]), f"{result.level:g}", _status(result, t, n)]
+        for t in range(n_frames)
+        for n in range(n_sources)
+    )
+    return _csv(header, rows)
+
+
+def assignments_table(boxes: Array, result: TrackingResult) -> str:
+    """CSV of every detection: its box, the probability of each source and of none, the entropy, the likeliest.
+
+    ``detection`` counts the detections of a frame in the order in which they were given.
+
+    Args:
+        boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none.
+        result: of tracking them.
+    """
+    n_sources = result.boxes.shape[1]
+    names = [str(n + 1) for n in range(n_sources)] + [NONE_OF_THEM]
+    header = ["frame", "detection", "left", "top", "width", "height"]
+    header += [f"source_{name}" for name in names[:-1]] + [NONE_OF_THEM, "entropy_bits", "most_likely"]
+    written, entropy = _written(boxes), result.entropy
+    rows = (
+        [
+            t + 1,
+            k + 1,
+            *_pixels(written[t, k]),
+            *(_fixed(p, 4) for p in result.responsibilities[t, k].tolist()),
+            _fixed(entropy[t, k], 4),
+            names[int(np.argmax(result.responsibilities[t, k]))],
+        ]
+        for t, k in np.argwhere(~np.isnan(boxes[..., 0])).tolist()
+    )
+    return _csv(header, rows)
+
+
+def elbo_table(result: TrackingResult) -> str:
+    """CSV of the ELBO and its terms in nats, a row an iteration; a cell is empty where an iteration lacks a term."""
+    names = list(dict.fromkeys(["elbo", *(name for record in result.records for name in record)]))
+    rows = (
+        [number, *(_fixed(record[name], 4) if name in record else "" for name in names)]
+        for number, record in enumerate(result.records, start=1)
+    )
+    return _csv(["iteration", *names], rows)
+
+
+def samples_table(result: TrackingResult) -> str:
+    """CSV of the posterior trajectories, one after the other: each is a possible course of all sources."""
+    boxes = _written(result.samples)
+    rows = ([number + 1, t + 1, n + 1, *_pixels(boxes[number, t, n])] for number, t, n in np.ndindex(*boxes.shape[:3]))
+    return _csv(["sample", "frame", "source", "left", "top", "width", "height"], rows)
+
+
+def frame_entropy(result: TrackingResult) -> Array:
+    """Entropy in bits of the least certain assignment of each frame ``[T]``; 0 in frames without detections."""
+    return np.nan_to_num(result.entropy).max(axis=1, initial=0.0)
+
+
+def uncertain_stretches(result: TrackingResult, most: int = 5) -> list[Stretch]:
+    """Where the assignment of a detection is less certain than 9 : 1: the ``most`` worst stretches, worst first.
+
+    Neighbouring frames make one stretch, as the frames of one crossing do.
+    """
+    bits = frame_entropy(result)
+    frames = np.flatnonzero(bits > UNCERTAIN_BITS)
+    runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1) if frames.size else []
+    stretches = [Stretch(int(run[0]) + 1, int(run[-1]) + 1, float(bits[run].max())) for run in runs]
+    return sorted(stretches, key=lambda stretch: (-stretch.bits, stretch.first))[:most]
+
+
+def summary(boxes: Array, result: TrackingResult) -> list[str]:
+    """What a person wants to know first, a sentence a line.
+
+    Args:
+        boxes: the detections ``[T, K, 4]``, NaN where there is none.
+        result: of tracking them.
+    """
+    detections = int((~np.isnan(boxes[..., 0])).sum())
+    inferred = int((~result.observed).sum())
+    total = result.observed.size
+    lines = [
+        f"{len(result.boxes)} frames, {detections} detections, {result.boxes.shape[1]} sources: "
+        f"{total - inferred} boxes observed, {inferred} inferred from other frames.",
+    ]
+    stretches = uncertain_stretches(result)
+    if stretches:
+        lines.append(
+            f"Check these frames, where it is uncertain whose a detection is: {', '.join(map(str, stretches))}."
+        )
+    else:
+        lines.append("No assignment is uncertain: none has the entropy of a choice at 9 : 1.")
+    return [*lines, *(f"Note: {note}" for note in result.notes)]
+
+
+def _written(boxes: Array) -> Array:
+    """Left, top, width, height ``[..., 4]`` as the MOTChallenge file has them: a size never falls below 0.01."""
+    written = np.round(xyxy_to_ltwh(boxes), 2)
+    written[..., 2:] = np.maximum(written[..., 2:], 0.01)
+    return written
+
+
+def _pixels(numbers: Array) -> list[str]:
+    return [_fixed(number, 2) for number in numbers.ravel().tolist()]
+
+
+def _fixed(number: float, decimals: int) -> str:
+    # + 0.0 turns -0.0 into 0.0.
+    return f"{round(number, decimals) + 0.0:.{decimals}f}"
+
+
+def _status(result: TrackingResult, t: int, n: int) -> str:
+    return "observed" if result.observed[t, n] else "inferred"
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    # The names of terms hold commas, as log p(o|w,s) does; nothing else needs quotes.
+    lines = [[f'"{name}"' if "," in name else name for name in header], *rows]
+    return "".join(",".join(map(str, line)) + "\n" for line in lines)
