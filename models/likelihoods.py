@@ -48,26 +48,24 @@ class Likelihood(Part):
         _, clutter = self.clutter(scene)
         return torch.cat([variances, clutter[:, None, None, None, :].expand_as(variances[..., :1, :])], -2)
 
+    def log_prob(self, observed: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """`log N(o_k; m_n, V_kn)` of one frame or many: o [*, K, D], m [*, N, D], V [*, K, N, D] -> [*, K, N]."""
+        residual = observed.unsqueeze(-2) - mean.unsqueeze(-3)
+        return -0.5 * (residual.square() / variance + variance.log() + LOG_2_PI).sum(-1)
+
+    def clutter_log_prob(self, scene: Scene) -> Tensor:
+        """Log density of each detection as clutter, [B, T, K]."""
+        mean, variance = (moment[:, None, None, :] for moment in self.clutter(scene))
+        return -0.5 * ((scene.observations - mean).square() / variance + variance.log() + LOG_2_PI).sum(-1)
+
     def expected_log_prob(self, scene: Scene, mean: Tensor, variance: Tensor, has_clutter: bool) -> Tensor:
         """`E_q(s)[log p(o_tk | s_tn)] = log N(o; m, Phi) - tr(Phi^-1 V) / 2`: m, V [B, N, T, D] -> [B, T, K, C]."""
         phi = self.variances(scene)
-        residual = scene.observations.unsqueeze(-2) - _by_frame(mean)
-        terms = (residual.square() + _by_frame(variance)) / phi + phi.log() + LOG_2_PI
-        return self._with_clutter(scene, -0.5 * terms.sum(-1), has_clutter)
-
-    def predictive_log_prob(self, scene: Scene, mean: Tensor, variance: Tensor, has_clutter: bool) -> Tensor:
-        """`log N(o_tk; m_tn, Phi + V)`, s integrated out: m, V [B, N, T, D] -> [B, T, K, C]."""
-        total = self.variances(scene) + _by_frame(variance)
-        residual = scene.observations.unsqueeze(-2) - _by_frame(mean)
-        terms = residual.square() / total + total.log() + LOG_2_PI
-        return self._with_clutter(scene, -0.5 * terms.sum(-1), has_clutter)
-
-    def _with_clutter(self, scene: Scene, log_prob: Tensor, has_clutter: bool) -> Tensor:
+        log_prob = self.log_prob(scene.observations, mean.transpose(-3, -2), phi)
+        log_prob = log_prob - 0.5 * (variance.transpose(-3, -2).unsqueeze(-3) / phi).sum(-1)
         if not has_clutter:
             return log_prob
-        mean, variance = (moment[:, None, None, :] for moment in self.clutter(scene))
-        clutter = -0.5 * ((scene.observations - mean).square() / variance + variance.log() + LOG_2_PI).sum(-1)
-        return torch.cat([log_prob, clutter.unsqueeze(-1)], -1)
+        return torch.cat([log_prob, self.clutter_log_prob(scene).unsqueeze(-1)], -1)
 
 
 class GaussianLikelihood(Likelihood):
@@ -76,15 +74,16 @@ class GaussianLikelihood(Likelihood):
     Args:
         noise_unit: u, the unit of noise at a content, [*, D] -> [*, D] (`Coordinates.noise_unit`).
         relative_noise: r, a number or one for each of the D coordinates (.04 in the paper).
-        relative_to: "start": u at each source's start, as in the paper; "observation": u at the detection itself,
-            which follows a target that comes nearer.
+        relative_to: "start": u at each source's start, as the paper describes it; "observation": u at the detection
+            itself, which follows a target that comes nearer; "column": u at the first detection of the same column,
+            as the published code has it, whose columns are detections already matched to targets.
     """
 
     def __init__(
         self,
         noise_unit: Callable[[Tensor], Tensor],
         relative_noise: float | Sequence[float] = 0.04,
-        relative_to: Literal["start", "observation"] = "start",
+        relative_to: Literal["start", "observation", "column"] = "start",
     ):
         super().__init__()
         self.noise_unit = noise_unit
@@ -95,17 +94,21 @@ class GaussianLikelihood(Likelihood):
         """Phi, [B, T, K, N, D]."""
         if self.relative_to == "start":
             unit = self.noise_unit(scene.start)[:, None, None]
+        elif self.relative_to == "column":
+            first = scene.mask.to(torch.uint8).argmax(1)[:, None, :, None]
+            unit = self.noise_unit(torch.take_along_dim(scene.observations, first, 1)).unsqueeze(-2)
         else:
             unit = self.noise_unit(scene.observations).unsqueeze(-2)
         shape = (*scene.mask.shape, scene.n_sources, scene.start.shape[-1])
-        return (self.relative_noise * unit).square().expand(shape)
+        phi = (self.relative_noise * unit).square().expand(shape)
+        # Where there is no detection its size is no size; any noise will do there, but a positive one.
+        return torch.where(scene.mask[..., None, None], phi, 1.0)
+
+    def start_variances(self, scene: Scene) -> Tensor:
+        """Phi of a detection like the source's start, [B, N, D]."""
+        return (self.relative_noise * self.noise_unit(scene.start)).square()
 
     def label_variances(self, scene: Scene) -> Tensor:
         """(label_spread u)^2 at the source's start, [B, N, T, D]."""
         unit = self.noise_unit(scene.start).unsqueeze(-2)
         return (self.label_spread * unit).square().expand(scene.labels.shape)
-
-
-def _by_frame(moment: Tensor) -> Tensor:
-    """[B, N, T, D] -> [B, T, 1, N, D]."""
-    return moment.transpose(-3, -2).unsqueeze(-3)

@@ -1,6 +1,7 @@
 """The generative model p(o, w, s, z) = p(o | w, s) p(w) p(s, z)."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pyro
@@ -80,7 +81,8 @@ class MixtureModel(Part):
         classes = self.assignment.classes(w, n_detections)
         frame = torch.arange(n_frames, device=w.device).unsqueeze(-1)
         mean = Vindex(self.with_clutter(scene, s))[..., classes, frame, :]
-        variance = Vindex(self.likelihood.class_variances(scene, self.assignment.has_clutter))[..., classes, :]
+        sized = replace(scene, observations=mean) if generate else scene  # noise may be relative to a detection's size
+        variance = Vindex(self.likelihood.class_variances(sized, self.assignment.has_clutter))[..., classes, :]
         with scenes, time, observations, seen:
             pyro.sample("o", self.likelihood.observe(mean, variance), obs=None if generate else scene.observations)
         return s[..., 0, 0, :, :, :], classes

@@ -89,7 +89,10 @@ def bethe_log_partition(scores: Tensor, iterations: int = 100) -> Tensor:
 
 
 def best_log_partition(scores: Tensor) -> Tensor:
-    """`log_partition` while its 2^N table is small (N up to 10), else `bethe_log_partition`."""
+    """`log_partition` while its 2^N table is small (N up to 10), else `bethe_log_partition`; [*, K, N] -> [*]."""
+    kept = _likely_detections(scores)
+    if kept is not None:
+        scores = torch.take_along_dim(scores, kept, -2)
     if scores.shape[-1] <= MAX_EXACT_SOURCES:
         return log_partition(scores)
     return bethe_log_partition(scores)
@@ -105,6 +108,14 @@ def event_scores(scores: Tensor) -> Tensor:
 
 def pair_probabilities(scores: Tensor) -> Tensor:
     """Probability that detection k belongs to source n: scores [*, K, N] -> [*, K, N]; rows sum to at most 1."""
+    kept = _likely_detections(scores)
+    if kept is None:
+        return _pair_probabilities(scores)
+    likely = _pair_probabilities(torch.take_along_dim(scores, kept, -2))
+    return torch.zeros_like(scores).scatter(-2, kept.expand_as(likely), likely)
+
+
+def _pair_probabilities(scores: Tensor) -> Tensor:
     n_detections, n_sources = scores.shape[-2:]
     if count_events(n_detections, n_sources) <= FEW_EVENTS:
         table = event_table(n_detections, n_sources).to(scores.device)
@@ -117,6 +128,20 @@ def pair_probabilities(scores: Tensor) -> Tensor:
     return gradient.clamp(0.0, 1.0)
 
 
+def _likely_detections(scores: Tensor) -> Tensor | None:
+    """Indices [*, M, 1] of the detections that some source may have given, M the most in any frame; None for all.
+
+    The others could change a probability by no more than their number times exp(NEGLIGIBLE).
+    """
+    best = scores.detach().amax(-1)
+    most = max(int((best > NEGLIGIBLE).sum(-1).max()), 1)
+    if most == scores.shape[-2]:
+        return None
+    return best.topk(most, -1).indices.unsqueeze(-1)
+
+
+NEGLIGIBLE = -20.0
+"""A pair whose weight is below exp of this, against "clutter, and the source missed", is left out of the sums."""
 FEW_EVENTS = 256
 """Up to this many joint events are listed; more are summed without a list."""
 FORBIDDEN = -1e30

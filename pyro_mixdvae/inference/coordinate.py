@@ -1,0 +1,52 @@
+"""Coordinate ascent: E-S and E-W in turn, each in closed form, from any start."""
+
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.distributions.kalman import Chain
+from pyro_mixdvae.guides.mean_field import MeanField
+from pyro_mixdvae.guides.source_guide import SourceGuide
+from pyro_mixdvae.inference.records import Record, evaluate
+from pyro_mixdvae.inference.start import Filtered
+from pyro_mixdvae.inference.updates import expected_log_likelihood, pseudo_observation, update_sources
+from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.models.scene import Scene
+
+
+@torch.no_grad()
+def coordinate_ascent(
+    model: MixtureModel,
+    guide: SourceGuide,
+    scene: Scene,
+    start: Filtered,
+    n_iterations: int,
+    is_factorised: bool = False,
+) -> tuple[Tensor, list[Record]]:
+    """Move the guide by `n_iterations` of E-S, E-W; E-Z is part of E-S, which runs the encoder or smooths z along.
+
+    Args:
+        model, guide: as `records.judged` gives them.
+        start: means for the memory of the prior, and responsibilities.
+        is_factorised: q(s) of independent frames, the paper's family, instead of a chain.
+
+    Returns:
+        responsibilities [B, T, K, C] and a record an iteration.
+    """
+    memory_mean, responsibilities = start
+    records = []
+    for _ in range(n_iterations):
+        observation = pseudo_observation(model.likelihood, scene, responsibilities)
+        chain = update_sources(model.sources, scene, observation, memory_mean, is_factorised)
+        guide.set_chain(chain)
+        memory_mean = chain.mean[..., 0]
+        responsibilities = _update_assignments(model, guide, scene, chain)
+        records.append(evaluate(model, guide, scene))
+    return responsibilities, records
+
+
+def _update_assignments(model: MixtureModel, guide: SourceGuide, scene: Scene, chain: Chain) -> Tensor:
+    """E-W; a guide without q(w) leaves w to the model, and the same responsibilities are the model's own."""
+    log_likelihood = expected_log_likelihood(model, scene, chain)
+    if isinstance(guide, MeanField):
+        guide.set_assignments(model.assignment.posterior_logits(log_likelihood, scene.mask))
+    return model.assignment.responsibilities(log_likelihood, scene.mask)

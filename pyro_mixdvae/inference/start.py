@@ -1,0 +1,56 @@
+"""The default start: one filtering pass that predicts with the prior, assigns, and updates, frame by frame."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.distributions.kalman import Gaussian, predict, update
+from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.models.scene import Scene
+
+
+class Filtered(NamedTuple):
+    """Means of the filtered content [B, N, T, D], and responsibilities [B, T, K, C]."""
+
+    mean: Tensor
+    responsibilities: Tensor
+
+
+@torch.no_grad()
+def filtering_pass(model: MixtureModel, scene: Scene) -> Filtered:
+    """Forwards through the scene: detections are judged by the predictive density `N(o; m, Phi + V)`.
+
+    The prior's memory is fed the filtered means. Labels count as detections whose source is known.
+    """
+    sources, likelihood, assignment = model.sources, model.likelihood, model.assignment
+    variances = likelihood.variances(scene)
+    clutter = likelihood.clutter_log_prob(scene).unbind(1) if assignment.has_clutter else None
+    label_precision = scene.label_mask.unsqueeze(-1) / likelihood.label_variances(scene)
+    is_labelled = scene.label_mask.any((0, 1)).tolist()
+    memory = sources.begin(scene.start)
+    belief: Gaussian | None = None
+    means, responsibilities = [], []
+    for t, (observed, mask, phi) in enumerate(
+        zip(scene.observations.unbind(1), scene.mask.unbind(1), variances.unbind(1), strict=True)
+    ):
+        transition = sources.transition(memory)
+        belief = predict(belief, transition) if belief else Gaussian(transition.offset, transition.noise)
+        if is_labelled[t]:
+            belief = update(belief, scene.labels[:, :, t], label_precision[:, :, t])
+        log_prob = likelihood.log_prob(observed, belief.mean[..., 0], phi + belief.covariance[..., 0, 0].unsqueeze(-3))
+        if clutter:
+            log_prob = torch.cat([log_prob, clutter[t].unsqueeze(-1)], -1)
+        eta = assignment.responsibilities(log_prob.unsqueeze(1), mask.unsqueeze(1)).squeeze(1)
+        weight = eta[..., : scene.n_sources].unsqueeze(-1) / phi
+        precision = weight.sum(-3)
+        value = (weight * observed.unsqueeze(-2)).sum(-3) / precision.clamp(min=TINY)
+        belief = update(belief, value, precision)
+        mean = belief.mean[..., 0]
+        memory = sources.remember(memory, mean, None)
+        means.append(mean)
+        responsibilities.append(eta)
+    return Filtered(torch.stack(means, -2), torch.stack(responsibilities, 1))
+
+
+TINY = 1e-30

@@ -1,0 +1,68 @@
+"""The closed-form updates of the paper: E-S, E-W, and what they hand to each other."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.distributions import kalman
+from pyro_mixdvae.models.assignments import Assignment
+from pyro_mixdvae.models.likelihoods import Likelihood
+from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.sources import Sources
+
+
+class PseudoObservation(NamedTuple):
+    """What all detections together say of each source: a Gaussian with `value` and `precision`, [B, N, T, D] each.
+
+    Zero precision where nothing is said.
+    """
+
+    value: Tensor
+    precision: Tensor
+
+
+def pseudo_observation(likelihood: Likelihood, scene: Scene, responsibilities: Tensor) -> PseudoObservation:
+    """`sum_k eta_tkn Phi_tk^-1` and the mean that it belongs to; responsibilities [B, T, K, C], clutter unused.
+
+    Labels enter as detections whose source is known.
+    """
+    eta = responsibilities[..., : scene.n_sources].unsqueeze(-1)
+    weight = eta / likelihood.variances(scene)
+    precision = weight.sum(-3).transpose(-3, -2)
+    total = (weight * scene.observations.unsqueeze(-2)).sum(-3).transpose(-3, -2)
+    if scene.label_mask.any():
+        drawn = scene.label_mask.unsqueeze(-1) / likelihood.label_variances(scene)
+        precision = precision + drawn
+        total = total + drawn * scene.labels
+    seen = precision > 0
+    return PseudoObservation(torch.where(seen, total / torch.where(seen, precision, 1.0), 0.0), precision)
+
+
+def update_sources(
+    sources: Sources, scene: Scene, observation: PseudoObservation, memory_mean: Tensor, is_factorised: bool = False
+) -> kalman.Chain:
+    """E-S with the memory of the prior fed `memory_mean` [B, N, T, D]: q(s), or q(s, z), given q(w).
+
+    Given the memory the prior is a linear-Gaussian chain, and the update is its Kalman smoother: unlike the paper's,
+    which runs forwards only, it sees the future. With `is_factorised` the frames are made independent (the paper's
+    family): the same means and smaller variances.
+    """
+    transitions = sources.transitions(memory_mean, scene.start)
+    chain = kalman.posterior(transitions, observation.value, observation.precision)
+    if is_factorised:
+        return kalman.factorised(transitions, chain, observation.precision)
+    return chain
+
+
+def expected_log_likelihood(model: MixtureModel, scene: Scene, chain: kalman.Chain) -> Tensor:
+    """`E_q(s)[log p(o_tk | s_tn)]` for every class, [B, T, K, C]: what E-W needs."""
+    return model.likelihood.expected_log_prob(
+        scene, chain.mean[..., 0], chain.covariance[..., 0, 0], model.assignment.has_clutter
+    )
+
+
+def update_assignments(assignment: Assignment, scene: Scene, log_likelihood: Tensor) -> Tensor:
+    """E-W: responsibilities [B, T, K, C] of the optimal q(w)."""
+    return assignment.responsibilities(log_likelihood, scene.mask)
