@@ -27,6 +27,7 @@ class StepwiseMixtureModel(MixtureModel):
         n_scenes, n_frames, n_detections = scene.mask.shape
         scenes = pyro.plate("scenes", n_scenes, dim=-3)
         memory = self.sources.begin(scene.start[:, None, None])
+        variances = self.likelihood.class_variances(scene, self.assignment.has_clutter)
         contents, classes = [], []
         for t in pyro.markov(range(n_frames)):
             observations = pyro.plate(f"observations_{t}", n_detections, dim=-1)
@@ -47,17 +48,17 @@ class StepwiseMixtureModel(MixtureModel):
             chosen = self.assignment.classes(w, n_detections)
             centres = self.with_clutter(scene, s.unsqueeze(-2)).squeeze(-2)
             mean = Vindex(centres)[..., chosen, :]
-            frame = one_frame(scene, t, mean if generate else scene.observations[:, t : t + 1])
-            variance = Vindex(self.likelihood.class_variances(frame, self.assignment.has_clutter))[..., chosen, :]
+            if generate:  # noise may be relative to the size of the detection that is about to be drawn
+                noise = self.likelihood.class_variances(one_frame(scene, t, mean), self.assignment.has_clutter)
+            else:
+                noise = variances[:, t : t + 1]
+            observed = None if generate else scene.observations[:, t : t + 1]
             with scenes, observations, seen:
-                pyro.sample(
-                    f"o_{t}", self.likelihood.observe(mean, variance), obs=None if generate else frame.observations
-                )
+                pyro.sample(f"o_{t}", self.likelihood.observe(mean, Vindex(noise)[..., chosen, :]), obs=observed)
             contents.append(s)
             classes.append(chosen)
         s = torch.stack(contents, -2)
-        with scenes:
-            self.observe_labels(scene, s, scenes)
+        self.observe_labels(scene, s, scenes)
         return s[..., 0, 0, :, :, :], torch.cat(classes, -2)
 
 
