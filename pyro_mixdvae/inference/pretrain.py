@@ -6,7 +6,9 @@ first and, as scheduled sampling sets in, more and more of the model's own outpu
 
 import copy
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +30,7 @@ class Schedule(BaseModel):
 
     Attributes:
         epochs: at most so many passes over the training tracks.
-        warm_up: the scale of the KL term rises from 0 to 1 over so many epochs.
+        warm_up: the scale of the KL term rises to 1 over so many epochs.
         sampling_start, sampling_end: scheduled sampling rises from nothing to its final probability between
             these epochs.
         own_output_probability: final probability that the history is fed the model's own output for a frame.
@@ -58,8 +60,8 @@ class Schedule(BaseModel):
         return max(self.warm_up, self.sampling_end)
 
     def kl_scale(self, epoch: int) -> float:
-        """Scale of the KL term in an epoch (from 0)."""
-        return 1.0 if epoch >= self.warm_up else epoch / self.warm_up
+        """Scale of the KL term in an epoch (from 0); never 0, which Pyro does not take."""
+        return min(1.0, (epoch + 1) / (self.warm_up + 1))
 
     def probability(self, epoch: int) -> float:
         """Probability of the own output in an epoch (from 0)."""
@@ -123,8 +125,7 @@ def pretrain(
         InputError: the checkpoint cannot be used, or the ELBO is no longer a finite number.
     """
     settings = {"schedule": schedule.model_dump(), "seed": seed, **(settings or {})}
-    # Parameters stay in the modules: the global parameter store is left as it was, and so are the generators.
-    with pyro.settings.context(module_local_params=True), torch.random.fork_rng(devices=[]):
+    with _isolated():
         run = _Run(network, schedule, seed)
         if resume and checkpoint is not None:
             run.restore(read_checkpoint(checkpoint, settings))
@@ -144,16 +145,29 @@ def elbo_per_frame(
     """ELBO of tracks [count, T, D] in nats a frame, with noise of a fixed seed."""
     generator = torch.Generator().manual_seed(seed)
     total = 0.0
-    with (
-        pyro.settings.context(module_local_params=True),
-        torch.random.fork_rng(devices=[]),
-        torch.no_grad(),
-    ):
+    with _isolated(), torch.no_grad():
         torch.manual_seed(seed)
         loss = Trace_ELBO()(SingleSource(network), SingleSourceGuide(network))
         for y in content.split(batch_size):
             total -= float(loss(y, network.mixed_inputs(y, own_output_probability, generator)))
     return total / content.shape[:-1].numel()
+
+
+@contextmanager
+def _isolated() -> Iterator[None]:
+    """Leave Pyro's parameter store and settings, and torch's generator, as they were.
+
+    Parameters stay in the modules. Arguments of densities are not validated at every draw: that what comes out is
+    finite is checked once a step.
+    """
+    with (
+        pyro.settings.context(module_local_params=True),
+        pyro.validation_enabled(False),
+        torch.random.fork_rng(devices=[]),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Encountered NaN")
+        yield
 
 
 class _Run:

@@ -7,7 +7,7 @@ from torch import nn
 
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import KinematicNetwork
-from pyro_mixdvae.networks.layers import GaussianNetwork, TanhMLP
+from pyro_mixdvae.networks.layers import History, TanhMLP
 from pyro_mixdvae.networks.srnn import SRNN
 
 
@@ -31,26 +31,27 @@ def kind_of(network: DVAE) -> str:
 
 
 def _kinematic_sizes(network: KinematicNetwork) -> dict[str, Any]:
-    return {
-        "content_dim": network.content_dim,
-        "hidden": network.history.lstm.hidden_size,
-        "gain": network.history.gain,
-    }
+    history = _history(network)
+    return {"content_dim": network.content_dim, "hidden": history.lstm.hidden_size, "gain": history.gain}
 
 
 def _srnn_sizes(network: SRNN) -> dict[str, Any]:
-    def hidden(density: GaussianNetwork) -> list[int]:
-        return _widths(density.hidden)
-
+    history = _history(network)
     return {
         "content_dim": network.content_dim,
         "latent_dim": network.latent_dim,
-        "input_sizes": _widths(network.history.input),
-        "hidden": network.history.lstm.hidden_size,
-        "prior_sizes": hidden(network.prior_network),
-        "emission_sizes": hidden(network.emission_network),
-        "encoder_sizes": hidden(network.encoder_network),
+        "input_sizes": _widths(history.input),
+        "hidden": history.lstm.hidden_size,
+        "prior_sizes": _widths(network.prior_network.hidden),
+        "emission_sizes": _widths(network.emission_network.hidden),
+        "encoder_sizes": _widths(network.encoder_network.hidden),
     }
+
+
+def _history(network: DVAE) -> History:
+    if not isinstance(network.history, History):
+        raise TypeError(f"{type(network).__name__} has no LSTM whose sizes could be read")
+    return network.history
 
 
 def _widths(mlp: TanhMLP) -> list[int]:

@@ -1,0 +1,33 @@
+"""``mixdvae import-weights``: the paper's own checkpoints as weights of this program."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.outputs import refuse_existing
+
+
+def import_weights(
+    checkpoint: Annotated[Path, typer.Argument(help="The authors' model_mot.pt.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Weights file to write; CHECKPOINT.safetensors if not given."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+) -> None:
+    """Read a checkpoint of the paper's authors (GPL-3.0; download it yourself) and write it as weights."""
+    if not checkpoint.is_file():
+        raise InputError(f"{checkpoint}: there is no such file; give the path of a downloaded checkpoint.")
+    target = output or checkpoint.with_suffix(".safetensors")
+    refuse_existing([target, target.with_suffix(".json")], overwrite)
+    # torch and Pyro take seconds to import: `mixdvae --help` does without them.
+    from pyro_mixdvae.tracking.coordinates import PublishedCorners
+    from pyro_mixdvae.weights.authors import CARD, import_srnn
+    from pyro_mixdvae.weights.store import save_network
+
+    network = import_srnn(checkpoint)
+    number = sum(parameter.numel() for parameter in network.parameters())
+    save_network(target, network, PublishedCorners(), {**CARD, "number_of_weights": number}, overwrite)
+    print(f"{target}: {number} weights of the authors' SRNN for boxes (GPL-3.0).")

@@ -1,0 +1,108 @@
+"""Checkpoints of the paper's authors as networks of ours.
+
+They are state dicts of PyTorch. Users download them; they are GPL-3.0 and no part of this project.
+"""
+
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.networks.srnn import SRNN
+
+# Names of the authors' modules, and of ours; the layers of an MLP have a number.
+MODULES = {
+    "mlp_x_h": "history.input",
+    "rnn_h": "history.lstm",
+    "mlp_gz_z": "encoder_network.hidden",
+    "inf_z_mean": "encoder_network.mean",
+    "inf_z_logvar": "encoder_network.log_variance",
+    "mlp_hz_z": "prior_network.hidden",
+    "prior_z_mean": "prior_network.mean",
+    "prior_z_logvar": "prior_network.log_variance",
+    "mlp_hz_x": "emission_network.hidden",
+    "gen_x_mean": "emission_network.mean",
+    "gen_x_logvar": "emission_network.log_variance",
+}
+# Their audio networks have a backward LSTM, and one head without a mean.
+AUDIO_MODULES = ("mlp_hx_g", "rnn_g", "gen_x")
+CARD = {
+    "licence": "GPL-3.0: weights of the authors of MixDVAE, not distributed with this project.",
+    "source": "imported from a checkpoint of the authors of MixDVAE (Lin, Girin, Alameda-Pineda, TMLR 2023)",
+}
+
+
+def import_srnn(path: str | Path) -> SRNN:
+    """Read the authors' checkpoint for boxes; its content is in `PublishedCorners`.
+
+    The sizes of the network are those of the checkpoint; the weights come in single precision, as they are there.
+
+    Raises:
+        InputError: there is no such file, or it is not such a checkpoint. No code in the file is run.
+    """
+    theirs = _read(Path(path))
+    modules = {name.split(".")[0] for name in theirs}
+    if modules.intersection(AUDIO_MODULES):
+        raise InputError(f"{path} is a checkpoint for sound, which is not supported yet: give one for boxes.")
+    missing, foreign = sorted(MODULES.keys() - modules), sorted(modules - MODULES.keys())
+    if missing or foreign:
+        raise InputError(
+            f"{path} is not a checkpoint of the authors' SRNN for boxes "
+            f"(missing: {', '.join(missing) or 'nothing'}; unknown: {', '.join(foreign[:5]) or 'nothing'})."
+        )
+    ours = {_our_name(name): value for name, value in theirs.items()}
+    if not all(bool(torch.isfinite(value).all()) for value in ours.values()):
+        raise InputError(f"{path}: some weights are not finite numbers; download the checkpoint again.")
+    try:
+        network = SRNN(**_sizes(ours)).float()
+        network.load_state_dict(ours)
+    except (RuntimeError, KeyError, IndexError) as error:
+        raise InputError(f"{path}: its layers do not fit together as those of the authors' SRNN do.") from error
+    return network
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; give the path of a downloaded checkpoint.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch thinks of the file's format is no help to its user
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or hostile pickle can end in any of them
+        raise InputError(
+            f"{path} is not a checkpoint of weights only (nothing in it was run): give one that holds a state dict."
+        ) from error
+    if not (isinstance(content, Mapping) and content):
+        raise InputError(f"{path} holds no weights by name: give a checkpoint that is a plain state dict.")
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()):
+        raise InputError(f"{path} holds more than weights by name: give a checkpoint that is a plain state dict.")
+    return dict(content)
+
+
+def _our_name(name: str) -> str:
+    module, _, rest = name.partition(".")
+    rest = re.sub(r"^linear_([0-9]+)", r"layers.\1", rest)
+    return f"{MODULES[module]}.{rest}"
+
+
+def _sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The arguments of `SRNN`, read off the shapes of its weights."""
+
+    def widths(mlp: str) -> list[int]:
+        number = sum(name.startswith(f"{mlp}.layers.") and name.endswith(".weight") for name in weights)
+        return [weights[f"{mlp}.layers.{layer}.weight"].shape[0] for layer in range(number)]
+
+    return {
+        "content_dim": weights["emission_network.mean.weight"].shape[0],
+        "latent_dim": weights["prior_network.mean.weight"].shape[0],
+        "input_sizes": widths("history.input"),
+        "hidden": weights["history.lstm.weight_hh_l0"].shape[1],
+        "prior_sizes": widths("prior_network.hidden"),
+        "emission_sizes": widths("emission_network.hidden"),
+        "encoder_sizes": widths("encoder_network.hidden"),
+    }

@@ -1,0 +1,161 @@
+"""``mixdvae train boxes``: what it writes, what it refuses, and that a kill costs nothing but time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pyro_mixdvae.weights.store import load_network
+
+SMALL = ("--count", 24, "--frames", 8, "--batch-size", 8)
+
+
+@pytest.fixture(autouse=True)
+def _single_precision() -> Iterator[None]:
+    """As in use: the command runs in torch's own default."""
+    threads = torch.get_num_threads()
+    torch.set_default_dtype(torch.float32)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("network", ["kinematic", "srnn"])
+def test_weights_card_and_curve(tmp_path: Path, mixdvae: Callable, network: str) -> None:
+    path = tmp_path / "out" / "a.safetensors"
+    ended = mixdvae("train", "boxes", "-o", path, "--network", network, "--epochs", 3, *SMALL, "--seed", 4)
+    assert ended.code == 0, ended.err
+    assert sorted(file.name for file in path.parent.iterdir()) == ["a.json", "a.png", "a.safetensors"]
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    card = json.loads(path.with_suffix(".json").read_text())
+    generator = {"kinematic": "rich", "srnn": "published"}[network]
+    assert card["data"] == {"generator": generator, "count": 24, "frames": 8, "seed": 4}
+    assert card["seed"] == 4
+    assert card["schedule"]["epochs"] == card["epochs"] == 3
+    assert card["number_of_weights"] == {"kinematic": 10192, "srnn": 1540}[network]
+    assert card["source"].startswith(("commit ", "version "))
+    assert f"{card['best_elbo']:.3f}" in ended.out
+    loaded = load_network(path)
+    assert loaded.card == card
+    assert loaded.coordinates.name == {"kinematic": "centre-log-size", "srnn": "published-corners"}[network]
+
+    again = tmp_path / "again" / "a.safetensors"
+    mixdvae("train", "boxes", "-o", again, "--network", network, "--epochs", 3, *SMALL, "--seed", 4)
+    for suffix in (".safetensors", ".json", ".png"):
+        assert again.with_suffix(suffix).read_bytes() == path.with_suffix(suffix).read_bytes()
+    other = tmp_path / "other.safetensors"
+    mixdvae("train", "boxes", "-o", other, "--network", network, "--epochs", 3, *SMALL, "--seed", 5)
+    assert other.read_bytes() != path.read_bytes()
+
+
+def test_tracks_of_files(tmp_path: Path, mixdvae: Callable, pedestrians: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    files = [pedestrians / name / "gt.txt" for name in ("TUD-Campus", "TUD-Stadtmitte")]
+    options = [word for file in files for word in ("--tracks", file)]
+    ended = mixdvae("train", "boxes", "-o", path, *options, "--epochs", 2, "--frames", 30, "--count", 16)
+    assert ended.code == 0, ended.err
+    assert "too short for windows of 30 frames" in ended.out
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert [file["name"] for file in card["data"]["files"]] == ["gt.txt", "gt.txt"]
+    assert all(len(file["sha256"]) == 64 for file in card["data"]["files"])
+    assert "licence may bind" in card["licence"]
+
+
+def test_one_track_cannot_be_validated(tmp_path: Path, mixdvae: Callable) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("".join(f"{frame},1,5,5,9,9,1,-1,-1,-1\n" for frame in range(1, 20)))
+    ended = mixdvae("train", "boxes", "-o", tmp_path / "a.safetensors", "--tracks", file, "--frames", 8)
+    assert ended.code == 2
+    assert "only one track" in ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--network", "vrnn"], "--network is 'vrnn': choose one of kinematic, srnn"),
+        (["--motion", "poor"], "--motion is 'poor': choose one of published, rich"),
+        (["--epochs", 0], "--epochs is 0"),
+        (["--count", 0], "--count is 0"),
+        (["--frames", 2], "--frames is 2: give a whole number of 3 or more"),
+        (["--batch-size", -1], "--batch-size is -1"),
+        (["--seed", -1], "--seed is -1"),
+        (["--learning-rate", 0], "--learning-rate is 0"),
+        (["--learning-rate", "nan"], "--learning-rate is nan"),
+        (["--tracks", "none.txt"], "none.txt"),
+        (["--tracks", "none.txt", "--motion", "rich"], "exclude each other"),
+        (["--resume"], "there is no checkpoint to resume from"),
+    ],
+    ids=str,
+)
+def test_arguments_that_make_no_sense(tmp_path: Path, mixdvae: Callable, options: list, sentence: str) -> None:
+    ended = mixdvae("train", "boxes", "-o", tmp_path / "a.safetensors", *options)
+    assert ended.code == 2
+    assert sentence in ended.err
+    assert ended.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.json", "a.png"])
+def test_outputs_are_not_replaced_unasked(tmp_path: Path, mixdvae: Callable, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    ended = mixdvae("train", "boxes", "-o", tmp_path / "a.safetensors", "--epochs", 1, *SMALL)
+    assert ended.code == 2
+    assert f"{name} exists already" in ended.err
+    assert mixdvae("train", "boxes", "-o", tmp_path / "a.safetensors", "--epochs", 1, *SMALL, "--overwrite").code == 0
+    assert (tmp_path / name).read_bytes() != b"mine"
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path, mixdvae: Callable) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "b.json").mkdir()
+    for output in ("a.pt", "file/a.safetensors", "b.safetensors"):
+        ended = mixdvae("train", "boxes", "-o", tmp_path / output, "--epochs", 1, *SMALL)
+        assert ended.code == 2
+        assert ended.err.count("\n") == 1
+
+
+def command(path: Path, *more: object) -> list[str]:
+    code = "from pyro_mixdvae.cli.main import run; run()"
+    words = ["train", "boxes", "-o", path, "--epochs", 40, *SMALL, *more]
+    return [sys.executable, "-c", code, *map(str, words)]
+
+
+def start_and_signal(path: Path, number: int) -> tuple[int, str]:
+    """Start a training and send it a signal when it has a checkpoint; its exit status and output."""
+    process = subprocess.Popen(command(path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    checkpoint = path.with_suffix(".checkpoint")
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.15)  # into the middle of some epoch
+    os.kill(process.pid, number)
+    output, _ = process.communicate(timeout=30)
+    return process.returncode, output
+
+
+def test_a_killed_training_is_resumed_to_the_same_bytes(tmp_path: Path, mixdvae: Callable) -> None:
+    whole, broken = tmp_path / "whole" / "a.safetensors", tmp_path / "broken" / "a.safetensors"
+    assert start_and_signal(broken, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert not broken.exists()
+    assert "--resume continues it" in mixdvae(*command(broken)[3:]).err
+    assert "learning_rate" in mixdvae(*command(broken, "--resume", "--learning-rate", 0.5)[3:]).err
+    assert mixdvae(*command(broken, "--resume")[3:]).code == 0
+    assert mixdvae(*command(whole)[3:]).code == 0
+    for suffix in (".safetensors", ".json", ".png"):
+        assert broken.with_suffix(suffix).read_bytes() == whole.with_suffix(suffix).read_bytes()
+    assert not broken.with_suffix(".checkpoint").exists()
+
+
+def test_an_interrupted_training_says_how_to_go_on(tmp_path: Path) -> None:
+    code, output = start_and_signal(tmp_path / "a.safetensors", signal.SIGINT)
+    assert code == 130
+    assert "--resume continues" in output

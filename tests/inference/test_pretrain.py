@@ -1,0 +1,228 @@
+"""Pre-training: what it learns, what it keeps, and that an interrupted run ends as an uninterrupted one."""
+
+from pathlib import Path
+
+import pyro
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inference.checkpoint import read_checkpoint, write_checkpoint
+from pyro_mixdvae.inference.pretrain import Epoch, Schedule, elbo_per_frame, pretrain
+from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.kinematic import KinematicNetwork
+from pyro_mixdvae.networks.srnn import SRNN
+
+
+def schedule(**changes: float) -> Schedule:
+    settings = {
+        "epochs": 6,
+        "warm_up": 0,
+        "sampling_start": 0,
+        "sampling_end": 2,
+        "own_output_probability": 0.3,
+        "batch_size": 16,
+        "learning_rate": 0.01,
+    }
+    return Schedule(**{**settings, **changes})
+
+
+def walk(count: int, seed: int) -> Tensor:
+    """Displacements of a velocity that lasts: [count, 12, 4]."""
+    generator = torch.Generator().manual_seed(seed)
+    velocity = 0.1 * torch.randn(count, 1, 4, generator=generator, dtype=torch.float64)
+    return velocity + 0.01 * torch.randn(count, 12, 4, generator=generator, dtype=torch.float64)
+
+
+def tracks(epoch: int) -> Tensor:
+    return walk(40, epoch)
+
+
+VALIDATION = walk(20, 1000)
+
+
+def new_network(kind: type[DVAE] = KinematicNetwork) -> DVAE:
+    torch.manual_seed(1)
+    return kind() if kind is SRNN else KinematicNetwork(hidden=8)
+
+
+def same_weights(a: DVAE, b: DVAE) -> bool:
+    return all(torch.equal(value, b.state_dict()[name]) for name, value in a.state_dict().items())
+
+
+def test_the_objective_of_each_epoch() -> None:
+    plan = schedule(
+        epochs=200,
+        warm_up=20,
+        sampling_start=20,
+        sampling_end=100,
+        own_output_probability=0.8,
+        final_learning_rate=0.1,
+    )
+    assert plan.finished_at == 100
+    assert [plan.kl_scale(epoch) for epoch in (0, 10, 20, 150)] == pytest.approx([1 / 21, 11 / 21, 1, 1])
+    assert [plan.probability(epoch) for epoch in (0, 20, 60, 100, 199)] == pytest.approx([0, 0, 0.4, 0.8, 0.8])
+    assert [plan.rate(epoch) for epoch in (0, 100, 200)] == pytest.approx([0.01, 0.0055, 0.001])
+    assert schedule(own_output_probability=0.5, sampling_end=0).probability(0) == 0.5
+    assert schedule(warm_up=0).kl_scale(0) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epochs": 0}, {"learning_rate": 0}, {"own_output_probability": 1.1}, {"patience": 0}, {"speed": 1}],
+    ids=str,
+)
+def test_schedules_that_make_no_sense(wrong: dict) -> None:
+    with pytest.raises(ValidationError):
+        schedule(**wrong)
+
+
+@pytest.mark.parametrize("kind", [KinematicNetwork, SRNN])
+def test_training_raises_the_validation_elbo(kind: type[DVAE]) -> None:
+    network = new_network(kind)
+    before = elbo_per_frame(network, VALIDATION, 0.3)
+    state = torch.random.get_rng_state()
+    result = pretrain(network, tracks, VALIDATION, schedule(epochs=8))
+    assert result.best_elbo > before + 0.5
+    assert len(result.curve) == 8
+    assert result.best_elbo == result.curve[result.best_epoch - 1].validation
+    # The caller's generator and parameter store are as they were.
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not pyro.get_param_store()
+
+
+def test_the_network_ends_with_the_weights_of_the_best_epoch() -> None:
+    """A rate this large throws the weights about: the last ones are not the best."""
+    network = new_network()
+    result = pretrain(network, tracks, VALIDATION, schedule(epochs=12, learning_rate=0.3, sampling_end=0))
+    assert result.best_epoch < 12
+    assert result.best_elbo == max(point.validation for point in result.curve)
+    assert elbo_per_frame(network, VALIDATION, 0.3, seed=0) == pytest.approx(result.best_elbo, rel=1e-12)
+
+
+def test_weights_from_before_the_end_of_the_schedule_are_not_the_best() -> None:
+    """The first six epochs see tracks like the held-out ones, the last two do not."""
+    result = pretrain(
+        new_network(),
+        lambda epoch: tracks(epoch) if epoch < 6 else 30 * tracks(epoch),
+        VALIDATION,
+        schedule(epochs=8, sampling_end=6),
+    )
+    assert result.best_epoch == 7
+    assert result.curve[5].validation > result.best_elbo == result.curve[6].validation > result.curve[7].validation
+
+
+def test_a_schedule_that_does_not_finish_keeps_the_last_weights() -> None:
+    result = pretrain(new_network(), tracks, VALIDATION, schedule(epochs=4, learning_rate=0.3, sampling_end=50))
+    assert result.best_epoch == 4
+
+
+def test_patience_counts_from_the_end_of_the_schedule() -> None:
+    # With a rate this small nothing changes: the validation ELBO stays where it is.
+    idle = schedule(epochs=30, learning_rate=1e-30, sampling_end=5, patience=3)
+    result = pretrain(new_network(), tracks, VALIDATION, idle)
+    assert (len(result.curve), result.best_epoch) == (9, 6)
+
+
+def test_the_seed_decides() -> None:
+    one, same, other = new_network(SRNN), new_network(SRNN), new_network(SRNN)
+    for network, seed in ((one, 3), (same, 3), (other, 4)):
+        torch.manual_seed(id(network) % 1000)
+        pretrain(network, tracks, VALIDATION, schedule(epochs=2), seed)
+    assert same_weights(one, same)
+    assert not same_weights(one, other)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kind", [KinematicNetwork, SRNN])
+@pytest.mark.parametrize("epoch", [1, 3, 6])
+def test_resumed_is_uninterrupted(tmp_path: Path, kind: type[DVAE], epoch: int) -> None:
+    plan = schedule(epochs=6, warm_up=2, patience=1)
+    whole = new_network(kind)
+    expected = pretrain(whole, tracks, VALIDATION, plan, 5)
+
+    def stop(point: Epoch) -> None:
+        if point.number == min(epoch, len(expected.curve)):
+            raise Killed
+
+    broken = new_network(kind)
+    with pytest.raises(Killed):
+        pretrain(broken, tracks, VALIDATION, plan, 5, checkpoint=tmp_path / "c", report=stop)
+    torch.manual_seed(99)
+    resumed = new_network(kind)
+    result = pretrain(resumed, tracks, VALIDATION, plan, 5, checkpoint=tmp_path / "c", resume=True)
+    assert result == expected
+    assert same_weights(resumed, whole)
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    pretrain(new_network(), tracks, VALIDATION, schedule(epochs=1), checkpoint=path, settings={"data": "rich"})
+    arguments = {"checkpoint": path, "resume": True}
+    with pytest.raises(InputError, match="learning_rate"):
+        pretrain(
+            new_network(),
+            tracks,
+            VALIDATION,
+            schedule(epochs=1, learning_rate=0.5),
+            **arguments,
+            settings={"data": "rich"},
+        )
+    with pytest.raises(InputError, match="data rich instead of published"):
+        pretrain(new_network(), tracks, VALIDATION, schedule(epochs=1), **arguments, settings={"data": "published"})
+    with pytest.raises(InputError, match="seed 0 instead of 1"):
+        pretrain(new_network(), tracks, VALIDATION, schedule(epochs=1), 1, **arguments, settings={"data": "rich"})
+
+
+def test_an_elbo_that_is_no_number_stops_with_a_sentence() -> None:
+    with pytest.raises(InputError, match="no longer a finite number in epoch 1"):
+        pretrain(new_network(), lambda epoch: tracks(epoch) * float("nan"), VALIDATION, schedule())
+    with pytest.raises(InputError, match="no longer a finite number in epoch 1"):
+        pretrain(new_network(), tracks, VALIDATION * float("nan"), schedule())
+
+
+def test_elbo_per_frame_does_not_depend_on_the_batches_or_the_caller() -> None:
+    network = new_network()
+    one = elbo_per_frame(network, VALIDATION, batch_size=20)
+    torch.manual_seed(7)
+    # Without own outputs and with an exact posterior only the jitter of the inputs is random.
+    assert elbo_per_frame(network, VALIDATION, batch_size=20) == one
+    halves = [elbo_per_frame(network, half, batch_size=10) for half in VALIDATION.split(10)]
+    assert sum(halves) / 2 == pytest.approx(one, abs=0.2)
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04"])
+def test_another_file_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c").write_bytes(content)
+    with pytest.raises(InputError, match="is not a checkpoint"):
+        read_checkpoint(tmp_path / "c", {})
+
+
+def test_a_missing_checkpoint_and_a_foreign_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no checkpoint to resume from"):
+        read_checkpoint(tmp_path / "c", {})
+    torch.save([1, 2], tmp_path / "c")
+    with pytest.raises(InputError, match="is not a checkpoint"):
+        read_checkpoint(tmp_path / "c", {})
+    torch.save({"format": 99}, tmp_path / "c")
+    with pytest.raises(InputError, match="another version"):
+        read_checkpoint(tmp_path / "c", {})
+
+
+def test_a_failed_write_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c"
+    write_checkpoint(path, {"epoch": 1}, {})
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(InputError, match="no space left"):
+        write_checkpoint(path, {"epoch": 2}, {})
+    assert read_checkpoint(path, {}) == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["c"]
