@@ -1,0 +1,241 @@
+"""``mixdvae track``: follow a fixed number of sources through detection files."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.outputs import refuse_existing, write_together
+
+if TYPE_CHECKING:
+    from pyro_mixdvae.tracking.files import Detections
+    from pyro_mixdvae.tracking.labels import Labels
+    from pyro_mixdvae.tracking.tracker import Tracker
+
+DEFAULT_FOLDER = Path("tracks")
+
+
+class Job(NamedTuple):
+    """One sequence: its detections, and where its result goes."""
+
+    detections: "Detections"
+    output: Path
+
+
+def track(
+    sequence: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SEQ", help="A sequence folder, a det.txt, or a folder of sequences.", show_default=False
+        ),
+    ],
+    sources: Annotated[int, typer.Option(help="How many sources there are, N.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            show_default=False,
+            help="Result file to write, or folder for SEQ.txt each; tracks/SEQ.txt if not given.",
+        ),
+    ] = None,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the image in pixels.", show_default=False)] = "",
+    init: Annotated[
+        str,
+        typer.Option(
+            show_default=False,
+            help="Boxes drawn by hand: frame:left,top,width,height;... for the sources 1, 2, ..., "
+            "or a file of frame,id,left,top,width,height.",
+        ),
+    ] = "",
+    preset: Annotated[str, typer.Option(help="default, or published: as in the paper.")] = "default",
+    weights: Annotated[
+        str | None, typer.Option(help="Name or file of the motion prior; the preset's if not given.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="coordinate, svi or hybrid; the preset's if not given.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Of the inference; the preset's if not given.")] = None,
+    level: Annotated[float, typer.Option(help="Probability within the credible intervals.")] = 0.9,
+    samples: Annotated[int, typer.Option(help="Posterior trajectories to draw, into OUT.samples.csv.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Write tracks (and samples) only: no tables, no picture.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+) -> None:
+    """Track N sources: every source in every frame, and how sure that is.
+
+    Beside OUT.txt, a MOTChallenge result file: OUT.boxes.csv (mean boxes, credible intervals, observed or inferred),
+    OUT.assignments.csv (whose each detection is, and how surely), OUT.elbo.csv and the picture OUT.png.
+    """
+    _check_numbers(sources, iterations, level, samples, seed)
+    targets = _targets(sequence, output)
+    paths = [path for _, result in targets for path in _outputs(result, not no_report, samples > 0)]
+    _check_outputs(paths, overwrite)
+    labels = _labels(init, targets)
+    jobs = _read(targets, _parse_size(size))
+    inputs = [job.detections.path for job in jobs] + [Path(text) for text in (init, weights) if text]
+    _keep_inputs(paths, inputs)
+
+    # torch and Pyro take seconds to import: bad arguments and files end before that.
+    import torch
+
+    from pyro_mixdvae.tracking.tracker import Tracker
+
+    # Sums are split among threads: with one, the results do not depend on the number of cores.
+    torch.set_num_threads(1)
+    tracker = Tracker(
+        n_sources=sources,
+        preset=preset,
+        weights=weights,
+        method=method,
+        n_iterations=iterations,
+        level=level,
+        seed=seed,
+    )
+    with _progress(jobs) as steps:
+        summaries = [track_job(job, tracker, labels, samples, not no_report) for job in steps]
+    print("\n\n".join(summaries))
+
+
+def _check_numbers(sources: int, iterations: int | None, level: float, samples: int, seed: int) -> None:
+    least = [("--sources", sources, 1), ("--iterations", iterations, 1), ("--samples", samples, 0), ("--seed", seed, 0)]
+    for option, value, smallest in least:
+        if value is not None and value < smallest:
+            raise InputError(f"{option} is {value}: give a whole number of {smallest} or more.")
+    if not 0 < level < 1:
+        raise InputError(f"--level is {level:g}: give a probability between 0 and 1, as 0.9.")
+
+
+def _parse_size(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
+    found = re.fullmatch(r"([0-9]{1,6})[xX×]([0-9]{1,6})", text.strip())
+    if not found:
+        raise InputError(f"--size {text!r} is no image size: write width and height in pixels, as in 640x480.")
+    return int(found[1]), int(found[2])
+
+
+def _targets(sequence: Path, output: Path | None) -> list[tuple[Path, Path]]:
+    """Each sequence, and its result file."""
+    from pyro_mixdvae.tracking.sequences import find_sequences, kind_of, name_of
+
+    if kind_of(sequence) == "folder":
+        folder = output or DEFAULT_FOLDER
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file, and {sequence} holds several sequences: give a folder for OUT.")
+        return [(path, folder / f"{name_of(path)}.txt") for path in find_sequences(sequence)]
+    return [(sequence, output or DEFAULT_FOLDER / f"{name_of(sequence)}.txt")]
+
+
+def _outputs(result: Path, report: bool, samples: bool) -> list[Path]:
+    from pyro_mixdvae.tracking.result_files import result_paths
+
+    return result_paths(result, report, samples)
+
+
+def _check_outputs(paths: Sequence[Path], overwrite: bool) -> None:
+    """Whether the outputs could be written, before any work is done."""
+    if len(set(paths)) < len(paths):
+        again = next(path for number, path in enumerate(paths) if path in paths[:number])
+        raise InputError(f"{again} would be written twice: give OUT another name, as {again.stem}.txt.")
+    for path in paths:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder where a file is to be written: give the path of a file.")
+    refuse_existing(paths, overwrite)
+    folder = next(parent for parent in paths[0].absolute().parents if parent.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise InputError(f"{folder} is no folder that you may write to: choose another place for the results.")
+
+
+def _keep_inputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
+    read = {os.path.realpath(path) for path in inputs}
+    for path in outputs:
+        if os.path.realpath(path) in read:
+            raise InputError(f"{path} is an input, which the results would replace: give another path.")
+
+
+def _labels(init: str, targets: Sequence[tuple[Path, Path]]) -> "Labels | None":
+    if not init:
+        return None
+    from pyro_mixdvae.tracking.labels import read_labels
+
+    if len(targets) > 1:
+        raise InputError("--init labels boxes of one sequence, and there are several: track that one by itself.")
+    return read_labels(init)
+
+
+def _read(targets: Sequence[tuple[Path, Path]], size: tuple[int, int] | None) -> list[Job]:
+    """The detections of all sequences: each is checked before the first is tracked."""
+    from pyro_mixdvae.tracking.files import read_detections
+
+    jobs = [Job(read_detections(path, size), result) for path, result in targets]
+    for job in jobs:
+        if job.detections.size_is_guessed:
+            width, height = job.detections.size
+            print(
+                f"{job.detections.path}: nobody says how large the image is; taken to be {width}x{height}, where the "
+                "furthest boxes end (--size WxH says better).",
+                file=sys.stderr,
+            )
+    return jobs
+
+
+def track_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, report: bool) -> str:
+    """Track one sequence and write its files, all or none; what there is to say about it.
+
+    Args:
+        job: the sequence.
+        tracker: follows the sources.
+        labels: boxes drawn by hand.
+        samples: posterior trajectories to draw.
+        report: write tables and picture too.
+
+    Raises:
+        InputError: the sequence cannot be tracked, or its files cannot be written.
+    """
+    from pyro_mixdvae.tracking.report import summary
+    from pyro_mixdvae.tracking.result_files import result_files
+
+    found = job.detections
+    try:
+        result = tracker.track(
+            found.boxes, size=found.size, labels=labels, n_samples=samples, confidence=found.confidence
+        )
+    except InputError as error:
+        raise InputError(f"{found.path}: {error}") from error
+    contents = result_files(job.output, found.boxes, result, found.size, found.name, report)
+    write_together(contents)
+    written = f"Written: {', '.join(str(path) for path in contents)}"
+    return "\n".join([f"{found.name}: {line}" for line in summary(found.boxes, result)] + [written])
+
+
+@contextmanager
+def _progress(jobs: Sequence[Job]) -> Iterator[Iterator[Job]]:
+    """The jobs one by one; for several, with a bar on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("sequence"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[name]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=len(jobs) == 1) as progress:
+        task = progress.add_task("", total=len(jobs), name="")
+
+        def steps() -> Iterator[Job]:
+            for job in jobs:
+                progress.update(task, name=job.detections.name)
+                yield job
+                progress.advance(task)
+
+        yield steps()
