@@ -7,7 +7,10 @@ import typer
 
 from pyro_mixdvae import __version__
 from pyro_mixdvae.cli import train
+from pyro_mixdvae.cli.demo import demo
 from pyro_mixdvae.cli.eval import evaluate
+from pyro_mixdvae.cli.import_weights import import_weights
+from pyro_mixdvae.cli.track import track
 from pyro_mixdvae.errors import InputError
 
 app = typer.Typer(
@@ -18,8 +21,11 @@ app = typer.Typer(
     add_completion=False,
 )
 
+app.command("track")(track)
 app.command("eval")(evaluate)
 app.add_typer(train.app, name="train")
+app.command("import-weights")(import_weights)
+app.command("demo")(demo)
 
 
 def run() -> None:
