@@ -1,0 +1,88 @@
+import io
+
+import matplotlib
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.plots import PALETTE, centre_band, colour_of, picture
+from pyro_mixdvae.tracking.result import TrackingResult
+
+
+def scene(n_frames: int, n_sources: int) -> tuple[Array, TrackingResult]:
+    """Sources that walk to the right, each seen once a frame but for a gap; one more detection is clutter."""
+    random = np.random.default_rng(0)
+    start = random.uniform(50, 400, (n_sources, 2))
+    path = start + np.arange(n_frames)[:, None, None] * np.array([2.0, 0.5])
+    boxes = np.concatenate([path, path + np.array([20.0, 50.0])], axis=-1)
+    seen = np.concatenate([boxes, np.full((n_frames, 1, 4), [5.0, 5, 15, 30])], axis=1)
+    observed = np.ones((n_frames, n_sources), dtype=bool)
+    observed[n_frames // 3 : n_frames // 2] = False
+    seen[:, :-1][~observed] = np.nan
+    responsibilities = np.tile(np.eye(n_sources + 1), (n_frames, 1, 1))
+    responsibilities[np.isnan(seen[..., 0])] = np.nan
+    spread = np.where(observed, 2.0, 15.0)[..., None]
+    return seen, TrackingResult(
+        boxes,
+        boxes - spread,
+        boxes + spread,
+        0.9,
+        observed,
+        responsibilities,
+        (),
+        np.zeros((0, n_frames, n_sources, 4)),
+    )
+
+
+def pixels(content: bytes) -> Array:
+    return matplotlib.image.imread(io.BytesIO(content), format="png")[..., :3]
+
+
+def has(image: Array, colour: str) -> bool:
+    return bool((np.abs(image - np.array(to_rgb(colour))).max(-1) < 0.02).any())
+
+
+def test_every_source_stands_out_and_the_bytes_repeat() -> None:
+    seen, result = scene(30, 3)
+    content = picture(seen, result, (640, 480), "A_name^with $signs")
+    image = pixels(content)
+    assert image.shape == (700, 1400, 3)
+    assert [has(image, colour) for colour in PALETTE[:4]] == [True, True, True, False]
+    assert picture(seen, result, (640, 480), "A_name^with $signs") == content
+    assert b"matplotlib" not in content.lower()
+
+
+@pytest.mark.parametrize(("n_frames", "n_sources"), [(1, 1), (2, 12)])
+def test_few_frames_and_many_sources(n_frames: int, n_sources: int) -> None:
+    seen, result = scene(n_frames, n_sources)
+    assert has(pixels(picture(seen, result, (640, 480))), PALETTE[0])
+
+
+def test_no_detections_at_all() -> None:
+    _, result = scene(5, 2)
+    seen = np.full((5, 1, 4), np.nan)
+    result.responsibilities[:] = np.nan
+    bare = TrackingResult(**{**vars(result), "responsibilities": np.full((5, 1, 3), np.nan)})
+    assert picture(seen, bare, (640, 480)).startswith(b"\x89PNG")
+
+
+def test_global_state_of_matplotlib_stays() -> None:
+    before = dict(matplotlib.rcParams), matplotlib.get_backend(auto_select=False)
+    picture(*scene(4, 2), (640, 480))
+    assert (dict(matplotlib.rcParams), matplotlib.get_backend(auto_select=False)) == before
+
+
+def test_the_band_of_the_centre_is_never_too_narrow() -> None:
+    # Exact where the edges move together, wider than needed where they move apart.
+    _, result = scene(3, 2)
+    low, high = centre_band(result)
+    assert low.shape == (3, 2, 2)
+    centre = (result.boxes[..., :2] + result.boxes[..., 2:]) / 2
+    np.testing.assert_allclose(high - centre, np.broadcast_to((result.upper - result.boxes)[..., :2], low.shape))
+
+
+def test_colours_repeat_after_ten() -> None:
+    assert len(set(PALETTE)) == 10
+    assert colour_of(11) == colour_of(1)

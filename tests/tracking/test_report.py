@@ -1,0 +1,116 @@
+import csv
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.report import (
+    Stretch,
+    assignments_table,
+    boxes_table,
+    elbo_table,
+    frame_entropy,
+    samples_table,
+    summary,
+    uncertain_stretches,
+)
+from pyro_mixdvae.tracking.result import TrackingResult
+
+
+@pytest.fixture
+def detections() -> Array:
+    """Three frames: two detections, one, none."""
+    boxes = np.full((3, 2, 4), np.nan)
+    boxes[0] = [[10, 20, 30, 60], [100, 20, 125.5, 60]]
+    boxes[1, 0] = [11, 20, 31, 60]
+    return boxes
+
+
+@pytest.fixture
+def result() -> TrackingResult:
+    boxes = np.tile(np.array([[10.0, 20, 30, 60], [100.0, 20, 125.5, 60]]), (3, 1, 1))
+    responsibilities = np.full((3, 2, 3), np.nan)
+    responsibilities[0] = [[1, 0, 0], [0, 0.75, 0.25]]
+    responsibilities[1, 0] = [0.5, 0.25, 0.25]
+    return TrackingResult(
+        boxes=boxes,
+        lower=boxes - 1.5,
+        upper=boxes + 2.5,
+        level=0.9,
+        observed=np.array([[True, True], [True, False], [False, False]]),
+        responsibilities=responsibilities,
+        records=({"elbo": -12.5, "log p(o|w,s)": -0.00001}, {"elbo": -10.25, "extra": 1.0}),
+        samples=np.stack([boxes, boxes + 1]),
+        notes=("the prior is a guess.",),
+    )
+
+
+def read(text: str) -> list[dict[str, Any]]:
+    return list(csv.DictReader(text.splitlines()))
+
+
+def test_boxes_of_every_source_in_every_frame(result: TrackingResult) -> None:
+    rows = read(boxes_table(result))
+    assert [(row["frame"], row["source"]) for row in rows] == [(t, n) for t in "123" for n in "12"]
+    assert rows[1] == {
+        "frame": "1", "source": "2", "left": "100.00", "top": "20.00", "width": "25.50", "height": "40.00",
+        "x1_low": "98.50", "x1_high": "102.50", "y1_low": "18.50", "y1_high": "22.50",
+        "x2_low": "124.00", "x2_high": "128.00", "y2_low": "58.50", "y2_high": "62.50",
+        "level": "0.9", "status": "observed",
+    }  # fmt: skip
+    assert [row["status"] for row in rows].count("inferred") == 3
+
+
+def test_assignments_of_every_detection(detections: Array, result: TrackingResult) -> None:
+    rows = read(assignments_table(detections, result))
+    assert [(row["frame"], row["detection"]) for row in rows] == [("1", "1"), ("1", "2"), ("2", "1")]
+    assert [row["most_likely"] for row in rows] == ["1", "2", "1"]
+    assert [row["entropy_bits"] for row in rows] == ["0.0000", "0.8113", "1.5000"]
+    assert [rows[1][name] for name in ("source_1", "source_2", "none")] == ["0.0000", "0.7500", "0.2500"]
+    assert rows[1]["width"] == "25.50"
+
+
+def test_a_detection_of_none_of_them(detections: Array, result: TrackingResult) -> None:
+    result.responsibilities[1, 0] = [0, 0.1, 0.9]
+    assert read(assignments_table(detections, result))[2]["most_likely"] == "none"
+
+
+def test_terms_of_the_elbo_that_an_iteration_lacks_are_empty(result: TrackingResult) -> None:
+    assert read(elbo_table(result)) == [
+        {"iteration": "1", "elbo": "-12.5000", "log p(o|w,s)": "0.0000", "extra": ""},
+        {"iteration": "2", "elbo": "-10.2500", "log p(o|w,s)": "", "extra": "1.0000"},
+    ]
+
+
+def test_samples_one_after_the_other(result: TrackingResult) -> None:
+    rows = read(samples_table(result))
+    assert len(rows) == 2 * 3 * 2
+    assert rows[-1] == {
+        "sample": "2", "frame": "3", "source": "2",
+        "left": "101.00", "top": "21.00", "width": "25.50", "height": "40.00",
+    }  # fmt: skip
+
+
+def test_neighbouring_uncertain_frames_are_one_stretch(detections: Array, result: TrackingResult) -> None:
+    assert frame_entropy(result) == pytest.approx([0.8113, 1.5, 0], abs=1e-4)
+    assert uncertain_stretches(result) == [Stretch(1, 2, 1.5)]
+    assert uncertain_stretches(result, most=0) == []
+    assert str(Stretch(4, 4, 0.5)) == "4 (0.50 bits)"
+    lines = summary(detections, result)
+    assert lines[0].startswith("3 frames, 3 detections, 2 sources: 3 boxes observed, 3 inferred")
+    assert "1-2 (1.50 bits)" in lines[1]
+    assert lines[2] == "Note: the prior is a guess."
+
+
+def test_no_stretch_where_all_is_certain(detections: Array, result: TrackingResult) -> None:
+    result.responsibilities[0] = [[1, 0, 0], [0, 0.95, 0.05]]
+    result.responsibilities[1, 0] = [1, 0, 0]
+    assert uncertain_stretches(result) == []
+    assert summary(detections, result)[1].startswith("No assignment is uncertain")
+
+
+def test_a_scene_without_any_detection_column(result: TrackingResult) -> None:
+    bare = TrackingResult(**{**vars(result), "responsibilities": np.zeros((3, 0, 3))})
+    assert frame_entropy(bare).tolist() == [0, 0, 0]
+    assert read(assignments_table(np.zeros((3, 0, 4)), bare)) == []
