@@ -1,7 +1,9 @@
-"""The base of the four choices that make a model: modules with abstract methods."""
+"""The base of models, guides and the choices that they are made of."""
 
 from abc import ABCMeta
+from typing import Any
 
+import pyro
 from pyro.nn import PyroModule
 
 
@@ -10,4 +12,17 @@ class _PartMeta(type(PyroModule), ABCMeta):  # type: ignore[misc]
 
 
 class Part(PyroModule, metaclass=_PartMeta):
-    """A module that is one of a model's choices; its parameters and buffers travel with the model."""
+    """A PyroModule whose parameters stay its own: Pyro's global parameter store is neither read nor written.
+
+    That is Pyro's setting `module_local_params`; it is set here for these modules alone, so that importing this
+    package changes nothing for others.
+    """
+
+    def __init__(self) -> None:
+        with pyro.settings.context(module_local_params=True):
+            super().__init__()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run `forward` with local parameters."""
+        with pyro.settings.context(module_local_params=True):
+            return super().__call__(*args, **kwargs)

@@ -68,3 +68,14 @@ class Scene:
     def starting_at(self, start: Tensor) -> "Scene":
         """The same scene with another start [B, N, D]."""
         return replace(self, start=start)
+
+    def frames(self, index: slice | Tensor) -> "Scene":
+        """The given frames, in the given order; the start stays what it is."""
+        return replace(
+            self,
+            observations=self.observations[:, index],
+            mask=self.mask[:, index],
+            present=self.present[:, index],
+            labels=self.labels[:, :, index],
+            label_mask=self.label_mask[:, :, index],
+        )

@@ -49,7 +49,8 @@ class StepwiseMixtureModel(MixtureModel):
             centres = self.with_clutter(scene, s.unsqueeze(-2)).squeeze(-2)
             mean = Vindex(centres)[..., chosen, :]
             if generate:  # noise may be relative to the size of the detection that is about to be drawn
-                noise = self.likelihood.class_variances(one_frame(scene, t, mean), self.assignment.has_clutter)
+                sized = replace(scene.frames(slice(t, t + 1)), observations=mean)
+                noise = self.likelihood.class_variances(sized, self.assignment.has_clutter)
             else:
                 noise = variances[:, t : t + 1]
             observed = None if generate else scene.observations[:, t : t + 1]
@@ -60,18 +61,6 @@ class StepwiseMixtureModel(MixtureModel):
         s = torch.stack(contents, -2)
         self.observe_labels(scene, s, scenes)
         return s[..., 0, 0, :, :, :], torch.cat(classes, -2)
-
-
-def one_frame(scene: Scene, t: int, observations: Tensor) -> Scene:
-    """Frame t of a scene, with the given observations [B, 1, K, D]."""
-    return replace(
-        scene,
-        observations=observations,
-        mask=scene.mask[:, t : t + 1],
-        present=scene.present[:, t : t + 1],
-        labels=scene.labels[:, :, t : t + 1],
-        label_mask=scene.label_mask[:, :, t : t + 1],
-    )
 
 
 class SourceStep(TorchDistribution):

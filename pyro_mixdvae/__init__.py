@@ -1,3 +1,18 @@
 """Explain a mixture of N sources over time with a learned dynamical model of each, and say how sure you are."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyro_mixdvae.tracking.tracker import Tracker
+
 __version__ = "0.1.0"
+__all__ = ["Tracker", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the tracker when it is asked for: torch takes seconds, which `mixdvae --help` need not wait for."""
+    if name == "Tracker":
+        from pyro_mixdvae.tracking.tracker import Tracker
+
+        return Tracker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,6 @@ added to every likelihood. All sampled values are replaced by their means.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -99,7 +98,7 @@ def cascade(sources: SRNNSources, likelihood: GaussianLikelihood, scene: Scene) 
     phi = likelihood.start_variances(scene).unsqueeze(-2)
     pieces = []
     for first in range(0, scene.n_frames, PIECE_LENGTH):
-        piece = _cut(scene, first, first + PIECE_LENGTH)
+        piece = scene.frames(slice(first, first + PIECE_LENGTH))
         constant = box.unsqueeze(-2).expand(-1, -1, piece.n_frames, -1)
         pieces.append(constant)
         if first + PIECE_LENGTH < scene.n_frames:
@@ -109,15 +108,3 @@ def cascade(sources: SRNNSources, likelihood: GaussianLikelihood, scene: Scene) 
             box = mean[..., -1, :]
     mean = torch.cat(pieces, -2)
     return mean, phi.expand_as(mean)
-
-
-def _cut(scene: Scene, first: int, end: int) -> Scene:
-    """Frames `first` to `end` (not included) of a scene."""
-    return replace(
-        scene,
-        observations=scene.observations[:, first:end],
-        mask=scene.mask[:, first:end],
-        present=scene.present[:, first:end],
-        labels=scene.labels[:, :, first:end],
-        label_mask=scene.label_mask[:, :, first:end],
-    )

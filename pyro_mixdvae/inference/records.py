@@ -1,8 +1,5 @@
 """What every run writes down: the ELBO of each iteration and its terms."""
 
-from contextlib import AbstractContextManager
-
-import pyro
 import torch
 from torch import Tensor
 
@@ -15,11 +12,6 @@ from pyro_mixdvae.models.summed import SummedMixtureModel
 
 Record = dict[str, Tensor]
 """The terms of the ELBO and their sum under "elbo", one number a scene: [B] each."""
-
-
-def local_parameters() -> AbstractContextManager[None]:
-    """Parameters stay in their modules: Pyro's global parameter store is neither read nor written."""
-    return pyro.settings.context(module_local_params=True)
 
 
 def judged(model: MixtureModel, scene: Scene, is_collapsed: bool = False) -> tuple[MixtureModel, SourceGuide]:
@@ -38,6 +30,6 @@ def judged(model: MixtureModel, scene: Scene, is_collapsed: bool = False) -> tup
 
 def evaluate(model: MixtureModel, guide: SourceGuide, scene: Scene, n_particles: int = 1, seed: int = 0) -> Record:
     """The ELBO and its terms; the noise of (s, z) is the same each time, so that records can be compared."""
-    with torch.random.fork_rng(devices=[]), local_parameters():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return RecordingELBO(n_particles).evaluate(model, guide, scene)

@@ -1,4 +1,4 @@
-"""The default start: one filtering pass that predicts with the prior, assigns, and updates, frame by frame."""
+"""The default start: a filtering pass that predicts with the prior, assigns, and updates, frame by frame."""
 
 from typing import NamedTuple
 
@@ -15,6 +15,21 @@ class Filtered(NamedTuple):
 
     mean: Tensor
     responsibilities: Tensor
+
+
+def filtering_start(model: MixtureModel, scene: Scene, first: int = 0) -> Filtered:
+    """Filter forwards from frame `first`, where `scene.start` [B, N, D] is known, and backwards to frame 0.
+
+    The prior is used in both directions of time: what is learned of speeds and noises holds in either.
+    """
+    forwards = filtering_pass(model, scene.frames(slice(first, None)))
+    if first == 0:
+        return forwards
+    backwards = filtering_pass(model, scene.frames(torch.arange(first, -1, -1)))
+    return Filtered(
+        torch.cat([backwards.mean.flip(-2)[..., :-1, :], forwards.mean], -2),
+        torch.cat([backwards.responsibilities.flip(1)[:, :-1], forwards.responsibilities], 1),
+    )
 
 
 @torch.no_grad()

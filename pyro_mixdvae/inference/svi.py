@@ -4,7 +4,7 @@ import torch
 
 from pyro_mixdvae.guides.source_guide import SourceGuide
 from pyro_mixdvae.inference.elbo import RecordingELBO, terms
-from pyro_mixdvae.inference.records import Record, local_parameters
+from pyro_mixdvae.inference.records import Record
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 
@@ -43,7 +43,7 @@ def svi(
     elbo = RecordingELBO(n_particles)
     records = []
     try:
-        with torch.random.fork_rng(devices=[]), local_parameters():
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for _ in range(n_iterations):
                 elbo.traces.clear()

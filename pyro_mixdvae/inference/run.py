@@ -1,0 +1,137 @@
+"""One run of inference on a batch of scenes, by any of the ways to move the guide."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.distributions.kalman import Chain
+from pyro_mixdvae.guides.mean_field import MeanField
+from pyro_mixdvae.guides.source_guide import SourceGuide
+from pyro_mixdvae.inference import published
+from pyro_mixdvae.inference.coordinate import coordinate_ascent
+from pyro_mixdvae.inference.records import Record, evaluate, judged
+from pyro_mixdvae.inference.start import filtering_start
+from pyro_mixdvae.inference.svi import svi
+from pyro_mixdvae.models.likelihoods import GaussianLikelihood
+from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.srnn_sources import SRNNSources
+
+Method = Literal["coordinate", "svi", "hybrid"]
+METHODS: tuple[Method, ...] = ("coordinate", "svi", "hybrid")
+
+SVI_ITERATIONS = 100
+
+
+class Inferred(NamedTuple):
+    """What inference gives: the guide (q itself), the responsibilities [B, T, K, C], and a record an iteration."""
+
+    guide: SourceGuide
+    responsibilities: Tensor
+    records: list[Record]
+
+
+def infer(
+    model: MixtureModel,
+    scene: Scene,
+    method: Method = "coordinate",
+    first: int = 0,
+    n_iterations: int | None = None,
+    is_factorised: bool = False,
+    is_collapsed: bool = False,
+    fine_tunes_prior: bool = False,
+    seed: int = 0,
+) -> Inferred:
+    """The default algorithm: a filtering start, then `coordinate` updates, `svi`, or one after the other (`hybrid`).
+
+    Args:
+        model: p(o, w, s, z); with `fine_tunes_prior` the weights of its prior change.
+        scene: where `start` says where the sources are at frame `first`.
+        method: how the guide moves.
+        n_iterations: of coordinate updates (default 3) or SVI steps (default 100); of SVI steps for `hybrid`.
+        is_factorised: q(s) of independent frames, the paper's family.
+        is_collapsed: no q(w) in the guide; w is enumerated in the model.
+        seed: of the draws of SVI.
+    """
+    with torch.no_grad():
+        start = filtering_start(model, scene, first)
+        if first > 0:
+            scene = scene.starting_at(start.mean[..., 0, :])
+        judge, guide = judged(model, scene, is_collapsed)
+        steps = COORDINATE_ITERATIONS if n_iterations is None or method == "hybrid" else n_iterations
+        # SVI begins where one update of each factor puts the guide: without a place to start it has nothing to refine.
+        steps = 1 if method == "svi" else steps
+        responsibilities, records = coordinate_ascent(judge, guide, scene, start, steps, is_factorised)
+    if method != "coordinate":
+        count = SVI_ITERATIONS if n_iterations is None else n_iterations
+        records += svi(judge, guide, scene, count, fine_tunes_prior=fine_tunes_prior, seed=seed)
+        responsibilities = final_responsibilities(judge, guide, scene)
+    return Inferred(guide, responsibilities, records)
+
+
+def infer_published(
+    model: MixtureModel,
+    scene: Scene,
+    method: Method = "coordinate",
+    n_iterations: int | None = None,
+    fine_tunes_prior: bool = False,
+    seed: int = 0,
+) -> Inferred:
+    """The published algorithm (see `published`), recorded by the same judge; SVI may follow.
+
+    Raises:
+        TypeError: the model is not the published one: an SRNN with a Gaussian likelihood.
+    """
+    sources, likelihood = model.sources, model.likelihood
+    if not isinstance(sources, SRNNSources) or not isinstance(likelihood, GaussianLikelihood):
+        raise TypeError("the published algorithm is for SRNNSources and GaussianLikelihood")
+    _, guide = judged(model, scene)
+    assert isinstance(guide, MeanField)  # its assignment is independent, which can always be enumerated
+    mean_field = guide
+    records: list[Record] = []
+
+    def record(eta: Tensor, mean: Tensor, variance: Tensor) -> None:
+        mean_field.set_chain(_independent(mean, variance))
+        mean_field.set_assignments(eta.clamp(min=torch.finfo(eta.dtype).tiny).log())
+        records.append(evaluate(model, mean_field, scene))
+
+    with torch.no_grad():
+        steps = published.ITERATIONS if n_iterations is None or method == "hybrid" else n_iterations
+        mean, variance = published.cascade(sources, likelihood, scene)
+        eta, mean, variance = published.iterate(
+            sources, likelihood, scene, mean, variance, 1 if method == "svi" else steps, record
+        )
+    if method != "coordinate":
+        count = SVI_ITERATIONS if n_iterations is None else n_iterations
+        records += svi(model, guide, scene, count, fine_tunes_prior=fine_tunes_prior, seed=seed)
+        eta = guide.responsibilities(scene)
+    return Inferred(guide, eta, records)
+
+
+@torch.no_grad()
+def final_responsibilities(model: MixtureModel, guide: SourceGuide, scene: Scene, n_draws: int = 32) -> Tensor:
+    """q(w) of a mean-field guide; for a collapsed one `E_q(s)[p(w | o, s)]` over draws of s; [B, T, K, C]."""
+    if isinstance(guide, MeanField):
+        return guide.responsibilities(scene)
+    chain = guide.chain()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        draws = [
+            model.assignment.responsibilities(_log_likelihood_at(model, scene, chain.rsample()[..., 0]), scene.mask)
+            for _ in range(n_draws)
+        ]
+    return torch.stack(draws).mean(0)
+
+
+def _log_likelihood_at(model: MixtureModel, scene: Scene, s: Tensor) -> Tensor:
+    return model.likelihood.expected_log_prob(scene, s, torch.zeros_like(s), model.assignment.has_clutter)
+
+
+def _independent(mean: Tensor, variance: Tensor) -> Chain:
+    """Means and variances [B, N, T, D] as a chain whose frames are independent."""
+    matrix = variance[..., None, None]
+    return Chain(mean.unsqueeze(-1), torch.zeros_like(matrix), matrix, matrix)
+
+
+COORDINATE_ITERATIONS = 3

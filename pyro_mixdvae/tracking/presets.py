@@ -1,0 +1,91 @@
+"""The models that are offered by name: what `--preset` stands for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inference import published
+from pyro_mixdvae.models import (
+    ExclusiveAssignment,
+    GaussianLikelihood,
+    IndependentAssignment,
+    KinematicSources,
+    MixtureModel,
+    Sources,
+    SRNNSources,
+)
+from pyro_mixdvae.networks.kinematic import Kinematic
+from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.tracking.coordinates import Coordinates, PublishedCorners
+from pyro_mixdvae.weights.store import load_network
+
+SHIPPED = "boxes"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model, the coordinates that it works in, and how it is run unless the user says otherwise.
+
+    Attributes:
+        model: p(o, w, s, z); its four choices can be swapped for any that keep their contracts.
+        coordinates: how boxes become the content of the model.
+        is_published: run the published algorithm (cascade start, temperature) in place of the filtering start.
+        n_iterations: of coordinate updates.
+        is_factorised: q(s) of independent frames instead of a chain.
+    """
+
+    model: MixtureModel
+    coordinates: Coordinates
+    is_published: bool = False
+    n_iterations: int = 3
+    is_factorised: bool = False
+
+
+def default(n_sources: int, weights: str | Path | None) -> Preset:
+    """Exclusive p(w) with clutter, a learned motion prior, noise relative to the detection's own size."""
+    sources, coordinates = load_sources(weights or SHIPPED)
+    likelihood = GaussianLikelihood(coordinates.noise_unit, RELATIVE_NOISE, "observation")
+    return Preset(MixtureModel(sources, ExclusiveAssignment(n_sources), likelihood), coordinates)
+
+
+def published_preset(n_sources: int, weights: str | Path | None) -> Preset:
+    """The published algorithm: independent p(w), SRNN, r = .04, cascade start, temperature .008, 70 iterations."""
+    if weights is None:
+        raise InputError(
+            "The published preset needs the authors' weights, which do not come with this package: download their "
+            "model_mot.pt, run `mixdvae import-weights model_mot.pt`, and give the result with --weights."
+        )
+    sources, coordinates = load_sources(weights)
+    if not isinstance(sources, SRNNSources) or not isinstance(coordinates, PublishedCorners):
+        raise InputError(
+            f"{weights} is not an SRNN of absolute boxes, which the published preset needs: give the authors' weights "
+            "(`mixdvae import-weights`) or your own (`mixdvae train boxes --network srnn`)."
+        )
+    likelihood = GaussianLikelihood(coordinates.noise_unit, 0.04, "column")
+    model = MixtureModel(sources, IndependentAssignment(n_sources), likelihood)
+    return Preset(model, coordinates, is_published=True, n_iterations=published.ITERATIONS, is_factorised=True)
+
+
+PRESETS: dict[str, Callable[[int, str | Path | None], Preset]] = {"default": default, "published": published_preset}
+
+
+def load_sources(weights: str | Path) -> tuple[Sources, Coordinates]:
+    """The prior p(s, z) that weights stand for, in torch's default dtype, and its coordinates.
+
+    Raises:
+        InputError: no such weights, or no prior for boxes.
+    """
+    loaded = load_network(weights)
+    network = loaded.network.to(torch.get_default_dtype())
+    if isinstance(network, Kinematic):
+        return KinematicSources(network, loaded.coordinates.unit), loaded.coordinates
+    if isinstance(network, SRNN):
+        return SRNNSources(network), loaded.coordinates
+    raise InputError(f"{weights} holds a {type(network).__name__}, which is no prior for boxes.")
+
+
+RELATIVE_NOISE = (0.03, 0.03, 0.05, 0.05)
+"""Of a detector, in box sizes: centre x and y, logarithm of width and height."""

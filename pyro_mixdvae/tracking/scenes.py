@@ -1,0 +1,157 @@
+"""From arrays of detections in pixels to the scenes of the model."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.coordinates import Coordinates
+from pyro_mixdvae.tracking.labels import Labels
+
+
+class Problem(NamedTuple):
+    """One sequence to track: boxes ``[T, K, 4]`` xyxy pixels (NaN: none), and where its sources start.
+
+    `start` ``[N, 4]`` holds the boxes of the sources at frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that a
+    person has drawn (NaN: none), `size` is the image's (width, height).
+    """
+
+    boxes: Array
+    size: tuple[float, float]
+    start: Array
+    first: int
+    labels: Array
+
+
+def make_problem(
+    boxes: Array,
+    n_sources: int,
+    size: tuple[float, float] | None = None,
+    confidence: Array | None = None,
+    labels: Labels | None = None,
+) -> Problem:
+    """Check the detections and find where the sources start.
+
+    By labels: at their first frame, each source where it is labelled nearest to that frame. Else the N most confident
+    detections of the first frame that has N (in their order where they are equally confident or confidence is unknown).
+
+    Args:
+        boxes: ``[T, K, 4]`` xyxy pixels, NaN where there is no detection.
+        n_sources: N.
+        size: (width, height) of the image in pixels; None: the far corner of all detections.
+        confidence: ``[T, K]``, higher is surer; NaN or equal where unknown.
+        labels: boxes drawn by a person.
+
+    Raises:
+        InputError: what is wrong with the detections or labels.
+    """
+    boxes = _checked(boxes)
+    n_frames = len(boxes)
+    drawn = _label_array(labels, n_sources, n_frames)
+    if size is None:
+        size = _far_corner(boxes, drawn)
+    if not (np.isfinite(size).all() and min(size) > 0):
+        raise InputError(f"The image size {size[0]} x {size[1]} is not a size: give its width and height in pixels.")
+    if labels is not None:
+        first = int(labels.frame.min())
+        start = np.stack([_nearest_label(source, first) for source in drawn])
+    else:
+        first, start = _most_confident(boxes, n_sources, confidence)
+    return Problem(boxes, size, start, first, drawn)
+
+
+def make_scene(problems: Sequence[Problem], coordinates: Coordinates) -> tuple[Scene, Tensor]:
+    """A batch of sequences of equal `first`, padded to one length: the scene, and the scale [B, 4] in pixels."""
+    n_frames = max(len(problem.boxes) for problem in problems)
+    n_detections = max(1, *(problem.boxes.shape[1] for problem in problems))
+    scale = np.array([[*problem.size, *problem.size] for problem in problems], dtype=float)
+    observations = np.full((len(problems), n_frames, n_detections, 4), np.nan)
+    labels = np.full((len(problems), len(problems[0].start), n_frames, 4), np.nan)
+    present = np.zeros((len(problems), n_frames), dtype=bool)
+    for b, problem in enumerate(problems):
+        t, k = problem.boxes.shape[:2]
+        observations[b, :t, :k] = problem.boxes
+        labels[b, :, :t] = problem.labels
+        present[b, :t] = True
+    starts = np.stack([problem.start for problem in problems])
+    dtype = torch.get_default_dtype()
+    scene = Scene.of(
+        coordinates.content(torch.as_tensor(observations / scale[:, None, None], dtype=dtype)),
+        coordinates.content(torch.as_tensor(starts / scale[:, None], dtype=dtype)),
+        torch.as_tensor(present),
+        coordinates.content(torch.as_tensor(labels / scale[:, None, None], dtype=dtype)),
+    )
+    return scene, torch.as_tensor(scale, dtype=dtype)
+
+
+def _checked(boxes: Array) -> Array:
+    boxes = np.asarray(boxes, dtype=float)
+    if boxes.ndim != 3 or boxes.shape[-1] != 4:
+        raise InputError(f"Detections must be an array [frames, detections, 4]; this one has the shape {boxes.shape}.")
+    if not len(boxes):
+        raise InputError("There are no frames to track in.")
+    missing = np.isnan(boxes).any(-1)
+    if np.isinf(boxes).any():
+        t, k = np.argwhere(np.isinf(boxes).any(-1))[0]
+        raise InputError(f"Detection {k + 1} of frame {t + 1} is not finite; mark a missing detection with NaN.")
+    flat = (boxes[..., 2:] <= boxes[..., :2]).any(-1) & ~missing
+    if flat.any():
+        t, k = np.argwhere(flat)[0]
+        raise InputError(
+            f"Detection {k + 1} of frame {t + 1} has no positive width and height: boxes are (x1, y1, x2, y2)."
+        )
+    return np.where(missing[..., None], np.nan, boxes)
+
+
+def _label_array(labels: Labels | None, n_sources: int, n_frames: int) -> Array:
+    """``[N, T, 4]``, NaN where nothing is labelled."""
+    drawn = np.full((n_sources, n_frames, 4), np.nan)
+    if labels is None:
+        return drawn
+    named = np.unique(labels.source)
+    if len(named) != n_sources or named.max(initial=0) >= n_sources:
+        names = ", ".join(str(n + 1) for n in named)
+        raise InputError(
+            f"The labels name the sources {names}, but {n_sources} sources are to be tracked: label each of "
+            f"1 to {n_sources} at least once, or change --sources."
+        )
+    if labels.frame.max() >= n_frames or labels.frame.min() < 0:
+        raise InputError(f"A label is in frame {labels.frame.max() + 1}, but there are {n_frames} frames.")
+    drawn[labels.source, labels.frame] = labels.boxes
+    return drawn
+
+
+def _nearest_label(drawn: Array, first: int) -> Array:
+    """The label ``[4]`` of a source ``[T, 4]`` nearest in time to frame `first`."""
+    frames = np.flatnonzero(~np.isnan(drawn[:, 0]))
+    nearest: Array = drawn[frames[np.abs(frames - first).argmin()]]
+    return nearest
+
+
+def _most_confident(boxes: Array, n_sources: int, confidence: Array | None) -> tuple[int, Array]:
+    seen = ~np.isnan(boxes[..., 0])
+    count = seen.sum(-1)
+    enough = np.flatnonzero(count >= n_sources)
+    if not len(enough):
+        raise InputError(
+            f"No frame has {n_sources} detections (the fullest has {count.max(initial=0)}), so nothing says where "
+            f"{n_sources} sources start: track fewer, or give their boxes with --init."
+        )
+    first = int(enough[0])
+    sure = np.zeros(boxes.shape[1]) if confidence is None else np.nan_to_num(np.asarray(confidence, float)[first])
+    order = np.lexsort((np.arange(boxes.shape[1]), -sure, ~seen[first]))
+    return first, boxes[first, np.sort(order[:n_sources])]
+
+
+def _far_corner(boxes: Array, drawn: Array) -> tuple[float, float]:
+    corners = np.concatenate([boxes.reshape(-1, 4), drawn.reshape(-1, 4)])
+    corners = corners[~np.isnan(corners[:, 0])]
+    if not len(corners):
+        return 1.0, 1.0
+    width, height = np.ceil(corners[:, 2:].max(0))
+    return max(float(width), 1.0), max(float(height), 1.0)
