@@ -1,0 +1,95 @@
+import itertools
+
+import numpy as np
+import pytest
+from rivals import ceiling, jpda, sort
+from rivals.interpolation import interpolate
+
+from pyro_mixdvae.tracking.boxes import iou
+from pyro_mixdvae.tracking.triples import Sample
+
+
+def scene(seed=0, n_frames=40):
+    """Three targets that walk side by side and stay apart, and detections in random order, one in ten missed."""
+    rng = np.random.default_rng(seed)
+    corner = np.array([[100.0, 100.0], [300.0, 120.0], [500.0, 80.0]])
+    step = np.array([[2.0, 0.5], [-2.0, 0.0], [1.0, 1.0]])
+    top_left = corner + np.arange(n_frames)[:, None, None] * step
+    truth = np.concatenate([top_left, top_left + np.array([40.0, 90.0])], axis=-1)
+    detections = truth + rng.normal(0.0, 1.0, truth.shape)
+    missed = rng.random(truth.shape[:2]) < 0.1
+    missed[0] = False
+    detections[missed] = np.nan
+    sample = Sample("scene", 0, np.arange(3), truth, detections, np.where(missed, np.nan, 1.0), (640, 480))
+    return sample, sample.shuffled(seed)
+
+
+def follows(boxes, truth):
+    """Whether each source has one target in all frames, and each another."""
+    target = {tuple(iou(found, true).argmax(axis=1)) for found, true in zip(boxes, truth, strict=True)}
+    return len(target) == 1 and sorted(target.pop()) == list(range(truth.shape[1]))
+
+
+@pytest.mark.parametrize("rival", [sort, jpda])
+def test_a_rival_keeps_all_identities_of_an_easy_scene(rival):
+    sample, shuffled = scene()
+    boxes = rival.track(shuffled.detections, 3)
+    assert boxes.shape == sample.ground_truth.shape
+    assert np.isfinite(boxes).all()
+    assert follows(boxes, sample.ground_truth)
+
+
+@pytest.mark.parametrize("rival", [sort, jpda])
+def test_a_rival_starts_in_the_first_frame_that_has_enough_and_covers_those_before_it(rival):
+    sample, shuffled = scene()
+    detections = shuffled.detections.copy()
+    detections[:10, 2] = np.nan
+    detections[5] = np.nan
+    boxes = rival.track(detections, 3)
+    assert len(boxes) == len(detections)
+    assert follows(boxes, sample.ground_truth)
+
+
+@pytest.mark.parametrize("rival", [sort, jpda])
+def test_a_rival_says_that_no_frame_has_enough(rival):
+    with pytest.raises(ValueError, match="no frame has 4 detections"):
+        rival.track(scene()[1].detections, 4)
+
+
+def test_the_smoother_bridges_a_gap_on_a_straight_line():
+    sample, _ = scene()
+    detections = sample.ground_truth.copy()
+    detections[15:25, 1] = np.nan
+    np.testing.assert_allclose(jpda.track(detections, 3), sample.ground_truth, atol=3.0)
+
+
+def test_the_ceiling_knows_the_identities():
+    sample, _ = scene()
+    boxes = ceiling.track(sample)
+    seen = ~np.isnan(sample.detections)
+    np.testing.assert_array_equal(boxes[seen], sample.detections[seen])
+    assert follows(boxes, sample.ground_truth)
+
+
+def test_gaps_are_filled_with_lines_and_ends_with_the_nearest_box():
+    boxes = np.array([np.nan, 0.0, np.nan, np.nan, 6.0, np.nan])[:, None, None] * np.ones(4)
+    np.testing.assert_allclose(interpolate(boxes)[:, 0, 0], [0.0, 0.0, 2.0, 4.0, 6.0, 6.0])
+
+
+@pytest.mark.parametrize("n_detections", [1, 2, 3])
+def test_event_probabilities_are_those_of_a_brute_force_over_where_each_detection_comes_from(n_detections):
+    n_sources, detected, clutter = 2, 0.8, 0.05
+    likelihood = np.random.default_rng(1).gamma(1.0, 1.0, (n_sources, n_detections))
+    total = np.zeros((n_sources, n_detections + 1))
+    # Seen from the detections: each comes from a source, or is clutter (origin -1).
+    for origins in itertools.product(range(-1, n_sources), repeat=n_detections):
+        sources = [n for n in origins if n >= 0]
+        if len(set(sources)) < len(sources):
+            continue
+        probability = detected ** len(sources) * (1 - detected) ** (n_sources - len(sources))
+        for k, n in enumerate(origins):
+            probability *= likelihood[n, k] if n >= 0 else clutter
+        for n in range(n_sources):
+            total[n, origins.index(n) if n in origins else n_detections] += probability
+    expected = total / total.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(jpda.event_probabilities(np.log(likelihood), detected, clutter), expected, rtol=1e-12)
