@@ -23,6 +23,7 @@ from pyro_mixdvae.tracking.files import Tracks
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scores import OVERALL, Score, pool, score
 from pyro_mixdvae.tracking.sequences import find_sequences
+from pyro_mixdvae.tracking.tracker import Tracker
 from pyro_mixdvae.tracking.triples import Sample, make_triples
 
 N_SOURCES = 3
@@ -94,15 +95,12 @@ def _row(name: str, published_weights: Path | None) -> Row:
         return lambda samples: [Outcome(sort.track(sample.detections, N_SOURCES)) for sample in samples]
     if name == "jpda":
         return lambda samples: [Outcome(jpda.track(sample.detections, N_SOURCES)) for sample in samples]
-    # Not at the top: the rivals can be measured without our engine.
-    from pyro_mixdvae.tracking.tracker import Tracker
-
     if name == "published":
         return _batched(Tracker(n_sources=N_SOURCES, preset="published", weights=published_weights))
     return _batched(Tracker(n_sources=N_SOURCES))
 
 
-def _batched(tracker: Any) -> Row:
+def _batched(tracker: Tracker) -> Row:
     def track(samples: Sequence[Sample]) -> list[Outcome]:
         outcomes = []
         for first in range(0, len(samples), BATCH):
