@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing, write_together
 
 if TYPE_CHECKING:
+    from pyro_mixdvae.inference.run import Method
     from pyro_mixdvae.tracking.files import Detections
     from pyro_mixdvae.tracking.labels import Labels
     from pyro_mixdvae.tracking.tracker import Tracker
@@ -94,11 +95,13 @@ def track(
         n_sources=sources,
         preset=preset,
         weights=weights,
-        method=method,
+        method=cast("Method | None", method),  # Tracker says which there are
         n_iterations=iterations,
         level=level,
         seed=seed,
     )
+    for job in jobs:
+        _check(job, sources, labels)
     with _progress(jobs) as steps:
         summaries = [track_job(job, tracker, labels, samples, not no_report) for job in steps]
     print("\n\n".join(summaries))
@@ -187,6 +190,24 @@ def _read(targets: Sequence[tuple[Path, Path]], size: tuple[int, int] | None) ->
     return jobs
 
 
+def _check(job: Job, sources: int, labels: "Labels | None") -> None:
+    """Whether the sources have somewhere to start: looked at in all sequences before the first is tracked."""
+    from pyro_mixdvae.tracking.scenes import make_problem
+
+    found = job.detections
+    with _named(found.path):
+        make_problem(found.boxes, sources, found.size, found.confidence, labels)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say which file an InputError is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 def track_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, report: bool) -> str:
     """Track one sequence and write its files, all or none; what there is to say about it.
 
@@ -204,12 +225,10 @@ def track_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: in
     from pyro_mixdvae.tracking.result_files import result_files
 
     found = job.detections
-    try:
+    with _named(found.path):
         result = tracker.track(
             found.boxes, size=found.size, labels=labels, n_samples=samples, confidence=found.confidence
         )
-    except InputError as error:
-        raise InputError(f"{found.path}: {error}") from error
     contents = result_files(job.output, found.boxes, result, found.size, found.name, report)
     write_together(contents)
     written = f"Written: {', '.join(str(path) for path in contents)}"

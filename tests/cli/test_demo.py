@@ -1,0 +1,30 @@
+from collections.abc import Callable
+from pathlib import Path
+
+from pyro_mixdvae.cli.demo import SCENES
+from pyro_mixdvae.tracking.files import read_ground_truth, read_results
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_three_pedestrians_twice(mixdvae: Run, tmp_path: Path) -> None:
+    output = tmp_path / "demo"
+    code, out, err = mixdvae("demo", "-o", output)
+    assert (code, err) == (0, "")
+    assert out.count("What is scored") == len(SCENES)
+    overall = next(line.split() for line in out.splitlines() if line.split()[:1] == ["OVERALL"])
+    assert float(overall[1]) > 0.8  # MOTA
+    assert float(overall[4]) > 0.9  # IDF1
+    assert str(output) in out.splitlines()[-1]
+    for scene in SCENES:
+        tracks = read_results(output / f"{scene.name}.txt")
+        truth = read_ground_truth(output / "sequences" / scene.name)
+        assert tracks.boxes.shape == truth.boxes.shape == (scene.last - scene.first + 1, 3, 4)
+        assert (output / f"{scene.name}.png").exists()
+
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    code, out, err = mixdvae("demo", "-o", output)
+    assert (code, out) == (2, "")
+    assert "--overwrite" in err
+    assert mixdvae("demo", "-o", output, "--overwrite")[0] == 0
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
