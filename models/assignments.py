@@ -12,10 +12,12 @@ import torch
 from pyro.distributions import Categorical
 from pyro_mixdvae.models.part import Part
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from pyro_mixdvae.distributions.exclusive import (
     FEW_EVENTS,
     FORBIDDEN,
+    best_events,
     best_log_partition,
     count_events,
     event_scores,
@@ -63,6 +65,10 @@ class Assignment(Part):
         """`eta_tkc = q(w_tk = c)` under the optimal q(w), [B, T, K, C]; zero where `mask` is False."""
 
     @abstractmethod
+    def most_likely(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
+        """The single most probable assignment, as responsibilities of 0 and 1, [B, T, K, C]."""
+
+    @abstractmethod
     def log_evidence(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
         """`log sum_w p(w) prod_k p(o_k | w)` of each frame, [B, T]."""
 
@@ -99,6 +105,11 @@ class IndependentAssignment(Assignment):
     def responsibilities(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
         """E-W by softmax."""
         return (self.log_prior + log_likelihood).softmax(-1) * mask.unsqueeze(-1)
+
+    def most_likely(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
+        """The best class of each detection by itself."""
+        best = (self.log_prior + log_likelihood).argmax(-1)
+        return one_hot(best, self.n_classes).to(log_likelihood.dtype) * mask.unsqueeze(-1)
 
     def log_evidence(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
         """Sum over detections of the logarithm of the mixture."""
@@ -156,6 +167,11 @@ class ExclusiveAssignment(Assignment):
         pairs = pair_probabilities(self._scores(log_likelihood, mask))
         clutter = (1 - pairs.sum(-1, keepdim=True)).clamp(min=0.0)
         return torch.cat([pairs, clutter], -1) * mask.unsqueeze(-1)
+
+    def most_likely(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
+        """The best joint event of each frame."""
+        best = best_events(self._scores(log_likelihood, mask))
+        return one_hot(best, self.n_classes).to(log_likelihood.dtype) * mask.unsqueeze(-1)
 
     def log_evidence(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
         """Log of the sum over joint events over that of their prior weights, plus the clutter's density."""

@@ -15,7 +15,9 @@ from functools import lru_cache
 from itertools import combinations, permutations
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+from torch.nn.functional import softplus
 
 MAX_EXACT_SOURCES = 10
 
@@ -72,20 +74,29 @@ def bethe_log_partition(scores: Tensor, iterations: int = 100) -> Tensor:
     messages between the detections' and the sources' own choices, which converge for these graphs. At the fixed
     point the derivative of the Bethe free energy in a score is the pair's belief, so the messages are constants.
     """
-    weight = scores.clamp(min=FORBIDDEN, max=LARGEST_MESSAGE).exp()
+    # Logarithms throughout: pairs may weigh e^100 and still compete with one another.
+    scores = scores.clamp(min=FORBIDDEN)
     with torch.no_grad():
-        fixed = weight.detach()
-        to_source = torch.ones_like(fixed)
+        fixed = scores.detach()
+        to_source = torch.zeros_like(fixed)
         for _ in range(iterations):
-            offered = fixed * to_source
-            to_detection = 1 / (1 + offered.sum(-2, keepdim=True) - offered)
-            asked = fixed * to_detection
-            to_source = 1 / (1 + asked.sum(-1, keepdim=True) - asked)
+            to_detection = -softplus(_sum_of_others(fixed + to_source, -2))
+            to_source = -softplus(_sum_of_others(fixed + to_detection, -1))
     # The Bethe partition function written in the messages: source factors, detection factors, pair corrections.
-    sources = torch.log1p((weight * to_source).sum(-2)).sum(-1)
-    detections = torch.log1p((weight * to_detection).sum(-1)).sum(-1)
-    pairs = torch.log1p(weight * to_source * to_detection).sum((-2, -1))
+    sources = softplus((scores + to_source).logsumexp(-2)).sum(-1)
+    detections = softplus((scores + to_detection).logsumexp(-1)).sum(-1)
+    pairs = softplus(scores + to_source + to_detection).sum((-2, -1))
     return sources + detections - pairs
+
+
+def _sum_of_others(scores: Tensor, dim: int) -> Tensor:
+    """Logarithm of the sum of all weights along `dim` but each one's own, without subtracting."""
+
+    def sum_before(scores: Tensor) -> Tensor:
+        nothing = torch.full_like(scores.narrow(dim, 0, 1), FORBIDDEN)
+        return torch.cat([nothing, scores.logcumsumexp(dim).narrow(dim, 0, scores.shape[dim] - 1)], dim)
+
+    return torch.logaddexp(sum_before(scores), sum_before(scores.flip(dim)).flip(dim))
 
 
 def best_log_partition(scores: Tensor) -> Tensor:
@@ -115,6 +126,21 @@ def pair_probabilities(scores: Tensor) -> Tensor:
     return torch.zeros_like(scores).scatter(-2, kept.expand_as(likely), likely)
 
 
+def best_events(scores: Tensor) -> Tensor:
+    """The heaviest exclusive assignment: scores [*, K, N] -> the source of each detection [*, K], N where it has none."""
+    n_detections, n_sources = scores.shape[-2:]
+    if count_events(n_detections, n_sources) <= FEW_EVENTS:
+        return event_table(n_detections, n_sources).to(scores.device)[event_scores(scores).argmax(-1)]
+    events = torch.full(scores.shape[:-1], n_sources, dtype=torch.long)
+    # Only a pair of positive score is better than no pair: the assignment problem of the positive parts has them all.
+    positive = scores.detach().clamp(min=0.0).cpu().flatten(0, -3).numpy()
+    for event, gain in zip(events.view(-1, n_detections), positive, strict=True):
+        detections, sources = linear_sum_assignment(gain, maximize=True)
+        paired = gain[detections, sources] > 0
+        event[torch.as_tensor(detections[paired])] = torch.as_tensor(sources[paired])
+    return events.to(scores.device)
+
+
 def _pair_probabilities(scores: Tensor) -> Tensor:
     n_detections, n_sources = scores.shape[-2:]
     if count_events(n_detections, n_sources) <= FEW_EVENTS:
@@ -131,7 +157,7 @@ def _pair_probabilities(scores: Tensor) -> Tensor:
 def _likely_detections(scores: Tensor) -> Tensor | None:
     """Indices [*, M, 1] of the detections that some source may have given, M the most in any frame; None for all.
 
-    The others could change a probability by no more than their number times exp(NEGLIGIBLE).
+    The others could change a probability by no more than the number of their pairs times exp(NEGLIGIBLE).
     """
     best = scores.detach().amax(-1)
     most = max(int((best > NEGLIGIBLE).sum(-1).max()), 1)
@@ -146,5 +172,3 @@ FEW_EVENTS = 256
 """Up to this many joint events are listed; more are summed without a list."""
 FORBIDDEN = -1e30
 """A score that no sum can rescue, but with which sums and differences stay finite."""
-LARGEST_MESSAGE = 60.0
-"""Belief propagation works with weights, not with their logarithms; above this one is certain anyway."""

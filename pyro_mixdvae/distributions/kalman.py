@@ -57,9 +57,34 @@ def predict(belief: Gaussian, transition: Transition) -> Gaussian:
 def update(belief: Gaussian, value: Tensor, precision: Tensor) -> Gaussian:
     """Condition on an observation `value` [*, D] of the content with `precision` [*, D]; zero precision: none."""
     column = belief.covariance[..., :, 0]
-    weight = precision / (1 + precision * column[..., 0])
+    remain = 1 / (1 + precision * column[..., 0])
+    weight = precision * remain
     mean = belief.mean + column * (weight * (value - belief.mean[..., 0])).unsqueeze(-1)
+    own = column * remain.unsqueeze(-1)
+    if column.shape[-1] == 1:
+        return Gaussian(mean, own.unsqueeze(-1))
+    # What is observed shrinks by a factor, not by a difference, which single precision would make 0 or negative.
     covariance = belief.covariance - weight[..., None, None] * column.unsqueeze(-1) * column.unsqueeze(-2)
+    rest = torch.cat([own[..., None, 1:], covariance[..., 1:, 1:]], -2)
+    return Gaussian(mean, torch.cat([own.unsqueeze(-1), rest], -1))
+
+
+def update_uncertain(belief: Gaussian, values: Tensor, variances: Tensor, probabilities: Tensor) -> Gaussian:
+    """Condition on one of K observations, or on none, when it is not known which: the moments of the mixture.
+
+    Observation k of the content has `values` [*, K, D] and noise `variances` [*, K, N, D], and is the right one for
+    source n with `probabilities` [*, K, N]; the belief has batch [*, N]. Unlike a weighted mean of the observations,
+    the mixture's covariance grows with their disagreement (probabilistic data association; Bar-Shalom and Tse 1975).
+    """
+    column = belief.covariance[..., :, 0]
+    innovation = values.unsqueeze(-2) - belief.mean[..., 0].unsqueeze(-3)
+    gain = 1 / (column[..., 0].unsqueeze(-3) + variances)
+    weight = probabilities.unsqueeze(-1) * gain
+    shift = (weight * innovation).sum(-3)
+    spread = (weight * gain * innovation.square()).sum(-3) - shift.square()
+    scale = spread - weight.sum(-3)
+    mean = belief.mean + column * shift.unsqueeze(-1)
+    covariance = belief.covariance + scale[..., None, None] * column.unsqueeze(-1) * column.unsqueeze(-2)
     return Gaussian(mean, covariance)
 
 

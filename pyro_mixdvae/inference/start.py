@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.distributions.kalman import Gaussian, predict, update
+from pyro_mixdvae.distributions.kalman import Gaussian, predict, update, update_uncertain
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 
@@ -17,15 +17,15 @@ class Filtered(NamedTuple):
     responsibilities: Tensor
 
 
-def filtering_start(model: MixtureModel, scene: Scene, first: int = 0) -> Filtered:
+def filtering_start(model: MixtureModel, scene: Scene, first: int = 0, decides: bool = True) -> Filtered:
     """Filter forwards from frame `first`, where `scene.start` [B, N, D] is known, and backwards to frame 0.
 
-    The prior is used in both directions of time: what is learned of speeds and noises holds in either.
+    `decides` as in `filtering_pass`. The prior is used in both directions of time: what is learned of speeds and noises holds in either.
     """
-    forwards = filtering_pass(model, scene.frames(slice(first, None)))
+    forwards = filtering_pass(model, scene.frames(slice(first, None)), decides)
     if first == 0:
         return forwards
-    backwards = filtering_pass(model, scene.frames(torch.arange(first, -1, -1)))
+    backwards = filtering_pass(model, scene.frames(torch.arange(first, -1, -1)), decides)
     return Filtered(
         torch.cat([backwards.mean.flip(-2)[..., :-1, :], forwards.mean], -2),
         torch.cat([backwards.responsibilities.flip(1)[:, :-1], forwards.responsibilities], 1),
@@ -33,10 +33,11 @@ def filtering_start(model: MixtureModel, scene: Scene, first: int = 0) -> Filter
 
 
 @torch.no_grad()
-def filtering_pass(model: MixtureModel, scene: Scene) -> Filtered:
+def filtering_pass(model: MixtureModel, scene: Scene, decides: bool = True) -> Filtered:
     """Forwards through the scene: detections are judged by the predictive density `N(o; m, Phi + V)`.
 
-    The prior's memory is fed the filtered means. Labels count as detections whose source is known.
+    With `decides` each frame takes its most likely assignment: where targets cross, a mean over assignments would merge
+    them for good. Without, it takes the mean (JPDA). The prior's memory is fed the filtered means. Labels count as detections whose source is known.
     """
     sources, likelihood, assignment = model.sources, model.likelihood, model.assignment
     variances = likelihood.variances(scene)
@@ -56,16 +57,11 @@ def filtering_pass(model: MixtureModel, scene: Scene) -> Filtered:
         log_prob = likelihood.log_prob(observed, belief.mean[..., 0], phi + belief.covariance[..., 0, 0].unsqueeze(-3))
         if clutter:
             log_prob = torch.cat([log_prob, clutter[t].unsqueeze(-1)], -1)
-        eta = assignment.responsibilities(log_prob.unsqueeze(1), mask.unsqueeze(1)).squeeze(1)
-        weight = eta[..., : scene.n_sources].unsqueeze(-1) / phi
-        precision = weight.sum(-3)
-        value = (weight * observed.unsqueeze(-2)).sum(-3) / precision.clamp(min=TINY)
-        belief = update(belief, value, precision)
+        decide = assignment.most_likely if decides else assignment.responsibilities
+        eta = decide(log_prob.unsqueeze(1), mask.unsqueeze(1)).squeeze(1)
+        belief = update_uncertain(belief, observed, phi, eta[..., : scene.n_sources])
         mean = belief.mean[..., 0]
         memory = sources.remember(memory, mean, None)
         means.append(mean)
         responsibilities.append(eta)
     return Filtered(torch.stack(means, -2), torch.stack(responsibilities, 1))
-
-
-TINY = 1e-30
