@@ -1,0 +1,102 @@
+"""Smoothing equals conditioning one dense Gaussian over all frames."""
+
+import pytest
+import torch
+from torch import Tensor
+from toys import EXACT, condition, joint_of, joint_of_transitions
+
+from pyro_mixdvae.distributions.kalman import Transition, factorised, filter_sequence, posterior
+
+SIZES = pytest.mark.parametrize("size", [1, 2])
+
+
+def random_transitions(size: int, n_frames: int = 6, dtype: torch.dtype | None = None) -> Transition:
+    matrix = torch.randn(2, n_frames, 3, size, size, dtype=dtype)
+    matrix[:, 0] = 0
+    root = torch.randn(2, n_frames, 3, size, size, dtype=dtype)
+    noise = root @ root.mT + 0.1 * torch.eye(size, dtype=dtype)
+    return Transition(matrix, torch.randn(2, n_frames, 3, size, dtype=dtype), noise)
+
+
+def random_observations(n_frames: int = 6) -> tuple[Tensor, Tensor]:
+    """Values and precisions; in a third of the frames nothing is seen."""
+    precision = torch.rand(2, n_frames, 3) * 5
+    precision[torch.rand(2, n_frames, 3) < 0.35] = 0.0
+    return torch.randn(2, n_frames, 3), precision
+
+
+@SIZES
+def test_posterior_is_the_conditional_of_the_dense_joint(size: int) -> None:
+    transitions = random_transitions(size)
+    value, precision = random_observations()
+    chain = posterior(transitions, value, precision)
+    expected = condition(*joint_of_transitions(transitions), value, precision, size)
+    mean, covariance = joint_of(chain)
+    torch.testing.assert_close(mean, expected.mean, **EXACT)
+    torch.testing.assert_close(covariance, expected.covariance_matrix, **EXACT)
+    marginal = torch.diagonal(chain.covariance, dim1=-2, dim2=-1).transpose(-3, -2).flatten(-2)
+    torch.testing.assert_close(marginal, torch.diagonal(expected.covariance_matrix, dim1=-2, dim2=-1), **EXACT)
+
+
+@SIZES
+def test_filtered_belief_of_the_last_frame_is_the_smoothed_one(size: int) -> None:
+    transitions = random_transitions(size)
+    value, precision = random_observations()
+    filtered, _ = filter_sequence(transitions, value, precision)
+    expected = condition(*joint_of_transitions(transitions), value, precision, size)
+    torch.testing.assert_close(filtered.mean[:, -1], expected.mean[..., -size:], **EXACT)
+    torch.testing.assert_close(filtered.covariance[:, -1], expected.covariance_matrix[..., -size:, -size:], **EXACT)
+
+
+@SIZES
+def test_one_frame_without_observation_keeps_the_first_state(size: int) -> None:
+    transitions = random_transitions(size, n_frames=1)
+    chain = posterior(transitions, torch.zeros(2, 1, 3), torch.zeros(2, 1, 3))
+    torch.testing.assert_close(chain.mean, transitions.offset)
+    torch.testing.assert_close(chain.covariance, transitions.noise)
+    assert not chain.gain.any()
+
+
+@SIZES
+def test_factorised_keeps_the_means_and_inverts_the_diagonal_of_the_joint_precision(size: int) -> None:
+    transitions = random_transitions(size)
+    value, precision = random_observations()
+    chain = posterior(transitions, value, precision)
+    independent = factorised(transitions, chain, precision)
+    exact = condition(*joint_of_transitions(transitions), value, precision, size)
+    torch.testing.assert_close(independent.mean, chain.mean)
+    variance = torch.diagonal(independent.covariance, dim1=-2, dim2=-1).transpose(-3, -2).flatten(-2)
+    expected = 1 / torch.diagonal(exact.precision_matrix, dim1=-2, dim2=-1)
+    torch.testing.assert_close(variance, expected, **EXACT)
+    assert (variance <= torch.diagonal(exact.covariance_matrix, dim1=-2, dim2=-1) * (1 + 1e-9)).all()
+    assert not independent.gain.any()
+
+
+def test_factorised_is_the_closest_independent_gaussian() -> None:
+    """No other variances are closer to the chain in KL(q || p): the gradient of the KL is zero there."""
+    transitions = random_transitions(2, n_frames=3)
+    value, precision = random_observations(n_frames=3)
+    exact = condition(*joint_of_transitions(transitions), value, precision, 2)
+    independent = factorised(transitions, posterior(transitions, value, precision), precision)
+    mean, covariance = joint_of(independent)
+    log_variance = torch.diagonal(covariance, dim1=-2, dim2=-1).log().requires_grad_()
+    mean = mean.clone().requires_grad_()
+    own = torch.distributions.MultivariateNormal(mean, torch.diag_embed(log_variance.exp()))
+    torch.distributions.kl_divergence(own, exact).sum().backward()
+    torch.testing.assert_close(log_variance.grad, torch.zeros_like(log_variance), **EXACT)
+    torch.testing.assert_close(mean.grad, torch.zeros_like(mean), **EXACT)
+
+
+def test_a_nearly_exact_observation_after_a_long_gap_leaves_positive_variances_in_single_precision() -> None:
+    """What a label does to a source that was not seen for 200 frames: x = 1e8 times the precision of the belief."""
+    n_frames = 200
+    matrix = torch.tensor([[1.0, 1.0], [0.0, 1.0]]).expand(1, n_frames, 1, 2, 2).clone()
+    noise = torch.tensor([[0.0229, 0.0004], [0.0004, 0.0004]]).expand(1, n_frames, 1, 2, 2)
+    transitions = Transition(matrix, torch.zeros(1, n_frames, 1, 2), noise)
+    precision = torch.zeros(1, n_frames, 1)
+    precision[:, -1] = 1e6
+    exact = posterior(transitions, torch.zeros(1, n_frames, 1), precision).covariance[0, -1, 0]
+    single = Transition(*(part.float() for part in transitions))
+    found = posterior(single, torch.zeros(1, n_frames, 1).float(), precision.float()).covariance[0, -1, 0]
+    torch.testing.assert_close(found[0].double(), exact[0], rtol=1e-3, atol=0)
+    assert torch.linalg.eigvalsh(found.double()).min() > 0

@@ -1,0 +1,163 @@
+"""Small scenes and models with known answers, and Gaussians written out as one dense matrix."""
+
+import torch
+from pyro_mixdvae.models import (
+    Assignment,
+    ExclusiveAssignment,
+    GaussianLikelihood,
+    IndependentAssignment,
+    KinematicSources,
+    Likelihood,
+    MixtureModel,
+    Scene,
+    Sources,
+    SRNNSources,
+)
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
+from pyro_mixdvae.distributions.kalman import Chain, Transition
+from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
+from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.tracking.coordinates import CentreLogSize
+
+EXACT = {"rtol": 1e-9, "atol": 1e-9}
+N_ERRORS = 4.0  # how many standard errors a sample mean may be off
+
+
+def boxes(*shape: int, spread: float = 0.2) -> Tensor:
+    """Contents (cx, cy, log w, log h) [*shape, 4]: boxes of about a tenth of the image, anywhere in it."""
+    centre = 0.5 + spread * torch.randn(*shape, 2)
+    return torch.cat([centre, -2.3 + 0.2 * torch.randn(*shape, 2)], -1)
+
+
+def toy_scene(
+    n_scenes: int = 2,
+    n_frames: int = 4,
+    n_detections: int = 3,
+    n_sources: int = 2,
+    missing: float = 0.25,
+    is_padded: bool = False,
+    is_labelled: bool = False,
+    noise: float = 0.02,
+) -> Scene:
+    """Sources that wander, detections near them in any order (further ones where K > N), some of them missing."""
+    start = boxes(n_scenes, n_sources)
+    path = start.unsqueeze(-2) + 0.02 * torch.randn(n_scenes, n_sources, n_frames, 4).cumsum(-2)
+    whose = torch.randint(n_sources, (n_scenes, n_frames, n_detections))
+    seen = torch.take_along_dim(path.transpose(1, 2), whose.unsqueeze(-1), -2)
+    observations = seen + noise * torch.randn_like(seen)
+    observations[torch.rand(observations.shape[:-1]) < missing] = torch.nan
+    present = torch.ones(n_scenes, n_frames, dtype=torch.bool)
+    if is_padded:
+        present[-1, -(n_frames // 2) :] = False
+    labels = None
+    if is_labelled:
+        labels = path + 0.01 * torch.randn_like(path)
+        labels[torch.rand(labels.shape[:-1]) < 0.6] = torch.nan
+        labels[:, 0, 1] = path[:, 0, 1]
+    return Scene.of(observations, start, present, labels)
+
+
+def gentle_srnn() -> SRNNSources:
+    """An SRNN whose first frame is not so narrow that nothing else counts."""
+    return SRNNSources(SRNN(content_dim=4, latent_dim=3), start_variance=0.01)
+
+
+def lively_kinematic() -> KinematicSources:
+    """A learned prior of motion whose four quantities differ from frame to frame."""
+    network = KinematicNetwork(hidden=6)
+    with torch.no_grad():
+        network.heads.weight.mul_(20)
+        network.heads.bias[4:8] = -4.0
+        network.heads.bias[12:] = -3.0
+    return KinematicSources(network, CentreLogSize().unit)
+
+
+def vkf(velocity_noise: float = 0.05, position_noise: float = 0.1, start_spread: float = 0.3) -> KinematicSources:
+    """The prior of VKF, linear and Gaussian in (s, z)."""
+    network = ConstantVelocity(4, velocity_noise, position_noise, persistence=0.9)
+    return KinematicSources(network, torch.ones_like, start_spread)
+
+
+def relative_vkf() -> KinematicSources:
+    """Constant velocity in units of the box's size."""
+    return KinematicSources(ConstantVelocity(4, 0.1, 0.2, persistence=0.95), CentreLogSize().unit)
+
+
+PRIORS = {"srnn": gentle_srnn, "kinematic": lively_kinematic, "vkf": vkf, "relative vkf": relative_vkf}
+ASSIGNMENTS = {
+    "independent": lambda n: IndependentAssignment(n),
+    "independent with clutter": lambda n: IndependentAssignment(n, 0.1),
+    "exclusive": lambda n: ExclusiveAssignment(n, 0.8, 0.1),
+}
+
+
+def gaussian_likelihood(relative_noise: float = 0.3, relative_to: str = "start") -> GaussianLikelihood:
+    return GaussianLikelihood(CentreLogSize().noise_unit, relative_noise, relative_to)  # type: ignore[arg-type]
+
+
+def toy_model(
+    n_sources: int = 2,
+    sources: Sources | None = None,
+    assignment: Assignment | None = None,
+    likelihood: Likelihood | None = None,
+) -> MixtureModel:
+    return MixtureModel(
+        sources or vkf(), assignment or IndependentAssignment(n_sources), likelihood or gaussian_likelihood()
+    )
+
+
+def joint_of_transitions(transitions: Transition) -> tuple[Tensor, Tensor]:
+    """Mean [*, D, T S] and covariance [*, D, T S, T S] of the states of all frames, as one Gaussian."""
+    offset = transitions.offset.transpose(-3, -2)
+    step = _blocks(transitions.matrix, -1)
+    noise = _blocks(transitions.noise, 0)
+    carried = torch.linalg.inv(torch.eye(step.shape[-1]) - step)
+    return (carried @ offset.flatten(-2).unsqueeze(-1)).squeeze(-1), carried @ noise @ carried.mT
+
+
+def joint_of_chain(mean: Tensor, gain: Tensor, conditional: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of a chain that runs backwards: mean [*, T, D, S], gain and conditional [*, T, D, S, S]."""
+    lean = _blocks(gain, +1)
+    noise = _blocks(conditional, 0)
+    carried = torch.linalg.inv(torch.eye(lean.shape[-1]) - lean)
+    return mean.transpose(-3, -2).flatten(-2), carried @ noise @ carried.mT
+
+
+def joint_of(chain: Chain) -> tuple[Tensor, Tensor]:
+    return joint_of_chain(chain.mean, chain.gain, chain.conditional)
+
+
+def condition(
+    mean: Tensor, covariance: Tensor, value: Tensor, precision: Tensor, state_size: int
+) -> MultivariateNormal:
+    """Condition a joint [*, D, T S] on observations of the contents: value, precision [*, T, D]; zero: none."""
+    information = torch.linalg.inv(covariance)
+    pull = (information @ mean.unsqueeze(-1)).squeeze(-1)
+    diagonal = torch.zeros_like(mean)
+    diagonal[..., ::state_size] = precision.transpose(-2, -1)
+    added = torch.zeros_like(mean)
+    added[..., ::state_size] = (precision * value).transpose(-2, -1)
+    posterior = information + torch.diag_embed(diagonal)
+    return MultivariateNormal(
+        torch.linalg.solve(posterior, (pull + added).unsqueeze(-1)).squeeze(-1), precision_matrix=posterior
+    )
+
+
+def _blocks(matrix: Tensor, offset: int) -> Tensor:
+    """[*, T, D, S, S] -> [*, D, T S, T S]: block t in row t, `offset` columns away from the diagonal."""
+    matrix = matrix.transpose(-4, -3)
+    n_frames, size = matrix.shape[-3], matrix.shape[-1]
+    dense = matrix.new_zeros(*matrix.shape[:-3], n_frames, size, n_frames, size)
+    for t in range(n_frames):
+        if 0 <= t + offset < n_frames:
+            dense[..., t, :, t + offset, :] = matrix[..., t, :, :]
+    return dense.flatten(-4, -3).flatten(-2)
+
+
+def assert_mean_close(draws: Tensor, expected: Tensor, n_errors: float = N_ERRORS) -> None:
+    """The mean over the first axis is within `n_errors` standard errors of what is expected, everywhere."""
+    error = draws.std(0) / len(draws) ** 0.5
+    off = (draws.mean(0) - expected).abs() / error.clamp(min=1e-12)
+    assert float(off.max()) < n_errors, f"{float(off.max()):.1f} standard errors off"
