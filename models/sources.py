@@ -61,7 +61,8 @@ class Sources(Part):
     def transitions(self, s: Tensor, start: Tensor) -> Transition:
         """`transition` of all frames at once, the memory being fed s [*, T, D]: [*, T, D, S, S] and [*, T, D, S].
 
-        Entry 0 holds the mean and covariance of the first state.
+        Entry 0 holds the mean and covariance of the first state. A DVAE that is not linear given its memory knows s
+        here, and gives its emission at the central z of q(z | s) rather than of p(z).
         """
 
     def latent_posterior(self, s: Tensor, start: Tensor, present: Tensor | None = None) -> TorchDistribution:

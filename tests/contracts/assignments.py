@@ -1,0 +1,120 @@
+"""What every p(w) keeps: a test class that derives from `AssignmentContract` holds its prior to it."""
+
+from itertools import product
+
+import pytest
+import torch
+from pyro_mixdvae.models import Assignment
+from torch import Tensor
+from toys import EXACT
+
+SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (2, 2), (1, 3), (4, 2), (3, 3)])
+
+
+class AssignmentContract:
+    """Derive, and say how the prior is made and what an assignment of one frame weighs."""
+
+    def make(self, n_sources: int) -> Assignment:
+        raise NotImplementedError
+
+    def log_weight(self, n_sources: int, classes: tuple[int, ...]) -> float:
+        """Logarithm of p(w) of the classes of a frame's detections, up to a constant; -inf where forbidden."""
+        raise NotImplementedError
+
+    def brute_force(self, assignment: Assignment, log_likelihood: Tensor) -> tuple[Tensor, Tensor]:
+        """log evidence, and responsibilities [K, C], of one frame's detections [K, C], summed over all of C^K."""
+        n_detections, n_classes = log_likelihood.shape
+        rows = list(product(range(n_classes), repeat=n_detections))
+        prior = torch.tensor([float(self.log_weight(assignment.n_sources, row)) for row in rows]).log_softmax(0)
+        likelihood = torch.stack(
+            [sum((log_likelihood[k, c] for k, c in enumerate(row)), torch.tensor(0.0)) for row in rows]
+        )
+        weight = (prior + likelihood).softmax(0)
+        eta = torch.zeros(n_detections, n_classes)
+        for row, own in zip(rows, weight, strict=True):
+            for k, c in enumerate(row):
+                eta[k, c] += own
+        return (prior + likelihood).logsumexp(0), eta
+
+    def example(self, n_detections: int, n_sources: int) -> tuple[Assignment, Tensor, Tensor]:
+        """The prior, log likelihoods [2, 4, K, C] and a mask; in one frame nothing is seen."""
+        assignment = self.make(n_sources)
+        mask = torch.rand(2, 4, n_detections) < 0.7
+        mask[0, 0] = False
+        mask[0, 1] = True
+        return assignment, 2 * torch.randn(2, 4, n_detections, assignment.n_classes), mask
+
+    @SHAPES
+    def test_evidence_and_responsibilities_are_sums_over_all_assignments(
+        self, n_detections: int, n_sources: int
+    ) -> None:
+        assignment, log_likelihood, mask = self.example(n_detections, n_sources)
+        evidence = assignment.log_evidence(log_likelihood, mask)
+        eta = assignment.responsibilities(log_likelihood, mask)
+        assert evidence.shape == (2, 4)
+        assert eta.shape == log_likelihood.shape
+        for b, t in product(range(2), range(4)):
+            seen = mask[b, t]
+            expected, shares = self.brute_force(assignment, log_likelihood[b, t, seen])
+            torch.testing.assert_close(evidence[b, t], expected, **EXACT)
+            torch.testing.assert_close(eta[b, t, seen], shares, **EXACT)
+            assert not eta[b, t, ~seen].any()
+
+    @SHAPES
+    def test_slope_of_the_evidence_in_the_log_likelihood_is_the_responsibility(
+        self, n_detections: int, n_sources: int
+    ) -> None:
+        assignment, log_likelihood, mask = self.example(n_detections, n_sources)
+        log_likelihood.requires_grad_()
+        (slope,) = torch.autograd.grad(assignment.log_evidence(log_likelihood, mask).sum(), log_likelihood)
+        torch.testing.assert_close(slope, assignment.responsibilities(log_likelihood.detach(), mask), **EXACT)
+
+    @SHAPES
+    def test_logits_are_those_of_the_posterior_over_the_values_of_w(self, n_detections: int, n_sources: int) -> None:
+        """q(w) as a Categorical, turned into classes, has the responsibilities as marginals."""
+        assignment, log_likelihood, mask = self.example(n_detections, n_sources)
+        logits = assignment.posterior_logits(log_likelihood, mask)
+        probability = logits.softmax(-1)
+        values = torch.arange(logits.shape[-1])
+        if assignment.per_observation:
+            assert logits.shape == log_likelihood.shape
+            eta = probability
+            torch.testing.assert_close(assignment.classes(values, n_detections), values)
+        else:
+            assert logits.shape[:-1] == (2, 4, 1)
+            member = torch.nn.functional.one_hot(
+                assignment.classes(values[:, None], n_detections), assignment.n_classes
+            ).double()
+            eta = torch.einsum("bte,ekc->btkc", probability.squeeze(-2), member)
+        expected = assignment.responsibilities(log_likelihood, mask)
+        torch.testing.assert_close(eta * mask.unsqueeze(-1), expected, **EXACT)
+
+    @SHAPES
+    def test_prior_is_normalised_and_weighs_assignments_as_it_should(self, n_detections: int, n_sources: int) -> None:
+        assignment, log_likelihood, mask = self.example(n_detections, n_sources)
+        prior = assignment.prior(mask)
+        width = n_detections if assignment.per_observation else 1
+        assert prior.batch_shape == (2, 4, width)
+        torch.testing.assert_close(prior.probs.sum(-1), torch.ones(2, 4, width))
+        nothing = assignment.responsibilities(torch.zeros_like(log_likelihood), mask)
+        logits = assignment.posterior_logits(torch.zeros_like(log_likelihood), mask)
+        torch.testing.assert_close(logits.softmax(-1), prior.probs)
+        _, expected = self.brute_force(assignment, torch.zeros(n_detections, assignment.n_classes))
+        torch.testing.assert_close(nothing[0, 1], expected, **EXACT)
+
+    def test_without_detections_the_evidence_is_one(self) -> None:
+        assignment = self.make(2)
+        log_likelihood, mask = torch.randn(1, 3, 2, assignment.n_classes), torch.zeros(1, 3, 2, dtype=torch.bool)
+        torch.testing.assert_close(assignment.log_evidence(log_likelihood, mask), torch.zeros(1, 3))
+
+    def test_far_detections_do_not_break_anything(self) -> None:
+        """Log likelihoods of -1e5, which a detection at the other end of the image has."""
+        assignment = self.make(3)
+        log_likelihood = torch.full((1, 1, 4, assignment.n_classes), -1e5)
+        log_likelihood[..., -1] = -3.0
+        log_likelihood[0, 0, 0, 1] = 10.0
+        mask = torch.ones(1, 1, 4, dtype=torch.bool)
+        eta = assignment.responsibilities(log_likelihood, mask)
+        assert assignment.log_evidence(log_likelihood, mask).isfinite().all()
+        torch.testing.assert_close(eta.sum(-1), torch.ones(1, 1, 4))
+        assert float(eta[0, 0, 0, 1]) > 0.99

@@ -1,0 +1,75 @@
+"""The priors over assignments that exist keep the contract of `Assignment`."""
+
+import math
+
+import pytest
+import torch
+from contracts.assignments import AssignmentContract
+from pyro_mixdvae.models import ExclusiveAssignment, IndependentAssignment
+from toys import EXACT
+
+
+class TestIndependent(AssignmentContract):
+    def make(self, n_sources: int) -> IndependentAssignment:
+        return IndependentAssignment(n_sources)
+
+    def log_weight(self, n_sources: int, classes: tuple[int, ...]) -> float:
+        return 0.0
+
+
+class TestIndependentWithClutter(AssignmentContract):
+    def make(self, n_sources: int) -> IndependentAssignment:
+        return IndependentAssignment(n_sources, clutter=0.2)
+
+    def log_weight(self, n_sources: int, classes: tuple[int, ...]) -> float:
+        return sum(math.log(0.2 if c == n_sources else 0.8 / n_sources) for c in classes)
+
+
+class TestExclusive(AssignmentContract):
+    detection_probability = 0.8
+    clutter_rate = 0.3
+
+    def make(self, n_sources: int) -> ExclusiveAssignment:
+        return ExclusiveAssignment(n_sources, self.detection_probability, self.clutter_rate)
+
+    def log_weight(self, n_sources: int, classes: tuple[int, ...]) -> float:
+        taken = [c for c in classes if c < n_sources]
+        if len(set(taken)) < len(taken):
+            return -math.inf
+        missed = n_sources - len(taken)
+        return (
+            len(taken) * math.log(self.detection_probability)
+            + missed * math.log(1 - self.detection_probability)
+            + (len(classes) - len(taken)) * math.log(self.clutter_rate)
+        )
+
+
+class TestExclusiveWithManyDetections:
+    """Where joint events are too many to list, they are summed all the same."""
+
+    @pytest.mark.parametrize("n_sources", [2, 4])
+    def test_padding_with_missing_detections_changes_nothing(self, n_sources: int) -> None:
+        few = ExclusiveAssignment(n_sources)
+        log_likelihood = 2 * torch.randn(1, 3, 3, n_sources + 1)
+        mask = torch.tensor([[[True, True, True], [True, False, True], [False, False, False]]])
+        padding = torch.zeros(1, 3, 22, n_sources + 1)
+        longer = torch.cat([padding, log_likelihood], 2)
+        longer_mask = torch.cat([torch.zeros(1, 3, 22, dtype=torch.bool), mask], 2)
+        assert few.can_enumerate(3)
+        assert not few.can_enumerate(25)
+        torch.testing.assert_close(
+            few.log_evidence(longer, longer_mask), few.log_evidence(log_likelihood, mask), **EXACT
+        )
+        eta = few.responsibilities(longer, longer_mask)
+        torch.testing.assert_close(eta[:, :, 22:], few.responsibilities(log_likelihood, mask), **EXACT)
+        assert not eta[:, :, :22].any()
+
+    def test_twelve_sources_have_responsibilities_that_sum_to_one(self) -> None:
+        assignment = ExclusiveAssignment(12)
+        log_likelihood = 5 * torch.randn(2, 3, 15, 13)
+        mask = torch.rand(2, 3, 15) < 0.8
+        eta = assignment.responsibilities(log_likelihood, mask)
+        torch.testing.assert_close(eta.sum(-1), mask.double())
+        assert (eta >= 0).all()
+        assert (eta[..., :-1].sum(-2) <= 1 + 1e-6).all()
+        assert assignment.log_evidence(log_likelihood, mask).isfinite().all()
