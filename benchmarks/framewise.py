@@ -1,14 +1,14 @@
 """One gradient of TraceEnum_ELBO with the vectorised model and with the frame-by-frame one, on the same scenes.
 
-The guide is the same for both and as plain as can be: every number of (s, z) an independent Gaussian, and w left to
-the model, where it is enumerated. What differs is only how model and guide are written.
+The guide is the same for both and as plain as can be: a point for (s, z), and w left to the model, where it is
+enumerated. Both then have one loss, without noise, and differ only in how model and guide are written.
 """
 
 from collections.abc import Callable
 
 import pyro
 import torch
-from pyro.distributions import Normal
+from pyro.distributions import Delta
 from pyro.infer import TraceEnum_ELBO
 from pyro_mixdvae.models.mixture import MAX_PLATE_NESTING, MixtureModel
 from pyro_mixdvae.models.scene import Scene
@@ -19,8 +19,6 @@ from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.presets import Preset
 from pyro_mixdvae.tracking.scenes import make_problem, make_scene
 from pyro_mixdvae.tracking.sequences import Size
-
-SPREAD = 0.001
 
 
 def make_gradients(
@@ -42,13 +40,13 @@ def make_gradients(
 
     def whole(scene: Scene) -> None:
         with pyro.plate("scenes", len(centre), dim=-3):
-            pyro.sample("sz", Normal(centre[:, None, None], SPREAD).to_event(3))
+            pyro.sample("sz", Delta(centre[:, None, None], event_dim=3))
 
     def framewise(scene: Scene) -> None:
         scenes = pyro.plate("scenes", len(centre), dim=-3)
         for t in pyro.markov(range(scene.n_frames)):
             with scenes:
-                pyro.sample(f"sz_{t}", Normal(centre[:, None, None, :, t], SPREAD).to_event(2))
+                pyro.sample(f"sz_{t}", Delta(centre[:, None, None, :, t], event_dim=2))
 
     return _gradient(model, whole, scene, centre), _gradient(stepwise, framewise, scene, centre)
 

@@ -94,11 +94,6 @@ def _recorded(data: Path) -> Source:
 
 
 def _measure_all(make_scenes: Source, options: argparse.Namespace) -> dict[str, Any]:
-    def timed(track: Track, n_scenes: int, n_frames: int) -> dict[str, Any]:
-        scenes = make_scenes(n_scenes, n_frames)
-        timing = measure(lambda: track(scenes), options.repeats, options.budget)
-        return {"B": n_scenes, "T": n_frames, **_per_scene(timing, n_scenes)}
-
     ours = Tracker(n_sources=N_SOURCES)
     rows: dict[str, Track] = {
         "default": _batched(ours),
@@ -106,12 +101,18 @@ def _measure_all(make_scenes: Source, options: argparse.Namespace) -> dict[str, 
         "SORT": lambda scenes: [sort.track(detections, N_SOURCES) for detections in scenes.detections],
         "JPDA": lambda scenes: [jpda.track(detections, N_SOURCES) for detections in scenes.detections],
     }
+
+    def timed(name: str, n_scenes: int, n_frames: int) -> dict[str, Any]:
+        scenes = make_scenes(n_scenes, n_frames)
+        print(f"{name}: B = {n_scenes}, T = {n_frames}", file=sys.stderr)
+        timing = measure(lambda: rows[name](scenes), options.repeats, options.budget)
+        return {"B": n_scenes, "T": n_frames, **_per_scene(timing, n_scenes)}
+
     return {
         "rows": {
-            name: [timed(track, n_scenes, n_frames) for n_frames in LENGTHS for n_scenes in BATCHES]
-            for name, track in rows.items()
+            name: [timed(name, n_scenes, n_frames) for n_frames in LENGTHS for n_scenes in BATCHES] for name in rows
         },
-        "growth": [[timed(rows["default"], *once), timed(rows["default"], *twice)] for once, twice in DOUBLINGS],
+        "growth": [[timed("default", *once), timed("default", *twice)] for once, twice in DOUBLINGS],
         "framewise": [_measure_gradients(ours, n_scenes, options) for n_scenes in BATCHES],
     }
 
