@@ -130,7 +130,7 @@ def test_an_output_that_cannot_be_written(tmp_path: Path, mixdvae: Callable) -> 
 
 def command(path: Path, *more: object) -> list[str]:
     code = "from pyro_mixdvae.cli.main import run; run()"
-    words = ["train", "boxes", "-o", path, "--epochs", 40, *SMALL, *more]
+    words = ["train", "boxes", "-o", path, "--epochs", 12, *SMALL, "--count", 64, *more]
     return [sys.executable, "-c", code, *map(str, words)]
 
 
