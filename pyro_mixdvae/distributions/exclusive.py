@@ -127,13 +127,13 @@ def pair_probabilities(scores: Tensor) -> Tensor:
 
 
 def best_events(scores: Tensor) -> Tensor:
-    """The heaviest exclusive assignment: scores [*, K, N] -> the source of each detection [*, K], N where it has none."""
+    """The heaviest exclusive assignment: scores [*, K, N] -> the source of each detection [*, K], N for none."""
     n_detections, n_sources = scores.shape[-2:]
     if count_events(n_detections, n_sources) <= FEW_EVENTS:
         return event_table(n_detections, n_sources).to(scores.device)[event_scores(scores).argmax(-1)]
     events = torch.full(scores.shape[:-1], n_sources, dtype=torch.long)
     # Only a pair of positive score is better than no pair: the assignment problem of the positive parts has them all.
-    positive = scores.detach().clamp(min=0.0).cpu().flatten(0, -3).numpy()
+    positive = scores.detach().clamp(min=0.0).cpu().reshape(-1, n_detections, n_sources).numpy()
     for event, gain in zip(events.view(-1, n_detections), positive, strict=True):
         detections, sources = linear_sum_assignment(gain, maximize=True)
         paired = gain[detections, sources] > 0

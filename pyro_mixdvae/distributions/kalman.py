@@ -81,7 +81,10 @@ def update_uncertain(belief: Gaussian, values: Tensor, variances: Tensor, probab
     gain = 1 / (column[..., 0].unsqueeze(-3) + variances)
     weight = probabilities.unsqueeze(-1) * gain
     shift = (weight * innovation).sum(-3)
-    spread = (weight * gain * innovation.square()).sum(-3) - shift.square()
+    # A sum of squares about the mean shift: where one observation is certain it is zero, whatever the rounding.
+    none = 1 - probabilities.sum(-2).unsqueeze(-1)
+    apart = (gain * innovation - shift.unsqueeze(-3)).square()
+    spread = (probabilities.unsqueeze(-1) * apart).sum(-3) + none * shift.square()
     scale = spread - weight.sum(-3)
     mean = belief.mean + column * shift.unsqueeze(-1)
     covariance = belief.covariance + scale[..., None, None] * column.unsqueeze(-1) * column.unsqueeze(-2)

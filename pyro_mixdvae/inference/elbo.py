@@ -53,7 +53,7 @@ def terms(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         found["log p(o|w,s)"] = _per_scene(q.exp() * log_prob["o"])
         found["log p(w) - log q(w)"] = _per_scene(q.exp() * (log_prob["w"] - q))
     elif "w" in log_prob:
-        if log_prob["w"].shape[-1] == 1:  # one w a frame, which its detections share
+        if log_prob["w"].shape[-1] < log_prob["o"].shape[-1]:  # one w a frame, which its detections share
             frames = _sum_out_w(log_prob["w"] + log_prob["o"].sum(-1, keepdim=True))
         else:  # where there is no detection, there is no w to sum over
             detections = _sum_out_w(log_prob["w"] + log_prob["o"])

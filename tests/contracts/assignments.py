@@ -102,6 +102,22 @@ class AssignmentContract:
         _, expected = self.brute_force(assignment, torch.zeros(n_detections, assignment.n_classes))
         torch.testing.assert_close(nothing[0, 1], expected, **EXACT)
 
+    @SHAPES
+    def test_most_likely_assignment_is_the_best_of_all(self, n_detections: int, n_sources: int) -> None:
+        assignment, log_likelihood, mask = self.example(n_detections, n_sources)
+        found = assignment.most_likely(log_likelihood, mask)
+        assert found.shape == log_likelihood.shape
+        for b, t in product(range(2), range(4)):
+            seen = mask[b, t]
+            own = log_likelihood[b, t, seen]
+            rows = list(product(range(assignment.n_classes), repeat=int(seen.sum())))
+            weights = [
+                self.log_weight(n_sources, row) + sum(float(own[k, c]) for k, c in enumerate(row)) for row in rows
+            ]
+            best = rows[weights.index(max(weights))]
+            assert tuple(found[b, t, seen].argmax(-1).tolist()) == best
+            torch.testing.assert_close(found[b, t].sum(-1), seen.double())
+
     def test_without_detections_the_evidence_is_one(self) -> None:
         assignment = self.make(2)
         log_likelihood, mask = torch.randn(1, 3, 2, assignment.n_classes), torch.zeros(1, 3, 2, dtype=torch.bool)

@@ -9,6 +9,7 @@ from toys import EXACT
 
 from pyro_mixdvae.distributions.exclusive import (
     FEW_EVENTS,
+    best_events,
     best_log_partition,
     bethe_log_partition,
     count_events,
@@ -152,3 +153,18 @@ def test_belief_propagation_keeps_its_sense_where_pairs_are_next_to_certain(dtyp
     assert pairs[0, 1] > 0.99
     assert pairs[1, 0] > 0.99
     torch.testing.assert_close(pairs[2:, 2:], torch.eye(10, dtype=dtype), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("n_detections", "n_sources"), [(2, 3), (3, 2), (5, 4), (4, 5), (6, 1)])
+def test_best_event_is_the_heaviest_of_all(n_detections: int, n_sources: int) -> None:
+    """Listed or, where events are too many, found as an assignment problem."""
+    scores = 3 * torch.randn(2, 3, n_detections, n_sources)
+    scores[0, 0] = -1e30
+    scores[0, 1, 1] = -1e30
+    found = best_events(scores)
+    assert found.shape == scores.shape[:-1]
+    torch.testing.assert_close(best_events(scores[1, 1]), found[1, 1])
+    rows = exclusive_rows(n_detections, n_sources)
+    for own, event in zip(scores.flatten(0, 1), found.flatten(0, 1), strict=True):
+        weights = [sum(float(own[k, n]) for k, n in enumerate(row) if n < n_sources) for row in rows]
+        assert rows[weights.index(max(weights))] == tuple(event.tolist())

@@ -5,7 +5,15 @@ import torch
 from torch import Tensor
 from toys import EXACT, condition, joint_of, joint_of_transitions
 
-from pyro_mixdvae.distributions.kalman import Transition, factorised, filter_sequence, posterior
+from pyro_mixdvae.distributions.kalman import (
+    Gaussian,
+    Transition,
+    factorised,
+    filter_sequence,
+    posterior,
+    update,
+    update_uncertain,
+)
 
 SIZES = pytest.mark.parametrize("size", [1, 2])
 
@@ -85,6 +93,41 @@ def test_factorised_is_the_closest_independent_gaussian() -> None:
     torch.distributions.kl_divergence(own, exact).sum().backward()
     torch.testing.assert_close(log_variance.grad, torch.zeros_like(log_variance), **EXACT)
     torch.testing.assert_close(mean.grad, torch.zeros_like(mean), **EXACT)
+
+
+@SIZES
+def test_an_uncertain_update_has_the_moments_of_the_mixture(size: int) -> None:
+    """Of the beliefs after each of K observations and after none, for two sources, written out one by one."""
+    n_detections = 3
+    root = torch.randn(2, 4, size, size)
+    belief = Gaussian(torch.randn(2, 4, size), root @ root.mT + 0.1 * torch.eye(size))
+    values, variances = torch.randn(n_detections, 4), torch.rand(n_detections, 2, 4) + 0.1
+    probabilities = torch.tensor([[0.5, 0.1], [0.2, 0.0], [0.1, 0.9]])
+    found = update_uncertain(belief, values, variances, probabilities)
+    for n in range(2):
+        prior = Gaussian(belief.mean[n], belief.covariance[n])
+        parts = [(1 - probabilities[:, n].sum(), prior)]
+        for k in range(n_detections):
+            parts.append((probabilities[k, n], update(prior, values[k], 1 / variances[k, n])))
+        mean = sum(share * part.mean for share, part in parts)
+        covariance = sum(
+            share * (part.covariance + (part.mean - mean).unsqueeze(-1) * (part.mean - mean).unsqueeze(-2))
+            for share, part in parts
+        )
+        # The variance that each observation leaves differs with its noise, and the mixture's with all of them.
+        torch.testing.assert_close(found.mean[n], mean, **EXACT)
+        torch.testing.assert_close(found.covariance[n], covariance, **EXACT)
+
+
+def test_an_update_that_is_certain_is_the_ordinary_one() -> None:
+    belief = Gaussian(torch.randn(2, 4, 2), torch.eye(2).expand(2, 4, 2, 2))
+    values, variances = 100 * torch.randn(2, 4), torch.rand(2, 2, 4) + 1e-3
+    found = update_uncertain(belief, values, variances, torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
+    torch.testing.assert_close(found.mean[0], belief.mean[0])
+    torch.testing.assert_close(found.covariance[0], belief.covariance[0])
+    expected = update(Gaussian(belief.mean[1], belief.covariance[1]), values[0], 1 / variances[0, 1])
+    torch.testing.assert_close(found.mean[1], expected.mean, **EXACT)
+    torch.testing.assert_close(found.covariance[1], expected.covariance, **EXACT)
 
 
 def test_a_nearly_exact_observation_after_a_long_gap_leaves_positive_variances_in_single_precision() -> None:
