@@ -158,7 +158,7 @@ def _rows_section(results: dict[str, Any]) -> str:
             row["B"],
             row["T"],
             f"{1000 * row['seconds_per_sample']:.3g}",
-            f"{100 * row['spread']:.0f} %",
+            f"{100 * row['spread']:.0f} %" if len(row["seconds"]) > 1 else "",
             len(row["seconds"]),
             f"{row['seconds_per_sample'] / default[row['B'], row['T']]:.3g}",
         ]
