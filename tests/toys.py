@@ -94,7 +94,7 @@ ASSIGNMENTS = {
 
 
 def gaussian_likelihood(relative_noise: float = 0.3, relative_to: str = "start") -> GaussianLikelihood:
-    return GaussianLikelihood(CentreLogSize().noise_unit, relative_noise, relative_to)  # type: ignore[arg-type]
+    return GaussianLikelihood(CentreLogSize().unit, relative_noise, relative_to)  # type: ignore[arg-type]
 
 
 def toy_model(
@@ -161,3 +161,27 @@ def assert_mean_close(draws: Tensor, expected: Tensor, n_errors: float = N_ERROR
     error = draws.std(0) / len(draws) ** 0.5
     off = (draws.mean(0) - expected).abs() / error.clamp(min=1e-12)
     assert float(off.max()) < n_errors, f"{float(off.max()):.1f} standard errors off"
+
+
+def exact_elbo(model: MixtureModel, scene: Scene, logits: Tensor, chain: Chain) -> Tensor:
+    """The mean-field bound [B] in closed form: q(w) by its logits, q(s, z) by its chain, a linear-Gaussian prior."""
+    log_q = logits.log_softmax(-1)
+    log_prior = model.assignment.prior(scene.mask).logits
+    gap = torch.where(log_q > -1e20, log_q.exp() * (log_prior - log_q), 0.0)
+    eta = log_q.exp()
+    if not model.assignment.per_observation:
+        n_detections = scene.mask.shape[-1]
+        classes = model.assignment.classes(torch.arange(eta.shape[-1])[:, None], n_detections)
+        member = torch.nn.functional.one_hot(classes, model.assignment.n_classes).double()
+        eta = torch.einsum("bte,ekc->btkc", eta.squeeze(-2), member)
+    else:
+        gap = gap * scene.mask.unsqueeze(-1)
+    variance = chain.covariance[..., 0, 0]
+    expected = model.likelihood.expected_log_prob(scene, chain.mean[..., 0], variance, model.assignment.has_clutter)
+    seen = (eta * expected * scene.mask.unsqueeze(-1)).sum((-3, -2, -1))
+    start = scene.start
+    steps = model.sources.transitions(start.unsqueeze(-2).expand(-1, -1, scene.n_frames, -1), start)
+    divergence = torch.distributions.kl_divergence(
+        MultivariateNormal(*joint_of(chain)), MultivariateNormal(*joint_of_transitions(steps))
+    )
+    return seen + gap.sum((-3, -2, -1)) - divergence.sum((-2, -1))

@@ -14,7 +14,7 @@ class TestRelativeToTheStart(LikelihoodContract):
 
     def test_noise_is_that_of_the_sources_own_start(self) -> None:
         scene = self.scene()
-        unit = CentreLogSize().noise_unit(scene.start)
+        unit = CentreLogSize().unit(scene.start)
         expected = (0.3 * unit).square()[:, None, None].expand(2, 3, 3, 2, 4)
         torch.testing.assert_close(self.make().variances(scene)[scene.mask], expected[scene.mask])
 
@@ -25,7 +25,7 @@ class TestRelativeToTheObservation(LikelihoodContract):
 
     def test_noise_grows_with_the_detection_and_is_one_for_all_sources(self) -> None:
         scene = self.scene()
-        unit = CentreLogSize().noise_unit(scene.observations)
+        unit = CentreLogSize().unit(scene.observations)
         expected = (0.3 * unit).square().unsqueeze(-2).expand(2, 3, 3, 2, 4)
         torch.testing.assert_close(self.make().variances(scene)[scene.mask], expected[scene.mask])
 
@@ -40,10 +40,10 @@ class TestRelativeToTheColumn(LikelihoodContract):
         for b, k in [(b, k) for b in range(2) for k in range(3)]:
             frames = torch.nonzero(scene.mask[b, :, k]).flatten().tolist()
             for t in frames:
-                unit = CentreLogSize().noise_unit(scene.observations[b, frames[0], k])
+                unit = CentreLogSize().unit(scene.observations[b, frames[0], k])
                 torch.testing.assert_close(found[b, t, k], (0.3 * unit).square().expand(2, 4))
 
 
 class TestNoiseOfEachCoordinate(LikelihoodContract):
     def make(self) -> GaussianLikelihood:
-        return GaussianLikelihood(CentreLogSize().noise_unit, (0.1, 0.2, 0.3, 0.4), "observation")
+        return GaussianLikelihood(CentreLogSize().unit, (0.1, 0.2, 0.3, 0.4), "observation")

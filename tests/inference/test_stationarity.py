@@ -1,0 +1,74 @@
+"""E-W is a stationary point of the bound that TraceEnum_ELBO computes."""
+
+import pytest
+import torch
+from pyro.infer import TraceEnum_ELBO
+from pyro_mixdvae.guides import MeanField
+from pyro_mixdvae.models import IndependentAssignment, Scene
+from pyro_mixdvae.models.mixture import MixtureModel
+from torch import Tensor
+from toys import ASSIGNMENTS, EXACT, PRIORS, gaussian_likelihood, toy_model, toy_scene
+
+from pyro_mixdvae.distributions.kalman import Chain
+from pyro_mixdvae.inference import published
+from pyro_mixdvae.inference.updates import expected_log_likelihood
+
+TEMPERATURES = pytest.mark.parametrize("temperature", [1.0, published.TEMPERATURE], ids=["plain", "tempered"])
+
+
+def independent_chain(model: MixtureModel, scene: Scene) -> Chain:
+    """Frames that do not lean on one another: an arbitrary q(s)."""
+    size = model.sources.state_size
+    mean = torch.randn(*scene.start.shape[:2], scene.n_frames, 4, size)
+    mean[..., 0] = scene.start.unsqueeze(-2) + 0.05 * torch.randn_like(mean[..., 0])
+    root = 0.1 * torch.randn(*mean.shape, size)
+    covariance = root @ root.mT + 1e-3 * torch.eye(size)
+    return Chain(mean, torch.zeros_like(covariance), covariance, covariance)
+
+
+def gradient_in_logits(model: MixtureModel, guide: MeanField, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """Of the expected bound, exactly: log p(o|w,s) is quadratic in s, so noise of +1 and of -1 have its mean."""
+    total = torch.zeros_like(guide.logits)
+    for sign in (1.0, -1.0):
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "randn", lambda shape, sign=sign, **kind: torch.full(shape, sign, **kind))
+            loss = TraceEnum_ELBO(max_plate_nesting=3).differentiable_loss(model, guide, scene)
+        (gradient,) = torch.autograd.grad(loss, guide.logits)
+        total += gradient / 2
+    return total
+
+
+@TEMPERATURES
+@pytest.mark.parametrize("kind", ASSIGNMENTS)
+@pytest.mark.parametrize("prior", ["vkf", "srnn"])
+def test_gradient_in_the_logits_is_zero_after_the_update(
+    prior: str, kind: str, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = toy_scene(2, 3, 3, 2, is_padded=True)
+    likelihood = gaussian_likelihood(0.3 / temperature**0.5)
+    model = toy_model(2, PRIORS[prior](), ASSIGNMENTS[kind](2), likelihood)
+    guide = MeanField(model.sources, model.assignment, scene)
+    chain = independent_chain(model, scene)
+    guide.set_chain(chain)
+    before = gradient_in_logits(model, guide, scene, monkeypatch)
+    guide.set_assignments(model.assignment.posterior_logits(expected_log_likelihood(model, scene, chain), scene.mask))
+    after = gradient_in_logits(model, guide, scene, monkeypatch)
+    torch.testing.assert_close(after, torch.zeros_like(after), **EXACT)
+    assert float(before.abs().max()) > 1e-3
+
+
+def test_published_update_is_that_of_a_likelihood_with_wider_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The temperature divides the precision; next to 1e-10, which the published code adds, likelihoods are large."""
+    scene = toy_scene(2, 3, 3, 2)
+    wide = gaussian_likelihood(0.3 / published.TEMPERATURE**0.5)
+    model = toy_model(2, PRIORS["srnn"](), IndependentAssignment(2), wide)
+    chain = independent_chain(model, scene)
+    mean, variance = chain.mean[..., 0], chain.covariance[..., 0, 0]
+    eta = published.tempered_responsibilities(gaussian_likelihood(0.3), scene, mean, variance)
+    expected = model.assignment.responsibilities(expected_log_likelihood(model, scene, chain), scene.mask)
+    torch.testing.assert_close(eta, expected, rtol=0, atol=1e-8)
+    guide = MeanField(model.sources, model.assignment, scene)
+    guide.set_chain(chain)
+    guide.set_assignments(eta.clamp(min=1e-300).log())
+    gradient = gradient_in_logits(model, guide, scene, monkeypatch)
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-7)
