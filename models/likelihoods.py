@@ -96,10 +96,12 @@ class GaussianLikelihood(Likelihood):
             unit = self.noise_unit(scene.start)[:, None, None]
         elif self.relative_to == "column":
             first = scene.mask.to(torch.uint8).argmax(1)[:, None, :, None]
-            unit = self.noise_unit(torch.take_along_dim(scene.observations, first, 1)).unsqueeze(-2)
+            first = first.expand(*scene.observations.shape[:-3], -1, -1, -1)
+            unit = self.noise_unit(torch.take_along_dim(scene.observations, first, -3)).unsqueeze(-2)
         else:
             unit = self.noise_unit(scene.observations).unsqueeze(-2)
-        shape = (*scene.mask.shape, scene.n_sources, scene.start.shape[-1])
+        # Scenes that are being drawn may have axes of samples in front of the batch.
+        shape = torch.broadcast_shapes(unit.shape, (*scene.mask.shape, scene.n_sources, scene.start.shape[-1]))
         phi = (self.relative_noise * unit).square().expand(shape)
         # Where there is no detection its size is no size; any noise will do there, but a positive one.
         return torch.where(scene.mask[..., None, None], phi, 1.0)

@@ -28,7 +28,7 @@ class StepwiseMixtureModel(MixtureModel):
         scenes = pyro.plate("scenes", n_scenes, dim=-3)
         memory = self.sources.begin(scene.start[:, None, None])
         variances = self.likelihood.class_variances(scene, self.assignment.has_clutter)
-        contents, classes = [], []
+        contents, classes, means = [], [], []
         for t in pyro.markov(range(n_frames)):
             observations = pyro.plate(f"observations_{t}", n_detections, dim=-1)
             seen = poutine.mask(mask=scene.mask[:, t : t + 1])
@@ -48,9 +48,10 @@ class StepwiseMixtureModel(MixtureModel):
             chosen = self.assignment.classes(w, n_detections)
             centres = self.with_clutter(scene, s.unsqueeze(-2)).squeeze(-2)
             mean = Vindex(centres)[..., chosen, :]
-            if generate:  # noise may be relative to the size of the detection that is about to be drawn
-                sized = replace(scene.frames(slice(t, t + 1)), observations=mean)
-                noise = self.likelihood.class_variances(sized, self.assignment.has_clutter)
+            if generate:  # noise may be relative to the size of a detection drawn now or before
+                means.append(mean)
+                sized = replace(scene.frames(slice(0, t + 1)), observations=torch.cat(means, -3))
+                noise = self.likelihood.class_variances(sized, self.assignment.has_clutter)[..., -1:, :, :, :]
             else:
                 noise = variances[:, t : t + 1]
             observed = None if generate else scene.observations[:, t : t + 1]
