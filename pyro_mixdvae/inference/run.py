@@ -21,6 +21,7 @@ from pyro_mixdvae.models.srnn_sources import SRNNSources
 Method = Literal["coordinate", "svi", "hybrid"]
 METHODS: tuple[Method, ...] = ("coordinate", "svi", "hybrid")
 
+COORDINATE_ITERATIONS = 3
 SVI_ITERATIONS = 100
 
 
@@ -42,6 +43,7 @@ def infer(
     is_collapsed: bool = False,
     fine_tunes_prior: bool = False,
     seed: int = 0,
+    n_updates: int = COORDINATE_ITERATIONS,
 ) -> Inferred:
     """The default algorithm: a filtering start, then `coordinate` updates, `svi`, or one after the other (`hybrid`).
 
@@ -49,17 +51,18 @@ def infer(
         model: p(o, w, s, z); with `fine_tunes_prior` the weights of its prior change.
         scene: where `start` says where the sources are at frame `first`.
         method: how the guide moves.
-        n_iterations: of coordinate updates (default 3) or SVI steps (default 100); of SVI steps for `hybrid`.
+        n_iterations: of coordinate updates (None: `n_updates`) or, for `svi` and `hybrid`, SVI steps (None: 100).
         is_factorised: q(s) of independent frames, the paper's family.
         is_collapsed: no q(w) in the guide; w is enumerated in the model.
         seed: of the draws of SVI.
+        n_updates: of coordinate updates, where `n_iterations` does not give their number; `svi` makes one.
     """
     with torch.no_grad():
         start = filtering_start(model, scene, first)
         if first > 0:
             scene = scene.starting_at(start.mean[..., 0, :])
         judge, guide = judged(model, scene, is_collapsed)
-        steps = COORDINATE_ITERATIONS if n_iterations is None or method == "hybrid" else n_iterations
+        steps = n_updates if n_iterations is None or method == "hybrid" else n_iterations
         # SVI begins where one update of each factor puts the guide: without a place to start it has nothing to refine.
         steps = 1 if method == "svi" else steps
         responsibilities, records = coordinate_ascent(judge, guide, scene, start, steps, is_factorised)
@@ -77,8 +80,9 @@ def infer_published(
     n_iterations: int | None = None,
     fine_tunes_prior: bool = False,
     seed: int = 0,
+    n_updates: int = published.ITERATIONS,
 ) -> Inferred:
-    """The published algorithm (see `published`), recorded by the same judge; SVI may follow.
+    """The published algorithm (see `published`), recorded by the same judge; SVI may follow. Arguments as `infer`.
 
     Raises:
         TypeError: the model is not the published one: an SRNN with a Gaussian likelihood.
@@ -97,7 +101,7 @@ def infer_published(
         records.append(evaluate(model, mean_field, scene))
 
     with torch.no_grad():
-        steps = published.ITERATIONS if n_iterations is None or method == "hybrid" else n_iterations
+        steps = n_updates if n_iterations is None or method == "hybrid" else n_iterations
         mean, variance = published.cascade(sources, likelihood, scene)
         eta, mean, variance = published.iterate(
             sources, likelihood, scene, mean, variance, 1 if method == "svi" else steps, record
@@ -132,6 +136,3 @@ def _independent(mean: Tensor, variance: Tensor) -> Chain:
     """Means and variances [B, N, T, D] as a chain whose frames are independent."""
     matrix = variance[..., None, None]
     return Chain(mean.unsqueeze(-1), torch.zeros_like(matrix), matrix, matrix)
-
-
-COORDINATE_ITERATIONS = 3

@@ -1,7 +1,7 @@
 """Track a fixed number of sources through detections, and say how sure every box is."""
 
 from collections.abc import Sequence
-from itertools import repeat
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.run import METHODS, Inferred, Method, infer, infer_published
+from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.labels import Labels
 from pyro_mixdvae.tracking.presets import PRESETS, Preset
@@ -106,12 +107,14 @@ class Tracker:
         n_samples: int = 0,
         confidences: Sequence[Array | None] | None = None,
     ) -> list[TrackingResult]:
-        """Track through many sequences at once, which is many times faster than one by one; lengths may differ."""
+        """Track through many sequences at once, which is many times faster than one by one; lengths may differ.
+
+        `sizes` and `confidences`, where they are given, hold an entry for each sequence.
+        """
+        nothing = [None] * len(sequences)
         problems = [
             make_problem(boxes, self.n_sources, size, confidence)
-            for boxes, size, confidence in zip(
-                sequences, sizes or repeat(None), confidences or repeat(None), strict=False
-            )
+            for boxes, size, confidence in zip(sequences, sizes or nothing, confidences or nothing, strict=True)
         ]
         results: dict[int, TrackingResult] = {}
         # Scenes share a batch where their sources start in the same frame.
@@ -124,36 +127,44 @@ class Tracker:
     def _run(self, problems: list[Problem], n_samples: int) -> list[TrackingResult]:
         scene, scale = make_scene(problems, self.preset.coordinates)
         preset = self.preset
+        model = deepcopy(preset.model) if self.fine_tunes_prior else preset.model
         if preset.is_published:
             inferred = infer_published(
-                preset.model, scene, self.method, self.n_iterations or None, self.fine_tunes_prior, self.seed
+                model, scene, self.method, self.n_iterations, self.fine_tunes_prior, self.seed, preset.n_iterations
             )
         else:
             inferred = infer(
-                preset.model,
+                model,
                 scene,
                 self.method,
                 problems[0].first,
-                self.n_iterations,
+                self.n_iterations if self.method == "svi" else self.n_iterations or preset.n_iterations,
                 preset.is_factorised,
                 self.is_collapsed,
                 self.fine_tunes_prior,
                 self.seed,
+                preset.n_iterations,
             )
-        return self._results(problems, scale, inferred, n_samples)
+        return self._results(problems, scene, scale, inferred, n_samples)
 
     @torch.no_grad()
     def _results(
-        self, problems: list[Problem], scale: Tensor, inferred: Inferred, n_samples: int
+        self, problems: list[Problem], scene: Scene, scale: Tensor, inferred: Inferred, n_samples: int
     ) -> list[TrackingResult]:
         coordinates = self.preset.coordinates
         mean, variance = inferred.guide.marginals()
         pixels = scale[:, None, None]
         boxes = coordinates.boxes(mean) * pixels
-        reach = float(norm.ppf(0.5 + self.level / 2)) * coordinates.box_covariance(mean, variance).sqrt() * pixels
+        systematic = torch.where(
+            scene.label_mask.unsqueeze(-1), 0.0, self.preset.model.likelihood.systematic_variance(mean)
+        )
+        deviation = coordinates.box_covariance(mean, variance + systematic).sqrt()
+        reach = float(norm.ppf(0.5 + self.level / 2)) * deviation * pixels
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             drawn = inferred.guide.chain().sample((n_samples,))[..., 0]
+            # One error for all frames of a trajectory: it is systematic.
+            drawn = drawn + torch.randn_like(drawn[..., :1, :]) * systematic.sqrt()
         samples = coordinates.boxes(drawn) * pixels
         arrays = [
             tensor.transpose(-3, -2).double().numpy() for tensor in (boxes, boxes - reach, boxes + reach, samples)
