@@ -5,12 +5,12 @@ A class is a source, 0..N-1, or clutter, N, where the assignment knows clutter; 
 formulas give the optimal q(w) of the mean-field bound instead of the posterior.
 """
 
-import math
 from abc import abstractmethod
 
 import torch
 from pyro.distributions import Categorical
 from pyro_mixdvae.models.part import Part
+from pyro_mixdvae.models.scene import Scene
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -43,6 +43,10 @@ class Assignment(Part):
     def n_classes(self) -> int:
         """C."""
         return self.n_sources + int(self.has_clutter)
+
+    def fitted_to(self, scene: Scene) -> "Assignment":
+        """The assignment with whatever it leaves to the data estimated from it; by default nothing is."""
+        return self
 
     def can_enumerate(self, n_detections: int) -> bool:
         """Whether w's values are few enough to be enumerated for K detections a frame."""
@@ -125,18 +129,38 @@ class ExclusiveAssignment(Assignment):
 
     Args:
         n_sources: N.
-        detection_probability: P_D, the chance that a source is detected in a frame.
-        clutter_rate: expected number of clutter detections a frame.
+        detection_probability: P_D, the chance that a source is detected in a frame; a number, or one a scene [B].
+        clutter_rate: expected number of clutter detections a frame, likewise; None: `fitted_to` estimates both.
     """
 
     per_observation = False
     has_clutter = True
 
-    def __init__(self, n_sources: int, detection_probability: float = 0.92, clutter_rate: float = 0.01):
+    def __init__(
+        self, n_sources: int, detection_probability: float | Tensor = 0.92, clutter_rate: float | Tensor | None = 0.01
+    ):
         super().__init__()
         self.n_sources = n_sources
-        odds = detection_probability / (1 - detection_probability)
-        self.log_pair = math.log(odds / clutter_rate)
+        self.leaves_rates_open = clutter_rate is None
+        probability = torch.as_tensor(detection_probability, dtype=torch.get_default_dtype())
+        rate = torch.as_tensor(LEAST_CLUTTER if clutter_rate is None else clutter_rate, dtype=probability.dtype)
+        log_pair = probability.logit() - rate.log()
+        self.register_buffer("detection_probability", probability)
+        self.register_buffer("log_pair", log_pair if log_pair.dim() == 0 else log_pair[:, None, None, None])
+
+    def fitted_to(self, scene: Scene) -> "ExclusiveAssignment":
+        """Rates by the number of detections a frame, k: `P_D` no more than k / N, clutter what exceeds `N P_D`.
+
+        Detections of targets that are not tracked are clutter too, and count makes no difference between them and
+        detections of the tracked ones: where clutter and misses are both many, P_D is estimated too high.
+        """
+        if not self.leaves_rates_open:
+            return self
+        frames = scene.present.sum(-1).to(self.detection_probability.dtype)
+        per_frame = scene.mask.sum((-2, -1)) / frames
+        probability = torch.minimum(self.detection_probability, per_frame / self.n_sources).clamp(min=LEAST_DETECTION)
+        rate = (per_frame - self.n_sources * probability).clamp(min=LEAST_CLUTTER)
+        return ExclusiveAssignment(self.n_sources, probability, rate)
 
     def can_enumerate(self, n_detections: int) -> bool:
         """While there are no more than `FEW_EVENTS` joint events a frame."""
@@ -144,7 +168,7 @@ class ExclusiveAssignment(Assignment):
 
     def _scores(self, log_likelihood: Tensor | None, mask: Tensor) -> Tensor:
         """Log weight of each pair relative to "clutter, and the source missed": [B, T, K, N]."""
-        scores = torch.full((*mask.shape, self.n_sources), self.log_pair, device=mask.device)
+        scores = self.log_pair.expand(*mask.shape, self.n_sources)
         if log_likelihood is not None:
             scores = self.log_pair + log_likelihood[..., :-1] - log_likelihood[..., -1:]
         return scores.masked_fill(~mask.unsqueeze(-1), FORBIDDEN)
@@ -178,3 +202,10 @@ class ExclusiveAssignment(Assignment):
         clutter = torch.where(mask, log_likelihood[..., -1], 0.0).sum(-1)
         prior = best_log_partition(self._scores(None, mask).to(log_likelihood.dtype))
         return best_log_partition(self._scores(log_likelihood, mask)) - prior + clutter
+
+
+LEAST_CLUTTER = 0.01
+"""Clutter detections a frame that are always reckoned with."""
+
+LEAST_DETECTION = 0.3
+"""A source that is detected less often than this is no source that detections could explain."""

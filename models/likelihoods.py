@@ -26,6 +26,14 @@ class Likelihood(Part):
     def label_variances(self, scene: Scene) -> Tensor:
         """The noise of the labels, [B, N, T, D]."""
 
+    @abstractmethod
+    def systematic_variance(self, content: Tensor) -> Tensor:
+        """Variance of the error that a detector makes in every frame alike: content [*, D] -> [*, D].
+
+        Frames do not average it out, and no detection can tell it; the posterior of s, which takes errors as
+        independent, does not hold it.
+        """
+
     def clutter(self, scene: Scene) -> tuple[Tensor, Tensor]:
         """Mean and variance, [B, D] each, of a detection that belongs to no source.
 
@@ -74,6 +82,8 @@ class GaussianLikelihood(Likelihood):
     Args:
         noise_unit: u, the unit of noise at a content, [*, D] -> [*, D] (`Coordinates.noise_unit`).
         relative_noise: r, a number or one for each of the D coordinates (.04 in the paper).
+        systematic_share: which part of Phi a detector's error repeats in every frame (0: none, as in the paper). A
+            detector that draws a box too wide draws it too wide in the next frame as well.
         relative_to: "start": u at each source's start, as the paper describes it; "observation": u at the detection
             itself, which follows a target that comes nearer; "column": u at the first detection of the same column,
             as the published code has it, whose columns are detections already matched to targets.
@@ -84,8 +94,10 @@ class GaussianLikelihood(Likelihood):
         noise_unit: Callable[[Tensor], Tensor],
         relative_noise: float | Sequence[float] = 0.04,
         relative_to: Literal["start", "observation", "column"] = "start",
+        systematic_share: float = 0.0,
     ):
         super().__init__()
+        self.systematic_share = systematic_share
         self.noise_unit = noise_unit
         self.relative_to = relative_to
         self.register_buffer("relative_noise", torch.as_tensor(relative_noise, dtype=torch.get_default_dtype()))
@@ -105,6 +117,10 @@ class GaussianLikelihood(Likelihood):
         phi = (self.relative_noise * unit).square().expand(shape)
         # Where there is no detection its size is no size; any noise will do there, but a positive one.
         return torch.where(scene.mask[..., None, None], phi, 1.0)
+
+    def systematic_variance(self, content: Tensor) -> Tensor:
+        """systematic_share (r u)^2."""
+        return self.systematic_share * (self.relative_noise * self.noise_unit(content)).square()
 
     def start_variances(self, scene: Scene) -> Tensor:
         """Phi of a detection like the source's start, [B, N, D]."""

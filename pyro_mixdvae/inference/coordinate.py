@@ -8,7 +8,7 @@ from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.guides.source_guide import SourceGuide
 from pyro_mixdvae.inference.records import Record, evaluate
 from pyro_mixdvae.inference.start import Filtered
-from pyro_mixdvae.inference.updates import expected_log_likelihood, pseudo_observation, update_sources
+from pyro_mixdvae.inference.updates import expected_log_likelihood, pseudo_observation, running_mean, update_sources
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 
@@ -33,12 +33,16 @@ def coordinate_ascent(
         responsibilities [B, T, K, C] and a record an iteration.
     """
     memory_mean, responsibilities = start
+    believed = responsibilities
     records = []
     for _ in range(n_iterations):
         observation = pseudo_observation(model.likelihood, scene, responsibilities)
+        # The running mean is a slow recursion, and the start's own while no assignment has moved.
+        if (responsibilities - believed).abs().max() > UNMOVED:
+            memory_mean = running_mean(model.sources, scene, observation)
+            believed = responsibilities
         chain = update_sources(model.sources, scene, observation, memory_mean, is_factorised)
         guide.set_chain(chain)
-        memory_mean = chain.mean[..., 0]
         responsibilities = _update_assignments(model, guide, scene, chain)
         records.append(evaluate(model, guide, scene))
     return responsibilities, records
@@ -50,3 +54,7 @@ def _update_assignments(model: MixtureModel, guide: SourceGuide, scene: Scene, c
     if isinstance(guide, MeanField):
         guide.set_assignments(model.assignment.posterior_logits(log_likelihood, scene.mask))
     return model.assignment.responsibilities(log_likelihood, scene.mask)
+
+
+UNMOVED = 0.01
+"""A change of the responsibilities that is too small to matter for the prior's memory."""

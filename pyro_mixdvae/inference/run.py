@@ -58,6 +58,7 @@ def infer(
         n_updates: of coordinate updates, where `n_iterations` does not give their number; `svi` makes one.
     """
     with torch.no_grad():
+        model = MixtureModel(model.sources, model.assignment.fitted_to(scene), model.likelihood)
         start = filtering_start(model, scene, first)
         if first > 0:
             scene = scene.starting_at(start.mean[..., 0, :])

@@ -74,8 +74,10 @@ class CentreLogSize(Coordinates):
         return torch.cat([size, torch.ones_like(size)], -1)
 
     def noise_unit(self, content: Tensor) -> Tensor:
-        """(w, h, 1, 1), as the unit of displacement."""
-        return self.unit(content)
+        """(w / √2, h / √2, √2, √2): corners that err by w in x and by h in y, independently, as Phi of the paper."""
+        half = 2**-0.5
+        size = content[..., 2:].exp()
+        return torch.cat([half * size, torch.full_like(size, 2 * half)], -1)
 
 
 class PublishedCorners(Coordinates):

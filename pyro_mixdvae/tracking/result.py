@@ -13,7 +13,8 @@ class TrackingResult:
 
     Attributes:
         boxes: posterior mean ``[T, N, 4]``.
-        lower, upper: limits of the credible interval of each corner ``[T, N, 4]``.
+        lower, upper: limits of the credible interval of each corner ``[T, N, 4]``: of the posterior, and of the error
+            that the detector is taken to make in all frames alike (`Likelihood.systematic_variance`).
         level: how much probability lies between them (.9: five per cent on either side).
         observed: ``[T, N]``, True where more likely than not a detection of the frame belongs to the source; False
             where the box is inferred from other frames.

@@ -138,7 +138,7 @@ class Tracker:
                 scene,
                 self.method,
                 problems[0].first,
-                self.n_iterations if self.method == "svi" else self.n_iterations or preset.n_iterations,
+                self.n_iterations,
                 preset.is_factorised,
                 self.is_collapsed,
                 self.fine_tunes_prior,
