@@ -58,7 +58,8 @@ class StepwiseMixtureModel(MixtureModel):
             with scenes, observations, seen:
                 pyro.sample(f"o_{t}", self.likelihood.observe(mean, Vindex(noise)[..., chosen, :]), obs=observed)
             contents.append(s)
-            classes.append(chosen)
+            # Where w is enumerated, its dimension is one or two places left of the plates, by turns (pyro.markov).
+            classes.append(chosen.flatten(0, -4) if chosen.dim() > 4 else chosen)
         s = torch.stack(contents, -2)
         self.observe_labels(scene, s, scenes)
         return s[..., 0, 0, :, :, :], torch.cat(classes, -2)

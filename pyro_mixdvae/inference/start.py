@@ -59,7 +59,11 @@ def filtering_pass(model: MixtureModel, scene: Scene, decides: bool = True) -> F
             log_prob = torch.cat([log_prob, clutter[t].unsqueeze(-1)], -1)
         decide = assignment.most_likely if decides else assignment.responsibilities
         eta = decide(log_prob.unsqueeze(1), mask.unsqueeze(1)).squeeze(1)
-        belief = update_uncertain(belief, observed, phi, eta[..., : scene.n_sources])
+        owned = eta[..., : scene.n_sources]
+        # Detections that may share a source do not exclude one another: they are taken in one after the other.
+        each = [slice(k, k + 1) for k in range(observed.shape[-2])]
+        for group in each if assignment.per_observation else [slice(None)]:
+            belief = update_uncertain(belief, observed[:, group], phi[:, group], owned[:, group])
         mean = belief.mean[..., 0]
         memory = sources.remember(memory, mean, None)
         means.append(mean)

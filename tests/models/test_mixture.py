@@ -4,11 +4,21 @@ import pyro
 import pytest
 import torch
 from pyro import poutine
-from pyro.infer import Predictive
+from pyro.infer import Predictive, TraceEnum_ELBO
 from pyro_mixdvae.models import MixtureModel, Scene
 from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
 from torch import Tensor
-from toys import ASSIGNMENTS, EXACT, PRIORS, assert_mean_close, gaussian_likelihood, toy_model, toy_scene, vkf
+from toys import (
+    ASSIGNMENTS,
+    EXACT,
+    PRIORS,
+    assert_mean_close,
+    gaussian_likelihood,
+    lively_kinematic,
+    toy_model,
+    toy_scene,
+    vkf,
+)
 
 
 def stepwise(model: MixtureModel) -> StepwiseMixtureModel:
@@ -135,6 +145,29 @@ def test_scenes_drawn_at_once_and_frame_by_frame_have_equal_moments(kind: str, r
     error = ((first.var(0) + second.var(0)) / 4000).sqrt()
     off = (first.mean(0) - second.mean(0)).abs() / error.clamp(min=1e-12)
     assert float(off.max()) < 4.5  # of some 200 moments
+
+
+@pytest.mark.parametrize("kind", ASSIGNMENTS)
+@pytest.mark.parametrize("n_detections", [1, 3])
+def test_enumerating_w_frame_by_frame_and_at_once_gives_one_evidence(kind: str, n_detections: int) -> None:
+    """TraceEnum_ELBO sums w out of either model, at a given (s, z)."""
+    scene = toy_scene(2, 4, n_detections, 2, missing=0.4, is_padded=True, is_labelled=True)
+    model = toy_model(2, lively_kinematic(), ASSIGNMENTS[kind](2))
+    sz = torch.cat([scene.start.unsqueeze(-2) + 0.05 * torch.randn(2, 2, 4, 4), torch.randn(2, 2, 4, 4)], -1)
+    sz = sz[:, None, None]
+
+    def given_at_once(scene: Scene) -> None:
+        with pyro.plate("scenes", 2, dim=-3):
+            pyro.sample("sz", pyro.distributions.Delta(sz, event_dim=3))
+
+    def given_frame_by_frame(scene: Scene) -> None:
+        with pyro.plate("scenes", 2, dim=-3):
+            for t in range(4):
+                pyro.sample(f"sz_{t}", pyro.distributions.Delta(sz[..., t, :], event_dim=2))
+
+    elbo = TraceEnum_ELBO(max_plate_nesting=3)
+    at_once = elbo.loss(model, given_at_once, scene)
+    assert elbo.loss(stepwise(model), given_frame_by_frame, scene) == pytest.approx(at_once, rel=1e-10)
 
 
 def test_missing_detections_are_not_drawn_into_the_density() -> None:

@@ -260,18 +260,19 @@ class TestLabels:
 
 class TestManyAtOnce:
     def scenes(self, rng: np.random.Generator) -> list[Array]:
-        """Lengths of 5, 12 and 9 frames, other numbers of columns, and one that starts late."""
-        sequences = [walkers(n, 2, rng)[1] for n in (5, 12, 9, 12)]
+        """Lengths of 5 to 12 frames, other numbers of columns, and two that start late, in the same frame."""
+        sequences = [walkers(n, 2, rng)[1] for n in (5, 12, 9, 12, 7)]
         sequences[1][3:5, 0] = np.nan
         sequences[2] = np.concatenate([sequences[2], np.full((9, 2, 4), np.nan)], 1)
         sequences[3][:4, 1] = np.nan
+        sequences[4][:4, 0] = np.nan
         return sequences
 
     @EACH_BOUND
     def test_sequences_together_are_tracked_as_each_alone(self, is_collapsed: bool, rng: np.random.Generator) -> None:
         sequences = self.scenes(rng)
         one = tracker(2, is_collapsed=is_collapsed)
-        together = one.track_many(sequences, [SIZE] * 4, n_samples=1)
+        together = one.track_many(sequences, [SIZE] * 5, n_samples=1)
         for boxes, result in zip(sequences, together, strict=True):
             alone = one.track(boxes, SIZE)
             check(result, *boxes.shape[:1], 2)
