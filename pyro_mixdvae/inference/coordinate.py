@@ -37,10 +37,11 @@ def coordinate_ascent(
     records = []
     for _ in range(n_iterations):
         observation = pseudo_observation(model.likelihood, scene, responsibilities)
-        # The running mean is a slow recursion, and the start's own while no assignment has moved.
-        if (responsibilities - believed).abs().max() > UNMOVED:
-            memory_mean = running_mean(model.sources, scene, observation)
-            believed = responsibilities
+        # The running mean is a slow recursion, and the start's own while no assignment of the scene has moved.
+        moved = (responsibilities - believed).abs().amax((-3, -2, -1))[:, None, None, None] > UNMOVED
+        if moved.any():
+            memory_mean = torch.where(moved, running_mean(model.sources, scene, observation), memory_mean)
+            believed = torch.where(moved, responsibilities, believed)
         chain = update_sources(model.sources, scene, observation, memory_mean, is_factorised)
         guide.set_chain(chain)
         responsibilities = _update_assignments(model, guide, scene, chain)

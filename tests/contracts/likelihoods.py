@@ -24,6 +24,12 @@ class LikelihoodContract:
         assert likelihood.label_variances(scene).shape == scene.labels.shape
         assert (likelihood.label_variances(scene) > 0).all()
 
+    def test_systematic_error_has_a_variance_for_every_coordinate(self) -> None:
+        likelihood, scene = self.make(), self.scene()
+        variance = likelihood.systematic_variance(scene.start)
+        assert variance.shape == scene.start.shape
+        assert (variance >= 0).all()
+
     def test_log_density_is_torchs_normal(self) -> None:
         likelihood, scene = self.make(), self.scene()
         mean, phi = torch.randn(2, 3, 2, 4), likelihood.variances(scene)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from contracts.assignments import AssignmentContract
-from pyro_mixdvae.models import ExclusiveAssignment, IndependentAssignment
+from pyro_mixdvae.models import ExclusiveAssignment, IndependentAssignment, Scene
 from toys import EXACT
 
 
@@ -73,3 +73,43 @@ class TestExclusiveWithManyDetections:
         assert (eta >= 0).all()
         assert (eta[..., :-1].sum(-2) <= 1 + 1e-6).all()
         assert assignment.log_evidence(log_likelihood, mask).isfinite().all()
+
+
+class TestRatesOfAScene:
+    def scene(self) -> Scene:
+        """Of two sources: all seen; half seen; three times as much as there is; nothing; and padding."""
+        mask = torch.zeros(5, 4, 6, dtype=torch.bool)
+        mask[0, :, :2] = True
+        mask[1, :, 1] = True
+        mask[2] = True
+        mask[4, :2, 3:5] = True
+        observations = torch.where(mask.unsqueeze(-1), torch.rand(5, 4, 6, 4), torch.nan)
+        present = torch.ones(5, 4, dtype=torch.bool)
+        present[4, 2:] = False
+        return Scene.of(observations, torch.rand(5, 2, 4), present)
+
+    def test_rates_come_from_the_number_of_detections_of_each_scene(self) -> None:
+        fitted = ExclusiveAssignment(2, 0.9, clutter_rate=None).fitted_to(self.scene())
+        probability = torch.tensor([0.9, 0.5, 0.9, 0.3, 0.9])
+        clutter = torch.tensor([0.2, 0.01, 4.2, 0.01, 0.2])
+        torch.testing.assert_close(fitted.detection_probability, probability)
+        expected = torch.log(probability / (1 - probability) / clutter)
+        torch.testing.assert_close(fitted.log_pair.flatten(), expected)
+
+    def test_rates_that_are_given_are_kept(self) -> None:
+        given = ExclusiveAssignment(2, 0.9, 0.1)
+        assert given.fitted_to(self.scene()) is given
+        independent = IndependentAssignment(2)
+        assert independent.fitted_to(self.scene()) is independent
+
+    def test_each_scene_of_a_batch_has_its_own_rates(self) -> None:
+        rates = torch.tensor([0.7, 0.9]), torch.tensor([0.3, 0.05])
+        together = ExclusiveAssignment(2, *rates)
+        log_likelihood, mask = torch.randn(2, 3, 4, 3), torch.rand(2, 3, 4) < 0.7
+        for b in range(2):
+            alone = ExclusiveAssignment(2, float(rates[0][b]), float(rates[1][b]))
+            own = log_likelihood[b : b + 1], mask[b : b + 1]
+            for name in ("responsibilities", "log_evidence", "posterior_logits", "most_likely"):
+                found = getattr(together, name)(log_likelihood, mask)[b : b + 1]
+                torch.testing.assert_close(found, getattr(alone, name)(*own), **EXACT)
+            torch.testing.assert_close(together.prior(mask).probs[b : b + 1], alone.prior(own[1]).probs)

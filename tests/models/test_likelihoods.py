@@ -47,3 +47,13 @@ class TestRelativeToTheColumn(LikelihoodContract):
 class TestNoiseOfEachCoordinate(LikelihoodContract):
     def make(self) -> GaussianLikelihood:
         return GaussianLikelihood(CentreLogSize().unit, (0.1, 0.2, 0.3, 0.4), "observation")
+
+
+class TestErrorsThatRepeat(LikelihoodContract):
+    def make(self) -> GaussianLikelihood:
+        return GaussianLikelihood(CentreLogSize().unit, 0.3, "start", systematic_share=0.25)
+
+    def test_systematic_error_is_a_share_of_the_noise(self) -> None:
+        likelihood, scene = self.make(), self.scene()
+        torch.testing.assert_close(likelihood.systematic_variance(scene.start), likelihood.start_variances(scene) / 4)
+        assert not gaussian_likelihood().systematic_variance(scene.start).any()

@@ -361,6 +361,30 @@ def test_samples_are_spread_as_the_intervals_say(rng: np.random.Generator) -> No
     np.testing.assert_allclose(inside.mean(0), 0.9, atol=0.035)
 
 
+def test_error_that_a_detector_repeats_widens_intervals_and_shifts_whole_samples(rng: np.random.Generator) -> None:
+    """It adds its variance to the posterior's, but not where a person has drawn the box; the boxes stay."""
+    truth, boxes = walkers(8, 2, rng)
+    labels = Labels(np.zeros(2, int), np.arange(2), truth[0])
+    coordinates = CentreLogSize()
+    plain = preset(2)
+    likelihood = GaussianLikelihood(coordinates.unit, 0.04, "observation", systematic_share=1.0)
+    model = MixtureModel(plain.model.sources, plain.model.assignment, likelihood)
+    one = Tracker(2, plain).track(boxes, SIZE, labels, n_samples=2000)
+    other = Tracker(2, Preset(model, coordinates)).track(boxes, SIZE, labels, n_samples=2000)
+    np.testing.assert_allclose(other.boxes, one.boxes)
+    np.testing.assert_allclose(width(other)[0], width(one)[0])
+    size = (one.boxes[..., 2] - one.boxes[..., 0]) * 0.04
+    added = (2 * 1.6448536) ** 2 * (size**2 + (size / 2) ** 2)  # of the centre, and of half the width
+    np.testing.assert_allclose(width(other)[1:] ** 2, (width(one) ** 2 + added)[1:], rtol=1e-6)
+    inside = (other.lower < other.samples) & (other.samples < other.upper)
+    np.testing.assert_allclose(inside.mean(0), 0.9, atol=0.035)
+    # From one frame to another of a sample the error is the same, and the centre's displacement as without it.
+    centre = [result.samples[..., ::2].mean(-1) for result in (one, other)]
+    apart = [(own[:, 3] - own[:, 6]).std(0) for own in centre]
+    np.testing.assert_allclose(apart[1], apart[0], rtol=0.1)
+    assert (centre[1][:, 3].std(0) > 1.2 * centre[0][:, 3].std(0)).all()
+
+
 def test_a_higher_level_gives_wider_intervals(rng: np.random.Generator) -> None:
     _, boxes = walkers(6, 2, rng)
     narrow, wide = (Tracker(2, preset(2), level=level).track(boxes, SIZE) for level in (0.5, 0.99))
