@@ -20,7 +20,8 @@ class Filtered(NamedTuple):
 def filtering_start(model: MixtureModel, scene: Scene, first: int = 0, decides: bool = True) -> Filtered:
     """Filter forwards from frame `first`, where `scene.start` [B, N, D] is known, and backwards to frame 0.
 
-    `decides` as in `filtering_pass`. The prior is used in both directions of time: what is learned of speeds and noises holds in either.
+    `decides` as in `filtering_pass`. The prior is used in both directions of time: what is learned of speeds and
+    noises holds in either.
     """
     forwards = filtering_pass(model, scene.frames(slice(first, None)), decides)
     if first == 0:
@@ -36,8 +37,9 @@ def filtering_start(model: MixtureModel, scene: Scene, first: int = 0, decides: 
 def filtering_pass(model: MixtureModel, scene: Scene, decides: bool = True) -> Filtered:
     """Forwards through the scene: detections are judged by the predictive density `N(o; m, Phi + V)`.
 
-    With `decides` each frame takes its most likely assignment: where targets cross, a mean over assignments would merge
-    them for good. Without, it takes the mean (JPDA). The prior's memory is fed the filtered means. Labels count as detections whose source is known.
+    With `decides` each frame takes its most likely assignment: where targets cross, a mean over assignments would
+    merge them for good. Without, it takes the mean (JPDA). The prior's memory is fed the filtered means. Labels count
+    as detections whose source is known.
     """
     sources, likelihood, assignment = model.sources, model.likelihood, model.assignment
     variances = likelihood.variances(scene)

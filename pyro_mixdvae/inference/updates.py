@@ -41,7 +41,7 @@ def pseudo_observation(likelihood: Likelihood, scene: Scene, responsibilities: T
 
 
 def running_mean(sources: Sources, scene: Scene, observation: PseudoObservation) -> Tensor:
-    """The forward half of E-S, [B, N, T, D]: each frame's mean given the frames up to it, which feeds the prior's memory.
+    """The forward half of E-S, [B, N, T, D]: each frame's mean given the frames up to it; it feeds the prior's memory.
 
     As in the paper the decoder is evaluated at the running mean: a memory of means that have seen the future would take
     the straight line through a gap for a target that moves along straight lines.

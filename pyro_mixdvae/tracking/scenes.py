@@ -17,8 +17,8 @@ from pyro_mixdvae.tracking.labels import Labels
 class Problem(NamedTuple):
     """One sequence to track: boxes ``[T, K, 4]`` xyxy pixels (NaN: none), and where its sources start.
 
-    `start` ``[N, 4]`` holds the boxes of the sources at frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that a
-    person has drawn (NaN: none), `size` is the image's (width, height).
+    `start` ``[N, 4]`` holds the boxes of the sources at frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that
+    a person has drawn (NaN: none), `size` is the image's (width, height).
     """
 
     boxes: Array
