@@ -20,13 +20,11 @@ class DVAE(nn.Module, ABC):
         content_dim: D, the width of y.
         latent_dim: L, the width of z.
         history: the LSTM that gives h.
-        run_length: mean number of frames for which scheduled sampling keeps replacing, or not replacing.
     """
 
     content_dim: int
     latent_dim: int
     history: History | NoHistory
-    run_length: float = 1.0
 
     @abstractmethod
     def latent_prior(self, h: Tensor, z_before: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +61,8 @@ class DVAE(nn.Module, ABC):
         """
         if own_output_probability <= 0:
             return self.teacher_forced(y)
-        replaced = self._replaced_frames(y, own_output_probability, generator)
+        chance = torch.rand(*y.shape[:-1], 1, generator=generator, dtype=y.dtype).to(y.device)
+        replaced = chance < own_output_probability
         x = torch.zeros_like(y[..., 0, :])
         z = y.new_zeros(*y.shape[:-2], self.latent_dim)
         state = self.history.begin(x)
@@ -74,16 +73,3 @@ class DVAE(nn.Module, ABC):
             own, z = self.imagine(state[0], y[..., t, :], z, replaced[..., t, :])
             x = torch.where(replaced[..., t, :], own, y[..., t, :])
         return torch.stack(inputs, -2)
-
-    def _replaced_frames(self, y: Tensor, probability: float, generator: torch.Generator | None) -> Tensor:
-        """Which frames are replaced, [*, T, 1]: each with the given probability, in runs of `run_length` on average.
-
-        In each frame the state of the frame before is kept, or with probability 1 / run_length drawn anew.
-        """
-        shape = (2, *y.shape[:-1], 1)
-        renew, chance = torch.rand(shape, generator=generator, dtype=y.dtype).to(y.device)
-        fresh = chance < probability
-        frames = torch.arange(y.shape[-2], device=y.device).unsqueeze(-1)
-        is_first = (frames == 0) | (renew < 1 / self.run_length)
-        latest = torch.where(is_first, frames, 0).cummax(-2).values
-        return torch.take_along_dim(fresh, latest, -2)

@@ -87,9 +87,6 @@ class KinematicNetwork(Kinematic):
     # The velocity starts at rest; what the network makes of h at its first step says how soon it may change.
     first_velocity = 1e-6
 
-    # A target that is missed is missed for a while: the prior must know how fast its knowledge ages.
-    run_length = 8.0
-
     def __init__(self, content_dim: int = 4, hidden: int = 32, gain: float = 10.0):
         super().__init__()
         self.content_dim = self.latent_dim = content_dim
