@@ -15,8 +15,10 @@ test: lint types
 	$(BIN)/python -m pytest -n 2
 	if ls notebooks/*.ipynb >/dev/null 2>&1; then $(BIN)/python -m pytest -n 2 --nbmake notebooks; fi
 
+# Quality needs a folder of MOTChallenge sequences: make bench DATA=folder
 bench: $(STAMP)
-	for script in benchmarks/*.py; do echo "== $$script" && $(BIN)/python "$$script" || exit 1; done
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/track_speed.py
+	if [ -n "$(DATA)" ]; then OMP_NUM_THREADS=1 $(BIN)/python benchmarks/track_quality.py "$(DATA)"; fi
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
