@@ -8,13 +8,14 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.distributions import Normal
-from pyro.ops.indexing import Vindex
 from pyro_mixdvae.models.assignments import Assignment
 from pyro_mixdvae.models.likelihoods import Likelihood
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources import Sources
 from torch import Tensor
+
+from pyro_mixdvae.distributions.selected import Selected
 
 MAX_PLATE_NESTING = 3
 """Plates: scenes -3, time -2, observations -1. The sources stand in the event of `sz`: inside a plate that `o` is
@@ -62,7 +63,7 @@ class MixtureModel(Part):
         [B, T, K].
         """
         scenes, time, observations = plates(scene)
-        n_frames, n_detections = scene.mask.shape[1:]
+        n_detections = scene.mask.shape[-1]
 
         # p(s, z)
         with scenes:
@@ -79,12 +80,12 @@ class MixtureModel(Part):
 
         # p(o | w, s)
         classes = self.assignment.classes(w, n_detections)
-        frame = torch.arange(n_frames, device=w.device).unsqueeze(-1)
-        mean = Vindex(self.with_clutter(scene, s))[..., classes, frame, :]
-        sized = replace(scene, observations=mean) if generate else scene  # noise may be relative to a detection's size
-        variance = Vindex(self.likelihood.class_variances(sized, self.assignment.has_clutter))[..., classes, :]
+        centres = self.with_clutter(scene, s)[..., 0, 0, :, :, :].transpose(-3, -2).unsqueeze(-3)
+        sized = replace(scene, observations=picked(centres, classes)) if generate else scene
+        variances = self.likelihood.class_variances(sized, self.assignment.has_clutter)
+        emission = Selected(self.likelihood.observe(centres, variances), classes)
         with scenes, time, observations, seen:
-            pyro.sample("o", self.likelihood.observe(mean, variance), obs=None if generate else scene.observations)
+            pyro.sample("o", emission, obs=None if generate else scene.observations)
         return s[..., 0, 0, :, :, :], classes
 
     def with_clutter(self, scene: Scene, s: Tensor) -> Tensor:
@@ -102,6 +103,14 @@ class MixtureModel(Part):
         labels = Normal(s, spread).mask(scene.label_mask[:, None, None, ..., None]).to_event(3)
         with scenes:
             pyro.sample("labels", labels, obs=scene.labels[:, None, None])
+
+
+def picked(centres: Tensor, classes: Tensor) -> Tensor:
+    """The centre of each detection's class: [B, T, 1, C, D] and [B, T, K] -> [B, T, K, D].
+
+    Noise may be relative to a detection's size; for one that is yet to be drawn, its source's size stands for it.
+    """
+    return torch.take_along_dim(centres, classes[..., None, None], -2).squeeze(-2)
 
 
 def per_detection(assignment: Assignment, context: AbstractContextManager[Any]) -> AbstractContextManager[Any]:
