@@ -83,7 +83,13 @@ class SourceStep(TorchDistribution):
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Draw (s_t, z_t) [*, N, D + L]; `sample_shape` must be empty."""
-        return torch.cat(self.sources.draw(self.memory), -1)
+        drawn = torch.cat(self.sources.draw(self.memory), -1)
+        copies = self.batch_shape.numel() // drawn.shape[:-2].numel()
+        if copies <= 1:
+            return drawn
+        # At the first frame the memory has no axis of samples yet, and each sample is to be a draw of its own.
+        others = [torch.cat(self.sources.draw(self.memory), -1) for _ in range(copies - 1)]
+        return torch.stack([drawn, *others]).reshape(self.batch_shape + self.event_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(s_t, z_t | memory), summed over the sources."""

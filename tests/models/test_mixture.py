@@ -93,6 +93,16 @@ def test_predictive_draws_whole_scenes(prior: str, kind: str, is_parallel: bool)
         assert not list(pyro.get_param_store().keys())
 
 
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("make", [lambda model: model, stepwise], ids=["at once", "frame by frame"])
+def test_scenes_drawn_in_parallel_are_draws_of_their_own(make, prior: str) -> None:
+    scene = toy_scene(2, 3, 2, 2, missing=0.0)
+    drawn = Predictive(make(toy_model(2, PRIORS[prior]())), num_samples=5, parallel=True)(scene, generate=True)
+    for name in drawn.keys() & {"sz", "o", "sz_0", "sz_2", "o_0", "o_2"}:
+        assert drawn[name].shape[:2] == (5, 2)
+        assert (drawn[name].std(0) > 0).all()
+
+
 @pytest.mark.parametrize("make", [lambda model: model, stepwise], ids=["at once", "frame by frame"])
 @pytest.mark.parametrize("relative_to", ["start", "observation", "column"])
 def test_drawn_detections_lie_near_the_source_that_they_are_said_to_belong_to(make, relative_to: str) -> None:
