@@ -3,7 +3,17 @@
 import pytest
 import torch
 from pyro_mixdvae.models import Scene
-from toys import ASSIGNMENTS, EXACT, PRIORS, condition, gaussian_likelihood, joint_of_transitions, toy_model, toy_scene
+from toys import (
+    ASSIGNMENTS,
+    EXACT,
+    PRIORS,
+    condition,
+    gaussian_likelihood,
+    joint_of_transitions,
+    toy_model,
+    toy_scene,
+    vkf,
+)
 
 from pyro_mixdvae.distributions.kalman import filter_sequence
 from pyro_mixdvae.inference.coordinate import coordinate_ascent
@@ -77,6 +87,15 @@ def test_a_scene_is_inferred_alike_alone_and_in_a_batch(prior: str, kind: str) -
         own_mean, own_variance = alone.guide.marginals()
         torch.testing.assert_close(own_mean[0], mean[b], **EXACT)
         torch.testing.assert_close(own_variance[0], variance[b], **EXACT)
+
+
+def test_where_sources_start_late_the_first_frame_is_where_the_backwards_pass_ends() -> None:
+    """A source that moves by its own size a frame, and whose place is known at frame 5."""
+    path = torch.tensor([0.2, 0.5, -2.3, -2.3]) + torch.tensor([0.1, 0.0, 0.0, 0.0]) * torch.arange(8.0)[:, None]
+    scene = Scene.of(path[None, :, None], path[5][None, None])
+    model = toy_model(1, vkf(start_spread=0.05))
+    mean, _ = infer(model, scene, first=5).guide.marginals()
+    torch.testing.assert_close(mean[0, 0, 0], path[0], rtol=0, atol=0.03)
 
 
 @pytest.mark.parametrize("method", METHODS)
