@@ -113,8 +113,8 @@ class SourceGuide(Part):
 
 def _per_scene(chain: GaussianChain) -> GaussianChain:
     """Batch [B, N] to [B, 1, 1, N]: time and observations have plates of their own, on the right."""
-    parts = (chain.mean, chain.gain, chain.scale_tril, chain.present)
-    return GaussianChain(*(part.unsqueeze(1).unsqueeze(1) for part in parts))
+    present = None if chain.present is None else chain.present[:, None, None]
+    return GaussianChain(chain.mean[:, None, None], chain.gain[:, None, None], chain.scale_tril[:, None, None], present)
 
 
 def _below_diagonal(size: int) -> tuple[Tensor, Tensor]:

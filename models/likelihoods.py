@@ -18,6 +18,13 @@ class Likelihood(Part):
 
     label_spread = 1e-3  # of the noise unit: what a person draws is taken nearly as it is
 
+    def fitted_to(self, scene: Scene, mean: Tensor, variance: Tensor, responsibilities: Tensor) -> "Likelihood":
+        """M-step: the likelihood with its noise estimated, where it leaves it open; by default nothing is open.
+
+        m, V [B, N, T, D] of q(s), eta [B, T, K, C] of q(w).
+        """
+        return self
+
     @abstractmethod
     def variances(self, scene: Scene) -> Tensor:
         """Phi, [B, T, K, N, D]: the noise of detection (t, k), should it belong to source n."""
@@ -81,9 +88,10 @@ class GaussianLikelihood(Likelihood):
 
     Args:
         noise_unit: u, the unit of noise at a content, [*, D] -> [*, D] (`Coordinates.noise_unit`).
-        relative_noise: r, a number or one for each of the D coordinates (.04 in the paper).
+        relative_noise: r (.04 in the paper): a number, one for each of the D coordinates, or one a scene [B, 1].
         systematic_share: which part of Phi a detector's error repeats in every frame (0: none, as in the paper). A
             detector that draws a box too wide draws it too wide in the next frame as well.
+        least_noise: where given, r is left to the data (`fitted_to`), starts at `relative_noise`, and is no less.
         relative_to: "start": u at each source's start, as the paper describes it; "observation": u at the detection
             itself, which follows a target that comes nearer; "column": u at the first detection of the same column,
             as the published code has it, whose columns are detections already matched to targets.
@@ -92,11 +100,13 @@ class GaussianLikelihood(Likelihood):
     def __init__(
         self,
         noise_unit: Callable[[Tensor], Tensor],
-        relative_noise: float | Sequence[float] = 0.04,
+        relative_noise: float | Sequence[float] | Tensor = 0.04,
         relative_to: Literal["start", "observation", "column"] = "start",
         systematic_share: float = 0.0,
+        least_noise: float | None = None,
     ):
         super().__init__()
+        self.least_noise = least_noise
         self.systematic_share = systematic_share
         self.noise_unit = noise_unit
         self.relative_to = relative_to
@@ -114,19 +124,46 @@ class GaussianLikelihood(Likelihood):
             unit = self.noise_unit(scene.observations).unsqueeze(-2)
         # Scenes that are being drawn may have axes of samples in front of the batch.
         shape = torch.broadcast_shapes(unit.shape, (*scene.mask.shape, scene.n_sources, scene.start.shape[-1]))
-        phi = (self.relative_noise * unit).square().expand(shape)
+        phi = (self._noise(unit) * unit).square().expand(shape)
         # Where there is no detection its size is no size; any noise will do there, but a positive one.
         return torch.where(scene.mask[..., None, None], phi, 1.0)
 
     def systematic_variance(self, content: Tensor) -> Tensor:
         """systematic_share (r u)^2."""
-        return self.systematic_share * (self.relative_noise * self.noise_unit(content)).square()
+        unit = self.noise_unit(content)
+        return self.systematic_share * (self._noise(unit) * unit).square()
 
     def start_variances(self, scene: Scene) -> Tensor:
         """Phi of a detection like the source's start, [B, N, D]."""
-        return (self.relative_noise * self.noise_unit(scene.start)).square()
+        unit = self.noise_unit(scene.start)
+        return (self._noise(unit) * unit).square()
 
     def label_variances(self, scene: Scene) -> Tensor:
         """(label_spread u)^2 at the source's start, [B, N, T, D]."""
         unit = self.noise_unit(scene.start).unsqueeze(-2)
         return (self.label_spread * unit).square().expand(scene.labels.shape)
+
+    def _noise(self, unit: Tensor) -> Tensor:
+        """r, with the axes of `unit`, whose first is that of the scenes."""
+        if self.relative_noise.dim() < 2:
+            return self.relative_noise
+        return self.relative_noise.reshape(len(self.relative_noise), *[1] * (unit.dim() - 1))
+
+    def fitted_to(self, scene: Scene, mean: Tensor, variance: Tensor, responsibilities: Tensor) -> "GaussianLikelihood":
+        """M-step: `r^2 = least^2 + E_q[(o - s)^2 / u^2]`, the mean over detections by their responsibilities.
+
+        What repeats from frame to frame the track follows, so that residuals hold only what does not; `least_noise`
+        stands for the rest.
+        """
+        if self.least_noise is None:
+            return self
+        eta = responsibilities[..., : scene.n_sources].unsqueeze(-1)
+        residual = scene.observations.unsqueeze(-2) - mean.transpose(-3, -2).unsqueeze(-3)
+        error = residual.square() + variance.transpose(-3, -2).unsqueeze(-3)
+        relative = error * self._noise(error).square() / self.variances(scene)
+        counted = eta.sum((-4, -3, -2, -1)).clamp(min=1.0) * error.shape[-1]
+        white = (eta * relative).sum((-4, -3, -2, -1)) / counted
+        noise = (self.least_noise**2 + white).sqrt().unsqueeze(-1)
+        return GaussianLikelihood(
+            self.noise_unit, noise, self.relative_to, self.systematic_share, least_noise=self.least_noise
+        )

@@ -1,7 +1,7 @@
 """p(s, z): the contract of a prior over the sources, and its whole-sequence distribution."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pyro.distributions import TorchDistribution, constraints
@@ -79,7 +79,7 @@ class SourceSequence(TorchDistribution):
     z_t depends on s_<t and s_t on z_t, so neither is a whole-sequence site of its own; the pair is.
     """
 
-    arg_constraints = {}  # noqa: RUF012
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.real, 3)
 
     def __init__(self, sources: Sources, start: Tensor, present: Tensor):

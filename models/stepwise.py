@@ -4,6 +4,7 @@ Every factor of the paper is a sample statement of its own; dozens of times slow
 """
 
 from dataclasses import replace
+from typing import ClassVar
 
 import pyro
 import torch
@@ -68,7 +69,7 @@ class StepwiseMixtureModel(MixtureModel):
 class SourceStep(TorchDistribution):
     """p(s_t, z_t | memory) of all sources: event (N, D + L), batch that of the memory without N."""
 
-    arg_constraints = {}  # noqa: RUF012
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.real, 2)
 
     def __init__(self, sources: Sources, memory: object, n_sources: int, batch_shape: torch.Size = torch.Size()):  # noqa: B008

@@ -1,5 +1,7 @@
 """A Gaussian Markov chain that is drawn backwards in time and evaluated in parallel."""
 
+from typing import ClassVar
+
 import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
@@ -21,7 +23,7 @@ class GaussianChain(TorchDistribution):
     Event shape (T, D, S).
     """
 
-    arg_constraints = {}  # noqa: RUF012 - torch's own way to say "not checked"
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.real, 3)
     has_rsample = True
 

@@ -1,6 +1,7 @@
 """Gaussian Markov chain forwards in time, whose conditionals a network gives."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from pyro.distributions import Normal, TorchDistribution, constraints
@@ -24,7 +25,7 @@ class MarkovGaussian(TorchDistribution):
     Event shape (T, L).
     """
 
-    arg_constraints = {}  # noqa: RUF012
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.real, 2)
     has_rsample = True
 

@@ -1,7 +1,9 @@
 """The density of the class that a discrete variable picks."""
 
+from typing import ClassVar
+
 import torch
-from pyro.distributions import Independent, TorchDistribution
+from pyro.distributions import Independent, TorchDistribution, constraints
 from torch import Tensor
 
 
@@ -17,7 +19,7 @@ class Selected(TorchDistribution):
     Batch shape: that of the index and of the components without C, broadcast; event shape (D,).
     """
 
-    arg_constraints = {}  # noqa: RUF012
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 
     def __init__(self, components: Independent, index: Tensor):
         self.components = components

@@ -36,8 +36,8 @@ def cholesky(matrix: Tensor) -> Tensor:
 
 
 def apply(matrix: Tensor, vector: Tensor) -> Tensor:
-    """Matrix times vector: [..., S, S] and [..., S] -> [..., S], as one fused product and sum."""
-    return (matrix * vector.unsqueeze(-2)).sum(-1)
+    """Matrix times vector: [..., S, S] and [..., S] -> [..., S]."""
+    return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
 
 
 def solve_lower(factor: Tensor, vector: Tensor) -> Tensor:

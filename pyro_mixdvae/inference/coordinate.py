@@ -8,7 +8,13 @@ from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.guides.source_guide import SourceGuide
 from pyro_mixdvae.inference.records import Record, evaluate
 from pyro_mixdvae.inference.start import Filtered
-from pyro_mixdvae.inference.updates import expected_log_likelihood, pseudo_observation, running_mean, update_sources
+from pyro_mixdvae.inference.updates import (
+    PseudoObservation,
+    expected_log_likelihood,
+    pseudo_observation,
+    running_mean,
+    update_sources,
+)
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 
@@ -22,10 +28,11 @@ def coordinate_ascent(
     n_iterations: int,
     is_factorised: bool = False,
 ) -> tuple[Tensor, list[Record]]:
-    """Move the guide by `n_iterations` of E-S, E-W; E-Z is part of E-S, which runs the encoder or smooths z along.
+    """Move the guide by `n_iterations` of E-S, E-W, M; E-Z is part of E-S, which runs the encoder or smooths z along.
 
     Args:
-        model, guide: as `records.judged` gives them.
+        model, guide: as `records.judged` gives them. Where the likelihood leaves its noise open, M gives the model
+            another likelihood after every iteration but the last.
         start: means for the memory of the prior, and responsibilities.
         is_factorised: q(s) of independent frames, the paper's family, instead of a chain.
 
@@ -35,17 +42,22 @@ def coordinate_ascent(
     memory_mean, responsibilities = start
     believed = responsibilities
     records = []
-    for _ in range(n_iterations):
+    for iteration in range(n_iterations):
         observation = pseudo_observation(model.likelihood, scene, responsibilities)
         # The running mean is a slow recursion, and the start's own while no assignment of the scene has moved.
-        moved = (responsibilities - believed).abs().amax((-3, -2, -1))[:, None, None, None] > UNMOVED
+        moved = (responsibilities - believed).abs().amax((-3, -2, -1)) > UNMOVED
         if moved.any():
-            memory_mean = torch.where(moved, running_mean(model.sources, scene, observation), memory_mean)
-            believed = torch.where(moved, responsibilities, believed)
+            theirs = PseudoObservation(observation.value[moved], observation.precision[moved])
+            mean = running_mean(model.sources, scene.start[moved], theirs)
+            memory_mean = memory_mean.index_put((moved,), mean)
+            believed = torch.where(moved[:, None, None, None], responsibilities, believed)
         chain = update_sources(model.sources, scene, observation, memory_mean, is_factorised)
         guide.set_chain(chain)
         responsibilities = _update_assignments(model, guide, scene, chain)
         records.append(evaluate(model, guide, scene))
+        if iteration < n_iterations - 1:
+            moments = chain.mean[..., 0], chain.covariance[..., 0, 0]
+            model.likelihood = model.likelihood.fitted_to(scene, *moments, responsibilities)
     return responsibilities, records
 
 
@@ -54,6 +66,7 @@ def _update_assignments(model: MixtureModel, guide: SourceGuide, scene: Scene, c
     log_likelihood = expected_log_likelihood(model, scene, chain)
     if isinstance(guide, MeanField):
         guide.set_assignments(model.assignment.posterior_logits(log_likelihood, scene.mask))
+        return guide.responsibilities(scene)
     return model.assignment.responsibilities(log_likelihood, scene.mask)
 
 

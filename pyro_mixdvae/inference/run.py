@@ -26,8 +26,13 @@ SVI_ITERATIONS = 100
 
 
 class Inferred(NamedTuple):
-    """What inference gives: the guide (q itself), the responsibilities [B, T, K, C], and a record an iteration."""
+    """What inference gives: the model as it was fitted to the scenes, the guide (q itself), the responsibilities
 
+    [B, T, K, C], and a record an iteration; after SVI, whose records are of its own draws, one more of the guide that
+    it ends with.
+    """
+
+    model: MixtureModel
     guide: SourceGuide
     responsibilities: Tensor
     records: list[Record]
@@ -58,7 +63,7 @@ def infer(
         n_updates: of coordinate updates, where `n_iterations` does not give their number; `svi` makes one.
     """
     with torch.no_grad():
-        model = MixtureModel(model.sources, model.assignment.fitted_to(scene), model.likelihood)
+        model = type(model)(model.sources, model.assignment.fitted_to(scene), model.likelihood)
         start = filtering_start(model, scene, first)
         if first > 0:
             scene = scene.starting_at(start.mean[..., 0, :])
@@ -70,8 +75,9 @@ def infer(
     if method != "coordinate":
         count = SVI_ITERATIONS if n_iterations is None else n_iterations
         records += svi(judge, guide, scene, count, fine_tunes_prior=fine_tunes_prior, seed=seed)
+        records.append(evaluate(judge, guide, scene))  # with the noise of the coordinate records, to compare with them
         responsibilities = final_responsibilities(judge, guide, scene)
-    return Inferred(guide, responsibilities, records)
+    return Inferred(judge, guide, responsibilities, records)
 
 
 def infer_published(
@@ -110,8 +116,9 @@ def infer_published(
     if method != "coordinate":
         count = SVI_ITERATIONS if n_iterations is None else n_iterations
         records += svi(model, guide, scene, count, fine_tunes_prior=fine_tunes_prior, seed=seed)
+        records.append(evaluate(model, guide, scene))
         eta = guide.responsibilities(scene)
-    return Inferred(guide, eta, records)
+    return Inferred(model, guide, eta, records)
 
 
 @torch.no_grad()

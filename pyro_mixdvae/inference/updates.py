@@ -40,13 +40,13 @@ def pseudo_observation(likelihood: Likelihood, scene: Scene, responsibilities: T
     return PseudoObservation(torch.where(seen, total / torch.where(seen, precision, 1.0), 0.0), precision)
 
 
-def running_mean(sources: Sources, scene: Scene, observation: PseudoObservation) -> Tensor:
+def running_mean(sources: Sources, start: Tensor, observation: PseudoObservation) -> Tensor:
     """The forward half of E-S, [B, N, T, D]: each frame's mean given the frames up to it; it feeds the prior's memory.
 
     As in the paper the decoder is evaluated at the running mean: a memory of means that have seen the future would take
     the straight line through a gap for a target that moves along straight lines.
     """
-    memory = sources.begin(scene.start)
+    memory = sources.begin(start)
     belief: kalman.Gaussian | None = None
     means = []
     for value, precision in zip(observation.value.unbind(-2), observation.precision.unbind(-2), strict=True):

@@ -64,7 +64,7 @@ class Kinematic(DVAE):
         )
         chain = kalman.posterior(transitions, y - motion.drift, motion.jitter.reciprocal())
         with_state = GaussianChain(chain.mean, chain.gain, cholesky(chain.conditional))
-        return TransformedDistribution(with_state, [ReshapeTransform((*y.shape[-2:], 1), y.shape[-2:])])
+        return TransformedDistribution(with_state, [ReshapeTransform(torch.Size((*y.shape[-2:], 1)), y.shape[-2:])])
 
     def imagine(self, h: Tensor, y: Tensor, z_before: Tensor, replaced: Tensor) -> tuple[Tensor, Tensor]:
         """Predict: a replaced frame is one that was not seen, so the velocity is carried on without an update."""
@@ -132,6 +132,9 @@ class ConstantVelocity(Kinematic):
         first_velocity_spread: standard deviation of the velocity at the first frame.
         persistence: a; 1 keeps a velocity for ever.
     """
+
+    agility: Tensor
+    jitter: Tensor
 
     def __init__(
         self,

@@ -65,10 +65,9 @@ class History(nn.Module):
     def step(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """One frame: inputs [*, D] and the state before -> (h, c), each [*, H]."""
         h, c = state
-        cell = self.lstm
-        gates = nn.functional.linear(
-            self.input(self.gain * inputs), cell.weight_ih_l0, cell.bias_ih_l0
-        ) + nn.functional.linear(h, cell.weight_hh_l0, cell.bias_hh_l0)
+        linear = nn.functional.linear
+        weight_input, weight_hidden, bias_input, bias_hidden = self.lstm.all_weights[0]
+        gates = linear(self.input(self.gain * inputs), weight_input, bias_input) + linear(h, weight_hidden, bias_hidden)
         admit, forget, candidate, release = gates.chunk(4, -1)
         c = torch.sigmoid(forget) * c + torch.sigmoid(admit) * torch.tanh(candidate)
         return torch.sigmoid(release) * torch.tanh(c), c

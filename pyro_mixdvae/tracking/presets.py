@@ -47,7 +47,9 @@ class Preset:
 def default(n_sources: int, weights: str | Path | None) -> Preset:
     """Exclusive p(w) with clutter, a learned motion prior, noise relative to the detection's own size."""
     sources, coordinates = load_sources(weights or SHIPPED)
-    likelihood = GaussianLikelihood(coordinates.noise_unit, RELATIVE_NOISE, "observation", SYSTEMATIC_SHARE)
+    likelihood = GaussianLikelihood(
+        coordinates.noise_unit, RELATIVE_NOISE, "observation", SYSTEMATIC_SHARE, least_noise=LEAST_NOISE
+    )
     return Preset(MixtureModel(sources, ExclusiveAssignment(n_sources, clutter_rate=None), likelihood), coordinates)
 
 
@@ -87,8 +89,11 @@ def load_sources(weights: str | Path) -> tuple[Sources, Coordinates]:
     raise InputError(f"{weights} holds a {type(network).__name__}, which is no prior for boxes.")
 
 
-RELATIVE_NOISE = 0.05
-"""Of a corner, in box sizes; .04 in the paper."""
+RELATIVE_NOISE = 0.08
+"""Of a corner, in box sizes, until it is estimated from the detections; .04 in the paper."""
+
+LEAST_NOISE = 0.05
+"""What a good detector errs by in every frame alike, which no residual shows."""
 
 SYSTEMATIC_SHARE = 1.0
 """Detectors repeat their errors: from frame to frame they change by a fifth of what they are, or less."""

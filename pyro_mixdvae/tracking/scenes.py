@@ -95,11 +95,11 @@ def _checked(boxes: Array) -> Array:
         raise InputError(f"Detections must be an array [frames, detections, 4]; this one has the shape {boxes.shape}.")
     if not len(boxes):
         raise InputError("There are no frames to track in.")
-    missing = np.isnan(boxes).any(-1)
+    missing = np.asarray(np.isnan(boxes).any(-1))
     if np.isinf(boxes).any():
         t, k = np.argwhere(np.isinf(boxes).any(-1))[0]
         raise InputError(f"Detection {k + 1} of frame {t + 1} is not finite; mark a missing detection with NaN.")
-    flat = (boxes[..., 2:] <= boxes[..., :2]).any(-1) & ~missing
+    flat = np.asarray((boxes[..., 2:] <= boxes[..., :2]).any(-1)) & ~missing
     if flat.any():
         t, k = np.argwhere(flat)[0]
         raise InputError(

@@ -4,19 +4,14 @@ from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
-import numpy as np
-import torch
-from scipy.stats import norm
-from torch import Tensor
-
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference.run import METHODS, Inferred, Method, infer, infer_published
-from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.inference.run import METHODS, Method, infer, infer_published
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.labels import Labels
 from pyro_mixdvae.tracking.presets import PRESETS, Preset
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import Problem, make_problem, make_scene
+from pyro_mixdvae.tracking.summary import summarise
 
 
 class Tracker:
@@ -68,6 +63,8 @@ class Tracker:
             raise InputError(f"{n_iterations} iterations are too few: give 1 or more.")
         if isinstance(preset, str) and preset not in PRESETS:
             raise InputError(f"There is no preset '{preset}': choose from {', '.join(PRESETS)}.")
+        if preset == "published" and is_collapsed:
+            raise InputError("The published algorithm moves a q(w), so its guide cannot be collapsed: choose one.")
         self.n_sources = n_sources
         self.preset = PRESETS[preset](n_sources, weights) if isinstance(preset, str) else preset
         self.method: Method = method or "coordinate"
@@ -129,6 +126,11 @@ class Tracker:
         preset = self.preset
         model = deepcopy(preset.model) if self.fine_tunes_prior else preset.model
         if preset.is_published:
+            if problems[0].first > 0:
+                raise InputError(
+                    f"The published algorithm starts in frame 1, but the first frame that says where {self.n_sources} "
+                    f"sources are is frame {problems[0].first + 1}: label them in frame 1, or use the default preset."
+                )
             inferred = infer_published(
                 model, scene, self.method, self.n_iterations, self.fine_tunes_prior, self.seed, preset.n_iterations
             )
@@ -145,57 +147,4 @@ class Tracker:
                 self.seed,
                 preset.n_iterations,
             )
-        return self._results(problems, scene, scale, inferred, n_samples)
-
-    @torch.no_grad()
-    def _results(
-        self, problems: list[Problem], scene: Scene, scale: Tensor, inferred: Inferred, n_samples: int
-    ) -> list[TrackingResult]:
-        coordinates = self.preset.coordinates
-        mean, variance = inferred.guide.marginals()
-        pixels = scale[:, None, None]
-        boxes = coordinates.boxes(mean) * pixels
-        systematic = torch.where(
-            scene.label_mask.unsqueeze(-1), 0.0, self.preset.model.likelihood.systematic_variance(mean)
-        )
-        deviation = coordinates.box_covariance(mean, variance + systematic).sqrt()
-        reach = float(norm.ppf(0.5 + self.level / 2)) * deviation * pixels
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            drawn = inferred.guide.chain().sample((n_samples,))[..., 0]
-            # One error for all frames of a trajectory: it is systematic.
-            drawn = drawn + torch.randn_like(drawn[..., :1, :]) * systematic.sqrt()
-        samples = coordinates.boxes(drawn) * pixels
-        arrays = [
-            tensor.transpose(-3, -2).double().numpy() for tensor in (boxes, boxes - reach, boxes + reach, samples)
-        ]
-        responsibilities = inferred.responsibilities.double().numpy()
-        if responsibilities.shape[-1] == self.n_sources:  # the model has no clutter
-            responsibilities = np.concatenate([responsibilities, np.zeros_like(responsibilities[..., :1])], -1)
-        return [self._result(b, problem, *arrays, responsibilities[b], inferred) for b, problem in enumerate(problems)]
-
-    def _result(
-        self,
-        b: int,
-        problem: Problem,
-        boxes: Array,
-        lower: Array,
-        upper: Array,
-        samples: Array,
-        responsibilities: Array,
-        inferred: Inferred,
-    ) -> TrackingResult:
-        n_frames, n_detections = problem.boxes.shape[:2]
-        eta = responsibilities[:n_frames, :n_detections]
-        labelled = ~np.isnan(problem.labels[..., 0]).T
-        seen = ~np.isnan(problem.boxes[..., :1])
-        return TrackingResult(
-            boxes=boxes[b, :n_frames],
-            lower=lower[b, :n_frames],
-            upper=upper[b, :n_frames],
-            level=self.level,
-            observed=(eta[..., :-1].sum(1) > 0.5) | labelled,
-            responsibilities=np.where(seen, eta, np.nan),
-            records=tuple({name: float(value[b]) for name, value in record.items()} for record in inferred.records),
-            samples=samples[:, b, :n_frames],
-        )
+        return summarise(problems, scene, scale, inferred, preset.coordinates, self.level, n_samples, self.seed)

@@ -80,7 +80,7 @@ def test_same_seed_gives_the_same_numbers_whatever_was_drawn_before(method: str,
         assert all(torch.equal(one[name], other[name]) for name in one)
     assert torch.equal(runs[0].responsibilities, runs[1].responsibilities)
     assert torch.equal(runs[0].guide.chain().mean, runs[1].guide.chain().mean)
-    assert len(runs[0].records) == {"coordinate": 3, "svi": 4, "hybrid": 6}[method]
+    assert len(runs[0].records) == {"coordinate": 3, "svi": 5, "hybrid": 7}[method]
     expected = scene.mask.to(runs[0].responsibilities.dtype)
     torch.testing.assert_close(runs[0].responsibilities.sum(-1), expected)
 

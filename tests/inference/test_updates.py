@@ -52,7 +52,7 @@ def test_running_mean_is_the_filter_that_its_own_memory_gives(prior: str) -> Non
     scene = toy_scene(2, 6, 2, 2)
     model = toy_model(2, PRIORS[prior]())
     observation = pseudo_observation(model.likelihood, scene, scene.mask.unsqueeze(-1) * torch.tensor([0.5, 0.5]))
-    found = running_mean(model.sources, scene, observation)
+    found = running_mean(model.sources, scene.start, observation)
     transitions = model.sources.transitions(found, scene.start)
     filtered, _ = filter_sequence(transitions, *observation)
     torch.testing.assert_close(filtered.mean[..., 0], found, **EXACT)
@@ -62,7 +62,7 @@ def test_running_mean_of_a_linear_prior_is_the_exact_filter() -> None:
     scene = toy_scene(2, 5, 2, 2)
     model = toy_model(2)
     observation = pseudo_observation(model.likelihood, scene, scene.mask.unsqueeze(-1) * torch.tensor([0.7, 0.3]))
-    found = running_mean(model.sources, scene, observation)
+    found = running_mean(model.sources, scene.start, observation)
     steps = model.sources.transitions(found, scene.start)
     for t in range(5):
         past = (torch.arange(5) <= t).unsqueeze(-1)

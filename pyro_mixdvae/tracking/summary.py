@@ -1,0 +1,72 @@
+"""From the posterior to what a user reads: boxes in pixels, intervals, samples."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.stats import norm
+from torch import Tensor
+
+from pyro_mixdvae.inference.run import Inferred
+from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.coordinates import Coordinates
+from pyro_mixdvae.tracking.result import TrackingResult
+from pyro_mixdvae.tracking.scenes import Problem
+
+
+@torch.no_grad()
+def summarise(
+    problems: Sequence[Problem],
+    scene: Scene,
+    scale: Tensor,
+    inferred: Inferred,
+    coordinates: Coordinates,
+    level: float,
+    n_samples: int,
+    seed: int,
+) -> list[TrackingResult]:
+    """The result of each of B problems, from a run on the scene that `make_scene` made of them, with its scale [B, 4].
+
+    Intervals are Gaussian, to first order in the coordinates, of the posterior of s and the detector's repeated error;
+    a label has no such error.
+    """
+    mean, variance = inferred.guide.marginals()
+    pixels = scale[:, None, None]
+    boxes = coordinates.boxes(mean) * pixels
+    systematic = inferred.model.likelihood.systematic_variance(mean).masked_fill(scene.label_mask.unsqueeze(-1), 0.0)
+    reach = float(norm.ppf(0.5 + level / 2)) * coordinates.box_covariance(mean, variance + systematic).sqrt() * pixels
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        drawn = inferred.guide.chain().sample(torch.Size([n_samples]))[..., 0]
+        # One error for all frames of a trajectory: it is systematic.
+        drawn = drawn + torch.randn_like(drawn[..., :1, :]) * systematic.sqrt()
+    samples = _by_frame(coordinates.boxes(drawn) * pixels)
+    means, lower, upper = (_by_frame(corners) for corners in (boxes, boxes - reach, boxes + reach))
+    responsibilities = inferred.responsibilities.double().numpy()
+    if not inferred.model.assignment.has_clutter:
+        responsibilities = np.concatenate([responsibilities, np.zeros_like(responsibilities[..., :1])], -1)
+    results = []
+    for b, problem in enumerate(problems):
+        n_frames, n_detections = problem.boxes.shape[:2]
+        eta = responsibilities[b, :n_frames, :n_detections]
+        labelled = ~np.isnan(problem.labels[..., 0]).T
+        results.append(
+            TrackingResult(
+                boxes=means[b, :n_frames],
+                lower=lower[b, :n_frames],
+                upper=upper[b, :n_frames],
+                level=level,
+                observed=(eta[..., :-1].sum(1) > 0.5) | labelled,
+                responsibilities=np.where(np.isnan(problem.boxes[..., :1]), np.nan, eta),
+                records=tuple({name: float(value[b]) for name, value in record.items()} for record in inferred.records),
+                samples=samples[:, b, :n_frames],
+            )
+        )
+    return results
+
+
+def _by_frame(corners: Tensor) -> Array:
+    """[*, N, T, 4] -> ``[*, T, N, 4]``."""
+    array: Array = corners.transpose(-3, -2).double().numpy()
+    return array
