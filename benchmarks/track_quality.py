@@ -15,9 +15,9 @@ import torch
 from interval_coverage import Coverage, coverage
 from interval_coverage import pool as pool_coverage
 from report import markdown_table, write
-from rivals import ceiling, jpda, sort
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.rivals import ceiling, jpda, sort
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files import Tracks
 from pyro_mixdvae.tracking.result import TrackingResult

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from framewise import make_gradients
 from report import markdown_table, write
-from rivals import jpda, sort
 from synthetic_scenes import SIZE, synthetic_detections
 from timing import Timing, measure
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.rivals import jpda, sort
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.coordinates import PublishedCorners
 from pyro_mixdvae.tracking.sequences import Size, find_sequences

@@ -12,9 +12,9 @@ import itertools
 
 import numpy as np
 
+from pyro_mixdvae.rivals.both_ways import present, track_both_ways
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.rows import Integers
-from rivals.both_ways import present, track_both_ways
 
 POSITION_NOISE = 0.15
 VELOCITY_NOISE = 0.02

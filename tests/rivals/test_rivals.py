@@ -2,9 +2,9 @@ import itertools
 
 import numpy as np
 import pytest
-from rivals import ceiling, jpda, sort
-from rivals.interpolation import interpolate
 
+from pyro_mixdvae.rivals import ceiling, jpda, sort
+from pyro_mixdvae.rivals.interpolation import interpolate
 from pyro_mixdvae.tracking.boxes import iou
 from pyro_mixdvae.tracking.triples import Sample
 

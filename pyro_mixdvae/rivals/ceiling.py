@@ -1,8 +1,8 @@
 """The most that these detections allow without a better model of motion: true identities, lines through the gaps."""
 
+from pyro_mixdvae.rivals.interpolation import interpolate
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.triples import Sample
-from rivals.interpolation import interpolate
 
 
 def track(sample: Sample) -> Array:

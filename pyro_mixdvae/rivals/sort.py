@@ -8,9 +8,9 @@ targets nobody else can claim the detection. And a fixed gain takes the place of
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from pyro_mixdvae.rivals.both_ways import present, track_both_ways
+from pyro_mixdvae.rivals.interpolation import interpolate
 from pyro_mixdvae.tracking.boxes import Array, iou
-from rivals.both_ways import present, track_both_ways
-from rivals.interpolation import interpolate
 
 # How much of a surprise, per frame since the last detection, goes into the velocity.
 VELOCITY_GAIN = 0.2
