@@ -52,7 +52,7 @@ class KinematicSources(Sources):
         """p(z_t | memory), and p(s_t | z_t, memory) as a function of z_t."""
         unit = self.unit(memory.s)
         if memory.is_first:
-            first = Normal(memory.z, torch.full_like(memory.z, self.network.first_velocity).sqrt())
+            first = Normal(memory.z, self._first_velocity(memory.z).sqrt())
             return first, lambda z: Normal(memory.s, self.start_spread * unit)
         motion = self.network.motion(memory.h)
         latent = Normal(motion.persistence * memory.z, motion.agility.sqrt().expand_as(memory.z))
@@ -98,7 +98,7 @@ class KinematicSources(Sources):
     def log_density(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
         """One LSTM call, then all frames in parallel."""
         zero = torch.zeros_like(z[..., :1, :])
-        velocity = Normal(zero, torch.full_like(zero, self.network.first_velocity).sqrt())
+        velocity = Normal(zero, self._first_velocity(zero).sqrt())
         place = Normal(start.unsqueeze(-2), self.start_spread * self.unit(start).unsqueeze(-2))
         first = (velocity.log_prob(z[..., :1, :]) + place.log_prob(s[..., :1, :])).sum(-1)
         if s.shape[-2] == 1:
@@ -117,9 +117,13 @@ class KinematicSources(Sources):
         displacement = (s[..., 1:, :] - s[..., :-1, :]) / unit
         return self.network.motion(self.network.history(self.network.teacher_forced(displacement)))
 
+    def _first_velocity(self, like: Tensor) -> Tensor:
+        """The variance of z_1, [*, D] as `like`."""
+        return torch.zeros_like(like) + self.network.first_velocity
+
     def _first(self, start: Tensor, unit: Tensor) -> Transition:
         place = (self.start_spread * unit).square()
-        noise = torch.diag_embed(torch.stack([place, torch.full_like(place, self.network.first_velocity)], -1))
+        noise = torch.diag_embed(torch.stack([place, self._first_velocity(place)], -1))
         offset = torch.stack([start, torch.zeros_like(start)], -1)
         return Transition(torch.zeros_like(noise), offset, noise)
 

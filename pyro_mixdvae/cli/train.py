@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pyro_mixdvae.inference.pretrain import Epoch
     from pyro_mixdvae.tracking.motion_prior import TrainingTracks
 
+NETWORKS = ["kinematic", "constant-velocity", "srnn"]
+
 app = typer.Typer(help="Pre-train the prior of one source on its own ELBO.", no_args_is_help=True)
 
 
@@ -29,17 +31,21 @@ def boxes(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Weights file to write; card and curve go beside it.")
     ] = Path("boxes.safetensors"),
-    network: Annotated[str, typer.Option(help="kinematic, or srnn as in the paper.")] = "kinematic",
+    network: Annotated[str, typer.Option(help="kinematic, constant-velocity, or srnn as in the paper.")] = "kinematic",
     tracks: Annotated[
         list[Path] | None,
         typer.Option(help="Learn from the tracks of this MOTChallenge file; may be given several times."),
     ] = None,
     motion: Annotated[
         str | None,
-        typer.Option(help="Synthetic motion to learn from: rich (kinematic) or published (srnn).", show_default=False),
+        typer.Option(help="Synthetic motion to learn from: rich, or published (srnn).", show_default=False),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="At most so many: 150 (kinematic) or 300 (srnn).", show_default=False)
+        int | None,
+        typer.Option(
+            help="At most so many: 150 (kinematic) or 300 (srnn; iterations of EM for constant-velocity).",
+            show_default=False,
+        ),
     ] = None,
     count: Annotated[int, typer.Option(help="Tracks in an epoch.")] = 8192,
     frames: Annotated[int, typer.Option(help="Frames of a track.")] = 60,
@@ -52,7 +58,7 @@ def boxes(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
 ) -> None:
     """Train a motion prior for boxes: weights, a card that says how they were made, and the learning curve."""
-    _choose("--network", network, ["kinematic", "srnn"])
+    _choose("--network", network, NETWORKS)
     _at_least("--epochs", epochs, 1)
     _at_least("--count", count, 1)
     _at_least("--frames", frames, 3)
@@ -60,6 +66,8 @@ def boxes(
     _at_least("--seed", seed, 0)
     if learning_rate is not None and not (math.isfinite(learning_rate) and learning_rate > 0):
         raise InputError(f"--learning-rate is {learning_rate}: give a number above 0.")
+    if network == "constant-velocity" and learning_rate is not None:
+        raise InputError("--learning-rate: constant-velocity is fitted by EM, which has none; leave it out.")
     if tracks and motion is not None:
         raise InputError("--tracks and --motion exclude each other: learn from files or from synthetic motion.")
     if motion is not None:
@@ -71,14 +79,12 @@ def boxes(
     # torch and Pyro take seconds to import: bad arguments end before that.
     import torch
 
-    from pyro_mixdvae.inference.pretrain import pretrain
     from pyro_mixdvae.tracking.learning_curve import curve_image
     from pyro_mixdvae.tracking.motion_prior import (
         RECIPES,
-        new_network,
         recorded_tracks,
-        schedule_of,
         synthetic_tracks,
+        train,
     )
     from pyro_mixdvae.weights.cards import training_card
     from pyro_mixdvae.weights.store import network_files
@@ -93,27 +99,26 @@ def boxes(
         data = synthetic_tracks(network, motion or recipe.motion, count, frames, seed)
     for note in data.notes:
         print(note)
-    schedule = schedule_of(network, epochs, batch_size, learning_rate)
-    trained = new_network(network, seed)
-    with _progress(schedule.epochs) as report, _interruptible(checkpoint):
-        result = pretrain(
-            trained,
-            data.of_epoch,
-            data.validation,
-            schedule,
+    with _progress(epochs or recipe.epochs, recipe.objective) as report, _interruptible(checkpoint):
+        trained = train(
+            network,
+            data,
             seed,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
             checkpoint=checkpoint,
             resume=resume,
-            settings={"network": network, "data": data.description},
             report=report,
         )
-    card = training_card(trained, data.description, schedule, seed, result)
-    contents = network_files(output, trained, recipe.coordinates, card)
-    write_together({**contents, paths[2]: curve_image(result.curve, result.best_epoch)})
+    result = trained.result
+    card = training_card(trained.network, data.description, trained.settings, seed, result, recipe.objective)
+    contents = network_files(output, trained.network, recipe.coordinates, card)
+    write_together({**contents, paths[2]: curve_image(result.curve, result.best_epoch, recipe.objective)})
     checkpoint.unlink(missing_ok=True)
     print(
-        f"{output}: ELBO {result.best_elbo:.3f} nats a frame on held-out tracks (epoch {result.best_epoch} "
-        f"of {len(result.curve)}); the card is {paths[1]}, the learning curve {paths[2]}."
+        f"{output}: {recipe.objective} {result.best_elbo:.3f} nats a frame on held-out tracks "
+        f"(epoch {result.best_epoch} of {len(result.curve)}); the card is {paths[1]}, the learning curve {paths[2]}."
     )
 
 
@@ -149,8 +154,8 @@ def _at_least(option: str, value: int | None, least: int) -> None:
 
 
 @contextmanager
-def _progress(epochs: int) -> Iterator[Callable[["Epoch"], None]]:
-    """A bar with the ELBO and the time that is left; gives what is to be called after each epoch."""
+def _progress(epochs: int, objective: str) -> Iterator[Callable[["Epoch"], None]]:
+    """A bar with the objective and the time that is left; gives what is to be called after each epoch."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -158,7 +163,7 @@ def _progress(epochs: int) -> Iterator[Callable[["Epoch"], None]]:
         TextColumn("epoch"),
         MofNCompleteColumn(),
         BarColumn(),
-        TextColumn("ELBO a frame: training {task.fields[training]}, validation {task.fields[validation]}"),
+        TextColumn(f"{objective} a frame: training {{task.fields[training]}}, validation {{task.fields[validation]}}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:

@@ -36,10 +36,10 @@ class Kinematic(DVAE):
     """`z_t ~ N(a(h_t) z_{t-1}, q(h_t))`, `y_t ~ N(z_t + c(h_t), r(h_t))`: y the displacement, z the velocity.
 
     Attributes:
-        first_velocity: variance of z at a source's first frame, (box sizes a frame)^2.
+        first_velocity: variance of z at a source's first frame, (box sizes a frame)^2: a number, or [D].
     """
 
-    first_velocity: float
+    first_velocity: float | Tensor
 
     @abstractmethod
     def motion(self, h: Tensor) -> Motion:
@@ -126,13 +126,17 @@ class KinematicNetwork(Kinematic):
 class ConstantVelocity(Kinematic):
     """The linear-Gaussian prior of VKF: a, q, c, r are constants, and nothing is remembered.
 
+    The constants are buffers and no parameters: EM fits them to tracks in closed form
+    (`inference.expectation_maximisation`), and no gradient step moves them.
+
     Args:
         content_dim: D; the latent is as wide.
         velocity_noise, position_noise: standard deviations q and r, in units of displacement a frame; a number, or D.
-        first_velocity_spread: standard deviation of the velocity at the first frame.
+        first_velocity_spread: standard deviation of the velocity at the first frame; a number, or D.
         persistence: a; 1 keeps a velocity for ever.
     """
 
+    first_velocity: Tensor
     agility: Tensor
     jitter: Tensor
 
@@ -141,21 +145,21 @@ class ConstantVelocity(Kinematic):
         content_dim: int = 4,
         velocity_noise: float | Sequence[float] = 0.02,
         position_noise: float | Sequence[float] = 0.15,
-        first_velocity_spread: float = 0.1,
+        first_velocity_spread: float | Sequence[float] = 0.1,
         persistence: float = 1.0,
     ):
         super().__init__()
         self.content_dim = self.latent_dim = content_dim
         self.history = NoHistory()
-        self.first_velocity = first_velocity_spread**2
         self.persistence = persistence
-        for name, noise in (("agility", velocity_noise), ("jitter", position_noise)):
-            self.register_buffer(name, torch.as_tensor(noise, dtype=torch.get_default_dtype()).square())
+        spreads = {"first_velocity": first_velocity_spread, "agility": velocity_noise, "jitter": position_noise}
+        for name, spread in spreads.items():
+            variance = torch.as_tensor(spread, dtype=torch.get_default_dtype()).square()
+            self.register_buffer(name, variance.expand(content_dim).clone())
 
     def motion(self, h: Tensor) -> Motion:
         """The constants, each [*, D]."""
-        shape = (*h.shape[:-1], self.content_dim)
-        one = h.new_ones(shape)
+        one = h.new_ones(*h.shape[:-1], self.content_dim)
         return Motion(self.persistence * one, self.agility * one, 0 * one, self.jitter * one)
 
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from pyro_mixdvae.inference.pretrain import Epoch
 
 
-def curve_image(curve: Sequence[Epoch], best_epoch: int) -> bytes:
-    """PNG of training and validation ELBO per frame over the epochs, with a mark at the best (from 1)."""
+def curve_image(curve: Sequence[Epoch], best_epoch: int, objective: str = "ELBO") -> bytes:
+    """PNG of the objective of training and validation, per frame, over the epochs; a mark at the best (from 1)."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -25,7 +25,7 @@ def curve_image(curve: Sequence[Epoch], best_epoch: int) -> bytes:
     if high > low:
         axes.set_ylim(low - 0.3 * (high - low), high + 0.1 * (high - low))
     axes.set_xlabel("epoch")
-    axes.set_ylabel("ELBO per frame (nats)")
+    axes.set_ylabel(f"{objective} per frame (nats)")
     axes.legend(loc="lower right")
     axes.grid(alpha=0.3)
     content = io.BytesIO()

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference.pretrain import Schedule
+from pyro_mixdvae.inference.expectation_maximisation import fit_constants
+from pyro_mixdvae.inference.pretrain import Epoch, Pretrained, Schedule, pretrain
 from pyro_mixdvae.networks.dvae import DVAE
-from pyro_mixdvae.networks.kinematic import KinematicNetwork
+from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.coordinates import CentreLogSize, Coordinates, PublishedCorners
@@ -35,7 +36,10 @@ class Recipe(NamedTuple):
         coordinates: of the boxes.
         of_displacements: the content is the displacement of the coordinates, and not the coordinates.
         motion: synthetic trajectories to learn from, by default.
-        epochs, learning_rate: by default.
+        epochs: by default; iterations, where the network is fitted by EM.
+        learning_rate: by default; None where the network is fitted by EM.
+        objective: what training raises. With nothing latent, or q(z | y) exact and fitted by EM, it is the log
+            likelihood.
     """
 
     build: Callable[[], DVAE]
@@ -43,7 +47,8 @@ class Recipe(NamedTuple):
     of_displacements: bool
     motion: str
     epochs: int
-    learning_rate: float
+    learning_rate: float | None
+    objective: str = "ELBO"
 
     def content(self, boxes: Array) -> Tensor:
         """Boxes ``[*, T, 4]`` to content ``[*, T, 4]`` or, of displacements, ``[*, T-1, 4]``; single precision."""
@@ -53,6 +58,7 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     "kinematic": Recipe(KinematicNetwork, CentreLogSize(), True, "rich", 150, 0.01),
+    "constant-velocity": Recipe(ConstantVelocity, CentreLogSize(), True, "rich", 300, None, "log likelihood"),
     "srnn": Recipe(SRNN, PublishedCorners(), False, "published", 300, 0.001),
 }
 
@@ -64,8 +70,14 @@ def schedule_of(
 
     The SRNN's is the paper's: KL warm-up over 20 epochs, then scheduled sampling up to 1 at epoch 100, at a
     constant learning rate. The kinematic network knows its posterior exactly and needs no warm-up.
+
+    Raises:
+        TypeError: the network is fitted by EM, which has no schedule.
     """
     recipe = RECIPES[network]
+    rate = learning_rate or recipe.learning_rate
+    if rate is None:
+        raise TypeError(f"{network} is fitted by EM, which has no schedule")
     epochs = epochs or recipe.epochs
     published = network == "srnn"
     warm_up = min(20, epochs // 8) if published else 0
@@ -76,7 +88,7 @@ def schedule_of(
         sampling_end=min(100, epochs // 2) if published else min(30, epochs // 5),
         own_output_probability=1.0 if published else 0.3,
         batch_size=batch_size,
-        learning_rate=learning_rate or recipe.learning_rate,
+        learning_rate=rate,
         final_learning_rate=1.0 if published else 0.02,
         patience=50 if published else 30,
     )
@@ -147,3 +159,49 @@ def new_network(network: str, seed: int) -> DVAE:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return RECIPES[network].build().float()
+
+
+class Trained(NamedTuple):
+    """A trained network, its learning curve, and the settings that it was trained with, for the card."""
+
+    network: DVAE
+    result: Pretrained
+    settings: dict[str, Any]
+
+
+def train(
+    name: str,
+    data: TrainingTracks,
+    seed: int = 0,
+    *,
+    epochs: int | None = None,
+    batch_size: int = 256,
+    learning_rate: float | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+) -> Trained:
+    """Train the network of a recipe on tracks: by SVI on its ELBO or, where all is linear and Gaussian, by EM.
+
+    EM sees the tracks of one epoch, over and over; it takes a minute, and keeps no checkpoint. Arguments as in
+    `schedule_of` and `pretrain`.
+    """
+    network = new_network(name, seed)
+    if isinstance(network, ConstantVelocity):
+        iterations = epochs or RECIPES[name].epochs
+        result = fit_constants(network, data.of_epoch(0), data.validation, iterations, report=report)
+        return Trained(network, result, {"algorithm": "EM", "iterations": iterations})
+    schedule = schedule_of(name, epochs, batch_size, learning_rate)
+    settings = {"network": name, "data": data.description}
+    result = pretrain(
+        network,
+        data.of_epoch,
+        data.validation,
+        schedule,
+        seed,
+        checkpoint=checkpoint,
+        resume=resume,
+        settings=settings,
+        report=report,
+    )
+    return Trained(network, result, schedule.model_dump())

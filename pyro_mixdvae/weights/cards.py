@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyro_mixdvae
-from pyro_mixdvae.inference.pretrain import Pretrained, Schedule
+from pyro_mixdvae.inference.pretrain import Pretrained
 from pyro_mixdvae.networks.dvae import DVAE
 
 SYNTHETIC = "Apache-2.0, as the program: trained on synthetic trajectories only."
@@ -13,19 +13,23 @@ RECORDED = "Trained on the files named under data: their licence may bind the us
 
 
 def training_card(
-    network: DVAE, data: dict[str, Any], schedule: Schedule, seed: int, result: Pretrained
+    network: DVAE, data: dict[str, Any], schedule: dict[str, Any], seed: int, result: Pretrained, objective: str
 ) -> dict[str, Any]:
-    """The card of weights that `mixdvae train` made; ELBOs are per frame in nats, of the validation tracks."""
+    """The card of weights that `mixdvae train` made.
+
+    The objective ("ELBO", "log likelihood") is per frame in nats, of the validation tracks.
+    """
+    name = objective.lower().replace(" ", "_")
     return {
         "data": data,
-        "schedule": schedule.model_dump(),
+        "schedule": schedule,
         "seed": seed,
         "source": source_version(),
         "epochs": len(result.curve),
         "best_epoch": result.best_epoch,
-        "best_elbo": result.best_elbo,
-        "final_elbo": result.curve[-1].validation,
-        "number_of_weights": sum(parameter.numel() for parameter in network.parameters()),
+        f"best_{name}": result.best_elbo,
+        f"final_{name}": result.curve[-1].validation,
+        "number_of_weights": sum(value.numel() for value in network.state_dict().values()),
         "licence": RECORDED if "files" in data else SYNTHETIC,
     }
 

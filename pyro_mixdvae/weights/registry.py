@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from pyro_mixdvae.networks.dvae import DVAE
-from pyro_mixdvae.networks.kinematic import KinematicNetwork
+from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.layers import History, TanhMLP
 from pyro_mixdvae.networks.srnn import SRNN
 
@@ -35,6 +35,10 @@ def _kinematic_sizes(network: KinematicNetwork) -> dict[str, Any]:
     return {"content_dim": network.content_dim, "hidden": history.lstm.hidden_size, "gain": history.gain}
 
 
+def _constant_velocity_sizes(network: ConstantVelocity) -> dict[str, Any]:
+    return {"content_dim": network.content_dim, "persistence": network.persistence}
+
+
 def _srnn_sizes(network: SRNN) -> dict[str, Any]:
     history = _history(network)
     return {
@@ -60,5 +64,6 @@ def _widths(mlp: TanhMLP) -> list[int]:
 
 NETWORKS = {
     "kinematic": NetworkKind(KinematicNetwork, _kinematic_sizes),
+    "constant-velocity": NetworkKind(ConstantVelocity, _constant_velocity_sizes),
     "srnn": NetworkKind(SRNN, _srnn_sizes),
 }

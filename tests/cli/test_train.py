@@ -27,7 +27,7 @@ def _single_precision() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("network", ["kinematic", "srnn"])
+@pytest.mark.parametrize("network", ["kinematic", "constant-velocity", "srnn"])
 def test_weights_card_and_curve(
     tmp_path: Path, mixdvae: Callable, monkeypatch: pytest.MonkeyPatch, network: str
 ) -> None:
@@ -41,16 +41,17 @@ def test_weights_card_and_curve(
     assert sorted(file.name for file in path.parent.iterdir()) == ["a.json", "a.png", "a.safetensors"]
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     card = json.loads(path.with_suffix(".json").read_text())
-    generator = {"kinematic": "rich", "srnn": "published"}[network]
+    generator = "published" if network == "srnn" else "rich"
     assert card["data"] == {"generator": generator, "count": 24, "frames": 8, "seed": 4}
     assert card["seed"] == 4
-    assert card["schedule"]["epochs"] == card["epochs"] == 3
-    assert card["number_of_weights"] == {"kinematic": 10192, "srnn": 1540}[network]
+    assert card["schedule"]["iterations" if network == "constant-velocity" else "epochs"] == card["epochs"] == 3
+    assert card["number_of_weights"] == {"kinematic": 10192, "constant-velocity": 12, "srnn": 1540}[network]
     assert card["source"] == source
-    assert f"{card['best_elbo']:.3f}" in ended.out
+    best = card["best_log_likelihood"] if network == "constant-velocity" else card["best_elbo"]
+    assert f"{best:.3f}" in ended.out
     loaded = load_network(path)
     assert loaded.card == card
-    assert loaded.coordinates.name == {"kinematic": "centre-log-size", "srnn": "published-corners"}[network]
+    assert loaded.coordinates.name == ("published-corners" if network == "srnn" else "centre-log-size")
 
     again = tmp_path / "again" / "a.safetensors"
     mixdvae("train", "boxes", "-o", again, "--network", network, "--epochs", 3, *SMALL, "--seed", 4)
@@ -86,7 +87,7 @@ def test_one_track_cannot_be_validated(tmp_path: Path, mixdvae: Callable) -> Non
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--network", "vrnn"], "--network is 'vrnn': choose one of kinematic, srnn"),
+        (["--network", "vrnn"], "--network is 'vrnn': choose one of kinematic, constant-velocity, srnn"),
         (["--motion", "poor"], "--motion is 'poor': choose one of published, rich"),
         (["--epochs", 0], "--epochs is 0"),
         (["--count", 0], "--count is 0"),
@@ -94,6 +95,7 @@ def test_one_track_cannot_be_validated(tmp_path: Path, mixdvae: Callable) -> Non
         (["--batch-size", -1], "--batch-size is -1"),
         (["--seed", -1], "--seed is -1"),
         (["--learning-rate", 0], "--learning-rate is 0"),
+        (["--network", "constant-velocity", "--learning-rate", 0.1], "fitted by EM, which has none"),
         (["--learning-rate", "nan"], "--learning-rate is nan"),
         (["--tracks", "none.txt"], "none.txt"),
         (["--tracks", "none.txt", "--motion", "rich"], "exclude each other"),

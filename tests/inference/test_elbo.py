@@ -320,7 +320,7 @@ def test_value_and_gradient_in_s_are_those_of_the_formula_written_by_hand() -> N
     for n, d in product(range(2), range(4)):
         for t in range(3):
             if t == 0:
-                v_mean, v_spread = torch.tensor(0.0), torch.tensor(network.first_velocity).sqrt()
+                v_mean, v_spread = torch.tensor(0.0), network.first_velocity[d].sqrt()
                 x_mean, x_spread = scene.start[0, n, d], torch.tensor(model.sources.start_spread)
             else:
                 v_mean, v_spread = 0.9 * z[0, n, t - 1, d], torch.tensor(0.05)
