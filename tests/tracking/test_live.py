@@ -1,0 +1,105 @@
+"""Frame by frame, as detections come."""
+
+import doctest
+
+import numpy as np
+import pytest
+import torch
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inference.start import filtering_pass
+from pyro_mixdvae.tracking import live
+from pyro_mixdvae.tracking.live import LiveTracker
+from pyro_mixdvae.tracking.presets import default
+from pyro_mixdvae.tracking.scenes import make_problem, make_scene
+
+SIZE = (640, 480)
+
+
+@pytest.fixture
+def boxes(rng: np.random.Generator) -> np.ndarray:
+    """Two targets that pass one another: detections [T, 2, 4], some missed, shuffled within each frame."""
+    step = np.arange(30)[:, None, None]
+    boxes = np.array([[50.0, 100, 90, 200], [500, 120, 540, 220]]) + step * np.array([[15, 0, 15, 0], [-15, 0, -15, 0]])
+    boxes = boxes + rng.normal(0, 1.0, boxes.shape)
+    boxes[7, 0] = boxes[12] = boxes[20, 1] = np.nan
+    return np.stack([frame[rng.permutation(2)] if t else frame for t, frame in enumerate(boxes)])
+
+
+def _run(tracker: LiveTracker, boxes: np.ndarray) -> list[live.LiveResult]:
+    results = [tracker.update(frame) for frame in boxes] + tracker.flush()
+    return [result for result in results if result is not None]
+
+
+def test_every_frame_comes_once_and_in_order_whatever_the_lag(boxes: np.ndarray) -> None:
+    """A lag delays results and loses none."""
+    for lag in (0, 3, 100):
+        tracker = LiveTracker(2, SIZE, lag=lag)
+        first = [tracker.update(frame) for frame in boxes]
+        assert [result is None for result in first] == [t < lag for t in range(len(boxes))]
+        frames = [result.frame for result in [*first, *tracker.flush()] if result is not None]
+        assert frames == list(range(len(boxes)))
+
+
+def test_without_a_lag_it_is_the_filtering_pass(boxes: np.ndarray) -> None:
+    """The same steps as the start of the batch tracker, fed one by one."""
+    preset = default(2, None)
+    scene, scale = make_scene([make_problem(boxes, 2, SIZE)], preset.coordinates)
+    # The rates are left to the data, which a live tracker has not seen: both take those before any data.
+    filtered = filtering_pass(preset.model, scene)
+    expected = preset.coordinates.boxes(filtered.mean[0]) * scale[0]
+    found = np.stack([result.boxes for result in _run(LiveTracker(2, SIZE, preset=preset), boxes)])
+    np.testing.assert_allclose(found, expected.transpose(0, 1).numpy(), atol=1e-6)
+
+
+def test_a_full_lag_is_the_smoother(boxes: np.ndarray) -> None:
+    """With all frames in the window intervals are no wider than the filter's, and in a gap narrower."""
+    filtered, smoothed = (_run(LiveTracker(2, SIZE, lag=lag), boxes) for lag in (0, len(boxes)))
+    width = [np.stack([r.upper - r.lower for r in results]) for results in (filtered, smoothed)]
+    assert (width[1] <= width[0] * (1 + 1e-6)).all()
+    assert (width[1][12] < 0.99 * width[0][12]).all()
+
+
+def test_observed_and_probabilities_say_what_was_seen(boxes: np.ndarray) -> None:
+    """A frame without detections is inferred; probabilities of a detection sum to one."""
+    results = _run(LiveTracker(2, SIZE), boxes)
+    assert not results[12].observed.any()
+    assert results[0].observed.all()
+    assert results[7].observed.sum() == 1
+    probability = results[3].responsibilities
+    np.testing.assert_allclose(probability.sum(-1), 1, atol=1e-6)
+    assert np.isnan(results[12].responsibilities).all()
+
+
+def test_it_waits_for_a_frame_with_enough_detections(boxes: np.ndarray) -> None:
+    """Nothing is said before the sources have been seen; a given start needs no waiting."""
+    alone = boxes.copy()
+    alone[:4, 1] = np.nan
+    assert next(result.frame for result in _run(LiveTracker(2, SIZE), alone)) == 4
+    assert next(result.frame for result in _run(LiveTracker(2, SIZE, start=boxes[0]), alone)) == 0
+
+
+def test_frames_may_be_empty_and_hold_any_number_of_detections(boxes: np.ndarray) -> None:
+    """K changes from frame to frame, 0 included; nothing becomes NaN."""
+    tracker = LiveTracker(2, SIZE)
+    frames = [boxes[0], np.zeros((0, 4)), np.concatenate([boxes[2], boxes[2] + 200]), boxes[3][:1]]
+    results = [tracker.update(frame) for frame in frames]
+    for result in results:
+        assert result is not None
+        assert np.isfinite(result.boxes).all()
+        assert np.isfinite(result.upper - result.lower).all()
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"n_sources": 0}, {"lag": -1}, {"level": 1.0}, {"preset": "none"}], ids=lambda a: next(iter(a))
+)
+def test_bad_arguments_end_in_a_sentence(arguments: dict[str, object]) -> None:
+    """Each says what was wrong."""
+    with pytest.raises(InputError):
+        LiveTracker(**{"n_sources": 2, "size": SIZE, **arguments})  # type: ignore[arg-type]
+
+
+def test_the_docstring_is_true() -> None:
+    """The example runs."""
+    torch.set_default_dtype(torch.float32)
+    assert doctest.testmod(live).failed == 0
