@@ -80,8 +80,11 @@ def bethe_log_partition(scores: Tensor, iterations: int = 100) -> Tensor:
         fixed = scores.detach()
         to_source = torch.zeros_like(fixed)
         for _ in range(iterations):
+            before = to_source
             to_detection = -softplus(_sum_of_others(fixed + to_source, -2))
             to_source = -softplus(_sum_of_others(fixed + to_detection, -1))
+            if (to_source - before).abs().max() < CONVERGED:
+                break
     # The Bethe partition function written in the messages: source factors, detection factors, pair corrections.
     sources = softplus((scores + to_source).logsumexp(-2)).sum(-1)
     detections = softplus((scores + to_detection).logsumexp(-1)).sum(-1)
@@ -165,6 +168,9 @@ def _likely_detections(scores: Tensor) -> Tensor | None:
         return None
     return best.topk(most, -1).indices.unsqueeze(-1)
 
+
+CONVERGED = 1e-7
+"""A change of the logarithms of all messages of belief propagation that ends it."""
 
 NEGLIGIBLE = -20.0
 """A pair whose weight is below exp of this, against "clutter, and the source missed", is left out of the sums."""

@@ -1,11 +1,11 @@
 """The default start: a filtering pass that predicts with the prior, assigns, and updates, frame by frame."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.distributions.kalman import Gaussian, predict, update, update_uncertain
+from pyro_mixdvae.distributions.kalman import Gaussian, Transition, predict, update, update_uncertain
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 
@@ -33,6 +33,71 @@ def filtering_start(model: MixtureModel, scene: Scene, first: int = 0, decides: 
     )
 
 
+class Frame(NamedTuple):
+    """What one frame says: detections [B, K, D], which of them exist [B, K], and Phi [B, K, N, D].
+
+    `clutter` [B, K] is each detection's log density as clutter (None: the model has none); `label` and
+    `label_precision` [B, N, D] are boxes drawn by a person (None: there are none in this frame).
+    """
+
+    observed: Tensor
+    mask: Tensor
+    variances: Tensor
+    clutter: Tensor | None
+    label: Tensor | None
+    label_precision: Tensor | None
+
+
+class Step(NamedTuple):
+    """One frame filtered: how it was entered, the belief before and after its detections, log p(o | w) [B, K, C]."""
+
+    transition: Transition
+    predicted: Gaussian
+    belief: Gaussian
+    log_likelihood: Tensor
+    responsibilities: Tensor
+
+
+def frames_of(model: MixtureModel, scene: Scene) -> list[Frame]:
+    """The T frames of a scene."""
+    likelihood = model.likelihood
+    clutter = likelihood.clutter_log_prob(scene).unbind(1) if model.assignment.has_clutter else None
+    precision = scene.label_mask.unsqueeze(-1) / likelihood.label_variances(scene)
+    is_labelled = scene.label_mask.any((0, 1)).tolist()
+    parts = zip(scene.observations.unbind(1), scene.mask.unbind(1), likelihood.variances(scene).unbind(1), strict=True)
+    return [
+        Frame(
+            *part,
+            clutter[t] if clutter else None,
+            scene.labels[:, :, t] if is_labelled[t] else None,
+            precision[:, :, t] if is_labelled[t] else None,
+        )
+        for t, part in enumerate(parts)
+    ]
+
+
+def filter_frame(model: MixtureModel, memory: Any, belief: Gaussian | None, frame: Frame, decides: bool = True) -> Step:
+    """Predict with the prior, assign, update; `belief` is that of the frame before, None at the first."""
+    likelihood, assignment = model.likelihood, model.assignment
+    transition = model.sources.transition(memory)
+    predicted = predict(belief, transition) if belief else Gaussian(transition.offset, transition.noise)
+    belief = predicted
+    if frame.label is not None and frame.label_precision is not None:
+        belief = update(belief, frame.label, frame.label_precision)
+    spread = frame.variances + belief.covariance[..., 0, 0].unsqueeze(-3)
+    log_likelihood = likelihood.log_prob(frame.observed, belief.mean[..., 0], spread)
+    if frame.clutter is not None:
+        log_likelihood = torch.cat([log_likelihood, frame.clutter.unsqueeze(-1)], -1)
+    decide = assignment.most_likely if decides else assignment.responsibilities
+    eta = decide(log_likelihood.unsqueeze(1), frame.mask.unsqueeze(1)).squeeze(1)
+    owned = eta[..., : assignment.n_sources]
+    # Detections that may share a source do not exclude one another: they are taken in one after the other.
+    each = [slice(k, k + 1) for k in range(frame.observed.shape[-2])]
+    for group in each if assignment.per_observation else [slice(None)]:
+        belief = update_uncertain(belief, frame.observed[:, group], frame.variances[:, group], owned[:, group])
+    return Step(transition, predicted, belief, log_likelihood, eta)
+
+
 @torch.no_grad()
 def filtering_pass(model: MixtureModel, scene: Scene, decides: bool = True) -> Filtered:
     """Forwards through the scene: detections are judged by the predictive density `N(o; m, Phi + V)`.
@@ -41,33 +106,13 @@ def filtering_pass(model: MixtureModel, scene: Scene, decides: bool = True) -> F
     merge them for good. Without, it takes the mean (JPDA). The prior's memory is fed the filtered means. Labels count
     as detections whose source is known.
     """
-    sources, likelihood, assignment = model.sources, model.likelihood, model.assignment
-    variances = likelihood.variances(scene)
-    clutter = likelihood.clutter_log_prob(scene).unbind(1) if assignment.has_clutter else None
-    label_precision = scene.label_mask.unsqueeze(-1) / likelihood.label_variances(scene)
-    is_labelled = scene.label_mask.any((0, 1)).tolist()
-    memory = sources.begin(scene.start)
+    memory = model.sources.begin(scene.start)
     belief: Gaussian | None = None
     means, responsibilities = [], []
-    for t, (observed, mask, phi) in enumerate(
-        zip(scene.observations.unbind(1), scene.mask.unbind(1), variances.unbind(1), strict=True)
-    ):
-        transition = sources.transition(memory)
-        belief = predict(belief, transition) if belief else Gaussian(transition.offset, transition.noise)
-        if is_labelled[t]:
-            belief = update(belief, scene.labels[:, :, t], label_precision[:, :, t])
-        log_prob = likelihood.log_prob(observed, belief.mean[..., 0], phi + belief.covariance[..., 0, 0].unsqueeze(-3))
-        if clutter:
-            log_prob = torch.cat([log_prob, clutter[t].unsqueeze(-1)], -1)
-        decide = assignment.most_likely if decides else assignment.responsibilities
-        eta = decide(log_prob.unsqueeze(1), mask.unsqueeze(1)).squeeze(1)
-        owned = eta[..., : scene.n_sources]
-        # Detections that may share a source do not exclude one another: they are taken in one after the other.
-        each = [slice(k, k + 1) for k in range(observed.shape[-2])]
-        for group in each if assignment.per_observation else [slice(None)]:
-            belief = update_uncertain(belief, observed[:, group], phi[:, group], owned[:, group])
-        mean = belief.mean[..., 0]
-        memory = sources.remember(memory, mean, None)
-        means.append(mean)
-        responsibilities.append(eta)
+    for frame in frames_of(model, scene):
+        step = filter_frame(model, memory, belief, frame, decides)
+        belief = step.belief
+        memory = model.sources.remember(memory, belief.mean[..., 0], None)
+        means.append(belief.mean[..., 0])
+        responsibilities.append(step.responsibilities)
     return Filtered(torch.stack(means, -2), torch.stack(responsibilities, 1))

@@ -25,8 +25,8 @@ class LiveResult:
         frame: which frame this is, 0 for the first that was given.
         boxes, lower, upper: mean and credible interval ``[N, 4]``.
         observed: ``[N]``, whether a detection of this frame was taken for the source.
-        responsibilities: ``[K, N + 1]``, the probability that a detection belongs to each source, and to none, as it was
-            judged when the frame came; NaN where there is no detection.
+        responsibilities: ``[K, N + 1]``, the probability that a detection belongs to each source, and to none, as
+            it was judged when the frame came; NaN where there is no detection.
     """
 
     frame: int
