@@ -16,7 +16,9 @@ class SingleSourceGuide(PyroModule):
         self.network = network
 
     def forward(self, y: Tensor, inputs: Tensor, kl_scale: float = 1.0) -> None:
-        """Arguments as in `SingleSource.forward`."""
+        """Arguments as in `SingleSource.forward`; without z (L = 0) there is nothing to draw."""
+        if self.network.latent_dim == 0:
+            return
         h = self.network.history(inputs)
         with pyro.plate("tracks", y.shape[0]), poutine.scale(scale=kl_scale):
             pyro.sample("z", self.network.latent_posterior(h, y))

@@ -1,6 +1,7 @@
 """Generative models: p(o|w,s), p(w) and p(s,z) as Pyro statements, and the choices that they are made of."""
 
 from pyro_mixdvae.models.assignments import Assignment, ExclusiveAssignment, IndependentAssignment
+from pyro_mixdvae.models.autoregressive_sources import AutoregressiveSources
 from pyro_mixdvae.models.kinematic_sources import KinematicSources
 from pyro_mixdvae.models.likelihoods import GaussianLikelihood, Likelihood
 from pyro_mixdvae.models.mixture import MixtureModel
@@ -12,6 +13,7 @@ from pyro_mixdvae.models.summed import SummedMixtureModel
 
 __all__ = [
     "Assignment",
+    "AutoregressiveSources",
     "ExclusiveAssignment",
     "GaussianLikelihood",
     "IndependentAssignment",

@@ -11,6 +11,9 @@ from torch import Tensor
 from pyro_mixdvae.distributions.kalman import Transition
 from pyro_mixdvae.networks.kinematic import Kinematic, Motion
 
+UnitOfDisplacement = Callable[[Tensor], Tensor]
+"""Content [*, D] -> the unit of displacement there, [*, D]."""
+
 
 class KinematicMemory(NamedTuple):
     """h_t and the LSTM's cell [*, H], s_{t-1} [*, D] (the start before the first frame) and z_{t-1} [*, D]."""
@@ -36,7 +39,7 @@ class KinematicSources(Sources):
 
     state_size = 2
 
-    def __init__(self, network: Kinematic, unit: Callable[[Tensor], Tensor], start_spread: float = 0.5):
+    def __init__(self, network: Kinematic, unit: UnitOfDisplacement, start_spread: float = 0.5):
         super().__init__()
         self.network = network
         self.content_dim = self.latent_dim = network.content_dim

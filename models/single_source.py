@@ -28,7 +28,12 @@ class SingleSource(PyroModule):
         """
         h = self.network.history(inputs)
         with pyro.plate("tracks", y.shape[0]):
-            with poutine.scale(scale=kl_scale):
-                z = pyro.sample("z", MarkovGaussian(self.network.latent_prior, h, self.network.latent_dim))
+            z = self._latent(h, kl_scale) if self.network.latent_dim else h[..., :0]
             mean, variance = self.network.emission(h, z)
             pyro.sample("s", Normal(mean, variance.sqrt()).to_event(2), obs=y)
+
+    def _latent(self, h: Tensor, kl_scale: float) -> Tensor:
+        with poutine.scale(scale=kl_scale):
+            prior = MarkovGaussian(self.network.latent_prior, h, self.network.latent_dim)
+            z: Tensor = pyro.sample("z", prior)
+            return z

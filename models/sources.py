@@ -66,11 +66,11 @@ class Sources(Part):
         """
 
     def latent_posterior(self, s: Tensor, start: Tensor, present: Tensor | None = None) -> TorchDistribution:
-        """q(z | s) for priors whose state is s alone (S = 1): s [*, T, D] -> event (T, L), batch [*].
+        """q(z | s) for priors whose state is s alone (S = 1), and L > 0: s [*, T, D] -> event (T, L), batch [*].
 
         Frames where `present` [*, T] is False do not count in its density.
         """
-        raise TypeError(f"{type(self).__name__} carries z in its state: q(s, z) is one chain")
+        raise TypeError(f"{type(self).__name__} has no q(z | s): it carries z in its state, or has none")
 
 
 class SourceSequence(TorchDistribution):

@@ -3,6 +3,7 @@
 import torch
 from pyro_mixdvae.models import (
     Assignment,
+    AutoregressiveSources,
     ExclusiveAssignment,
     GaussianLikelihood,
     IndependentAssignment,
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from pyro_mixdvae.distributions.kalman import Chain, Transition
+from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.tracking.coordinates import CentreLogSize
@@ -85,7 +87,23 @@ def relative_vkf() -> KinematicSources:
     return KinematicSources(ConstantVelocity(4, 0.1, 0.2, persistence=0.95), CentreLogSize().unit)
 
 
-PRIORS = {"srnn": gentle_srnn, "kinematic": lively_kinematic, "vkf": vkf, "relative vkf": relative_vkf}
+def lively_autoregressive() -> AutoregressiveSources:
+    """A prior without z whose mean and variance differ from frame to frame."""
+    network = Autoregressive(hidden=6)
+    with torch.no_grad():
+        network.emission_network.mean.weight.mul_(20)
+        network.emission_network.log_variance.weight.mul_(20)
+        network.emission_network.log_variance.bias.fill_(-3.0)
+    return AutoregressiveSources(network, CentreLogSize().unit)
+
+
+PRIORS = {
+    "srnn": gentle_srnn,
+    "kinematic": lively_kinematic,
+    "vkf": vkf,
+    "relative vkf": relative_vkf,
+    "autoregressive": lively_autoregressive,
+}
 ASSIGNMENTS = {
     "independent": lambda n: IndependentAssignment(n),
     "independent with clutter": lambda n: IndependentAssignment(n, 0.1),

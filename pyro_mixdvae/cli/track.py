@@ -56,7 +56,9 @@ def track(
             "or a file of frame,id,left,top,width,height.",
         ),
     ] = "",
-    preset: Annotated[str, typer.Option(help="default, or published: as in the paper.")] = "default",
+    preset: Annotated[
+        str, typer.Option(help="default, published (as in the paper), or its baselines vkf and deep-ar.")
+    ] = "default",
     weights: Annotated[
         str | None, typer.Option(help="Name or file of the motion prior; the preset's if not given.")
     ] = None,

@@ -73,3 +73,15 @@ class DVAE(nn.Module, ABC):
             own, z = self.imagine(state[0], y[..., t, :], z, replaced[..., t, :])
             x = torch.where(replaced[..., t, :], own, y[..., t, :])
         return torch.stack(inputs, -2)
+
+
+def as_estimated(displacements: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Displacements as a history is fed them in use, where positions are estimates: [*, T, D] -> [*, T, D].
+
+    Each sequence draws the jitter of its positions log-uniformly between .001 and .03 box sizes.
+    """
+    y = displacements
+    scale = torch.rand(*y.shape[:-2], 1, 1, generator=generator, dtype=y.dtype).to(y.device)
+    error = torch.randn(y.shape, generator=generator, dtype=y.dtype).to(y.device) * 0.001 * 30**scale
+    before = torch.cat([torch.zeros_like(error[..., :1, :]), error[..., :-1, :]], -2)
+    return y + error - before

@@ -16,7 +16,7 @@ from torch.distributions.transforms import ReshapeTransform
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.small_matrices import cholesky
-from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.dvae import DVAE, as_estimated
 from pyro_mixdvae.networks.layers import History, NoHistory, TanhMLP
 
 
@@ -113,14 +113,8 @@ class KinematicNetwork(Kinematic):
     def mixed_inputs(
         self, y: Tensor, own_output_probability: float, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Scheduled sampling, and the jitter of estimated positions: in use, the history is fed estimates.
-
-        Each sequence draws its jitter log-uniformly between .001 and .03 box sizes. y [*, T, D] -> [*, T, D].
-        """
-        inputs = super().mixed_inputs(y, own_output_probability, generator)
-        scale = torch.rand(*y.shape[:-2], 1, 1, generator=generator, dtype=y.dtype).to(y.device)
-        error = torch.randn(y.shape, generator=generator, dtype=y.dtype).to(y.device) * 0.001 * 30**scale
-        return inputs + error - self.teacher_forced(error)
+        """Scheduled sampling, with displacements as they are in use: y [*, T, D] -> [*, T, D]."""
+        return as_estimated(super().mixed_inputs(y, own_output_probability, generator), generator)
 
 
 class ConstantVelocity(Kinematic):

@@ -12,6 +12,7 @@ from torch import Tensor
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.expectation_maximisation import fit_constants
 from pyro_mixdvae.inference.pretrain import Epoch, Pretrained, Schedule, pretrain
+from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.srnn import SRNN
@@ -59,6 +60,7 @@ class Recipe(NamedTuple):
 RECIPES = {
     "kinematic": Recipe(KinematicNetwork, CentreLogSize(), True, "rich", 150, 0.01),
     "constant-velocity": Recipe(ConstantVelocity, CentreLogSize(), True, "rich", 300, None, "log likelihood"),
+    "autoregressive": Recipe(Autoregressive, CentreLogSize(), True, "rich", 150, 0.01, "log likelihood"),
     "srnn": Recipe(SRNN, PublishedCorners(), False, "published", 300, 0.001),
 }
 

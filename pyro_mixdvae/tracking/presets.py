@@ -9,6 +9,7 @@ import torch
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference import published
 from pyro_mixdvae.models import (
+    AutoregressiveSources,
     ExclusiveAssignment,
     GaussianLikelihood,
     IndependentAssignment,
@@ -17,12 +18,15 @@ from pyro_mixdvae.models import (
     Sources,
     SRNNSources,
 )
+from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import Kinematic
 from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.tracking.coordinates import Coordinates, PublishedCorners
 from pyro_mixdvae.weights.store import load_network
 
 SHIPPED = "boxes"
+VKF_WEIGHTS = "constant-velocity"
+DEEP_AR_WEIGHTS = "autoregressive"
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,8 @@ class Preset:
 def default(n_sources: int, weights: str | Path | None) -> Preset:
     """Exclusive p(w) with clutter, a learned motion prior, noise relative to the detection's own size."""
     sources, coordinates = load_sources(weights or SHIPPED)
-    likelihood = GaussianLikelihood(
-        coordinates.noise_unit, RELATIVE_NOISE, "observation", SYSTEMATIC_SHARE, least_noise=LEAST_NOISE
-    )
-    return Preset(MixtureModel(sources, ExclusiveAssignment(n_sources, clutter_rate=None), likelihood), coordinates)
+    assignment = ExclusiveAssignment(n_sources, clutter_rate=None)
+    return Preset(MixtureModel(sources, assignment, default_likelihood(coordinates)), coordinates)
 
 
 def published_preset(n_sources: int, weights: str | Path | None) -> Preset:
@@ -71,7 +73,41 @@ def published_preset(n_sources: int, weights: str | Path | None) -> Preset:
     return Preset(model, coordinates, is_published=True, n_iterations=published.ITERATIONS, is_factorised=True)
 
 
-PRESETS: dict[str, Callable[[int, str | Path | None], Preset]] = {"default": default, "published": published_preset}
+def vkf(n_sources: int, weights: str | Path | None) -> Preset:
+    """VKF: the paper's independent p(w) over a linear-Gaussian prior, constant velocity, fitted by EM.
+
+    Likelihood, coordinates and start are the default's, so that the rows differ in the prior and in p(w) alone. E-S is
+    a Kalman smoother; steps are in box sizes, those of the running mean, given which the chain is linear.
+    """
+    sources, coordinates = load_sources(weights or VKF_WEIGHTS)
+    return _baseline(n_sources, sources, coordinates)
+
+
+def deep_ar(n_sources: int, weights: str | Path | None) -> Preset:
+    """Deep AR: the paper's independent p(w) over an autoregressive LSTM without z; otherwise as `vkf`."""
+    sources, coordinates = load_sources(weights or DEEP_AR_WEIGHTS)
+    return _baseline(n_sources, sources, coordinates)
+
+
+def _baseline(n_sources: int, sources: Sources, coordinates: Coordinates) -> Preset:
+    """The mixture of the paper's baselines: independent p(w) without clutter, whatever the prior."""
+    likelihood = default_likelihood(coordinates)
+    return Preset(MixtureModel(sources, IndependentAssignment(n_sources), likelihood), coordinates)
+
+
+def default_likelihood(coordinates: Coordinates) -> GaussianLikelihood:
+    """Noise relative to the detection's own size, estimated from the scene."""
+    return GaussianLikelihood(
+        coordinates.noise_unit, RELATIVE_NOISE, "observation", SYSTEMATIC_SHARE, least_noise=LEAST_NOISE
+    )
+
+
+PRESETS: dict[str, Callable[[int, str | Path | None], Preset]] = {
+    "default": default,
+    "published": published_preset,
+    "vkf": vkf,
+    "deep-ar": deep_ar,
+}
 
 
 def load_sources(weights: str | Path) -> tuple[Sources, Coordinates]:
@@ -84,6 +120,8 @@ def load_sources(weights: str | Path) -> tuple[Sources, Coordinates]:
     network = loaded.network.to(torch.get_default_dtype())
     if isinstance(network, Kinematic):
         return KinematicSources(network, loaded.coordinates.unit), loaded.coordinates
+    if isinstance(network, Autoregressive):
+        return AutoregressiveSources(network, loaded.coordinates.unit), loaded.coordinates
     if isinstance(network, SRNN):
         return SRNNSources(network), loaded.coordinates
     raise InputError(f"{weights} holds a {type(network).__name__}, which is no prior for boxes.")

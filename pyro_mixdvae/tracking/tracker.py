@@ -28,7 +28,8 @@ class Tracker:
 
     Args:
         n_sources: N.
-        preset: "default" or "published" (`presets`), or a `Preset` of your own: swap any of the four choices there.
+        preset: "default", "published", "vkf" or "deep-ar" (`presets`), or a `Preset` of your own: swap any of its four
+            choices.
         weights: of the motion prior: a name, a file, or None for those that ship.
         method: "coordinate" (closed-form updates), "svi" (Adam on TraceEnum_ELBO), "hybrid" (one, then the other).
         n_iterations: None for the preset's own.

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.layers import History, TanhMLP
@@ -30,7 +31,7 @@ def kind_of(network: DVAE) -> str:
     raise TypeError(f"{type(network).__name__} is not in the registry of networks")
 
 
-def _kinematic_sizes(network: KinematicNetwork) -> dict[str, Any]:
+def _recurrent_sizes(network: KinematicNetwork | Autoregressive) -> dict[str, Any]:
     history = _history(network)
     return {"content_dim": network.content_dim, "hidden": history.lstm.hidden_size, "gain": history.gain}
 
@@ -63,7 +64,8 @@ def _widths(mlp: TanhMLP) -> list[int]:
 
 
 NETWORKS = {
-    "kinematic": NetworkKind(KinematicNetwork, _kinematic_sizes),
+    "kinematic": NetworkKind(KinematicNetwork, _recurrent_sizes),
     "constant-velocity": NetworkKind(ConstantVelocity, _constant_velocity_sizes),
+    "autoregressive": NetworkKind(Autoregressive, _recurrent_sizes),
     "srnn": NetworkKind(SRNN, _srnn_sizes),
 }

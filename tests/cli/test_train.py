@@ -27,7 +27,7 @@ def _single_precision() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("network", ["kinematic", "constant-velocity", "srnn"])
+@pytest.mark.parametrize("network", ["kinematic", "constant-velocity", "autoregressive", "srnn"])
 def test_weights_card_and_curve(
     tmp_path: Path, mixdvae: Callable, monkeypatch: pytest.MonkeyPatch, network: str
 ) -> None:
@@ -45,9 +45,10 @@ def test_weights_card_and_curve(
     assert card["data"] == {"generator": generator, "count": 24, "frames": 8, "seed": 4}
     assert card["seed"] == 4
     assert card["schedule"]["iterations" if network == "constant-velocity" else "epochs"] == card["epochs"] == 3
-    assert card["number_of_weights"] == {"kinematic": 10192, "constant-velocity": 12, "srnn": 1540}[network]
+    n_weights = {"kinematic": 10192, "constant-velocity": 12, "autoregressive": 9928, "srnn": 1540}[network]
+    assert card["number_of_weights"] == n_weights
     assert card["source"] == source
-    best = card["best_log_likelihood"] if network == "constant-velocity" else card["best_elbo"]
+    best = card["best_elbo" if network in ("kinematic", "srnn") else "best_log_likelihood"]
     assert f"{best:.3f}" in ended.out
     loaded = load_network(path)
     assert loaded.card == card
@@ -87,7 +88,10 @@ def test_one_track_cannot_be_validated(tmp_path: Path, mixdvae: Callable) -> Non
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--network", "vrnn"], "--network is 'vrnn': choose one of kinematic, constant-velocity, srnn"),
+        (
+            ["--network", "vrnn"],
+            "--network is 'vrnn': choose one of kinematic, constant-velocity, autoregressive, srnn",
+        ),
         (["--motion", "poor"], "--motion is 'poor': choose one of published, rich"),
         (["--epochs", 0], "--epochs is 0"),
         (["--count", 0], "--count is 0"),

@@ -114,7 +114,7 @@ class GuideContract:
             dense = MultivariateNormal(mean[..., cut], covariance[..., cut, cut])
             state = s[b].unsqueeze(-1) if sources.state_size == 1 else torch.stack([s[b], z[b]], -1)
             expected = dense.log_prob(state[:, :n].transpose(-3, -2).flatten(-2)).sum()
-            if sources.state_size == 1:
+            if sources.state_size == 1 and sources.latent_dim:
                 start = scene.start[b]
                 expected = expected + self.encoder_density(sources, s[b, :, :n], z[b, :, :n], start)
             torch.testing.assert_close(found[b].sum(), expected, **EXACT)

@@ -4,7 +4,7 @@ import torch
 from contracts.sources import LinearSourcesContract, SourcesContract
 from pyro_mixdvae.models import Sources, SRNNSources
 from pyro_mixdvae.models.srnn_sources import SRNNMemory
-from toys import EXACT, gentle_srnn, lively_kinematic, relative_vkf, vkf
+from toys import EXACT, gentle_srnn, lively_autoregressive, lively_kinematic, relative_vkf, vkf
 
 from pyro_mixdvae.distributions.kalman import Transition
 
@@ -55,3 +55,8 @@ class TestConstantVelocity(LinearSourcesContract):
 class TestConstantVelocityInBoxSizes(LinearSourcesContract):
     def make(self) -> Sources:
         return relative_vkf()
+
+
+class TestAutoregressive(SourcesContract):
+    def make(self) -> Sources:
+        return lively_autoregressive()

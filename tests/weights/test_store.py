@@ -9,6 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.srnn import SRNN
@@ -34,7 +35,12 @@ def uneven_constant_velocity() -> ConstantVelocity:
     return ConstantVelocity(3, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9], persistence=0.5)
 
 
-ODD = {"srnn": odd_srnn(), "kinematic": KinematicNetwork(3, 5, 7.5), "constant-velocity": uneven_constant_velocity()}
+ODD = {
+    "srnn": odd_srnn(),
+    "kinematic": KinematicNetwork(3, 5, 7.5),
+    "constant-velocity": uneven_constant_velocity(),
+    "autoregressive": Autoregressive(3, 5, 7.5),
+}
 
 
 @pytest.mark.parametrize("network", ODD.values(), ids=ODD.keys())
@@ -49,7 +55,7 @@ def test_one_file_is_enough_to_rebuild_a_network(tmp_path: Path, network: DVAE) 
     assert loaded.card == card
     assert loaded.coordinates.name == "centre-log-size"
     assert not loaded.network.training
-    h, z = torch.rand(2, 6, 5 if isinstance(network, KinematicNetwork) else 7), torch.rand(2, 6, network.latent_dim)
+    h, z = torch.rand(2, 6, 7 if isinstance(network, SRNN) else 5), torch.rand(2, 6, network.latent_dim)
     for density in ("latent_prior", "emission"):
         ours, theirs = getattr(network, density)(h, z), getattr(loaded.network, density)(h, z)
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))

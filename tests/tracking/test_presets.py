@@ -1,0 +1,91 @@
+"""The baselines that are offered by name run from detections to boxes, by every method."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pyro_mixdvae.models import AutoregressiveSources, IndependentAssignment, KinematicSources
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.networks.autoregressive import Autoregressive
+from pyro_mixdvae.networks.kinematic import ConstantVelocity
+from pyro_mixdvae.tracking.coordinates import CentreLogSize
+from pyro_mixdvae.tracking.presets import PRESETS
+from pyro_mixdvae.tracking.tracker import Tracker
+from pyro_mixdvae.weights.store import load_network, save_network
+
+SIZE = (640, 480)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> dict[str, Path | None]:
+    """What each baseline is run with: small untrained weights where that is enough."""
+    path = tmp_path / "small.safetensors"
+    save_network(path, Autoregressive(hidden=8), CentreLogSize(), {})
+    return {"vkf": None, "deep-ar": path}
+
+
+def two_walkers(rng: np.random.Generator, n_frames: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    """True boxes and detections [T, 2, 4]: two targets that stay apart, in any order, one in ten missed."""
+    step = np.arange(n_frames)[:, None, None]
+    start = np.array([[50.0, 100, 90, 200], [400, 150, 450, 280]])
+    true = start + step * np.array([[3.0, 1, 3, 1], [-2, 0.5, -2, 0.5]])
+    seen = true + rng.normal(0, 1, true.shape)
+    seen[rng.random(seen.shape[:2]) < 0.1] = np.nan
+    seen[0] = true[0]
+    return true, np.where(rng.random((n_frames, 1, 1)) < 0.5, seen, seen[:, ::-1])
+
+
+@pytest.mark.parametrize("method", ["coordinate", "svi", "hybrid"])
+@pytest.mark.parametrize("name", ["vkf", "deep-ar"])
+def test_baselines_follow_targets_by_every_method(
+    name: str, method: str, weights: dict[str, Path | None], rng: np.random.Generator
+) -> None:
+    true, seen = two_walkers(rng)
+    tracker = Tracker(2, name, weights[name], method, n_iterations=3)  # type: ignore[arg-type]
+    result = tracker.track(seen, SIZE, n_samples=2)
+    off = np.abs(result.boxes - true).max(-1)
+    assert min(off.max(), np.abs(result.boxes[:, ::-1] - true).max()) < 25
+    assert np.isfinite(result.boxes).all()
+
+
+@pytest.mark.parametrize("name", ["vkf", "deep-ar"])
+def test_collapsed_and_fine_tuned(name: str, weights: dict[str, Path | None], rng: np.random.Generator) -> None:
+    _, seen = two_walkers(rng, 8)
+    tracker = Tracker(2, name, weights[name], "svi", n_iterations=2, is_collapsed=True, fine_tunes_prior=True)
+    assert np.isfinite(tracker.track(seen, SIZE).boxes).all()
+
+
+@pytest.mark.parametrize(("name", "sources"), [("vkf", KinematicSources), ("deep-ar", AutoregressiveSources)])
+def test_baselines_are_the_paper_s_mixture_with_another_prior(
+    name: str, sources: type, weights: dict[str, Path | None]
+) -> None:
+    model = PRESETS[name](3, weights[name]).model
+    assert isinstance(model.sources, sources)
+    assert isinstance(model.assignment, IndependentAssignment)
+    assert not model.assignment.has_clutter
+
+
+def test_shipped_constant_velocity_is_what_em_made_of_rich_tracks() -> None:
+    loaded = load_network("constant-velocity")
+    assert isinstance(loaded.network, ConstantVelocity)
+    assert loaded.network.persistence == 1
+    assert loaded.card["schedule"]["algorithm"] == "EM"
+    assert loaded.card["data"]["generator"] == "rich"
+    assert (loaded.network.agility > 0).all()
+    assert (loaded.network.jitter > 0).all()
+
+
+def test_the_command_takes_the_baseline_by_name(tmp_path: Path, mixdvae: Callable, pedestrians: Path) -> None:
+    torch.set_default_dtype(torch.float32)
+    sequence, output = pedestrians / "TUD-Campus" / "test.txt", tmp_path / "out.txt"
+    ended = mixdvae("track", sequence, "--sources", 3, "--size", "640x480", "--preset", "vkf", "-o", output)
+    assert ended.code == 0, ended.err
+    assert len(output.read_text().splitlines()) == 3 * 71
+
+
+def test_a_weights_name_that_does_not_exist() -> None:
+    with pytest.raises(InputError, match="no weights called 'none'"):
+        PRESETS["vkf"](2, "none")
