@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pyro_mixdvae import __version__
-from pyro_mixdvae.cli import train
+from pyro_mixdvae.cli import bench, train
 from pyro_mixdvae.cli.demo import demo
 from pyro_mixdvae.cli.eval import evaluate
 from pyro_mixdvae.cli.import_weights import import_weights
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("track")(track)
 app.command("eval")(evaluate)
 app.add_typer(train.app, name="train")
+app.add_typer(bench.app, name="bench")
 app.command("import-weights")(import_weights)
 app.command("demo")(demo)
 

@@ -22,8 +22,8 @@ MEASUREMENT_NOISE = 0.03
 # Standard deviation of the velocity at the start.
 START_VELOCITY = 0.1
 DETECTION_PROBABILITY = 0.92
-# Expected number a frame, spread evenly over the region that the detections span.
-CLUTTER = 0.01
+# Least expected number of false detections a frame, spread evenly over the region that the detections span.
+LEAST_CLUTTER = 0.01
 
 # A state is the four corners and their velocities per frame.
 _MOVE = np.eye(8) + np.eye(8, k=4)
@@ -31,7 +31,9 @@ _MOVE = np.eye(8) + np.eye(8, k=4)
 
 def track(detections: Array, n_sources: int) -> Array:
     """Boxes ``[T, N, 4]`` of ``n_sources`` in detections ``[T, K, 4]``; xyxy in pixels, NaN where there is none."""
-    density = CLUTTER / _volume(detections)
+    # What exceeds one detection a source is false for sure.
+    excess = (~np.isnan(detections[..., 0])).sum(axis=1).mean() - n_sources
+    density = max(LEAST_CLUTTER, excess) / _volume(detections)
     return track_both_ways(lambda boxes, after: _filter_and_smooth(boxes, after, density), detections, n_sources)
 
 

@@ -78,27 +78,52 @@ def make_triples(
     step = n_frames if step is None else step
     if min(n_frames, n_sources, triples_per_window, step) < 1:
         raise ValueError("n_frames, n_sources, triples_per_window and step must be 1 or more")
-    samples = []
-    for folder in sequence_folders:
-        ground_truth, detections = read_ground_truth(folder), read_detections(folder)
-        seen, confidence = match_detections(ground_truth, detections)
-        rng = np.random.default_rng([seed, zlib.crc32(ground_truth.name.encode())])
-        for start in range(0, len(ground_truth.boxes) - n_frames + 1, step):
-            window = slice(start, start + n_frames)
-            eligible = np.flatnonzero(_eligible(ground_truth.boxes[window], seen[window]))
-            for chosen in _draw(eligible, n_sources, triples_per_window, rng):
-                samples.append(
-                    Sample(
-                        sequence=ground_truth.name,
-                        first_frame=start,
-                        ids=ground_truth.ids[chosen],
-                        ground_truth=ground_truth.boxes[window, chosen],
-                        detections=seen[window, chosen],
-                        confidence=confidence[window, chosen],
-                        size=detections.size,
-                    )
-                )
-    return samples
+    return [
+        sample
+        for folder in sequence_folders
+        for sample in draw_samples(read_annotated(folder), n_frames, n_sources, triples_per_window, step, seed)
+    ]
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A sequence with ground truth, and the detection of each target: all that samples are cut from.
+
+    Attributes:
+        ground_truth: of n targets in T frames.
+        seen: ``[T, n, 4]`` xyxy in pixels, NaN where a target was not detected.
+        confidence: ``[T, n]``, NaN where a target was not detected.
+        size: width and height of the image in pixels.
+    """
+
+    ground_truth: Tracks
+    seen: Array
+    confidence: Array
+    size: Size
+
+    def cut(self, first_frame: int, n_frames: int, columns: Integers) -> Sample:
+        """The sample of ``n_frames`` from ``first_frame`` (0-based) of the targets in some columns ``[N]``."""
+        window = slice(first_frame, first_frame + n_frames)
+        return Sample(
+            sequence=self.ground_truth.name,
+            first_frame=first_frame,
+            ids=self.ground_truth.ids[columns],
+            ground_truth=self.ground_truth.boxes[window, columns],
+            detections=self.seen[window, columns],
+            confidence=self.confidence[window, columns],
+            size=self.size,
+        )
+
+
+def read_annotated(folder: str | Path) -> Annotated:
+    """Read a sequence with ground truth and detections, and match the two.
+
+    Raises:
+        InputError: the sequence cannot be read.
+    """
+    ground_truth, detections = read_ground_truth(folder), read_detections(folder)
+    seen, confidence = match_detections(ground_truth, detections)
+    return Annotated(ground_truth, seen, confidence, detections.size)
 
 
 def match_detections(ground_truth: Tracks, detections: Detections) -> tuple[Array, Array]:
@@ -120,6 +145,22 @@ def match_detections(ground_truth: Tracks, detections: Detections) -> tuple[Arra
         boxes[t, target[kept]] = detections.boxes[t, column[kept]]
         confidence[t, target[kept]] = detections.confidence[t, column[kept]]
     return boxes, confidence
+
+
+def draw_samples(
+    annotated: Annotated, n_frames: int, n_sources: int, triples_per_window: int, step: int, seed: int
+) -> list[Sample]:
+    """The samples of one sequence, as `make_triples` describes them."""
+    boxes, seen = annotated.ground_truth.boxes, annotated.seen
+    rng = np.random.default_rng([seed, zlib.crc32(annotated.ground_truth.name.encode())])
+    samples = []
+    for start in range(0, len(boxes) - n_frames + 1, step):
+        window = slice(start, start + n_frames)
+        eligible = np.flatnonzero(_eligible(boxes[window], seen[window]))
+        samples += [
+            annotated.cut(start, n_frames, chosen) for chosen in _draw(eligible, n_sources, triples_per_window, rng)
+        ]
+    return samples
 
 
 def _eligible(ground_truth: Array, seen: Array) -> Flags:

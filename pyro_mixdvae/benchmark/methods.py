@@ -1,0 +1,101 @@
+"""The methods that a benchmark can run, by name: from trials to outcomes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyro_mixdvae.benchmark.outcome import Outcome, outcome_of
+from pyro_mixdvae.benchmark.trials import Trial
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.rivals import ceiling, jpda, sort
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.presets import PRESETS
+from pyro_mixdvae.tracking.tracker import Tracker
+
+# From a batch of trials to the outcome of each.
+Method = Callable[[Sequence[Trial]], list[Outcome]]
+OURS = "mixdvae"
+DEFAULT_METHODS = (OURS, "sort", "jpda", "ceiling")
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """What methods are made with.
+
+    Attributes:
+        n_sources: N, which all methods know.
+        published_weights: file of imported weights of the authors, for `published`.
+        seed: of what a method draws.
+    """
+
+    n_sources: int
+    published_weights: str | None = None
+    seed: int = 0
+
+
+def method_names() -> list[str]:
+    """The methods that there are: ours, its other presets, the rivals."""
+    return [OURS, *(name for name in PRESETS if name != "default"), *_RIVALS]
+
+
+def make_method(name: str, settings: MethodSettings) -> Method:
+    """The method of a name.
+
+    Raises:
+        InputError: there is none, or it lacks weights or packages; says what to do.
+    """
+    if name in _RIVALS:
+        return _RIVALS[name](settings)
+    if name not in method_names():
+        raise InputError(f"There is no method '{name}': choose from {', '.join(method_names())}.")
+    if name == "published" and settings.published_weights is None:
+        raise InputError(
+            "The method published needs the authors' weights, which do not come with this package: download their "
+            "model_mot.pt, run `mixdvae import-weights model_mot.pt`, and give the result with --published-weights."
+        )
+    weights = settings.published_weights if name == "published" else None
+    preset = "default" if name == OURS else name
+    tracker = Tracker(settings.n_sources, preset=preset, weights=weights, seed=settings.seed)
+    return lambda trials: _track(tracker, trials)
+
+
+def _track(tracker: Tracker, trials: Sequence[Trial]) -> list[Outcome]:
+    results = tracker.track_many(
+        [trial.detections for trial in trials],
+        sizes=[trial.sample.size for trial in trials],
+        confidences=[trial.confidence for trial in trials],
+    )
+    return [outcome_of(result) for result in results]
+
+
+def _one_by_one(track: Callable[[Array, int], Array]) -> Callable[[MethodSettings], Method]:
+    """A rival that is given the detections of one trial ``[T, K, 4]`` and N."""
+
+    def make(settings: MethodSettings) -> Method:
+        return lambda trials: [Outcome(track(trial.detections, settings.n_sources)) for trial in trials]
+
+    return make
+
+
+def _ceiling(settings: MethodSettings) -> Method:
+    """True identities and lines through the gaps: the one method that looks at the sample itself."""
+    return lambda trials: [Outcome(ceiling.track(trial.sample)) for trial in trials]
+
+
+_RIVALS: dict[str, Callable[[MethodSettings], Method]] = {
+    "sort": _one_by_one(sort.track),
+    "jpda": _one_by_one(jpda.track),
+    "ceiling": _ceiling,
+}
+
+
+def check_outcome(outcome: Outcome, trial: Trial) -> None:
+    """Whether an outcome has a finite box for every source in every frame.
+
+    Raises:
+        ValueError: it has not; the method is broken.
+    """
+    shape = trial.sample.ground_truth.shape
+    if outcome.boxes.shape != shape or not np.isfinite(outcome.boxes).all():
+        raise ValueError(f"the method gave boxes of shape {outcome.boxes.shape} or not finite, where {shape} are due")

@@ -1,0 +1,39 @@
+"""What a method makes of a trial."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.result import TrackingResult
+from pyro_mixdvae.tracking.rows import Flags
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The boxes of N sources in T frames, and how sure they are where the method says so.
+
+    Attributes:
+        boxes: ``[T, N, 4]`` xyxy in pixels.
+        deviation: ``[T, N, 4]`` standard deviation of each corner in pixels, Gaussian; None: the method has none.
+        observed: ``[T, N]`` whether a detection belongs to the source; None where there is no deviation.
+        responsibilities: ``[T, K, N + 1]`` whose each detection is, the last column "none of them", NaN where there is
+            no detection; None: the method decides and gives no probability.
+    """
+
+    boxes: Array
+    deviation: Array | None = None
+    observed: Flags | None = None
+    responsibilities: Array | None = None
+
+
+def outcome_of(result: TrackingResult) -> Outcome:
+    """The outcome of a tracker of ours, whose intervals are Gaussian around the boxes."""
+    reach = float(norm.ppf(0.5 + result.level / 2))
+    return Outcome(
+        boxes=result.boxes,
+        deviation=np.asarray((result.upper - result.lower) / (2 * reach)),
+        observed=result.observed,
+        responsibilities=result.responsibilities,
+    )

@@ -1,0 +1,202 @@
+"""The rows as CSV, JSON and Markdown."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pyro_mixdvae.benchmark.rows import INTERVALS, MethodResult, Row
+from pyro_mixdvae.benchmark.sample_list import SampleList
+from pyro_mixdvae.tracking.scores import OVERALL
+
+# The paper's columns with HOTA, in whole numbers or with so many digits.
+_DIGITS = {
+    "MOTA": 4, "MOTP": 4, "IDF1": 4, "#IDS": 0, "%IDS": 3, "MT": 0, "ML": 0, "#FP": 0, "%FP": 2, "#FN": 0, "%FN": 2,
+    "HOTA": 4, "DetA": 4, "AssA": 4, "mean IoU": 4,
+}  # fmt: skip
+CALIBRATION = (
+    "50 % observed", "90 % observed", "95 % observed", "50 % inferred", "90 % inferred", "95 % inferred",
+    "NLL observed", "NLL inferred", "CRPS observed", "CRPS inferred", "Brier", "ECE",
+)  # fmt: skip
+LEGEND = (
+    "MOTP is a distance: 1 - IoU, the mean over matches, 0 at best; mean IoU = 1 - MOTP. Percentages are of the "
+    "ground-truth boxes. MT and ML are numbers of targets. In brackets 95 % intervals of a bootstrap over samples; "
+    "samples of a window share targets, so that other windows would move the numbers further."
+)
+CALIBRATION_LEGEND = (
+    "Share of true corners inside the credible intervals of 50, 90 and 95 %, NLL (nats) and CRPS (pixels) a corner, "
+    "where a detection belongs to the source (observed) and where the box is inferred from other frames; Brier score "
+    "and expected calibration error (ten bins) of whose a detection is. Methods without such numbers have no row."
+)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """One line a row; a cell is empty where a number does not exist."""
+    names = [*_DIGITS, *CALIBRATION]
+    limits = [f"{name} {side}" for name in INTERVALS for side in ("low", "high")]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["T", "sequence", "method", "samples", *names, *limits, "seconds per sample", "note"])
+    for row in rows:
+        numbers = [row.columns.get(name, math.nan) for name in names]
+        numbers += [limit for name in INTERVALS for limit in row.intervals.get(name, (math.nan, math.nan))]
+        cells = ["" if math.isnan(number) else f"{number:.10g}" for number in [*numbers, row.seconds]]
+        writer.writerow([row.n_frames, row.sequence, row.method, row.samples, *cells, row.note])
+    return text.getvalue()
+
+
+def as_json(rows: Sequence[Row], samples: SampleList) -> str:
+    """Options and rows, with the sums that the columns follow from; null where a number does not exist."""
+    content = {
+        "options": asdict(samples.options),
+        "rows": [
+            {
+                "T": row.n_frames,
+                "sequence": row.sequence,
+                "method": row.method,
+                "samples": row.samples,
+                "columns": _plain(row.columns),
+                "intervals": _plain(row.intervals),
+                "seconds per sample": _plain(row.seconds),
+                "counts": {name: value.tolist() for name, value in row.counts.items()},
+                "note": row.note,
+            }
+            for row in rows
+        ],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def per_sample_csv(results: Iterable[MethodResult], samples: SampleList) -> str:
+    """The counts of each sample and method that paired comparisons need."""
+    names = (
+        "boxes", "result_boxes", "switches", "false_positives", "false_negatives", "identity_true_positives",
+        "distance",
+    )  # fmt: skip
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["T", "sequence", "first frame", "ids", "method", *names])
+    for result in results:
+        for i, counts in zip(samples.of_length(result.n_frames), result.counts, strict=False):
+            sample = samples.samples[i]
+            ids = " ".join(map(str, sample.ids))
+            numbers = [f"{float(counts[name]):.10g}" for name in names]
+            writer.writerow([result.n_frames, sample.sequence, sample.first_frame + 1, ids, result.method, *numbers])
+    return text.getvalue()
+
+
+def as_markdown(rows: Sequence[Row], samples: SampleList) -> str:
+    """For each length: all sequences together with the paper's columns, calibration, and each sequence in short."""
+    parts = [f"# Benchmark\n\n{_about(samples)}\n\n{LEGEND}"]
+    for n_frames in dict.fromkeys(row.n_frames for row in rows):
+        chosen = [row for row in rows if row.n_frames == n_frames]
+        overall = [row for row in chosen if row.sequence == OVERALL]
+        parts.append(f"## T = {n_frames}, {overall[0].samples} samples\n\n{overall_table(overall)}")
+        if calibrated := [row for row in overall if any(name in row.columns for name in CALIBRATION)]:
+            header = ["method", *CALIBRATION]
+            cells = [[row.method, *(_cell(row, name, 3) for name in CALIBRATION)] for row in calibrated]
+            parts.append(f"{CALIBRATION_LEGEND}\n\n{markdown_table(header, cells)}")
+        parts.append(f"MOTA / IDF1 / HOTA of each sequence:\n\n{_by_sequence(chosen)}")
+    parts += [f"- {note}" for note in dict.fromkeys(f"{row.method}: {row.note}" for row in rows if row.note)]
+    return "\n\n".join(parts) + "\n"
+
+
+def overall_table(rows: Sequence[Row]) -> str:
+    """The paper's columns with HOTA, intervals and seconds, a row a method."""
+    header = ["method", *_DIGITS, "ms/sample"]
+    return markdown_table(
+        header,
+        [
+            [row.method, *(_with_interval(row, name, digits) for name, digits in _DIGITS.items()), _milliseconds(row)]
+            for row in rows
+        ],
+    )
+
+
+def short_table(rows: Sequence[Row]) -> str:
+    """The main columns of all sequences together, a row a length and method, for the terminal."""
+    names = {"MOTA": 4, "IDF1": 4, "HOTA": 4, "MOTP": 4, "#IDS": 0, "#FP": 0, "#FN": 0}
+    header = ["method", "T", "samples", *names, "90 % observed", "90 % inferred", "ms/sample"]
+    cells = [
+        [
+            row.method,
+            row.n_frames,
+            row.samples,
+            *(_cell(row, name, digits) for name, digits in names.items()),
+            _cell(row, "90 % observed", 3),
+            _cell(row, "90 % inferred", 3),
+            _milliseconds(row),
+        ]
+        for row in rows
+        if row.sequence == OVERALL
+    ]
+    return markdown_table(header, cells)
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table with its columns padded; the first column to the left, all others to the right."""
+    cells = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [_line(row, widths) for row in cells]
+    lines.insert(1, _line(rule, widths))
+    return "\n".join(lines)
+
+
+def _about(samples: SampleList) -> str:
+    options = samples.options
+    step = "side by side" if options.step is None else f"every {options.step} frames"
+    return (
+        f"Samples of {options.n_sources} targets; windows {step}, up to {options.triples_per_window} samples in each; "
+        f"{100 * options.extra_misses:g} % extra misses and {options.clutter:g} clutter boxes a frame, none of them in "
+        f"the first {options.spared_frames} frames; seed {options.seed}. The list of samples is in samples.json."
+    )
+
+
+def _by_sequence(rows: Sequence[Row]) -> str:
+    methods = list(dict.fromkeys(row.method for row in rows))
+    sequences = dict.fromkeys((row.sequence, row.samples) for row in rows)
+    cells = {(row.sequence, row.method): _short(row) for row in rows}
+    return markdown_table(
+        ["sequence", "samples", *methods],
+        [[name, count, *(cells[name, method] for method in methods)] for name, count in sequences],
+    )
+
+
+def _short(row: Row) -> str:
+    return " / ".join(_cell(row, name, 3) for name in ("MOTA", "IDF1", "HOTA")) if row.columns else "n/a"
+
+
+def _with_interval(row: Row, name: str, digits: int) -> str:
+    cell = _cell(row, name, digits)
+    if name not in row.intervals:
+        return cell
+    low, high = row.intervals[name]
+    return f"{cell} [{low:.3f}, {high:.3f}]"
+
+
+def _cell(row: Row, name: str, digits: int) -> str:
+    number = row.columns.get(name, math.nan)
+    return "n/a" if math.isnan(number) else f"{number:.{digits}f}"
+
+
+def _milliseconds(row: Row) -> str:
+    return "n/a" if math.isnan(row.seconds) else f"{1000 * row.seconds:.2f}"
+
+
+def _plain(value: Any) -> Any:
+    """The value with None for NaN, which JSON does not know."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return {name: _plain(one) for name, one in value.items()}
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = cells
+    padded = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+    return "| " + " | ".join(padded) + " |"

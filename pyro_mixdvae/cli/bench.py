@@ -1,0 +1,221 @@
+"""``mixdvae bench``: our tracker and its rivals on the same samples."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pyro_mixdvae.cli.many_values import ManyValues
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.outputs import refuse_existing, write_atomically, write_together
+
+if TYPE_CHECKING:
+    from pyro_mixdvae.benchmark.blocks import Block, BlockResult
+    from pyro_mixdvae.benchmark.methods import MethodSettings
+    from pyro_mixdvae.benchmark.rows import MethodResult
+    from pyro_mixdvae.benchmark.sample_list import SampleList
+
+app = typer.Typer(help="Compare methods on the same samples.", no_args_is_help=True)
+
+LIST = "samples.json"
+OUTPUTS = ("table.csv", "table.json", "table.md", "per_sample.csv", "scores.png", "reliability.png")
+DEFAULT_LENGTHS = (60, 120, 300)
+
+
+@app.callback()
+def _bench() -> None:
+    """A callback makes `mot` a verb of its own even while it is the only one."""
+
+
+@app.command("mot", cls=ManyValues)
+def mot(
+    data: Annotated[
+        Path, typer.Argument(help="Folder of sequences with gt/gt.txt and det/det.txt.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write.", show_default=False)],
+    frames: Annotated[
+        list[int] | None,
+        typer.Option("--frames", "-T", help="Lengths of the samples; 60 120 300 if not given.", show_default=False),
+    ] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(help="What to compare; mixdvae sort jpda ceiling if not given.", show_default=False),
+    ] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="Run the samples of this list: a samples.json of another run.")
+    ] = None,
+    sources: Annotated[int, typer.Option(help="Targets in a sample, N.")] = 3,
+    step: Annotated[
+        int | None, typer.Option(help="Frames from one window to the next; side by side if not given.")
+    ] = None,
+    triples_per_window: Annotated[int, typer.Option(help="Samples of a window, at most.")] = 20,
+    extra_misses: Annotated[float, typer.Option(help="Share of detections to take away at random.")] = 0.0,
+    clutter: Annotated[float, typer.Option(help="False boxes a frame to add, on average.")] = 0.0,
+    spared_frames: Annotated[int, typer.Option(help="First frames without extra misses and clutter.")] = 5,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same samples and scores.")] = 0,
+    published_weights: Annotated[
+        Path | None, typer.Option(help="Imported weights of the authors, for the method published.")
+    ] = None,
+    block: Annotated[int, typer.Option(help="Samples that a method is given, and that are kept, together.")] = 64,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes, with a thread each; all cores if not given. For fair timings 1.")
+    ] = None,
+    cluster: Annotated[str, typer.Option(help="Address of a Dask scheduler, in place of processes.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+) -> None:
+    """Score methods on samples of a few targets cut from annotated sequences (MOT17-3T).
+
+    Writes the list of samples, a table (table.csv, .json, .md) with 95 % bootstrap intervals, the counts of each sample
+    (per_sample.csv), and pictures (scores.png, reliability.png). After a kill the same command goes on where it was.
+    """
+    workers = workers or os.cpu_count() or 1
+    for option, number in (("--block", block), ("--workers", workers), *(("-T", length) for length in frames or [])):
+        if number < 1:
+            raise InputError(f"{option} is {number}: give a whole number of 1 or more.")
+    if samples and os.path.realpath(samples) == os.path.realpath(output / LIST):
+        raise InputError(f"{samples} is an input, which the results would replace: give another OUT.")
+    refuse_existing([output / name for name in OUTPUTS], overwrite)
+
+    # torch, Pyro and pandas take seconds to import.
+    from pyro_mixdvae import __version__
+    from pyro_mixdvae.benchmark.blocks import blocks_of
+    from pyro_mixdvae.benchmark.methods import DEFAULT_METHODS, MethodSettings
+    from pyro_mixdvae.benchmark.sample_list import SampleOptions, draw_list, format_list, read_list
+    from pyro_mixdvae.benchmark.work import close_work, open_work
+
+    chosen = list(dict.fromkeys(methods or DEFAULT_METHODS))
+    _check_methods(chosen)
+    if samples:
+        drawn = read_list(samples, data, frames)
+    else:
+        options = SampleOptions(sources, step, triples_per_window, extra_misses, clutter, spared_frames, seed)
+        drawn = draw_list(data, list(dict.fromkeys(frames or DEFAULT_LENGTHS)), options)
+    lengths = list(dict.fromkeys(sample.n_frames for sample in drawn.samples))
+    _tell_of_missing(lengths, frames or (lengths if samples else DEFAULT_LENGTHS))
+
+    settings = MethodSettings(
+        drawn.options.n_sources, str(published_weights.resolve()) if published_weights else None, drawn.options.seed
+    )
+    work = output / "work"
+    if not work.exists():
+        refuse_existing([output / LIST], overwrite)
+    fixed = {"block": block, "published weights": settings.published_weights, "version": __version__}
+    open_work(work, {**vars(drawn.options), **fixed}, overwrite)
+    write_atomically(output / LIST, format_list(drawn))
+    unavailable = _unavailable(chosen, settings)
+    runnable = [name for name in chosen if name not in unavailable]
+    blocks = list(blocks_of(drawn, runnable, lengths, settings, block))
+    done = _run(blocks, work, min(workers, len(blocks)), cluster)
+    _write(output, drawn, _joined(blocks, done, chosen, lengths, unavailable))
+    close_work(work)
+
+
+def _check_methods(names: Sequence[str]) -> None:
+    from pyro_mixdvae.benchmark.methods import method_names
+
+    for name in names:
+        if name not in method_names():
+            raise InputError(f"There is no method '{name}': choose from {', '.join(method_names())}.")
+
+
+def _tell_of_missing(found: Sequence[int], wanted: Sequence[int]) -> None:
+    for length in wanted:
+        if length not in found:
+            print(f"T = {length} has no rows: no window of so many frames holds enough targets.", file=sys.stderr)
+
+
+def _unavailable(names: Sequence[str], settings: "MethodSettings") -> dict[str, str]:
+    """The methods that lack weights or packages, and a sentence on each, which is printed too."""
+    from pyro_mixdvae.benchmark.methods import make_method
+
+    sentences = {}
+    for name in names:
+        try:
+            make_method(name, settings)
+        except InputError as error:
+            sentences[name] = str(error)
+            print(f"{name}: {error}", file=sys.stderr)
+    return sentences
+
+
+def _run(blocks: "Sequence[Block]", work: Path, workers: int, cluster: str) -> "dict[str, BlockResult]":
+    """The results of all blocks by the names of their files, those of an earlier run among them."""
+    from pyro_mixdvae.benchmark.blocks import write_result
+    from pyro_mixdvae.benchmark.work import results_so_far
+    from pyro_mixdvae.benchmark.workers import run_blocks
+
+    done = results_so_far(work, blocks)
+    if done:
+        print(f"{len(done)} of {len(blocks)} blocks were done before.", file=sys.stderr)
+    missing = [block for block in blocks if block.file_name not in done]
+    with _progress(len(blocks), len(done)) as advance:
+        for block, result in run_blocks(missing, workers, cluster):
+            write_result(work, block, result)
+            done[block.file_name] = result
+            advance(block)
+    return done
+
+
+def _joined(
+    blocks: "Sequence[Block]",
+    done: "dict[str, BlockResult]",
+    methods: Sequence[str],
+    lengths: Sequence[int],
+    unavailable: dict[str, str],
+) -> "list[MethodResult]":
+    from pyro_mixdvae.benchmark.rows import MethodResult, join
+
+    results = []
+    for n_frames in lengths:
+        for name in methods:
+            members = [block for block in blocks if (block.n_frames, block.method) == (n_frames, name)]
+            if name in unavailable:
+                results.append(MethodResult(name, n_frames, (), float("nan"), unavailable[name]))
+            else:
+                results.append(join(name, n_frames, [done[block.file_name] for block in members]))
+    return results
+
+
+def _write(output: Path, samples: "SampleList", results: "Sequence[MethodResult]") -> None:
+    from pyro_mixdvae.benchmark.charts import bar_chart, reliability_diagram
+    from pyro_mixdvae.benchmark.rows import rows_of
+    from pyro_mixdvae.benchmark.tables import as_csv, as_json, as_markdown, per_sample_csv, short_table
+
+    rows = rows_of(results, samples)
+    contents: tuple[str | bytes, ...] = (
+        as_csv(rows),
+        as_json(rows, samples),
+        as_markdown(rows, samples),
+        per_sample_csv(results, samples),
+        bar_chart(rows),
+        reliability_diagram(rows),
+    )
+    write_together({output / name: content for name, content in zip(OUTPUTS, contents, strict=True)})
+    print(short_table(rows))
+    print(f"All columns, sequences and intervals are in {output / 'table.md'}.")
+
+
+@contextmanager
+def _progress(total: int, done: int) -> "Iterator[Callable[[Block], None]]":
+    """A bar on stderr; call what is given after each block."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("block"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[name]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=total, completed=done, name="")
+
+        def advance(block: "Block") -> None:
+            progress.update(task, advance=1, name=f"T = {block.n_frames}, {block.method}")
+
+        yield advance
