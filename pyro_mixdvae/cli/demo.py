@@ -39,8 +39,8 @@ WHAT_IS_SCORED = (
     "What is scored: the tracks of 3 sources against 3 pedestrians, ids {ids}, over frames {first} to {last} of {name} "
     "(counted from 1 in the files). Their ground-truth boxes in the first frame{also} are given, as if by hand, and "
     "scored too. The detections are the boxes of another tracker's output without its ids; all are given, so those of "
-    "other pedestrians are clutter. {covered:.0%} of the ground-truth boxes are overlapped by a detection (IoU .5 or more): "
-    "only inference can match the others."
+    "other pedestrians are clutter. {covered:.0%} of the ground-truth boxes are overlapped by a detection (IoU .5 or "
+    "more): only inference can match the others."
 )
 WHAT_WAS_CHOSEN = (
     "frames and pedestrians were chosen, scores known, where the detections see enough of them. With the label in the "
