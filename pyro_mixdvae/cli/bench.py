@@ -72,7 +72,7 @@ def mot(
     Writes the list of samples, a table (table.csv, .json, .md) with 95 % bootstrap intervals, the counts of each sample
     (per_sample.csv), and pictures (scores.png, reliability.png). After a kill the same command goes on where it was.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = (os.cpu_count() or 1) if workers is None else workers
     for option, number in (("--block", block), ("--workers", workers), *(("-T", length) for length in frames or [])):
         if number < 1:
             raise InputError(f"{option} is {number}: give a whole number of 1 or more.")

@@ -1,0 +1,42 @@
+"""A small folder of sequences in MOTChallenge form, from synthetic trajectories."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pyro_mixdvae.tracking.boxes import xyxy_to_ltwh
+from pyro_mixdvae.tracking.trajectories import rich_trajectories
+
+WIDTH, HEIGHT = 640, 480
+FRAMES = 40
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sequences of 40 frames with four targets each, one detection in ten missed after the first five frames."""
+    folder = tmp_path_factory.mktemp("data")
+    for number, name in enumerate(("SEQ-A", "SEQ-B")):
+        rng = np.random.default_rng(number)
+        drawn = rich_trajectories(200, FRAMES, seed=number)
+        inside = ((drawn > 0) & (drawn < 1)).all(axis=(1, 2))
+        boxes = drawn[inside][:4].swapaxes(0, 1) * np.array([WIDTH, HEIGHT, WIDTH, HEIGHT])
+        seen = boxes + rng.normal(0, 0.3, boxes.shape)
+        missed = rng.random(boxes.shape[:2]) < 0.1
+        missed[[0, 1, 2, 3, 4, 20, 21, 22, 23, 24]] = False
+        seen[missed] = np.nan
+        write(folder / name / "gt" / "gt.txt", boxes, identified=True)
+        write(folder / name / "det" / "det.txt", seen, identified=False)
+        info = f"[Sequence]\nimWidth={WIDTH}\nimHeight={HEIGHT}\nseqLength={FRAMES}\n"
+        (folder / name / "seqinfo.ini").write_text(info)
+    return folder
+
+
+def write(path: Path, boxes: np.ndarray, identified: bool) -> None:
+    path.parent.mkdir(parents=True)
+    rows = []
+    for t, n in np.ndindex(boxes.shape[:2]):
+        if not np.isnan(boxes[t, n, 0]):
+            cells = ",".join(f"{number:.4f}" for number in xyxy_to_ltwh(boxes[t, n]))
+            rows.append(f"{t + 1},{n + 1},{cells},1,1,1" if identified else f"{t + 1},-1,{cells},0.9,-1,-1")
+    path.write_text("\n".join(rows) + "\n")
