@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyro_mixdvae.inference.pretrain import Epoch
     from pyro_mixdvae.tracking.motion_prior import TrainingTracks
 
-NETWORKS = ["kinematic", "constant-velocity", "autoregressive", "srnn"]
+NETWORKS = ["kinematic", "constant-velocity", "autoregressive", "artist", "srnn"]
 
 app = typer.Typer(help="Pre-train the prior of one source on its own ELBO.", no_args_is_help=True)
 
@@ -32,7 +32,8 @@ def boxes(
         Path, typer.Option("--output", "-o", help="Weights file to write; card and curve go beside it.")
     ] = Path("boxes.safetensors"),
     network: Annotated[
-        str, typer.Option(help="kinematic, constant-velocity, autoregressive, or srnn as in the paper.")
+        str,
+        typer.Option(help="kinematic; constant-velocity, autoregressive or artist (rivals); or srnn as in the paper."),
     ] = "kinematic",
     tracks: Annotated[
         list[Path] | None,
@@ -45,7 +46,7 @@ def boxes(
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="At most so many: 150, or 300 (srnn, and iterations of EM for constant-velocity).",
+            help="At most so many: 150; 40 (artist), 300 (srnn, and iterations of EM for constant-velocity).",
             show_default=False,
         ),
     ] = None,
@@ -53,7 +54,7 @@ def boxes(
     frames: Annotated[int, typer.Option(help="Frames of a track.")] = 60,
     batch_size: Annotated[int, typer.Option(help="Tracks in a step.")] = 256,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of Adam: 0.01, or 0.001 (srnn).", show_default=False)
+        float | None, typer.Option(help="Of Adam: 0.01; 0.003 (artist), 0.001 (srnn).", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,

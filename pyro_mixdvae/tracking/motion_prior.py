@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inference.categories import fit_categories
 from pyro_mixdvae.inference.expectation_maximisation import fit_constants
 from pyro_mixdvae.inference.pretrain import Epoch, Pretrained, Schedule, pretrain
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
+from pyro_mixdvae.networks.motion_categories import MotionCategories
 from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.coordinates import CentreLogSize, Coordinates, PublishedCorners
@@ -43,7 +45,7 @@ class Recipe(NamedTuple):
             likelihood.
     """
 
-    build: Callable[[], DVAE]
+    build: Callable[[], nn.Module]
     coordinates: Coordinates
     of_displacements: bool
     motion: str
@@ -61,6 +63,7 @@ RECIPES = {
     "kinematic": Recipe(KinematicNetwork, CentreLogSize(), True, "rich", 150, 0.01),
     "constant-velocity": Recipe(ConstantVelocity, CentreLogSize(), True, "rich", 300, None, "log likelihood"),
     "autoregressive": Recipe(Autoregressive, CentreLogSize(), True, "rich", 150, 0.01, "log likelihood"),
+    "artist": Recipe(MotionCategories, CentreLogSize(), True, "rich", 40, 0.003, "log probability"),
     "srnn": Recipe(SRNN, PublishedCorners(), False, "published", 300, 0.001),
 }
 
@@ -156,7 +159,7 @@ def _sha256(path: str | Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def new_network(network: str, seed: int) -> DVAE:
+def new_network(network: str, seed: int) -> nn.Module:
     """An untrained network in single precision, drawn by a seed; torch's generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -166,7 +169,7 @@ def new_network(network: str, seed: int) -> DVAE:
 class Trained(NamedTuple):
     """A trained network, its learning curve, and the settings that it was trained with, for the card."""
 
-    network: DVAE
+    network: nn.Module
     result: Pretrained
     settings: dict[str, Any]
 
@@ -185,7 +188,8 @@ def train(
 ) -> Trained:
     """Train the network of a recipe on tracks: by SVI on its ELBO or, where all is linear and Gaussian, by EM.
 
-    EM sees the tracks of one epoch, over and over; it takes a minute, and keeps no checkpoint. Arguments as in
+    EM sees the tracks of one epoch, over and over. ArTIST's network, which is no DVAE, learns by cross-entropy. Both
+    take minutes, and keep no checkpoint. Arguments as in
     `schedule_of` and `pretrain`.
     """
     network = new_network(name, seed)
@@ -193,6 +197,9 @@ def train(
         iterations = epochs or RECIPES[name].epochs
         result = fit_constants(network, data.of_epoch(0), data.validation, iterations, report=report)
         return Trained(network, result, {"algorithm": "EM", "iterations": iterations})
+    if isinstance(network, MotionCategories):
+        return _train_categories(network, name, data, seed, epochs, batch_size, learning_rate, report)
+    assert isinstance(network, DVAE)
     schedule = schedule_of(name, epochs, batch_size, learning_rate)
     settings = {"network": name, "data": data.description}
     result = pretrain(
@@ -207,3 +214,22 @@ def train(
         report=report,
     )
     return Trained(network, result, schedule.model_dump())
+
+
+def _train_categories(
+    network: MotionCategories,
+    name: str,
+    data: TrainingTracks,
+    seed: int,
+    epochs: int | None,
+    batch_size: int,
+    learning_rate: float | None,
+    report: Callable[[Epoch], None],
+) -> Trained:
+    recipe = RECIPES[name]
+    rate = learning_rate or recipe.learning_rate
+    assert rate is not None
+    count = epochs or recipe.epochs
+    result = fit_categories(network, data.of_epoch, data.validation, count, batch_size, rate, seed, report)
+    settings = {"algorithm": "k-means, then cross-entropy", "epochs": count, "batch_size": batch_size}
+    return Trained(network, result, {**settings, "learning_rate": rate})

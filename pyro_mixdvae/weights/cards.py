@@ -4,16 +4,17 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 import pyro_mixdvae
 from pyro_mixdvae.inference.pretrain import Pretrained
-from pyro_mixdvae.networks.dvae import DVAE
 
 SYNTHETIC = "Apache-2.0, as the program: trained on synthetic trajectories only."
 RECORDED = "Trained on the files named under data: their licence may bind the use of these weights."
 
 
 def training_card(
-    network: DVAE, data: dict[str, Any], schedule: dict[str, Any], seed: int, result: Pretrained, objective: str
+    network: nn.Module, data: dict[str, Any], schedule: dict[str, Any], seed: int, result: Pretrained, objective: str
 ) -> dict[str, Any]:
     """The card of weights that `mixdvae train` made.
 

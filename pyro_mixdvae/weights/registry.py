@@ -6,20 +6,20 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from pyro_mixdvae.networks.autoregressive import Autoregressive
-from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.layers import History, TanhMLP
+from pyro_mixdvae.networks.motion_categories import MotionCategories
 from pyro_mixdvae.networks.srnn import SRNN
 
 
 class NetworkKind(NamedTuple):
     """`build(**sizes(network))` has the shapes of `network`; sizes are numbers and lists of numbers."""
 
-    build: Callable[..., DVAE]
+    build: Callable[..., nn.Module]
     sizes: Callable[[Any], dict[str, Any]]
 
 
-def kind_of(network: DVAE) -> str:
+def kind_of(network: nn.Module) -> str:
     """The name under which the network's class is registered.
 
     Raises:
@@ -40,6 +40,15 @@ def _constant_velocity_sizes(network: ConstantVelocity) -> dict[str, Any]:
     return {"content_dim": network.content_dim, "persistence": network.persistence}
 
 
+def _categories_sizes(network: MotionCategories) -> dict[str, Any]:
+    return {
+        "content_dim": network.content_dim,
+        "n_clusters": network.n_clusters,
+        "hidden": network.history.lstm.hidden_size,
+        "gain": network.history.gain,
+    }
+
+
 def _srnn_sizes(network: SRNN) -> dict[str, Any]:
     history = _history(network)
     return {
@@ -53,7 +62,7 @@ def _srnn_sizes(network: SRNN) -> dict[str, Any]:
     }
 
 
-def _history(network: DVAE) -> History:
+def _history(network: nn.Module) -> History:
     if not isinstance(network.history, History):
         raise TypeError(f"{type(network).__name__} has no LSTM whose sizes could be read")
     return network.history
@@ -67,5 +76,6 @@ NETWORKS = {
     "kinematic": NetworkKind(KinematicNetwork, _recurrent_sizes),
     "constant-velocity": NetworkKind(ConstantVelocity, _constant_velocity_sizes),
     "autoregressive": NetworkKind(Autoregressive, _recurrent_sizes),
+    "artist": NetworkKind(MotionCategories, _categories_sizes),
     "srnn": NetworkKind(SRNN, _srnn_sizes),
 }

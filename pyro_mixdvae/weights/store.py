@@ -14,10 +14,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.outputs import refuse_existing, write_together
 from pyro_mixdvae.tracking.coordinates import COORDINATES, Coordinates
 from pyro_mixdvae.weights.registry import NETWORKS, kind_of
@@ -30,7 +29,7 @@ SUFFIX = ".safetensors"
 class LoadedNetwork(NamedTuple):
     """A network in evaluation mode, the coordinates that its content is in, and where its weights come from."""
 
-    network: DVAE
+    network: nn.Module
     coordinates: Coordinates
     card: dict[str, Any]
 
@@ -55,7 +54,7 @@ def card_path(path: str | Path) -> Path:
 
 def save_network(
     path: str | Path,
-    network: DVAE,
+    network: nn.Module,
     coordinates: Coordinates,
     card: Mapping[str, Any],
     overwrite: bool = False,
@@ -78,7 +77,7 @@ def save_network(
 
 
 def network_files(
-    path: str | Path, network: DVAE, coordinates: Coordinates, card: Mapping[str, Any]
+    path: str | Path, network: nn.Module, coordinates: Coordinates, card: Mapping[str, Any]
 ) -> dict[str | Path, str | bytes]:
     """What `save_network` writes: the contents of the weights file and of the card, by their paths.
 

@@ -15,6 +15,12 @@ import torch
 from pyro_mixdvae.weights.cards import source_version
 from pyro_mixdvae.weights.store import load_network
 
+N_WEIGHTS = {"kinematic": 10192, "constant-velocity": 12, "autoregressive": 9928, "artist": 48240, "srnn": 1540}
+OBJECTIVES = {
+    "constant-velocity": "log_likelihood",
+    "autoregressive": "log_likelihood",
+    "artist": "log_probability",
+}
 SMALL = ("--count", 24, "--frames", 8, "--batch-size", 8)
 
 
@@ -27,7 +33,7 @@ def _single_precision() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("network", ["kinematic", "constant-velocity", "autoregressive", "srnn"])
+@pytest.mark.parametrize("network", ["kinematic", "constant-velocity", "autoregressive", "artist", "srnn"])
 def test_weights_card_and_curve(
     tmp_path: Path, mixdvae: Callable, monkeypatch: pytest.MonkeyPatch, network: str
 ) -> None:
@@ -45,10 +51,9 @@ def test_weights_card_and_curve(
     assert card["data"] == {"generator": generator, "count": 24, "frames": 8, "seed": 4}
     assert card["seed"] == 4
     assert card["schedule"]["iterations" if network == "constant-velocity" else "epochs"] == card["epochs"] == 3
-    n_weights = {"kinematic": 10192, "constant-velocity": 12, "autoregressive": 9928, "srnn": 1540}[network]
-    assert card["number_of_weights"] == n_weights
+    assert card["number_of_weights"] == N_WEIGHTS[network]
     assert card["source"] == source
-    best = card["best_elbo" if network in ("kinematic", "srnn") else "best_log_likelihood"]
+    best = card[f"best_{OBJECTIVES.get(network, 'elbo')}"]
     assert f"{best:.3f}" in ended.out
     loaded = load_network(path)
     assert loaded.card == card
@@ -90,7 +95,7 @@ def test_one_track_cannot_be_validated(tmp_path: Path, mixdvae: Callable) -> Non
     [
         (
             ["--network", "vrnn"],
-            "--network is 'vrnn': choose one of kinematic, constant-velocity, autoregressive, srnn",
+            "--network is 'vrnn': choose one of kinematic, constant-velocity, autoregressive, artist, srnn",
         ),
         (["--motion", "poor"], "--motion is 'poor': choose one of published, rich"),
         (["--epochs", 0], "--epochs is 0"),

@@ -9,9 +9,12 @@ import torch
 from pyro_mixdvae.models import AutoregressiveSources, IndependentAssignment, KinematicSources
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inference.expectation_maximisation import Constants, expectation
+from pyro_mixdvae.inference.pretrain import elbo_per_frame
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.tracking.coordinates import CentreLogSize
+from pyro_mixdvae.tracking.motion_prior import synthetic_tracks
 from pyro_mixdvae.tracking.presets import PRESETS
 from pyro_mixdvae.tracking.tracker import Tracker
 from pyro_mixdvae.weights.store import load_network, save_network
@@ -78,10 +81,22 @@ def test_shipped_constant_velocity_is_what_em_made_of_rich_tracks() -> None:
     assert (loaded.network.jitter > 0).all()
 
 
-def test_the_command_takes_the_baseline_by_name(tmp_path: Path, mixdvae: Callable, pedestrians: Path) -> None:
+def test_shipped_autoregressive_prior_is_far_better_than_constant_velocity() -> None:
+    torch.set_default_dtype(torch.float32)
+    network, constant = load_network("autoregressive").network, load_network("constant-velocity").network
+    assert isinstance(constant, ConstantVelocity)
+    tracks = synthetic_tracks("autoregressive", "rich", 128, 60, seed=12345).of_epoch(0)
+    spreads = Constants(constant.first_velocity, constant.agility, constant.jitter)
+    assert elbo_per_frame(network, tracks) > expectation(spreads, tracks).log_likelihood + 1
+
+
+@pytest.mark.parametrize("preset", ["vkf", "deep-ar"])
+def test_the_command_takes_the_baseline_by_name(
+    tmp_path: Path, mixdvae: Callable, pedestrians: Path, preset: str
+) -> None:
     torch.set_default_dtype(torch.float32)
     sequence, output = pedestrians / "TUD-Campus" / "test.txt", tmp_path / "out.txt"
-    ended = mixdvae("track", sequence, "--sources", 3, "--size", "640x480", "--preset", "vkf", "-o", output)
+    ended = mixdvae("track", sequence, "--sources", 3, "--size", "640x480", "--preset", preset, "-o", output)
     assert ended.code == 0, ended.err
     assert len(output.read_text().splitlines()) == 3 * 71
 

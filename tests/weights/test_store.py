@@ -12,6 +12,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
+from pyro_mixdvae.networks.motion_categories import MotionCategories
 from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.tracking.coordinates import CentreLogSize, PublishedCorners
 from pyro_mixdvae.weights.store import HEADER, load_network, save_network, shipped_names
@@ -61,6 +62,16 @@ def test_one_file_is_enough_to_rebuild_a_network(tmp_path: Path, network: DVAE) 
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
     assert loaded.network.state_dict().keys() == network.state_dict().keys()
     assert all(torch.equal(value, loaded.network.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+def test_artist_s_network_is_rebuilt_with_its_clusters(tmp_path: Path) -> None:
+    network = MotionCategories(3, 7, 5, 2.5)
+    network.centroid.normal_()
+    save_network(tmp_path / "b.safetensors", network, CentreLogSize(), {})
+    loaded = load_network(tmp_path / "b.safetensors").network
+    assert type(loaded) is MotionCategories
+    assert loaded.history.gain == 2.5
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in network.state_dict().items())
 
 
 def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
