@@ -8,7 +8,7 @@ import numpy as np
 from pyro_mixdvae.benchmark.outcome import Outcome, outcome_of
 from pyro_mixdvae.benchmark.trials import Trial
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.rivals import ceiling, jpda, sort
+from pyro_mixdvae.rivals import ceiling, jpda, roboflow, sort
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.presets import PRESETS
 from pyro_mixdvae.tracking.tracker import Tracker
@@ -83,19 +83,29 @@ def _ceiling(settings: MethodSettings) -> Method:
     return lambda trials: [Outcome(ceiling.track(trial.sample)) for trial in trials]
 
 
+def _roboflow(kind: roboflow.Kind) -> Callable[[MethodSettings], Method]:
+    def make(settings: MethodSettings) -> Method:
+        roboflow.require()
+        return lambda trials: [Outcome(roboflow.track(trial.detections, settings.n_sources, kind)) for trial in trials]
+
+    return make
+
+
 _RIVALS: dict[str, Callable[[MethodSettings], Method]] = {
     "sort": _one_by_one(sort.track),
     "jpda": _one_by_one(jpda.track),
+    "bytetrack": _roboflow("bytetrack"),
+    "ocsort": _roboflow("ocsort"),
     "ceiling": _ceiling,
 }
 
 
 def check_outcome(outcome: Outcome, trial: Trial) -> None:
-    """Whether an outcome has a finite box for every source in every frame.
+    """Whether an outcome has a box, which may be NaN, for every source in every frame.
 
     Raises:
         ValueError: it has not; the method is broken.
     """
     shape = trial.sample.ground_truth.shape
-    if outcome.boxes.shape != shape or not np.isfinite(outcome.boxes).all():
+    if outcome.boxes.shape != shape or np.isinf(outcome.boxes).any():
         raise ValueError(f"the method gave boxes of shape {outcome.boxes.shape} or not finite, where {shape} are due")

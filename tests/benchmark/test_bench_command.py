@@ -117,14 +117,18 @@ def test_what_stands_in_the_way_is_told(data: Path, tmp_path: Path, mixdvae: Cal
         assert sentence in ended.err
 
 
-def test_a_method_that_cannot_run_has_a_row_that_says_so(data: Path, tmp_path: Path, mixdvae: Callable) -> None:
-    methods = ("--methods", "published", "ceiling")
+def test_a_method_that_cannot_run_has_a_row_that_says_so(
+    data: Path, tmp_path: Path, mixdvae: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trackers", None)
+    methods = ("--methods", "published", "bytetrack", "ceiling")
     ended = mixdvae("bench", "mot", data, "-T", 20, 41, *methods, "--workers", 1, "-o", tmp_path)
     assert ended.code == 0, ended.err
     assert "T = 41 has no rows" in ended.err
-    row = next(row for row in table(tmp_path) if row["method"] == "published")
-    assert row["MOTA"] == ""
-    assert "--published-weights" in row["note"]
+    for method, sentence in (("published", "--published-weights"), ("bytetrack", "pip install")):
+        row = next(row for row in table(tmp_path) if row["method"] == method)
+        assert row["MOTA"] == ""
+        assert sentence in row["note"]
     assert "n/a" in (tmp_path / "table.md").read_text()
 
 

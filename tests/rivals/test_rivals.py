@@ -1,9 +1,11 @@
 import itertools
+import sys
 
 import numpy as np
 import pytest
 
-from pyro_mixdvae.rivals import ceiling, jpda, sort
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.rivals import ceiling, jpda, roboflow, sort
 from pyro_mixdvae.rivals.interpolation import interpolate
 from pyro_mixdvae.tracking.boxes import iou
 from pyro_mixdvae.tracking.triples import Sample
@@ -93,3 +95,28 @@ def test_event_probabilities_are_those_of_a_brute_force_over_where_each_detectio
             total[n, origins.index(n) if n in origins else n_detections] += probability
     expected = total / total.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(jpda.event_probabilities(np.log(likelihood), detected, clutter), expected, rtol=1e-12)
+
+
+def test_the_longest_ids_are_the_sources_and_those_that_are_missing_have_no_boxes():
+    box = np.arange(4.0)
+    found = {5: {1: box, 3: box + 2}, 2: {0: box, 1: box, 2: box}, 9: {0: box}, 1: {0: box + 7}}
+    boxes = roboflow.longest(found, 4, 3)
+    np.testing.assert_array_equal(boxes[:, 0], np.tile(box, (4, 1)))
+    np.testing.assert_array_equal(boxes[:, 1], box + np.array([0, 0, 1, 2])[:, None])
+    np.testing.assert_array_equal(boxes[:, 2], np.tile(box + 7, (4, 1)))
+    assert np.isnan(roboflow.longest({}, 4, 1)).all()
+
+
+@pytest.mark.parametrize("kind", ["bytetrack", "ocsort"])
+@pytest.mark.filterwarnings("ignore")
+def test_the_trackers_of_roboflow_keep_all_identities_of_an_easy_scene(kind):
+    pytest.importorskip("trackers", reason="the package trackers is not installed")
+    sample, shuffled = scene()
+    shuffled.detections[12] = np.nan
+    assert follows(roboflow.track(shuffled.detections, 3, kind), sample.ground_truth)
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "trackers", None)
+    with pytest.raises(InputError, match=r"pip install \"pyro-mixdvae\[rivals\]\""):
+        roboflow.require()
