@@ -22,7 +22,7 @@ LOG_2_PI = 1.8378770664093453
 
 
 class Constants(NamedTuple):
-    """Variances of z_1, of a step of z, and of y given z: [D] each, in double precision."""
+    """Variances of z_1, of a step of z, and of y given z: [D] each."""
 
     first_velocity: Tensor
     agility: Tensor
@@ -49,6 +49,7 @@ def guess(displacements: Tensor) -> Constants:
 def expectation(constants: Constants, displacements: Tensor, persistence: float = 1.0) -> Expectation:
     """E-step over tracks of displacements [count, T-1, D], every track by itself."""
     y = displacements.double()
+    constants = Constants(*(part.double() for part in constants))
     count, n_steps, width = y.shape
     # Covariances do not depend on what is seen: they are the same for all tracks, and have no axis for them.
     matrix = y.new_full((n_steps + 1, width, 1, 1), persistence)
