@@ -8,7 +8,7 @@ import numpy as np
 from pyro_mixdvae.benchmark.outcome import Outcome, outcome_of
 from pyro_mixdvae.benchmark.trials import Trial
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.rivals import ceiling, jpda, roboflow, sort
+from pyro_mixdvae.rivals import artist, ceiling, jpda, roboflow, sort
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.presets import PRESETS
 from pyro_mixdvae.tracking.tracker import Tracker
@@ -83,6 +83,13 @@ def _ceiling(settings: MethodSettings) -> Method:
     return lambda trials: [Outcome(ceiling.track(trial.sample)) for trial in trials]
 
 
+def _artist(settings: MethodSettings) -> Method:
+    network = artist.load(artist.WEIGHTS)
+    return lambda trials: [
+        Outcome(artist.track(trial.detections, settings.n_sources, network, seed=settings.seed)) for trial in trials
+    ]
+
+
 def _roboflow(kind: roboflow.Kind) -> Callable[[MethodSettings], Method]:
     def make(settings: MethodSettings) -> Method:
         roboflow.require()
@@ -94,6 +101,7 @@ def _roboflow(kind: roboflow.Kind) -> Callable[[MethodSettings], Method]:
 _RIVALS: dict[str, Callable[[MethodSettings], Method]] = {
     "sort": _one_by_one(sort.track),
     "jpda": _one_by_one(jpda.track),
+    "artist": _artist,
     "bytetrack": _roboflow("bytetrack"),
     "ocsort": _roboflow("ocsort"),
     "ceiling": _ceiling,
