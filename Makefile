@@ -18,7 +18,7 @@ test: lint types
 # Quality needs a folder of MOTChallenge sequences: make bench DATA=folder
 bench: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/track_speed.py
-	if [ -n "$(DATA)" ]; then OMP_NUM_THREADS=1 $(BIN)/python benchmarks/track_quality.py "$(DATA)"; fi
+	if [ -n "$(DATA)" ]; then $(BIN)/mixdvae bench mot "$(DATA)" -T 60 120 240 -o out/bench --overwrite; fi
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from framewise import make_gradients
-from report import markdown_table, write
+from report import write
 from synthetic_scenes import SIZE, synthetic_detections
 from timing import Timing, measure
 
+from pyro_mixdvae.benchmark.tables import markdown_table
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.rivals import jpda, sort
