@@ -39,7 +39,7 @@ def coordinate_ascent(
     Returns:
         responsibilities [B, T, K, C] and a record an iteration.
     """
-    memory_mean, responsibilities = start
+    memory_mean, responsibilities = start.mean, start.responsibilities
     believed = responsibilities
     records = []
     for iteration in range(n_iterations):

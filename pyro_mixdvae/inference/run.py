@@ -86,23 +86,17 @@ def infer(
 def better_start(model: MixtureModel, scene: Scene, first: int, decided: Filtered) -> Filtered:
     """For each scene with more detections than sources, the better of two starts: that which decides, or the moments.
 
-    Deciding keeps targets apart that cross, but one wrong decision among clutter can lead a source away for good. The
-    ELBO after one update judges, with the same noise for both.
+    Deciding keeps targets apart that cross, but one wrong decision among clutter can lead a source away for good. What
+    judges is how well either foresaw the detections: `sum_t log p(o_t | o_<t)`.
     """
     averaged = filtering_start(model, scene, first, decides=False)
-    elbos = []
-    for start in (decided, averaged):
-        own = scene.starting_at(start.mean[..., 0, :]) if first > 0 else scene
-        judge, guide = judged(model, own)
-        fresh = type(judge)(judge.sources, judge.assignment, judge.likelihood)
-        _, records = coordinate_ascent(fresh, guide, own, start, 1)
-        elbos.append(records[-1]["elbo"])
+    foreseen = [
+        torch.where(scene.present, model.assignment.log_evidence(start.log_likelihood, scene.mask), 0.0).sum(-1)
+        for start in (decided, averaged)
+    ]
     crowded = (scene.mask.sum(-1) > scene.n_sources).any(-1)
-    take = (crowded & (elbos[1] > elbos[0]))[:, None, None, None]
-    return Filtered(
-        torch.where(take, averaged.mean, decided.mean),
-        torch.where(take, averaged.responsibilities, decided.responsibilities),
-    )
+    take = (crowded & (foreseen[1] > foreseen[0]))[:, None, None, None]
+    return Filtered(*(torch.where(take, mine, other) for mine, other in zip(averaged, decided, strict=True)))
 
 
 def infer_published(

@@ -11,10 +11,14 @@ from pyro_mixdvae.models.scene import Scene
 
 
 class Filtered(NamedTuple):
-    """Means of the filtered content [B, N, T, D], and responsibilities [B, T, K, C]."""
+    """Means of the filtered content [B, N, T, D], and responsibilities [B, T, K, C].
+
+    `log_likelihood` [B, T, K, C] is that of each detection under each class, predicted from the frames before.
+    """
 
     mean: Tensor
     responsibilities: Tensor
+    log_likelihood: Tensor
 
 
 def filtering_start(model: MixtureModel, scene: Scene, first: int = 0, decides: bool = True) -> Filtered:
@@ -30,6 +34,7 @@ def filtering_start(model: MixtureModel, scene: Scene, first: int = 0, decides: 
     return Filtered(
         torch.cat([backwards.mean.flip(-2)[..., :-1, :], forwards.mean], -2),
         torch.cat([backwards.responsibilities.flip(1)[:, :-1], forwards.responsibilities], 1),
+        torch.cat([backwards.log_likelihood.flip(1)[:, :-1], forwards.log_likelihood], 1),
     )
 
 
@@ -108,11 +113,12 @@ def filtering_pass(model: MixtureModel, scene: Scene, decides: bool = True) -> F
     """
     memory = model.sources.begin(scene.start)
     belief: Gaussian | None = None
-    means, responsibilities = [], []
+    means, responsibilities, log_likelihoods = [], [], []
     for frame in frames_of(model, scene):
         step = filter_frame(model, memory, belief, frame, decides)
         belief = step.belief
         memory = model.sources.remember(memory, belief.mean[..., 0], None)
         means.append(belief.mean[..., 0])
         responsibilities.append(step.responsibilities)
-    return Filtered(torch.stack(means, -2), torch.stack(responsibilities, 1))
+        log_likelihoods.append(step.log_likelihood)
+    return Filtered(torch.stack(means, -2), torch.stack(responsibilities, 1), torch.stack(log_likelihoods, 1))

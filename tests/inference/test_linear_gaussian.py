@@ -29,7 +29,8 @@ def even(model: MixtureModel, scene: Scene) -> Filtered:
     """A poor start: every source stays where it starts, and every detection belongs to all alike."""
     memory = scene.start.unsqueeze(-2).expand(-1, -1, scene.n_frames, -1)
     n_classes = model.assignment.n_classes
-    return Filtered(memory, scene.mask.unsqueeze(-1) / torch.full((n_classes,), float(n_classes)))
+    eta = scene.mask.unsqueeze(-1) / torch.full((n_classes,), float(n_classes))
+    return Filtered(memory, eta, torch.zeros_like(eta))
 
 
 @torch.no_grad()
@@ -157,7 +158,7 @@ def test_coordinate_ascent_never_lowers_the_bound(
     bounds = []
     for _ in range(15):
         eta, _ = coordinate_ascent(model, guide, scene, start, 1, is_factorised)
-        start = Filtered(guide.marginals()[0], eta)
+        start = Filtered(guide.marginals()[0], eta, torch.zeros_like(eta))
         bounds.append(exact_elbo(model, scene, guide.logits.detach(), chain_of(guide)))
     gains = torch.stack(bounds).diff(dim=0)
     assert float(gains.min()) > -1e-9

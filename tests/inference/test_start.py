@@ -5,8 +5,10 @@ import torch
 from pyro_mixdvae.models import Scene
 from toys import ASSIGNMENTS, EXACT, PRIORS, condition, joint_of_transitions, toy_model, toy_scene, vkf
 
+from pyro_mixdvae.inference.run import better_start
 from pyro_mixdvae.inference.start import filtering_pass, filtering_start
 from pyro_mixdvae.inference.updates import pseudo_observation
+from pyro_mixdvae.tracking.presets import default
 
 
 @pytest.mark.parametrize("decides", [True, False])
@@ -68,3 +70,20 @@ def test_frames_after_the_end_do_not_change_those_before() -> None:
     short = Scene(**parts).frames(slice(0, 3))
     found = filtering_start(model, scene).mean[1:, :, :3]
     torch.testing.assert_close(found, filtering_start(model, short).mean, **EXACT)
+
+
+def test_among_clutter_the_start_that_foresaw_the_detections_better_is_taken() -> None:
+    """Scene by scene, and only where there are more detections than sources."""
+    torch.manual_seed(3)
+    model = default(1, None).model
+    start = torch.tensor([0.3, 0.5, -3.0, -2.0]).expand(2, 1, 4)
+    observations = start.unsqueeze(1) + 0.002 * torch.randn(2, 12, 2, 4)
+    observations[0, :, 1] = float("nan")
+    scene = Scene.of(observations, start)
+    decided = filtering_start(model, scene)
+    poor = decided._replace(log_likelihood=decided.log_likelihood - 5.0)
+    taken = better_start(model, scene, 0, poor)
+    averaged = filtering_start(model, scene, decides=False)
+    torch.testing.assert_close(taken.mean[0], decided.mean[0])
+    torch.testing.assert_close(taken.mean[1], averaged.mean[1])
+    assert not torch.equal(averaged.responsibilities[1], decided.responsibilities[1])
