@@ -89,10 +89,12 @@ def mot(
 
     chosen = list(dict.fromkeys(methods or DEFAULT_METHODS))
     _check_methods(chosen)
+    options = SampleOptions(sources, step, triples_per_window, extra_misses, clutter, spared_frames, seed)
+    if samples and options != SampleOptions():
+        raise InputError("--samples says how the samples were drawn, seed and all: leave out the options that say so.")
     if samples:
         drawn = read_list(samples, data, frames)
     else:
-        options = SampleOptions(sources, step, triples_per_window, extra_misses, clutter, spared_frames, seed)
         drawn = draw_list(data, list(dict.fromkeys(frames or DEFAULT_LENGTHS)), options)
     lengths = list(dict.fromkeys(sample.n_frames for sample in drawn.samples))
     _tell_of_missing(lengths, frames or (lengths if samples else DEFAULT_LENGTHS))

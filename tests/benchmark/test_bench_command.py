@@ -15,6 +15,7 @@ from pyro_mixdvae.cli.many_values import spread
 
 # Of the numbers that a table holds, only these change from run to run.
 TIMINGS = {"seconds per sample"}
+FEW = ("--triples-per-window", 2, "--workers", 1)
 NUMPY_ONLY = ("--methods", "sort", "jpda", "ceiling")
 
 
@@ -30,7 +31,7 @@ def assert_same(one: Path, other: Path) -> None:
 
 
 def test_the_command_writes_tables_and_the_same_again(data: Path, tmp_path: Path, mixdvae: Callable) -> None:
-    options = ("-T", 20, 40, "--extra-misses", 0.1, "--clutter", 0.5, "--workers", 1, "--block", 3)
+    options = ("-T", 20, 40, "--extra-misses", 0.1, "--clutter", 0.5, *FEW, "--block", 3)
     ended = mixdvae("bench", "mot", data, *options, "-o", tmp_path / "a")
     assert ended.code == 0, ended.err
     assert "mixdvae" in ended.out
@@ -64,7 +65,7 @@ def test_a_list_is_run_again_and_by_processes(data: Path, tmp_path: Path, mixdva
 
 
 def test_the_same_command_goes_on_after_a_kill(data: Path, tmp_path: Path, mixdvae: Callable) -> None:
-    options = ("bench", "mot", data, "-T", 20, *NUMPY_ONLY, "--block", 1, "--workers", 1)
+    options = ("bench", "mot", data, "-T", 20, *NUMPY_ONLY, *FEW, "--block", 1)
     assert mixdvae(*options, "-o", tmp_path / "whole").code == 0
 
     out = tmp_path / "killed"
@@ -110,6 +111,7 @@ def test_what_stands_in_the_way_is_told(data: Path, tmp_path: Path, mixdvae: Cal
         (("-T", 0), "-T is 0"),
         (("--extra-misses", 1.5), "extra misses"),
         (("--samples", out / LIST), "is an input"),
+        (("--samples", data / "list.json", "--clutter", 1), "leave out the options"),
         (("-T", 41), "no window of 41 frames"),
     ):
         ended = mixdvae("bench", "mot", data, *bad, "-o", out, "--overwrite")
