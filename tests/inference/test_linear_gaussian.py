@@ -169,7 +169,7 @@ def test_coordinate_ascent_never_lowers_the_bound(
 def test_each_half_of_an_iteration_raises_the_bound(kind: str) -> None:
     scene = toy_scene(3, N_FRAMES, 3, 2)
     model = toy_model(2, vkf(), ASSIGNMENTS[kind](2))
-    memory, eta = even(model, scene)
+    memory, eta, _ = even(model, scene)
     logits = model.assignment.prior(scene.mask).logits + 0.0
     bounds = []
     for _ in range(4):
