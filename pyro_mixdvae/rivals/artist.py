@@ -90,11 +90,17 @@ def _follow(
     path = s.new_zeros(len(detections), *s.shape)
     for t, frame in enumerate(detections):
         seen = _content(present(frame), dtype)
-        log_probability = network.log_probability(state[0])
-        score = _score(network, log_probability, s, seen, missed)
-        following = s + COORDINATES.unit(s) * network.centroid[_draw(log_probability, generator)]
+        # While no source is missed, all of its continuations are the same: one stands for all.
+        distinct = slice(None) if missed.any() else slice(1)
+        log_probability = network.log_probability(state[0][:, distinct])
+        score = _score(network, log_probability, s[:, distinct], seen, missed)
         missed += 1
-        for n, k in _assign(score, missed):
+        following = s.clone()
+        pairs = _assign(score, missed)
+        if len(pairs) < n_sources:
+            clusters = _draw(log_probability.expand(-1, n_continuations, -1), generator)
+            following += COORDINATES.unit(s) * network.centroid[clusters]
+        for n, k in pairs:
             kept = int(score[n, :, k].argmax())
             for whole in (s, path[:t].transpose(0, 1), *state):  # the other continuations are given up
                 whole[n] = whole[n, ..., kept : kept + 1, :].clone()

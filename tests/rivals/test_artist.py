@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.motion_categories import MotionCategories
 from pyro_mixdvae.rivals import artist
+from pyro_mixdvae.tracking.tracker import Tracker
 
 
 @pytest.fixture
@@ -78,6 +80,21 @@ def test_the_same_seed_gives_the_same_boxes(network: MotionCategories) -> None:
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(TypeError, match="KinematicNetwork"):
         artist.load("boxes")
+
+
+def test_its_weights_are_no_prior() -> None:
+    with pytest.raises(InputError, match="MotionCategories, which is no prior"):
+        Tracker(2, weights="artist")
+
+
+def test_shipped_weights_follow_an_easy_scene() -> None:
+    network = artist.load("artist")
+    assert network.spread.min() > 0
+    true = walkers().astype(float)
+    seen = true[:, ::-1].copy()
+    seen[12:14, 0] = np.nan
+    found = artist.track(seen, 2)
+    assert np.abs(found - true[:, ::-1]).max() < 10
 
 
 def test_too_few_detections(network: MotionCategories) -> None:
