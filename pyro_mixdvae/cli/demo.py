@@ -29,7 +29,7 @@ class Scene(NamedTuple):
 
 # TUD-Stadtmitte has six targets in each of its first 60 frames: the three that the detections cover best. From the
 # frame where target 7 enters to the end, TUD-Campus has three targets in every frame; of target 4 no detection is near
-# in the first half, and a second label says where it is in the middle.
+# enough in the first half, and a second label says where it is in the middle.
 SCENES = (
     Scene("TUD-Stadtmitte", (2, 3, 4), 1, 60),
     Scene("TUD-Campus", (4, 5, 7), 24, 71, also_labelled=((48, 4),)),
@@ -44,8 +44,8 @@ WHAT_IS_SCORED = (
 )
 WHAT_WAS_CHOSEN = (
     "frames and pedestrians were chosen, scores known, where the detections see enough of them. With the label in the "
-    "middle of TUD-Campus left out, source 1 follows the wrong person; where detections see half of the targets, as of "
-    "3, 4, 5 in frames 1 to 60 of TUD-Campus, it takes many labels."
+    "middle of TUD-Campus left out, source 1 follows the wrong person for longer; where detections see half of the "
+    "targets, as of 3, 4, 5 in frames 1 to 60 of TUD-Campus, it takes many labels."
 )
 
 

@@ -75,6 +75,7 @@ def infer(
         steps = 1 if method == "svi" else steps
         responsibilities, records = coordinate_ascent(judge, guide, scene, start, steps, is_factorised)
     if method != "coordinate":
+        judge.likelihood = judge.likelihood.fitted_to(scene, *guide.marginals(), responsibilities)
         count = SVI_ITERATIONS if n_iterations is None else n_iterations
         records += svi(judge, guide, scene, count, fine_tunes_prior=fine_tunes_prior, seed=seed)
         records.append(evaluate(judge, guide, scene))  # with the noise of the coordinate records, to compare with them

@@ -22,11 +22,16 @@ from pyro_mixdvae.tracking.rows import (
 
 @dataclass(frozen=True)
 class Labels:
-    """n labelled boxes: ``frame [n]`` 0-based, ``source [n]`` 0-based, ``boxes [n, 4]`` xyxy in pixels."""
+    """n labelled boxes: ``frame [n]`` 0-based, ``source [n]`` 0-based, ``boxes [n, 4]`` xyxy in pixels (or lists)."""
 
     frame: Integers
     source: Integers
     boxes: Array
+
+    def __post_init__(self) -> None:
+        """Lists become arrays."""
+        for name, dtype in (("frame", int), ("source", int), ("boxes", float)):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
 
 
 def read_labels(text_or_path: str | Path) -> Labels:

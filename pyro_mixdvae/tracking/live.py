@@ -40,6 +40,9 @@ class LiveResult:
 class LiveTracker:
     """N sources through frames that come one at a time.
 
+    What `Tracker` estimates from the whole sequence (the noise, the rates of detection and clutter, the better of two
+    starts) cannot be known yet: here those of the preset hold from the first frame to the last.
+
     >>> import numpy as np
     >>> from pyro_mixdvae.tracking.live import LiveTracker
     >>> live = LiveTracker(n_sources=1, size=(320, 240), lag=2)
