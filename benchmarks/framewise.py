@@ -10,11 +10,11 @@ import pyro
 import torch
 from pyro.distributions import Delta
 from pyro.infer import TraceEnum_ELBO
+from torch import Tensor
+
 from pyro_mixdvae.models.mixture import MAX_PLATE_NESTING, MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
-from torch import Tensor
-
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.presets import Preset
 from pyro_mixdvae.tracking.scenes import make_problem, make_scene

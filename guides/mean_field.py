@@ -4,12 +4,13 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.distributions import Categorical
+from torch import Tensor, nn
+
 from pyro_mixdvae.guides.source_guide import SourceGuide
 from pyro_mixdvae.models.assignments import Assignment
 from pyro_mixdvae.models.mixture import per_detection, plates
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources import Sources
-from torch import Tensor, nn
 
 
 class MeanField(SourceGuide):

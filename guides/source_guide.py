@@ -3,15 +3,15 @@
 import pyro
 import torch
 from pyro.distributions import Delta
-from pyro_mixdvae.models.mixture import plates
-from pyro_mixdvae.models.part import Part
-from pyro_mixdvae.models.scene import Scene
-from pyro_mixdvae.models.sources import Sources
 from torch import Tensor, nn
 
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.kalman import Chain
 from pyro_mixdvae.distributions.small_matrices import cholesky
+from pyro_mixdvae.models.mixture import plates
+from pyro_mixdvae.models.part import Part
+from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.sources import Sources
 
 
 class SourceGuide(Part):

@@ -9,8 +9,6 @@ from abc import abstractmethod
 
 import torch
 from pyro.distributions import Categorical
-from pyro_mixdvae.models.part import Part
-from pyro_mixdvae.models.scene import Scene
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -24,6 +22,8 @@ from pyro_mixdvae.distributions.exclusive import (
     event_table,
     pair_probabilities,
 )
+from pyro_mixdvae.models.part import Part
+from pyro_mixdvae.models.scene import Scene
 
 
 class Assignment(Part):

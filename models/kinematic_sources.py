@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import torch
 from pyro.distributions import Normal
-from pyro_mixdvae.models.sources import Sources
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.models.sources import Sources
 from pyro_mixdvae.networks.kinematic import Kinematic, Motion
 
 UnitOfDisplacement = Callable[[Tensor], Tensor]

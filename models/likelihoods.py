@@ -6,9 +6,10 @@ from typing import Literal
 
 import torch
 from pyro.distributions import Independent, Normal
+from torch import Tensor
+
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
-from torch import Tensor
 
 LOG_2_PI = 1.8378770664093453
 

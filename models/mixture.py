@@ -8,14 +8,14 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.distributions import Normal
+from torch import Tensor
+
+from pyro_mixdvae.distributions.selected import Selected
 from pyro_mixdvae.models.assignments import Assignment
 from pyro_mixdvae.models.likelihoods import Likelihood
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources import Sources
-from torch import Tensor
-
-from pyro_mixdvae.distributions.selected import Selected
 
 MAX_PLATE_NESTING = 3
 """Plates: scenes -3, time -2, observations -1. The sources stand in the event of `sz`: inside a plate that `o` is

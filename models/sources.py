@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import torch
 from pyro.distributions import TorchDistribution, constraints
-from pyro_mixdvae.models.part import Part
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.models.part import Part
 
 
 class Sources(Part):

@@ -11,10 +11,11 @@ import torch
 from pyro import poutine
 from pyro.distributions import TorchDistribution, constraints
 from pyro.ops.indexing import Vindex
+from torch import Tensor
+
 from pyro_mixdvae.models.mixture import MixtureModel, per_detection
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources import Sources
-from torch import Tensor
 
 
 class StepwiseMixtureModel(MixtureModel):

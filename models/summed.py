@@ -1,6 +1,7 @@
 """The model with w summed out by the assignment's own algorithm, for frames with too many joint events to list."""
 
 import pyro
+
 from pyro_mixdvae.models.mixture import MixtureModel, plates
 from pyro_mixdvae.models.scene import Scene
 

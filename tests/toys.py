@@ -1,6 +1,10 @@
 """Small scenes and models with known answers, and Gaussians written out as one dense matrix."""
 
 import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
+from pyro_mixdvae.distributions.kalman import Chain, Transition
 from pyro_mixdvae.models import (
     Assignment,
     AutoregressiveSources,
@@ -14,10 +18,6 @@ from pyro_mixdvae.models import (
     Sources,
     SRNNSources,
 )
-from torch import Tensor
-from torch.distributions import MultivariateNormal
-
-from pyro_mixdvae.distributions.kalman import Chain, Transition
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.srnn import SRNN

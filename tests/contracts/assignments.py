@@ -4,9 +4,10 @@ from itertools import product
 
 import pytest
 import torch
-from pyro_mixdvae.models import Assignment
 from torch import Tensor
 from toys import EXACT
+
+from pyro_mixdvae.models import Assignment
 
 SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (2, 2), (1, 3), (4, 2), (3, 3)])
 

@@ -6,13 +6,13 @@ import pyro
 import pytest
 import torch
 from pyro import poutine
-from pyro_mixdvae.guides import SourceGuide
-from pyro_mixdvae.models import Scene, Sources
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 from toys import EXACT, PRIORS, joint_of, joint_of_chain, toy_scene
 
 from pyro_mixdvae.distributions.kalman import Chain, posterior
+from pyro_mixdvae.guides import SourceGuide
+from pyro_mixdvae.models import Scene, Sources
 
 EACH_PRIOR = pytest.mark.parametrize("make_sources", PRIORS.values(), ids=PRIORS.keys())
 Make = Callable[[], Sources]

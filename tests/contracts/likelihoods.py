@@ -1,9 +1,10 @@
 """What every p(o | w, s) keeps: a test class that derives from `LikelihoodContract` holds its density to it."""
 
 import torch
-from pyro_mixdvae.models import Likelihood, Scene
 from torch.distributions import Normal
 from toys import EXACT, assert_mean_close, toy_scene
+
+from pyro_mixdvae.models import Likelihood, Scene
 
 
 class LikelihoodContract:

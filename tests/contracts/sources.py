@@ -1,9 +1,10 @@
 """What every p(s, z) keeps: a test class that derives from `SourcesContract` holds its prior to it."""
 
 import torch
-from pyro_mixdvae.models import Sources
 from torch import Tensor
 from toys import EXACT, assert_mean_close, boxes
+
+from pyro_mixdvae.models import Sources
 
 
 class SourcesContract:

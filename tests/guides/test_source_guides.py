@@ -4,9 +4,10 @@ import pytest
 import torch
 from contracts.guides import GuideContract
 from pyro import poutine
+from toys import ASSIGNMENTS, EXACT, toy_scene, vkf
+
 from pyro_mixdvae.guides import MeanField, SourceGuide
 from pyro_mixdvae.models import IndependentAssignment, Scene, Sources
-from toys import ASSIGNMENTS, EXACT, toy_scene, vkf
 
 
 class TestSourceGuide(GuideContract):

@@ -7,8 +7,6 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.infer import TraceEnum_ELBO
-from pyro_mixdvae.guides import MeanField, SourceGuide
-from pyro_mixdvae.models import MixtureModel, Scene, SummedMixtureModel
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 from toys import (
@@ -25,9 +23,11 @@ from toys import (
 )
 
 from pyro_mixdvae.distributions.kalman import Chain
+from pyro_mixdvae.guides import MeanField, SourceGuide
 from pyro_mixdvae.inference.elbo import RecordingELBO, terms
 from pyro_mixdvae.inference.run import final_responsibilities
 from pyro_mixdvae.inference.updates import expected_log_likelihood, pseudo_observation, update_sources
+from pyro_mixdvae.models import MixtureModel, Scene, SummedMixtureModel
 
 LOG_2_PI = math.log(2 * math.pi)
 EACH_ASSIGNMENT = pytest.mark.parametrize("kind", ASSIGNMENTS)

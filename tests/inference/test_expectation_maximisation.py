@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-from pyro_mixdvae.models import KinematicSources
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 from toys import joint_of_transitions
 
 from pyro_mixdvae.inference.expectation_maximisation import Constants, expectation, fit_constants, guess
+from pyro_mixdvae.models import KinematicSources
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 
 AGILITY = torch.tensor([0.01, 0.02, 0.005, 0.008], dtype=torch.float64).square()

@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from pyro_mixdvae.guides import MeanField
-from pyro_mixdvae.models import MixtureModel, Scene
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 from toys import (
@@ -18,9 +16,11 @@ from toys import (
 )
 
 from pyro_mixdvae.distributions.kalman import Chain
+from pyro_mixdvae.guides import MeanField
 from pyro_mixdvae.inference.coordinate import coordinate_ascent
 from pyro_mixdvae.inference.start import Filtered
 from pyro_mixdvae.inference.updates import expected_log_likelihood, pseudo_observation, update_sources
+from pyro_mixdvae.models import MixtureModel, Scene
 
 N_FRAMES = 7
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pyro_mixdvae.models import GaussianLikelihood, IndependentAssignment, MixtureModel, Scene, SRNNSources
 from torch import Tensor
 
 from pyro_mixdvae.inference import published
 from pyro_mixdvae.inference.run import infer_published
+from pyro_mixdvae.models import GaussianLikelihood, IndependentAssignment, MixtureModel, Scene, SRNNSources
 from pyro_mixdvae.tracking.coordinates import PublishedCorners
 from pyro_mixdvae.weights.authors import import_srnn
 

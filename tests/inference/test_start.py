@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from pyro_mixdvae.models import Scene
 from toys import ASSIGNMENTS, EXACT, PRIORS, condition, joint_of_transitions, toy_model, toy_scene, vkf
 
 from pyro_mixdvae.inference.run import better_start
 from pyro_mixdvae.inference.start import filtering_pass, filtering_start
 from pyro_mixdvae.inference.updates import pseudo_observation
+from pyro_mixdvae.models import Scene
 from pyro_mixdvae.tracking.presets import default
 
 

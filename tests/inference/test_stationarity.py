@@ -3,15 +3,15 @@
 import pytest
 import torch
 from pyro.infer import TraceEnum_ELBO
-from pyro_mixdvae.guides import MeanField
-from pyro_mixdvae.models import IndependentAssignment, Scene
-from pyro_mixdvae.models.mixture import MixtureModel
 from torch import Tensor
 from toys import ASSIGNMENTS, EXACT, PRIORS, gaussian_likelihood, toy_model, toy_scene
 
 from pyro_mixdvae.distributions.kalman import Chain
+from pyro_mixdvae.guides import MeanField
 from pyro_mixdvae.inference import published
 from pyro_mixdvae.inference.updates import expected_log_likelihood
+from pyro_mixdvae.models import IndependentAssignment, Scene
+from pyro_mixdvae.models.mixture import MixtureModel
 
 TEMPERATURES = pytest.mark.parametrize("temperature", [1.0, published.TEMPERATURE], ids=["plain", "tempered"])
 

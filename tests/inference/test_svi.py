@@ -5,16 +5,16 @@ from copy import deepcopy
 import pyro
 import pytest
 import torch
-from pyro_mixdvae.guides.source_guide import SourceGuide
-from pyro_mixdvae.models import MixtureModel, Scene
 from torch import Tensor
 from toys import ASSIGNMENTS, PRIORS, toy_model, toy_scene, vkf
 
+from pyro_mixdvae.guides.source_guide import SourceGuide
 from pyro_mixdvae.inference.coordinate import coordinate_ascent
 from pyro_mixdvae.inference.records import judged
 from pyro_mixdvae.inference.run import METHODS, infer
 from pyro_mixdvae.inference.start import filtering_start
 from pyro_mixdvae.inference.svi import svi
+from pyro_mixdvae.models import MixtureModel, Scene
 
 
 def started(model: MixtureModel, scene: Scene, is_collapsed: bool) -> tuple[MixtureModel, SourceGuide]:

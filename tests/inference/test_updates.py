@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from pyro_mixdvae.models import Scene
 from toys import (
     ASSIGNMENTS,
     EXACT,
@@ -21,6 +20,7 @@ from pyro_mixdvae.inference.records import judged
 from pyro_mixdvae.inference.run import METHODS, infer
 from pyro_mixdvae.inference.start import filtering_start
 from pyro_mixdvae.inference.updates import pseudo_observation, running_mean
+from pyro_mixdvae.models import Scene
 
 LINEAR_GIVEN_MEMORY = ["kinematic", "vkf", "relative vkf"]
 

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 from contracts.assignments import AssignmentContract
-from pyro_mixdvae.models import ExclusiveAssignment, IndependentAssignment, Scene
 from toys import EXACT
+
+from pyro_mixdvae.models import ExclusiveAssignment, IndependentAssignment, Scene
 
 
 class TestIndependent(AssignmentContract):

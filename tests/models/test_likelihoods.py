@@ -2,9 +2,9 @@
 
 import torch
 from contracts.likelihoods import LikelihoodContract
-from pyro_mixdvae.models import GaussianLikelihood
 from toys import gaussian_likelihood
 
+from pyro_mixdvae.models import GaussianLikelihood
 from pyro_mixdvae.tracking.coordinates import CentreLogSize
 
 

@@ -5,8 +5,6 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.infer import Predictive, TraceEnum_ELBO
-from pyro_mixdvae.models import MixtureModel, Scene
-from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
 from torch import Tensor
 from toys import (
     ASSIGNMENTS,
@@ -19,6 +17,9 @@ from toys import (
     toy_scene,
     vkf,
 )
+
+from pyro_mixdvae.models import MixtureModel, Scene
+from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
 
 
 def stepwise(model: MixtureModel) -> StepwiseMixtureModel:

@@ -2,11 +2,11 @@
 
 import torch
 from contracts.sources import LinearSourcesContract, SourcesContract
-from pyro_mixdvae.models import Sources, SRNNSources
-from pyro_mixdvae.models.srnn_sources import SRNNMemory
 from toys import EXACT, gentle_srnn, lively_autoregressive, lively_kinematic, relative_vkf, vkf
 
 from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.models import Sources, SRNNSources
+from pyro_mixdvae.models.srnn_sources import SRNNMemory
 
 
 class TestSRNN(SourcesContract):

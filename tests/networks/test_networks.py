@@ -4,12 +4,12 @@ import pyro
 import pytest
 import torch
 from pyro.infer import Trace_ELBO
-from pyro_mixdvae.guides.single_source import SingleSourceGuide
-from pyro_mixdvae.models.single_source import SingleSource
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
+from pyro_mixdvae.guides.single_source import SingleSourceGuide
+from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import KinematicNetwork
 from pyro_mixdvae.networks.layers import History

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pyro_mixdvae.models import AutoregressiveSources, IndependentAssignment, KinematicSources
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.expectation_maximisation import Constants, expectation
 from pyro_mixdvae.inference.pretrain import elbo_per_frame
+from pyro_mixdvae.models import AutoregressiveSources, IndependentAssignment, KinematicSources
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.tracking.coordinates import CentreLogSize

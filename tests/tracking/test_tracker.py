@@ -7,6 +7,10 @@ import numpy as np
 import pyro
 import pytest
 import torch
+
+from pyro_mixdvae import Tracker
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inference.run import METHODS
 from pyro_mixdvae.models import (
     Assignment,
     ExclusiveAssignment,
@@ -16,10 +20,6 @@ from pyro_mixdvae.models import (
     MixtureModel,
     SRNNSources,
 )
-
-from pyro_mixdvae import Tracker
-from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference.run import METHODS
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.tracking import tracker as tracker_module
