@@ -1,7 +1,6 @@
 """Tracking of scenes that are hard for one reason each; no weights are needed: the prior is constant velocity."""
 
 import doctest
-import importlib.resources
 
 import numpy as np
 import pyro
@@ -460,8 +459,6 @@ def test_wrong_choices_are_one_sentence(choices: dict[str, object], words: str) 
 
 
 def test_example_of_the_tracker_runs_as_it_stands() -> None:
-    if not (importlib.resources.files("pyro_mixdvae.weights") / "boxes.safetensors").is_file():
-        pytest.skip("weights do not ship yet")
     torch.set_default_dtype(torch.float32)  # as a user has it
     results = doctest.testmod(tracker_module)
     assert results.attempted >= 5
