@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions import kalman
-from pyro_mixdvae.models.assignments import Assignment
 from pyro_mixdvae.models.likelihoods import Likelihood
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
@@ -82,8 +81,3 @@ def expected_log_likelihood(model: MixtureModel, scene: Scene, chain: kalman.Cha
     return model.likelihood.expected_log_prob(
         scene, chain.mean[..., 0], chain.covariance[..., 0, 0], model.assignment.has_clutter
     )
-
-
-def update_assignments(assignment: Assignment, scene: Scene, log_likelihood: Tensor) -> Tensor:
-    """E-W: responsibilities [B, T, K, C] of the optimal q(w)."""
-    return assignment.responsibilities(log_likelihood, scene.mask)

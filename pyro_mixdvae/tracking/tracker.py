@@ -39,7 +39,7 @@ class Tracker:
         seed: of everything that is drawn.
 
     Raises:
-        InputError: no such preset, method or weights, N < 1, a level outside (0, 1).
+        InputError: no such preset, method or weights, N < 1, a level outside (0, 1), the published algorithm collapsed.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Tracker:
             raise InputError(f"{n_iterations} iterations are too few: give 1 or more.")
         if isinstance(preset, str) and preset not in PRESETS:
             raise InputError(f"There is no preset '{preset}': choose from {', '.join(PRESETS)}.")
-        if preset == "published" and is_collapsed:
-            raise InputError("The published algorithm moves a q(w), so its guide cannot be collapsed: choose one.")
         self.n_sources = n_sources
         self.preset = PRESETS[preset](n_sources, weights) if isinstance(preset, str) else preset
+        if self.preset.is_published and is_collapsed:
+            raise InputError("The published algorithm moves a q(w), so its guide cannot be collapsed: choose one.")
         self.method: Method = method or "coordinate"
         self.n_iterations = n_iterations
         self.is_collapsed = is_collapsed
@@ -133,19 +133,25 @@ class Tracker:
                     f"sources are is frame {problems[0].first + 1}: label them in frame 1, or use the default preset."
                 )
             inferred = infer_published(
-                model, scene, self.method, self.n_iterations, self.fine_tunes_prior, self.seed, preset.n_iterations
+                model,
+                scene,
+                method=self.method,
+                n_iterations=self.n_iterations,
+                fine_tunes_prior=self.fine_tunes_prior,
+                seed=self.seed,
+                n_updates=preset.n_iterations,
             )
         else:
             inferred = infer(
                 model,
                 scene,
-                self.method,
-                problems[0].first,
-                self.n_iterations,
-                preset.is_factorised,
-                self.is_collapsed,
-                self.fine_tunes_prior,
-                self.seed,
-                preset.n_iterations,
+                method=self.method,
+                first=problems[0].first,
+                n_iterations=self.n_iterations,
+                is_factorised=preset.is_factorised,
+                is_collapsed=self.is_collapsed,
+                fine_tunes_prior=self.fine_tunes_prior,
+                seed=self.seed,
+                n_updates=preset.n_iterations,
             )
         return summarise(problems, scene, scale, inferred, preset.coordinates, self.level, n_samples, self.seed)
