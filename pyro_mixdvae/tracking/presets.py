@@ -134,4 +134,4 @@ LEAST_NOISE = 0.05
 """What a good detector errs by in every frame alike, which no residual shows."""
 
 SYSTEMATIC_SHARE = 1.0
-"""Detectors repeat their errors: from frame to frame they change by a fifth of what they are, or less."""
+"""Detectors repeat their errors: from frame to frame they change by little of what they are (`benchmarks/NOTES.md`)."""

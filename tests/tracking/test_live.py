@@ -90,6 +90,15 @@ def test_frames_may_be_empty_and_hold_any_number_of_detections(boxes: np.ndarray
         assert np.isfinite(result.upper - result.lower).all()
 
 
+def test_a_prior_and_an_assignment_may_be_swapped(boxes: np.ndarray) -> None:
+    """A preset without clutter gives "none of them" no probability."""
+    results = _run(LiveTracker(2, SIZE, lag=2, preset="vkf"), boxes)
+    assert len(results) == len(boxes)
+    assert np.isfinite(np.stack([result.boxes for result in results])).all()
+    assert results[3].responsibilities.shape == (2, 3)
+    assert (results[3].responsibilities[:, -1] == 0).all()
+
+
 @pytest.mark.parametrize(
     "arguments", [{"n_sources": 0}, {"lag": -1}, {"level": 1.0}, {"preset": "none"}], ids=lambda a: next(iter(a))
 )

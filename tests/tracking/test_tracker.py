@@ -443,6 +443,20 @@ def test_published_algorithm_takes_the_same_edge_scenes(method: str, rng: np.ran
         np.testing.assert_array_equal(np.isnan(result.responsibilities[..., 0]), np.isnan(boxes[..., 0]))
 
 
+def test_what_the_published_algorithm_cannot_do_is_one_sentence(rng: np.random.Generator) -> None:
+    """It has a q(w), and it starts in the first frame."""
+    coordinates = PublishedCorners()
+    likelihood = GaussianLikelihood(coordinates.noise_unit, 0.04, "column")
+    model = MixtureModel(SRNNSources(SRNN()), IndependentAssignment(2), likelihood)
+    own = Preset(model, coordinates, is_published=True, n_iterations=1)
+    with pytest.raises(InputError, match="collapsed"):
+        Tracker(2, own, is_collapsed=True)
+    _, boxes = walkers(6, 2, rng)
+    boxes[:2, 0] = np.nan
+    with pytest.raises(InputError, match="is frame 3"):
+        Tracker(2, own).track(boxes, SIZE)
+
+
 @pytest.mark.parametrize(
     ("choices", "words"),
     [
