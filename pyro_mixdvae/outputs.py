@@ -2,8 +2,8 @@
 
 import os
 import uuid
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
@@ -36,36 +36,54 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
 def write_together(contents: Mapping[str | Path, str | bytes]) -> None:
     """Write several files so that none appears if one of them fails.
 
-    Everything is written under temporary names beside its target first; the renames come last.
-
     Raises:
         InputError: a file cannot be written, or two of the paths are one file. Temporary files, and folders
             that were made for the outputs, are gone again.
     """
+    with staged(contents, overwrite=True) as temporaries:
+        for (path, content), temporary in zip(contents.items(), temporaries, strict=True):
+            with writing(path):
+                temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def staged(paths: Iterable[str | Path], overwrite: bool = False) -> Iterator[list[Path]]:
+    """Temporary paths beside the given ones, renamed to them when the block ends well; none appears if it does not.
+
+    For files that grow piece by piece. Each path must have been written when the block ends. Missing folders are made.
+
+    Args:
+        paths: where the files are to be in the end.
+        overwrite: they may replace existing files.
+
+    Raises:
+        InputError: a path exists already, is a folder, cannot be written, or is given twice. Temporary files, and
+            folders that were made for the outputs, are gone again, as after any exception in the block.
+    """
+    paths = list(paths)
+    refuse_existing(paths, overwrite)
     # A link is followed: os.replace would otherwise put a file in the link's place.
-    targets = {Path(os.path.realpath(path)): (path, content) for path, content in contents.items()}
-    if len(targets) < len(contents):
-        names = ", ".join(str(path) for path in contents)
+    targets = {Path(os.path.realpath(path)): path for path in paths}
+    if len(targets) < len(paths):
+        names = ", ".join(str(path) for path in paths)
         raise InputError(f"two of the outputs {names} are the same file: give each a path of its own.")
-    temporaries: dict[Path, Path] = {}
+    temporaries = {target: target.parent / f".{uuid.uuid4().hex}.part" for target in targets}
     folders: list[Path] = []
     made: list[Path] = []
     try:
-        for target, (path, content) in targets.items():
-            try:
+        for target, path in targets.items():
+            with writing(path):
                 _refuse_irregular(path, target)
                 folders += _make_folders(target.parent)
-                temporary = target.parent / f".{uuid.uuid4().hex}.part"
-                temporaries[target] = temporary
-                _write(temporary, content)
-            except OSError as error:
-                raise _cannot_write(path, error) from error
+                temporaries[target].touch(exist_ok=False)
+        yield list(temporaries.values())
+        for target, path in targets.items():
+            with writing(path):
+                _sync(temporaries[target])
         for target, temporary in temporaries.items():
             is_new = not target.exists()
-            try:
+            with writing(targets[target]):
                 os.replace(temporary, target)
-            except OSError as error:
-                raise _cannot_write(targets[target][0], error) from error
             if is_new:
                 made.append(target)
     except BaseException:
@@ -80,11 +98,25 @@ def write_together(contents: Mapping[str | Path, str | bytes]) -> None:
         raise
 
 
-def _write(path: Path, content: str | bytes) -> None:
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Say of an OSError in the block that ``path``, the name that the user knows, cannot be written.
+
+    Raises:
+        InputError: in place of the OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(
+            f"{path} cannot be written ({reason}): choose a place with space where you may write."
+        ) from error
+
+
+def _sync(path: Path) -> None:
+    """Have the system put a file on the disk before its name is given to it."""
+    with path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
@@ -109,8 +141,3 @@ def _refuse_irregular(path: str | Path, target: Path) -> None:
     if target.exists() and not target.is_file():
         # A rename onto /dev/null would replace the device itself.
         raise InputError(f"{path} is not a regular file: give the path of a file.")
-
-
-def _cannot_write(path: str | Path, error: OSError) -> InputError:
-    reason = (error.strerror or str(error)).lower()
-    return InputError(f"{path} cannot be written ({reason}): choose a place with space where you may write.")

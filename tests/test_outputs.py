@@ -6,7 +6,7 @@ import pytest
 
 from pyro_mixdvae import outputs
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import refuse_existing, write_atomically, write_together
+from pyro_mixdvae.outputs import refuse_existing, staged, write_atomically, write_together, writing
 
 
 def everything(folder: Path) -> set[str]:
@@ -97,3 +97,53 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     write_atomically(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_text() == "new"
+
+
+def test_staged_files_grow_under_other_names_and_appear_together(tmp_path: Path) -> None:
+    paths = [tmp_path / "new" / "b", tmp_path / "a"]
+    with staged(paths) as temporaries:
+        for round_ in ("1", "2"):
+            for temporary in temporaries:
+                with temporary.open("a") as file:
+                    file.write(round_)
+        assert not any(path.exists() for path in paths)
+        assert [path.parent for path in temporaries] == [path.parent for path in paths]
+    assert [path.read_text() for path in paths] == ["12", "12"]
+    assert everything(tmp_path) == {"new", "new/b", "a"}
+
+
+@pytest.mark.parametrize("reason", [KeyboardInterrupt(), ValueError(), InputError("no")])
+def test_nothing_staged_stays_when_the_block_fails(tmp_path: Path, reason: BaseException) -> None:
+    def fail(temporaries: list[Path]) -> None:
+        temporaries[0].write_text("half")
+        raise reason
+
+    with pytest.raises(type(reason)), staged([tmp_path / "new" / "a", tmp_path / "b"]) as temporaries:
+        fail(temporaries)
+    assert everything(tmp_path) == set()
+
+
+def test_staged_files_replace_only_what_may_be_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("old")
+    with pytest.raises(InputError, match="b exists already"), staged([tmp_path / "a", tmp_path / "b"]):
+        pass
+    assert everything(tmp_path) == {"b"}
+    with staged([tmp_path / "a", tmp_path / "b"], overwrite=True) as temporaries:
+        for temporary in temporaries:
+            temporary.write_text("new")
+        assert (tmp_path / "b").read_text() == "old"
+    assert (tmp_path / "b").read_text() == "new"
+
+
+def test_a_staged_file_that_vanished_is_told_by_its_own_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="b cannot be written"), staged([tmp_path / "a", tmp_path / "b"]) as temporary:
+        temporary[1].unlink()
+    assert everything(tmp_path) == set()
+
+
+def test_an_error_of_the_system_is_told_with_the_name_that_the_user_knows() -> None:
+    with (
+        pytest.raises(InputError, match=r"stem.wav cannot be written \(no space left on device\)"),
+        writing("stem.wav"),
+    ):
+        raise OSError(28, "No space left on device", ".abc.part")
