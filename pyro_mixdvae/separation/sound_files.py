@@ -1,0 +1,209 @@
+"""Sound files in, of any format that libsndfile reads: whole, or piece by piece."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from pyro_mixdvae.errors import InputError
+
+Samples = npt.NDArray[np.float32]
+
+# Below this a file holds no sound but, say, one value a second of some sensor.
+LOWEST_RATE = 1000
+BLOCK = 1 << 20
+# What files are called in whose formats libsndfile knows; header-less ones and matrices could be anything.
+SUFFIXES = frozenset({
+    ".8svx", ".aif", ".aifc", ".aiff", ".au", ".avr", ".bwf", ".caf", ".flac", ".htk", ".iff", ".mp3", ".mpc", ".oga",
+    ".ogg", ".opus", ".paf", ".pvf", ".rf64", ".sd2", ".sds", ".sf", ".snd", ".sph", ".svx", ".voc", ".w64", ".wav",
+    ".wave", ".wve", ".xi",
+})  # fmt: skip
+# Codes in which each sample has a place of its own (and FLAC, which is called like them): seeking is exact.
+_SEEKABLE = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
+# What libsndfile calls the length of a stream whose header does not say it.
+_UNKNOWN_LENGTH = 2**62
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound as its file holds it.
+
+    Attributes:
+        samples: ``[channels, n]``; formats of whole numbers are scaled to -1..1, floats are as they are.
+        rate: samples a second.
+    """
+
+    samples: Samples
+    rate: int
+
+
+class SoundReader:
+    """An open sound file that is read in pieces at any place; a context manager.
+
+    Of codecs such as Vorbis a piece before the last one read means decoding from the beginning: read forwards.
+
+    Attributes:
+        path: of the file.
+        rate: samples a second.
+        channels: how many.
+        length: samples of a channel, at least 1.
+
+    Raises:
+        InputError: on opening, where the file is missing, empty, no sound, of no known length, without samples, or
+            of a rate below `LOWEST_RATE`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file, self._position = _open(self.path), 0
+        self.rate, self.channels, self.length = self._file.samplerate, self._file.channels, self._file.frames
+        try:
+            self._check()
+        except InputError:
+            self.close()
+            raise
+
+    def read(self, start: int, count: int) -> Samples:
+        """Samples ``[channels, count]`` from sample ``start`` on; fewer where the file ends.
+
+        Raises:
+            InputError: the file is damaged there, or holds NaN or infinity; says at which second.
+        """
+        self._go_to(start)
+        block = self._read(max(0, min(count, self.length - start)))
+        finite = np.isfinite(block).all(axis=0)
+        if not finite.all():
+            second = (start + int(finite.argmin())) / self.rate
+            raise InputError(f"{self.path} holds NaN or infinity at second {second:.3f}: repair it or leave it out.")
+        return block
+
+    def blocks(self, size: int = BLOCK) -> Iterator[Samples]:
+        """The whole file in order, as blocks ``[channels, size]``, the last one shorter."""
+        for start in range(0, self.length, size):
+            yield self.read(start, size)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> "SoundReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check(self) -> None:
+        if self.length == 0:
+            raise InputError(f"{self.path} holds no samples: give a sound that is not empty.")
+        if self.length >= _UNKNOWN_LENGTH:
+            raise InputError(f"{self.path} does not say how long it is (a stream): convert it, to WAV say, first.")
+        if self.rate < LOWEST_RATE:
+            raise InputError(
+                f"{self.path} has {self.rate} samples a second, too few for sound: give one of {LOWEST_RATE} or more."
+            )
+
+    def _go_to(self, start: int) -> None:
+        if start == self._position:
+            return
+        if self._file.subtype in _SEEKABLE:
+            self._file.seek(start)
+            self._position = start
+            return
+        if start < self._position:
+            self.close()
+            self._file, self._position = _open(self.path), 0
+        while self._position < start:
+            self._read(min(BLOCK, start - self._position))
+
+    def _read(self, count: int) -> Samples:
+        """The next samples ``[channels, count]``."""
+        start = self._position
+        try:
+            block: Samples = self._file.read(count, dtype="float32", always_2d=True).T
+        except soundfile.SoundFileError as error:
+            raise self._damaged(start) from error
+        self._position += block.shape[1]
+        if block.shape[1] < count:
+            raise self._damaged(self._position)
+        return np.ascontiguousarray(block)
+
+    def _damaged(self, sample: int) -> InputError:
+        return InputError(
+            f"{self.path} is damaged: it cannot be read from second {sample / self.rate:.3f} on, though it says that "
+            f"it lasts {self.length / self.rate:.3f}; repair it or leave it out."
+        )
+
+
+class _Decoder(soundfile.SoundFile):
+    """Of a file that cannot be sought, soundfile does not seek to where it is after each piece that it has read.
+
+    The last samples of Opus depend on that. libsndfile 1.2 also lands elsewhere than asked in Vorbis.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+def read_sound(path: str | Path) -> Sound:
+    """Read a whole file, rate and channels as they are.
+
+    Raises:
+        InputError: the file cannot be used; see `SoundReader`.
+    """
+    with SoundReader(path) as file:
+        return Sound(file.read(0, file.length), file.rate)
+
+
+def find_sounds(paths: Iterable[str | Path]) -> list[Path]:
+    """Files as they are given, folders with all their sounds: recursive, sorted, by suffix, hidden files left out.
+
+    Raises:
+        InputError: a path does not exist, cannot be listed, or is a folder without a sound.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise InputError(f"{path} does not exist: give a sound file or a folder of them.")
+        sounds = _sounds_below(path) if path.is_dir() else [path]
+        if not sounds:
+            raise InputError(f"{path} holds no sound files (.wav, .flac, .ogg, .mp3, ...): give another folder.")
+        found |= dict.fromkeys(sounds)
+    return list(found)
+
+
+def _sounds_below(folder: Path) -> Sequence[Path]:
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename} cannot be listed: give a folder that you may read.") from error
+
+    return sorted(
+        Path(root, name)
+        for root, _, names in os.walk(folder, onerror=refuse)
+        for name in names
+        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+    )
+
+
+def _open(path: Path) -> _Decoder:
+    try:
+        # libsndfile calls most of what may go wrong here "System error".
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{path} cannot be read ({reason}): give a sound file that you may read.") from error
+    if empty:
+        raise InputError(f"{path} is an empty file: give a sound file.")
+    try:
+        # As bytes a name need not be valid text.
+        return _Decoder(os.fsencode(path) if os.name == "posix" else str(path))
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: header-less, says the suffix
+        raise InputError(
+            f"{path} is no sound that libsndfile can read: give WAV, FLAC, OGG, MP3 or another of its formats."
+        ) from error
