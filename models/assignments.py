@@ -46,6 +46,11 @@ class Assignment(Part):
 
     def fitted_to(self, scene: Scene) -> "Assignment":
         """The assignment with whatever it leaves to the data estimated from it; by default nothing is."""
+        frames = scene.present.sum(-1).to(torch.get_default_dtype())
+        return self.fitted_to_count(scene.mask.sum((-2, -1)) / frames)
+
+    def fitted_to_count(self, per_frame: Tensor) -> "Assignment":
+        """The same from the mean number of detections a frame, one number or one a scene [B]."""
         return self
 
     def can_enumerate(self, n_detections: int) -> bool:
@@ -148,7 +153,7 @@ class ExclusiveAssignment(Assignment):
         self.register_buffer("detection_probability", probability)
         self.register_buffer("log_pair", log_pair if log_pair.dim() == 0 else log_pair[:, None, None, None])
 
-    def fitted_to(self, scene: Scene) -> "ExclusiveAssignment":
+    def fitted_to_count(self, per_frame: Tensor) -> "ExclusiveAssignment":
         """Rates by the number of detections a frame, k: `P_D` no more than k / N, clutter what exceeds `N P_D`.
 
         Detections of targets that are not tracked are clutter too, and count makes no difference between them and
@@ -156,8 +161,6 @@ class ExclusiveAssignment(Assignment):
         """
         if not self.leaves_rates_open:
             return self
-        frames = scene.present.sum(-1).to(self.detection_probability.dtype)
-        per_frame = scene.mask.sum((-2, -1)) / frames
         probability = torch.minimum(self.detection_probability, per_frame / self.n_sources).clamp(min=LEAST_DETECTION)
         rate = (per_frame - self.n_sources * probability).clamp(min=LEAST_CLUTTER)
         return ExclusiveAssignment(self.n_sources, probability, rate)

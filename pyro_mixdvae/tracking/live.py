@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import norm
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.start import Step, filter_frame, frames_of
+from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.presets import PRESETS, Preset
@@ -37,11 +39,21 @@ class LiveResult:
     responsibilities: Array
 
 
+PRIOR_FRAMES = 10
+"""So many frames with one detection a source are thought of before the first, so that it does not decide alone."""
+
+MEMORY = 100
+"""Frames after which the number of detections counts for a third."""
+
+REFIT = 10
+"""Frames from one estimate of the rates to the next: they change slowly, and a frame has little time."""
+
+
 class LiveTracker:
     """N sources through frames that come one at a time.
 
-    What `Tracker` estimates from the whole sequence (the noise, the rates of detection and clutter, the better of two
-    starts) cannot be known yet: here those of the preset hold from the first frame to the last.
+    What `Tracker` estimates from the whole sequence cannot be known yet. The rates of detection and clutter are those
+    of the frames so far, the old ones fading; the noise is the preset's, and every frame is decided as it comes.
 
     >>> import numpy as np
     >>> from pyro_mixdvae.tracking.live import LiveTracker
@@ -58,9 +70,10 @@ class LiveTracker:
             detections, at the most confident ones.
         preset: "default", or a `Preset` of your own (not the published one, which needs whole sequences).
         level: how much probability the credible intervals hold.
+        weights: of the motion prior: a name, a file, or None for the preset's.
 
     Raises:
-        InputError: N < 1, a negative lag, a level outside (0, 1), a preset that needs whole sequences.
+        InputError: N < 1, a negative lag, a level outside (0, 1), no such weights, a preset that needs whole sequences.
     """
 
     def __init__(
@@ -71,6 +84,7 @@ class LiveTracker:
         start: Array | None = None,
         preset: str | Preset = "default",
         level: float = 0.9,
+        weights: str | Path | None = None,
     ):
         if n_sources < 1:
             raise InputError(f"{n_sources} sources cannot be tracked: give 1 or more.")
@@ -80,19 +94,26 @@ class LiveTracker:
             raise InputError(f"A credible level of {level} is not between 0 and 1: give .9, say.")
         if isinstance(preset, str) and preset not in PRESETS:
             raise InputError(f"There is no preset '{preset}': choose from {', '.join(PRESETS)}.")
-        self.preset = PRESETS[preset](n_sources, None) if isinstance(preset, str) else preset
-        if self.preset.is_published:
+        if preset == "published" or (isinstance(preset, Preset) and preset.is_published):
             raise InputError("The published algorithm needs whole sequences: it cannot run frame by frame.")
+        self.preset = PRESETS[preset](n_sources, weights) if isinstance(preset, str) else preset
         self.n_sources = n_sources
         self.size = size
         self.lag = lag
         self.reach = float(norm.ppf(0.5 + level / 2))
+        self._model = self.preset.model
+        self._per_frame = float(n_sources)  # detections, on average
         self._given_start = None if start is None else np.asarray(start, dtype=float)
         self._start: torch.Tensor | None = None
         self._memory: Any = None
         self._belief: kalman.Gaussian | None = None
         self._window: deque[tuple[int, Step, Array]] = deque()
         self._frame = -1
+
+    @property
+    def has_started(self) -> bool:
+        """Whether a frame has said where the sources are."""
+        return self._start is not None
 
     @torch.no_grad()
     def update(self, boxes: Array, confidence: Array | None = None) -> LiveResult | None:
@@ -106,14 +127,15 @@ class LiveTracker:
         """
         self._frame += 1
         boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
+        self._adapt(int((~np.isnan(boxes[:, 0])).sum()))
         if self._start is None and not self._begin(boxes, confidence):
             return None
         step = self._step(boxes)
-        responsibilities = self.preset.model.assignment.responsibilities(
+        responsibilities = self._model.assignment.responsibilities(
             step.log_likelihood.unsqueeze(1), self._mask.unsqueeze(1)
         )[0, 0]
         eta = np.where(np.isnan(boxes[:, :1]), np.nan, responsibilities.double().numpy()[: len(boxes)])
-        if not self.preset.model.assignment.has_clutter:
+        if not self._model.assignment.has_clutter:
             eta = np.concatenate([eta, np.zeros_like(eta[:, :1])], -1)
         self._window.append((self._frame, step, eta))
         return self._oldest() if len(self._window) > self.lag else None
@@ -122,6 +144,16 @@ class LiveTracker:
     def flush(self) -> list[LiveResult]:
         """The results of the last frames, which no more frames will follow."""
         return [self._oldest() for _ in range(len(self._window))]
+
+    def _adapt(self, seen: int) -> None:
+        """Take a frame with so many detections into the rates: a prior of some frames first, then a fading mean."""
+        self._per_frame += (seen - self._per_frame) / min(PRIOR_FRAMES + self._frame + 1, MEMORY)
+        if self._frame % REFIT:
+            return
+        model = self.preset.model
+        assignment = model.assignment.fitted_to_count(torch.tensor(self._per_frame))
+        if assignment is not model.assignment:
+            self._model = MixtureModel(model.sources, assignment, model.likelihood)
 
     def _begin(self, boxes: Array, confidence: Array | None) -> bool:
         """Find the start in this frame; False where it has too few detections."""
@@ -141,8 +173,8 @@ class LiveTracker:
             boxes = np.full((1, 4), np.nan)
         scene = Scene.of(self._content(boxes)[None, None], self._start)
         self._mask = scene.mask[:, 0]
-        (frame,) = frames_of(self.preset.model, scene)
-        step = filter_frame(self.preset.model, self._memory, self._belief, frame)
+        (frame,) = frames_of(self._model, scene)
+        step = filter_frame(self._model, self._memory, self._belief, frame)
         self._belief = step.belief
         self._memory = self.preset.model.sources.remember(self._memory, step.belief.mean[..., 0], None)
         return step

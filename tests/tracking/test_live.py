@@ -1,6 +1,7 @@
 """Frame by frame, as detections come."""
 
 import doctest
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import torch
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.start import filtering_pass
+from pyro_mixdvae.models import ExclusiveAssignment, MixtureModel
 from pyro_mixdvae.tracking import live
 from pyro_mixdvae.tracking.live import LiveTracker
-from pyro_mixdvae.tracking.presets import default
+from pyro_mixdvae.tracking.presets import Preset, default
 from pyro_mixdvae.tracking.scenes import make_problem, make_scene
 
 SIZE = (640, 480)
@@ -24,6 +26,13 @@ def boxes(rng: np.random.Generator) -> np.ndarray:
     boxes = boxes + rng.normal(0, 1.0, boxes.shape)
     boxes[7, 0] = boxes[12] = boxes[20, 1] = np.nan
     return np.stack([frame[rng.permutation(2)] if t else frame for t, frame in enumerate(boxes)])
+
+
+def with_rates(detection_probability: float, clutter_rate: float) -> Preset:
+    """The default with rates that nothing changes."""
+    preset = default(2, None)
+    assignment = ExclusiveAssignment(2, detection_probability, clutter_rate)
+    return replace(preset, model=MixtureModel(preset.model.sources, assignment, preset.model.likelihood))
 
 
 def _run(tracker: LiveTracker, boxes: np.ndarray) -> list[live.LiveResult]:
@@ -43,13 +52,25 @@ def test_every_frame_comes_once_and_in_order_whatever_the_lag(boxes: np.ndarray)
 
 def test_without_a_lag_it_is_the_filtering_pass(boxes: np.ndarray) -> None:
     """The same steps as the start of the batch tracker, fed one by one."""
-    preset = default(2, None)
+    preset = with_rates(0.92, 0.01)
     scene, scale = make_scene([make_problem(boxes, 2, SIZE)], preset.coordinates)
-    # The rates are left to the data, which a live tracker has not seen: both take those before any data.
     filtered = filtering_pass(preset.model, scene)
     expected = preset.coordinates.boxes(filtered.mean[0]) * scale[0]
     found = np.stack([result.boxes for result in _run(LiveTracker(2, SIZE, preset=preset), boxes)])
     np.testing.assert_allclose(found, expected.transpose(0, 1).numpy(), atol=1e-6)
+
+
+def test_rates_follow_the_number_of_detections(boxes: np.ndarray, rng: np.random.Generator) -> None:
+    """Among false boxes a stray detection is sooner held for one of them, in time as if their rate were known."""
+    corner = rng.uniform(0, (600, 380), (len(boxes), 6, 2))
+    cluttered = np.concatenate([boxes, np.concatenate([corner, corner + np.array([40, 100])], -1)], 1)
+    cluttered[28, :2] += 12
+    known, adapted, unaware = (
+        _run(LiveTracker(2, SIZE, start=boxes[0], preset=preset), cluttered)[28].responsibilities[:2, 2]
+        for preset in (with_rates(0.92, 6.16), default(2, None), with_rates(0.92, 0.01))
+    )
+    assert (unaware < 0.05 * known).all()
+    assert ((0.5 * known < adapted) & (adapted < known)).all()
 
 
 def test_a_full_lag_is_the_smoother(boxes: np.ndarray) -> None:
@@ -100,7 +121,9 @@ def test_a_prior_and_an_assignment_may_be_swapped(boxes: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"n_sources": 0}, {"lag": -1}, {"level": 1.0}, {"preset": "none"}], ids=lambda a: next(iter(a))
+    "arguments",
+    [{"n_sources": 0}, {"lag": -1}, {"level": 1.0}, {"preset": "none"}, {"preset": "published"}, {"weights": "none"}],
+    ids=lambda a: str(*a.items()),
 )
 def test_bad_arguments_end_in_a_sentence(arguments: dict[str, object]) -> None:
     """Each says what was wrong."""
