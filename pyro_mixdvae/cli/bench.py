@@ -2,14 +2,15 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pyro_mixdvae.cli.checks import at_least
 from pyro_mixdvae.cli.many_values import ManyValues
+from pyro_mixdvae.cli.progress import progress
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing, write_atomically, write_together
 
@@ -74,8 +75,7 @@ def mot(
     """
     workers = (os.cpu_count() or 1) if workers is None else workers
     for option, number in (("--block", block), ("--workers", workers), *(("-T", length) for length in frames or [])):
-        if number < 1:
-            raise InputError(f"{option} is {number}: give a whole number of 1 or more.")
+        at_least(option, number, 1)
     if samples and os.path.realpath(samples) == os.path.realpath(output / LIST):
         raise InputError(f"{samples} is an input, which the results would replace: give another OUT.")
     refuse_existing([output / name for name in OUTPUTS], overwrite)
@@ -154,11 +154,11 @@ def _run(blocks: "Sequence[Block]", work: Path, workers: int, cluster: str) -> "
     if done:
         print(f"{len(done)} of {len(blocks)} blocks were done before.", file=sys.stderr)
     missing = [block for block in blocks if block.file_name not in done]
-    with _progress(len(blocks), len(done)) as advance:
+    with progress("block", len(blocks), len(done)) as advance:
         for block, result in run_blocks(missing, workers, cluster):
             write_result(work, block, result)
             done[block.file_name] = result
-            advance(block)
+            advance(f"T = {block.n_frames}, {block.method}")
     return done
 
 
@@ -199,25 +199,3 @@ def _write(output: Path, samples: "SampleList", results: "Sequence[MethodResult]
     write_together({output / name: content for name, content in zip(OUTPUTS, contents, strict=True)})
     print(short_table(rows))
     print(f"All columns, sequences and intervals are in {output / 'table.md'}.")
-
-
-@contextmanager
-def _progress(total: int, done: int) -> "Iterator[Callable[[Block], None]]":
-    """A bar on stderr; call what is given after each block."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("block"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.fields[name]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=total, completed=done, name="")
-
-        def advance(block: "Block") -> None:
-            progress.update(task, advance=1, name=f"T = {block.n_frames}, {block.method}")
-
-        yield advance

@@ -10,6 +10,8 @@ from pyro_mixdvae.cli import bench, train
 from pyro_mixdvae.cli.demo import demo
 from pyro_mixdvae.cli.eval import evaluate
 from pyro_mixdvae.cli.import_weights import import_weights
+from pyro_mixdvae.cli.many_values import ManyValues
+from pyro_mixdvae.cli.mix import mix
 from pyro_mixdvae.cli.track import track
 from pyro_mixdvae.errors import InputError
 
@@ -25,6 +27,7 @@ app.command("track")(track)
 app.command("eval")(evaluate)
 app.add_typer(train.app, name="train")
 app.add_typer(bench.app, name="bench")
+app.command("mix", cls=ManyValues)(mix)
 app.command("import-weights")(import_weights)
 app.command("demo")(demo)
 

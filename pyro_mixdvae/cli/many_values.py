@@ -1,12 +1,13 @@
 """Options that take several values in a row, as ``-T 60 120 300``."""
 
+import re
 from collections.abc import Sequence
 
 from typer import Context
 from typer.core import TyperCommand
 
 # Of all commands of this class.
-MANY_VALUED = ("-T", "--frames", "--methods")
+MANY_VALUED = ("-T", "--frames", "--methods", "--snr")
 
 
 class ManyValues(TyperCommand):
@@ -21,7 +22,7 @@ def spread(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
     """Write an option before each of its values.
 
     Its values end at the next option and, where they are numbers, at what is none: ``-T 60 120 DATA`` are two numbers
-    and an argument.
+    and an argument. After a number ``-5`` is a number too.
     """
     result: list[str] = []
     rest = list(arguments)
@@ -39,4 +40,10 @@ def spread(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
 
 
 def _goes_on(value: str, following: str) -> bool:
-    return not following.startswith("-") and value.isdecimal() <= following.isdecimal()
+    if _is_number(value):
+        return _is_number(following)
+    return not following.startswith("-")
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) is not None

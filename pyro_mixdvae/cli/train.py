@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pyro_mixdvae.cli.checks import at_least
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing, write_together
 
@@ -62,11 +63,11 @@ def boxes(
 ) -> None:
     """Train a motion prior for boxes: weights, a card that says how they were made, and the learning curve."""
     _choose("--network", network, NETWORKS)
-    _at_least("--epochs", epochs, 1)
-    _at_least("--count", count, 1)
-    _at_least("--frames", frames, 3)
-    _at_least("--batch-size", batch_size, 1)
-    _at_least("--seed", seed, 0)
+    at_least("--epochs", epochs, 1)
+    at_least("--count", count, 1)
+    at_least("--frames", frames, 3)
+    at_least("--batch-size", batch_size, 1)
+    at_least("--seed", seed, 0)
     if learning_rate is not None and not (math.isfinite(learning_rate) and learning_rate > 0):
         raise InputError(f"--learning-rate is {learning_rate}: give a number above 0.")
     if network == "constant-velocity" and learning_rate is not None:
@@ -149,11 +150,6 @@ def _refuse(output: Path, paths: list[Path], checkpoint: Path, *, resume: bool, 
 def _choose(option: str, value: str, choices: list[str]) -> None:
     if value not in choices:
         raise InputError(f"{option} is '{value}': choose one of {', '.join(choices)}.")
-
-
-def _at_least(option: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise InputError(f"{option} is {value}: give a whole number of {least} or more.")
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """From one sampling rate to another by libsoxr (32-bit floats, its high quality), with lengths that are exact."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import soxr
 
-from pyro_mixdvae.separation.sound_files import Samples
+from pyro_mixdvae.separation.sound_files import Samples, SoundReader
 
 
 def resample(samples: Samples, source: int, target: int, length: int | None = None) -> Samples:
@@ -40,6 +41,17 @@ def resample_blocks(
     for block in blocks:
         yield resampler.push(block)
     yield resampler.finish()
+
+
+def read_mono(path: str | Path, rate: int) -> Samples:
+    """A whole file as the mean of its channels at another rate, ``[n]``; only the result is in memory as a whole.
+
+    Raises:
+        InputError: the file cannot be used; see `SoundReader`.
+    """
+    with SoundReader(path) as file:
+        means = (block.mean(axis=0, keepdims=True) for block in file.blocks())
+        return np.concatenate(list(resample_blocks(means, file.rate, rate)), axis=1)[0]
 
 
 class Resampler:

@@ -1,6 +1,7 @@
 """Silence before and after a sound, and how loud it is."""
 
 import numpy as np
+import numpy.typing as npt
 
 from pyro_mixdvae.separation.sound_files import Samples
 
@@ -20,24 +21,29 @@ def trim_silence(samples: Samples, threshold: float = THRESHOLD) -> Samples:
 
 
 def sounding_range(samples: Samples, threshold: float = THRESHOLD) -> tuple[int, int]:
-    """First sample of the first frame that is not silent, and where the last one's hop ends; 0, 0 if all are silent.
-
-    Frames of `FRAME` samples are centred at multiples of `HOP`; a frame is silent if in every channel its energy lies
-    ``threshold`` decibels or more below that of the loudest frame of any channel.
+    """First sample of the first frame that sounds in some channel, and where the last one's hop ends; 0, 0 if none.
 
     Args:
         samples: ``[channels, n]``.
         threshold: in decibels.
     """
-    energy = frame_energy(samples)
-    loudest = energy.max(initial=0.0)
-    sounding = np.flatnonzero((energy > loudest * 10 ** (-threshold / 10)).any(axis=0))
+    sounding = np.flatnonzero(sounding_frames(samples, threshold).any(axis=0))
     if len(sounding) == 0:
         return 0, 0
     return int(sounding[0]) * HOP, min(samples.shape[1], (int(sounding[-1]) + 1) * HOP)
 
 
-def frame_energy(samples: Samples) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def sounding_frames(samples: Samples, threshold: float = THRESHOLD) -> npt.NDArray[np.bool_]:
+    """Which frames ``[channels, 1 + n // HOP]`` are not silent.
+
+    A frame of `FRAME` samples, centred at a multiple of `HOP`, is silent if its energy lies ``threshold`` decibels or
+    more below that of the loudest frame of any channel.
+    """
+    energy = frame_energy(samples)
+    return energy > energy.max(initial=0.0) * 10 ** (-threshold / 10)
+
+
+def frame_energy(samples: Samples) -> npt.NDArray[np.float64]:
     """Sum of squares of each frame, ``[channels, 1 + n // HOP]``, with zeros before and after the sound."""
     n = samples.shape[1]
     sums = np.concatenate([np.zeros((len(samples), 1)), np.cumsum(samples.astype(np.float64) ** 2, axis=1)], axis=1)

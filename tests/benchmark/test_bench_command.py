@@ -141,6 +141,7 @@ def test_a_method_that_cannot_run_has_a_row_that_says_so(
         ("-T 60 120 DATA --methods a b --seed 3", "-T 60 -T 120 DATA --methods a --methods b --seed 3"),
         ("DATA -T", "DATA -T"),
         ("DATA -T -1", "DATA -T -1"),
+        ("-T -10 -5 0 2.5 -o OUT", "-T -10 -T -5 -T 0 -T 2.5 -o OUT"),
     ],
 )
 def test_options_take_several_values(line: str, expected: str) -> None:

@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyro_mixdvae.separation.resampling import Resampler, resample, resample_blocks, resampled_length
+from pyro_mixdvae.separation.resampling import Resampler, read_mono, resample, resample_blocks, resampled_length
+from pyro_mixdvae.separation.sound_files import SoundReader
 
 RATES = [8000, 11025, 16000, 22050, 44100, 48000, 96000]
 rates = st.sampled_from(RATES)
@@ -73,3 +77,11 @@ def test_of_a_sound_far_too_short_a_sample_is_left() -> None:
     assert resample(np.ones((1, 1), np.float32), 2**31 - 1, 16000).shape == (1, 1)
     resampler = Resampler(44100, 16000)
     assert resampler.push(np.ones((1, 1), np.float32)).shape[1] + resampler.finish().shape[1] == 1
+
+
+def test_a_file_is_read_as_the_mean_of_its_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = noise(2, 30_000) / 8
+    soundfile.write(tmp_path / "a.wav", samples.T, 44100, "FLOAT")
+    expected = resample(samples.mean(axis=0, keepdims=True), 44100, 16000)[0]
+    monkeypatch.setattr(SoundReader.blocks, "__defaults__", (7_000,))
+    np.testing.assert_allclose(read_mono(tmp_path / "a.wav", 16000), expected, atol=1e-6)

@@ -1,0 +1,77 @@
+"""``mixdvae mix``: mixtures whose sources are known."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyro_mixdvae.cli.checks import at_least
+from pyro_mixdvae.cli.progress import progress
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.outputs import refuse_existing
+
+DEFAULT_SNRS = (-10.0, -5.0, 0.0, 5.0)
+DEFAULT_LENGTHS = (50, 100, 300)
+# Beyond this the weaker source is lost in the rounding of the stronger one.
+LARGEST_SNR = 100
+
+
+def mix(
+    speech: Annotated[Path, typer.Argument(metavar="SPEECH_DIR", help="Folder of recordings.", show_default=False)],
+    music: Annotated[Path, typer.Argument(metavar="MUSIC_DIR", help="Folder of recordings.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write.", show_default=False)],
+    snr: Annotated[
+        list[float] | None,
+        typer.Option(help="Speech above music in decibels; -10 -5 0 5 if not given.", show_default=False),
+    ] = None,
+    frames: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--frames", "-T", help="Lengths, in frames of 256 samples; 50 100 300 if not given.", show_default=False
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(help="Mixtures at each ratio and each length.")] = 40,
+    names: Annotated[tuple[str, str], typer.Option(help="What the two sources and their folders are called.")] = (
+        "speech",
+        "music",
+    ),
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+) -> None:
+    """Mix two sources at 16 kHz at given ratios of power, as in the paper, for `mixdvae eval-audio`.
+
+    Recordings of any format and rate become one channel, silence before and after them is trimmed, and segments
+    without silence are drawn from them. Writes OUT/mixtures/ID.wav, OUT/speech/ID.wav, OUT/music/ID.wav (32-bit
+    floats; a mixture is the sum of its sources, and its peak is at most 0.9) and OUT/manifest.csv.
+    """
+    snrs, lengths = snr or list(DEFAULT_SNRS), frames or list(DEFAULT_LENGTHS)
+    _check(snrs, lengths, count, seed)
+
+    from pyro_mixdvae.separation.mixture_files import check_names, output_paths, write_mixtures
+    from pyro_mixdvae.separation.mixtures import Mixture, draw_mixtures, plan_mixtures
+
+    check_names(names)
+    recipes = plan_mixtures(snrs, lengths, count, seed)
+    refuse_existing(output_paths(output, names, recipes), overwrite)
+    folders = [speech, music]
+    with progress("mixture", len(recipes)) as advance:
+
+        def told() -> Iterator[Mixture]:
+            for mixture in draw_mixtures(folders, recipes):
+                yield mixture
+                advance(mixture.recipe.name)
+
+        write_mixtures(told(), recipes, folders, names, output, overwrite)
+    print(f"Written: {len(recipes)} mixtures and their sources, {output}")
+
+
+def _check(snrs: Sequence[float], lengths: Sequence[int], count: int, seed: int) -> None:
+    for ratio in snrs:
+        if not math.isfinite(ratio) or abs(ratio) > LARGEST_SNR:
+            raise InputError(f"--snr is {ratio:g}: give decibels from -{LARGEST_SNR} to {LARGEST_SNR}.")
+    for length in lengths:
+        at_least("--frames", length, 2)
+    at_least("--count", count, 1)
+    at_least("--seed", seed, 0)
