@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import typer
 
+from pyro_mixdvae.cli.live import STANDARD_INPUT, track_live
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing, write_together
 
@@ -33,10 +34,12 @@ def track(
     sequence: Annotated[
         Path,
         typer.Argument(
-            metavar="SEQ", help="A sequence folder, a det.txt, or a folder of sequences.", show_default=False
+            metavar="SEQ",
+            help="A sequence folder, a det.txt, or a folder of sequences; with --live, also - for standard input.",
+            show_default=False,
         ),
     ],
-    sources: Annotated[int, typer.Option(help="How many sources there are, N.", show_default=False)],
+    sources: Annotated[int, typer.Option("--sources", "-n", help="How many sources there are, N.", show_default=False)],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -71,13 +74,51 @@ def track(
         bool, typer.Option("--no-report", help="Write tracks (and samples) only: no tables, no picture.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Read detections as they come, and print each frame as soon as it is done.")
+    ] = False,
+    lag: Annotated[
+        int | None,
+        typer.Option(
+            show_default=False, help="With --live: frames that a result waits for, which smooth it; 0 if not given."
+        ),
+    ] = None,
+    written_as: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            show_default=False,
+            help="With --live: mot (MOTChallenge results, if not given), csv or json (with intervals and "
+            "probabilities).",
+        ),
+    ] = None,
 ) -> None:
     """Track N sources: every source in every frame, and how sure that is.
 
     Beside OUT.txt, a MOTChallenge result file: OUT.boxes.csv (mean boxes, credible intervals, observed or inferred),
     OUT.assignments.csv (whose each detection is, and how surely), OUT.elbo.csv and the picture OUT.png.
+
+    With --live nothing is written but standard output, a line for every source in every frame. A frame is complete
+    when a row of a later one comes, or a line that holds the number of the next frame and nothing else.
     """
     _check_numbers(sources, iterations, level, samples, seed)
+    if live:
+        for option, is_given in (
+            ("--output", output is not None),
+            ("--method", method is not None),
+            ("--iterations", iterations is not None),
+            ("--samples", samples > 0),
+            ("--no-report", no_report),
+            ("--overwrite", overwrite),
+        ):
+            if is_given:
+                raise InputError(f"{option} has no meaning with --live, which filters and prints: leave it out.")
+        track_live(sequence, sources, _parse_size(size), init, preset, weights, level, lag or 0, written_as or "mot")
+        return
+    if sequence == STANDARD_INPUT:
+        raise InputError("- stands for standard input, which only --live reads: add it, or give a file.")
+    if lag is not None or written_as is not None:
+        raise InputError("--lag and --format belong to --live: add it, or leave them out.")
     targets = _targets(sequence, output)
     paths = [path for _, result in targets for path in _outputs(result, not no_report, samples > 0)]
     _check_outputs(paths, overwrite)

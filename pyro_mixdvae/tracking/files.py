@@ -17,6 +17,7 @@ from pyro_mixdvae.tracking.rows import (
     frames_of,
     ids_of,
     read_rows,
+    refuse_outside,
     refuse_vast,
 )
 from pyro_mixdvae.tracking.sequences import (
@@ -129,12 +130,7 @@ def read_detections(path: str | Path, size: Size | None = None) -> Detections:
     chosen, origin = _size(info, size)
     # Not below 1: a box left of every image is then refused like any other outside.
     width, height = chosen or (max(1, math.ceil(boxes[:, 2].max())), max(1, math.ceil(boxes[:, 3].max())))
-    outside = (boxes[:, 2:] <= 0).any(axis=1) | (boxes[:, 0] >= width) | (boxes[:, 1] >= height)
-    rows.refuse(
-        outside,
-        f"the box lies wholly outside the image of {width}x{height} pixels ({origin})",
-        "correct the size or the row",
-    )
+    refuse_outside(rows, boxes, (width, height), origin)
     confidence = rows.values[:, 6] if rows.values.shape[1] > 6 else np.full(len(frames), -1.0)
 
     total = length[0] if length else int(frames.max()) + 1
@@ -196,13 +192,14 @@ def read_results(path: str | Path) -> Tracks:
     return _tracks(rows, np.ones(len(rows.values), dtype=np.bool_), path, None)
 
 
-def format_results(boxes: Array) -> str:
+def format_results(boxes: Array, first: int = 1) -> str:
     """MOTChallenge result text of N tracks over T frames: every source in every frame, ids 1..N.
 
     Frames and ids count from 1; two decimals; a size never falls below 0.01, so that the text can be read.
 
     Args:
         boxes: ``[T, N, 4]`` xyxy in pixels.
+        first: number of the first frame.
 
     Raises:
         ValueError: a box is not finite (a tracker says where its target is in every frame).
@@ -213,7 +210,7 @@ def format_results(boxes: Array) -> str:
     rounded[..., 2:] = np.maximum(rounded[..., 2:], 0.01)
     return "".join(
         f"{frame},{source},{left:.2f},{top:.2f},{width:.2f},{height:.2f},1,-1,-1,-1\n"
-        for frame, sources in enumerate(rounded.tolist(), start=1)
+        for frame, sources in enumerate(rounded.tolist(), start=first)
         for source, (left, top, width, height) in enumerate(sources, start=1)
     )
 

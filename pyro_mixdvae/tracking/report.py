@@ -16,6 +16,11 @@ NONE_OF_THEM = "none"
 # The entropy in bits of a choice between two at 9 : 1. Above it, a look at the frame is worth the time.
 UNCERTAIN_BITS = 0.469
 CORNERS = ("x1", "y1", "x2", "y2")
+BOX_COLUMNS = (
+    *("frame", "source", "left", "top", "width", "height"),
+    *(f"{corner}_{side}" for corner in CORNERS for side in ("low", "high")),
+    *("level", "status"),
+)
 
 
 class Stretch(NamedTuple):
@@ -37,17 +42,38 @@ def boxes_table(result: TrackingResult) -> str:
     are the limits of the left edge's credible interval, ``y1`` is the top, ``x2`` the right and ``y2`` the bottom edge;
     ``level`` is the probability between the limits.
     """
-    limits = np.stack([result.lower, result.upper], axis=-1)  # [T, N, 4, 2]
     n_frames, n_sources = result.boxes.shape[:2]
-    boxes = _written(result.boxes)
-    header = ["frame", "source", "left", "top", "width", "height"]
-    header += [f"{corner}_{side}" for corner in CORNERS for side in ("low", "high")] + ["level", "status"]
     rows = (
-        [t + 1, n + 1, *_pixels(boxes[t, n]), *_pixels(limits[t, n]), f"{result.level:g}", _status(result, t, n)]
+        box_cells(
+            t + 1,
+            n + 1,
+            result.boxes[t, n],
+            result.lower[t, n],
+            result.upper[t, n],
+            result.level,
+            result.observed[t, n],
+        )
         for t in range(n_frames)
         for n in range(n_sources)
     )
-    return _csv(header, rows)
+    return _csv(BOX_COLUMNS, rows)
+
+
+def box_cells(
+    frame: int, source: int, box: Array, lower: Array, upper: Array, level: float, observed: bool
+) -> list[str]:
+    """A row of the table of boxes, as text: the cells of `BOX_COLUMNS`.
+
+    Args:
+        frame: from 1.
+        source: from 1.
+        box, lower, upper: mean and limits ``[4]`` xyxy in pixels.
+        level: probability between the limits.
+        observed: whether a detection of the frame belongs to the source.
+    """
+    limits = np.stack([lower, upper], axis=-1)  # [4, 2]
+    status = "observed" if observed else "inferred"
+    return [str(frame), str(source), *_pixels(written(box)), *_pixels(limits), f"{level:g}", status]
 
 
 def assignments_table(boxes: Array, result: TrackingResult) -> str:
@@ -63,12 +89,12 @@ def assignments_table(boxes: Array, result: TrackingResult) -> str:
     names = [str(n + 1) for n in range(n_sources)] + [NONE_OF_THEM]
     header = ["frame", "detection", "left", "top", "width", "height"]
     header += [f"source_{name}" for name in names[:-1]] + [NONE_OF_THEM, "entropy_bits", "most_likely"]
-    written, entropy = _written(boxes), result.entropy
+    ltwh, entropy = written(boxes), result.entropy
     rows = (
         [
             t + 1,
             k + 1,
-            *_pixels(written[t, k]),
+            *_pixels(ltwh[t, k]),
             *(_fixed(p, 4) for p in result.responsibilities[t, k].tolist()),
             _fixed(entropy[t, k], 4),
             names[int(np.argmax(result.responsibilities[t, k]))],
@@ -90,7 +116,7 @@ def elbo_table(result: TrackingResult) -> str:
 
 def samples_table(result: TrackingResult) -> str:
     """CSV of the posterior trajectories, one after the other: each is a possible course of all sources."""
-    boxes = _written(result.samples)
+    boxes = written(result.samples)
     rows = ([number + 1, t + 1, n + 1, *_pixels(boxes[number, t, n])] for number, t, n in np.ndindex(*boxes.shape[:3]))
     return _csv(["sample", "frame", "source", "left", "top", "width", "height"], rows)
 
@@ -136,11 +162,11 @@ def summary(boxes: Array, result: TrackingResult) -> list[str]:
     return [*lines, *(f"Note: {note}" for note in result.notes)]
 
 
-def _written(boxes: Array) -> Array:
+def written(boxes: Array) -> Array:
     """Left, top, width, height ``[..., 4]`` as the MOTChallenge file has them: a size never falls below 0.01."""
-    written = np.round(xyxy_to_ltwh(boxes), 2)
-    written[..., 2:] = np.maximum(written[..., 2:], 0.01)
-    return written
+    ltwh = np.round(xyxy_to_ltwh(boxes), 2)
+    ltwh[..., 2:] = np.maximum(ltwh[..., 2:], 0.01)
+    return ltwh
 
 
 def _pixels(numbers: Array) -> list[str]:
@@ -150,10 +176,6 @@ def _pixels(numbers: Array) -> list[str]:
 def _fixed(number: float, decimals: int) -> str:
     # + 0.0 turns -0.0 into 0.0.
     return f"{round(number, decimals) + 0.0:.{decimals}f}"
-
-
-def _status(result: TrackingResult, t: int, n: int) -> str:
-    return "observed" if result.observed[t, n] else "inferred"
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -76,7 +76,7 @@ def read_rows(path: Path) -> Rows:
     for line, text in enumerate(re.split(r"\r\n|\n|\r", read_text(path)), start=1):
         text = text.strip().rstrip(", \t")
         if text:
-            numbers = _numbers(text, f"{path}, line {line}")
+            numbers = numbers_of(text, f"{path}, line {line}")
             if values and len(numbers) != len(values[0]):
                 raise InputError(
                     f"{path}, line {line}: {len(numbers)} columns where line {lines[0]} has {len(values[0])}"
@@ -89,7 +89,16 @@ def read_rows(path: Path) -> Rows:
     return Rows(path, np.array(values, dtype=np.float64), np.array(lines, dtype=np.int64))
 
 
-def _numbers(text: str, place: str) -> list[float]:
+def numbers_of(text: str, place: str) -> list[float]:
+    """The numbers of one row.
+
+    Args:
+        text: the row without blanks at its ends.
+        place: file and line, for the message.
+
+    Raises:
+        InputError: a wrong number of columns, a cell that is not a finite number.
+    """
     cells = text.split(",") if "," in text else text.split()
     if not FEWEST_COLUMNS <= len(cells) <= MOST_COLUMNS:
         raise InputError(
@@ -171,6 +180,23 @@ def boxes_of(rows: Rows) -> Array:
     far = np.abs(boxes).max(axis=1) > FURTHEST_PIXEL
     rows.refuse(far, f"the box lies beyond {FURTHEST_PIXEL:.0f} pixels", "give boxes in pixels")
     return boxes
+
+
+def refuse_outside(rows: Rows, boxes: Array, size: tuple[int, int], says: str) -> None:
+    """Raise InputError for the first row whose box does not touch the image.
+
+    Args:
+        rows: the rows.
+        boxes: their boxes ``[n, 4]`` xyxy in pixels.
+        size: width and height of the image in pixels.
+        says: who gave the size, for the message.
+    """
+    outside = (boxes[:, 2:] <= 0).any(axis=1) | (boxes[:, 0] >= size[0]) | (boxes[:, 1] >= size[1])
+    rows.refuse(
+        outside,
+        f"the box lies wholly outside the image of {size[0]}x{size[1]} pixels ({says})",
+        "correct the size or the row",
+    )
 
 
 def refuse_vast(path: Path, frames: int, columns: int, what: str) -> None:

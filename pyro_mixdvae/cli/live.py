@@ -1,0 +1,144 @@
+"""``mixdvae track --live``: detections in, boxes out, frame by frame."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from pyro_mixdvae.errors import InputError
+
+if TYPE_CHECKING:
+    from pyro_mixdvae.tracking.boxes import Array
+    from pyro_mixdvae.tracking.sequences import Size
+
+STANDARD_INPUT = Path("-")
+LONGEST_LINE = 10_000
+
+
+def track_live(
+    sequence: Path,
+    sources: int,
+    size: "Size | None",
+    init: str,
+    preset: str,
+    weights: str | None,
+    level: float,
+    lag: int,
+    written_as: str,
+) -> None:
+    """Follow N sources through detections that come line by line; print each frame as soon as it is done.
+
+    Args:
+        sequence: ``-`` for standard input, a file (or pipe) of detections, a sequence folder.
+        sources: N.
+        size: (width, height) of the image; None: that of the folder's ``seqinfo.ini``.
+        init: boxes drawn by hand in one frame, where the sources start; empty: nobody drew any.
+        preset: which model.
+        weights: of the motion prior; None: the preset's.
+        level: probability within the intervals.
+        lag: frames that a result waits for.
+        written_as: one of `FORMATS`.
+
+    Raises:
+        InputError: an argument or a line cannot be used. What was printed before is printed.
+    """
+    from pyro_mixdvae.tracking.live_stream import FORMATS, follow, read_frames
+
+    if written_as not in FORMATS:
+        raise InputError(f"--format is '{written_as}': choose from {', '.join(FORMATS)}.")
+    path, size = _source(sequence, size)
+    first, start = _start(init, sources)
+    with _opened(path) as stream:
+        # torch and Pyro take seconds to import: bad arguments and files end before that.
+        import torch
+
+        from pyro_mixdvae.tracking.live import LiveTracker
+
+        torch.set_num_threads(1)
+        tracker = LiveTracker(sources, size, lag, start, preset, level, weights)
+        name = Path("standard input") if path == STANDARD_INPUT else path
+        results = follow(read_frames(_lines(stream), name, size, first), tracker, _tell)
+        output = FORMATS[written_as]
+        _print(output.header)
+        for result in results:
+            _print(output.lines(result, level))
+
+
+def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":
+    """What is to be read, and the size of the image."""
+    from pyro_mixdvae.tracking.sequences import kind_of, read_info
+
+    if sequence != STANDARD_INPUT:
+        kind = kind_of(sequence)
+        if kind == "folder":
+            raise InputError(f"{sequence} is no sequence, and --live follows one: give -, a det.txt or a sequence.")
+        if kind == "sequence":
+            info = read_info(sequence)
+            sequence, size = sequence / "det" / "det.txt", size or (info.size if info else None)
+    if size is None:
+        raise InputError("--live cannot wait for the furthest box: say how large the image is with --size WxH.")
+    if min(size) < 1:
+        raise InputError(f"the image size {size[0]}x{size[1]} has no pixels: give a width and height above 0.")
+    return sequence, size
+
+
+def _start(init: str, sources: int) -> "tuple[int | None, Array | None]":
+    """The number of the frame where boxes were drawn, and the boxes ``[N, 4]``; None where there are none."""
+    if not init:
+        return None, None
+    import numpy as np
+
+    from pyro_mixdvae.tracking.labels import read_labels
+
+    labels = read_labels(init)
+    order = np.argsort(labels.source)
+    if labels.source[order].tolist() != list(range(sources)) or len(set(labels.frame.tolist())) > 1:
+        raise InputError(
+            f"--init: with --live, draw one box of each of the {sources} sources, all in the frame where they start."
+        )
+    return int(labels.frame[0]) + 1, labels.boxes[order]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """The stream as text; what is not UTF-8 fails where it is read as a number."""
+    if path == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise InputError("standard input is closed: pipe detections into the command.")
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")  # type: ignore[union-attr]
+        yield sys.stdin
+        return
+    try:
+        stream = path.open(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{path} cannot be read ({reason}): give a file that you may read.") from error
+    with stream:
+        yield stream
+
+
+def _lines(stream: TextIO) -> Iterable[str]:
+    """Lines as they come; no line is longer than memory, as one without an end would be."""
+    return iter(lambda: stream.readline(LONGEST_LINE), "")
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _print(text: str) -> None:
+    """Write a frame's lines, and pass them on at once; a reader that has gone ends the command quietly, in typer."""
+    if sys.stdout is None:
+        raise InputError("standard output is closed: --live writes there; redirect it to a file or a command.")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        # What the buffer still holds would fail again, with a traceback, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise InputError(f"standard output cannot be written ({reason}): choose a place with space.") from error

@@ -1,0 +1,89 @@
+"""Streams of rows: the same frames as a file of them, as early as they can be known."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.tracking.files import read_detections
+from pyro_mixdvae.tracking.live import LiveResult
+from pyro_mixdvae.tracking.live_stream import CSV_COLUMNS, FORMATS, LiveFrame, csv_lines, read_frames
+
+SIZE = (640, 480)
+NAME = Path("stream")
+coordinates = st.floats(0, 400)
+rows = st.tuples(st.integers(1, 30), coordinates, coordinates, st.floats(0.1, 99), st.floats(0.1, 99), st.floats(-5, 5))
+
+
+@given(drawn=st.lists(rows, min_size=1, max_size=40))
+@settings(max_examples=50, deadline=None)
+def test_frames_are_those_of_the_file(drawn: list[tuple[float, ...]]) -> None:
+    lines = [f"{t},-1,{left},{top},{w},{h},{sure}\n" for t, left, top, w, h, sure in sorted(drawn, key=lambda r: r[0])]
+    frames = list(read_frames(lines, NAME, SIZE))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "det.txt"
+        path.write_text("".join(lines))
+        expected = read_detections(path, SIZE)
+    first = frames[0].number - 1
+    assert [frame.number for frame in frames] == list(range(first + 1, len(expected.boxes) + 1))
+    for frame, boxes, sure in zip(frames, expected.boxes[first:], expected.confidence[first:], strict=True):
+        np.testing.assert_array_equal(frame.boxes, boxes[~np.isnan(sure)])
+        np.testing.assert_array_equal(frame.confidence, sure[~np.isnan(sure)])
+
+
+@given(text=st.text(alphabet="0123456789.,-+ e_\tnaif\n", max_size=80))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_frames_or_a_sentence(text: str) -> None:
+    frames: list[LiveFrame] = []
+    refused = "stream, line 1"
+    try:
+        frames += read_frames(text.splitlines(keepends=True), NAME, SIZE)
+    except InputError as error:
+        refused = str(error)
+    assert refused.startswith("stream")
+    assert "\n" not in refused
+    for frame in frames:
+        assert np.isfinite(frame.boxes).all()
+        assert (frame.boxes[:, 2:] > frame.boxes[:, :2]).all()
+        assert len(frame.boxes) == len(frame.confidence)
+
+
+def test_no_more_is_read_than_it_takes_to_complete_a_frame() -> None:
+    read: list[int] = []
+
+    def lines() -> Iterator[str]:
+        for frame in (4, 4, 5, 8, 9, 9):
+            read.append(frame)
+            yield f"{frame},-1,5,5,10,10\n" if frame != 9 else "9\n"
+
+    frames = read_frames(lines(), NAME, SIZE)
+    seen = [(next(frames).number, len(read)) for _ in range(6)]
+    assert seen == [(4, 3), (5, 4), (6, 5), (7, 5), (8, 5), (9, 6)]
+    with pytest.raises(StopIteration):
+        next(frames)
+
+
+def test_the_first_frame_may_be_asked_for() -> None:
+    """Those before it are read and left out; those that have no row before the first are empty."""
+    lines = [f"{frame},-1,5,5,10,10\n" for frame in (3, 4)]
+    assert [(frame.number, len(frame.boxes)) for frame in read_frames(lines, NAME, SIZE, 4)] == [(4, 1)]
+    assert [(f.number, len(f.boxes)) for f in read_frames(lines, NAME, SIZE, 1)] == [(1, 0), (2, 0), (3, 1), (4, 1)]
+
+
+def test_lines_of_a_result() -> None:
+    """Two sources, two detections: the first belongs to source 2, the second to nobody."""
+    boxes = np.array([[10.0, 20, 30, 60], [-0.001, 5, 9, 5.001]])
+    probability = np.array([[0.1, 0.85, 0.05], [0.02, 0.03, 0.95]])
+    result = LiveResult(7, boxes, boxes - 1, boxes + 1, np.array([False, True]), probability)
+    assert FORMATS["mot"].lines(result, 0.9) == "7,1,10.00,20.00,20.00,40.00,1,-1,-1,-1\n" + (
+        "7,2,0.00,5.00,9.00,0.01,1,-1,-1,-1\n"
+    )
+    cells = [line.split(",") for line in csv_lines(result, 0.9).splitlines()]
+    assert [len(row) for row in cells] == [len(CSV_COLUMNS)] * 2
+    assert cells[0][6:8] == ["9.00", "11.00"]
+    assert [row[-4:] for row in cells] == [["0.9", "inferred", "1", "0.1000"], ["0.9", "observed", "1", "0.8500"]]
