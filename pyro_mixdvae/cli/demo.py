@@ -65,7 +65,7 @@ def demo(
     # torch, Pyro and pandas take seconds to import.
     import torch
 
-    from pyro_mixdvae.cli.score_table import show
+    from pyro_mixdvae.cli.eval import show
     from pyro_mixdvae.cli.track import Job, track_job
     from pyro_mixdvae.tracking.caveats import caveats
     from pyro_mixdvae.tracking.files import read_detections, read_ground_truth, read_labels, read_results

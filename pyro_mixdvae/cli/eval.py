@@ -2,12 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing, write_together
+
+if TYPE_CHECKING:
+    from pyro_mixdvae.tracking.scores import Scores
+
+LEGEND = (
+    "MOTP is a distance: 1 - IoU, the mean over matches, 0 at best; mean IoU = 1 - MOTP. "
+    "Percentages are of the ground-truth boxes."
+)
 
 
 def evaluate(
@@ -25,7 +33,7 @@ def evaluate(
 ) -> None:
     """Score tracks against ground truth: MOTA, MOTP, IDF1 and the counts behind them."""
     # motmetrics and pandas take a second to import: `mixdvae --help` does without them.
-    from pyro_mixdvae.cli.score_table import as_csv, as_json, show
+    from pyro_mixdvae.cli.score_table import csv_text, json_text
     from pyro_mixdvae.tracking.caveats import caveats
     from pyro_mixdvae.tracking.files import read_ground_truth, read_results
     from pyro_mixdvae.tracking.scores import score
@@ -44,11 +52,25 @@ def evaluate(
 
     outputs: dict[str | Path, str | bytes] = {}
     if csv_file:
-        outputs[csv_file] = as_csv(scores)
+        rows = [[row.name, *row.columns.values()] for row in [*scores.sequences, scores.overall]]
+        outputs[csv_file] = csv_text(["sequence", *scores.overall.columns], rows)
     if json_file:
-        outputs[json_file] = as_json(scores, notes)
+        sequences = {row.name: row.columns for row in scores.sequences}
+        outputs[json_file] = json_text({"sequences": sequences, "overall": scores.overall.columns, "notes": notes})
     write_together(outputs)
     show(scores, notes)
+
+
+def show(scores: "Scores", notes: list[str]) -> None:
+    """Print the table, what its columns mean, and the notes."""
+    from pyro_mixdvae.cli.score_table import number_text, print_table
+
+    rows = [*scores.sequences, scores.overall] if len(scores.sequences) > 1 else scores.sequences
+    cells = [[row.name, *map(number_text, row.columns.values())] for row in rows]
+    print_table(["sequence", *scores.overall.columns], cells)
+    print(LEGEND)
+    for note in notes:
+        print(f"Note: {note}")
 
 
 def _parse_ids(text: str) -> list[int]:

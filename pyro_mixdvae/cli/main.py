@@ -9,6 +9,7 @@ from pyro_mixdvae import __version__
 from pyro_mixdvae.cli import bench, train
 from pyro_mixdvae.cli.demo import demo
 from pyro_mixdvae.cli.eval import evaluate
+from pyro_mixdvae.cli.eval_audio import evaluate_audio
 from pyro_mixdvae.cli.import_weights import import_weights
 from pyro_mixdvae.cli.many_values import ManyValues
 from pyro_mixdvae.cli.mix import mix
@@ -28,6 +29,7 @@ app.command("eval")(evaluate)
 app.add_typer(train.app, name="train")
 app.add_typer(bench.app, name="bench")
 app.command("mix", cls=ManyValues)(mix)
+app.command("eval-audio")(evaluate_audio)
 app.command("import-weights")(import_weights)
 app.command("demo")(demo)
 

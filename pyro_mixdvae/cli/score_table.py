@@ -1,67 +1,59 @@
-"""Scores as a table to look at, as CSV and as JSON."""
+"""Scores as table to look at, as CSV and as JSON."""
 
 import csv
 import io
 import json
 import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pyro_mixdvae.tracking.scores import Score, Scores
 
-LEGEND = (
-    "MOTP is a distance: 1 - IoU, the mean over matches, 0 at best; mean IoU = 1 - MOTP. "
-    "Percentages are of the ground-truth boxes."
-)
-
-
-def as_csv(scores: Scores) -> str:
-    """One line a sequence and one for all; a cell is empty where a number does not exist."""
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A header and lines; a cell is empty where a number does not exist."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["sequence", *scores.overall.columns])
-    for row in [*scores.sequences, scores.overall]:
-        cells = [("" if math.isnan(number) else number) for number in row.columns.values()]
-        writer.writerow([row.name, *cells])
+    writer.writerow(header)
+    writer.writerows([("" if _is_nan(cell) else cell) for cell in row] for row in rows)
     return text.getvalue()
 
 
-def as_json(scores: Scores, notes: list[str]) -> str:
-    """Scores of each sequence and of all, and the notes; null where a number does not exist."""
-    content = {
-        "sequences": {row.name: _without_nan(row) for row in scores.sequences},
-        "overall": _without_nan(scores.overall),
-        "notes": notes,
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+def json_text(content: Any) -> str:
+    """Dictionaries, lists, text and numbers as JSON; null where a number does not exist."""
+    return json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def show(scores: Scores, notes: list[str]) -> None:
-    """Print the table, what its columns mean, and the notes."""
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> None:
+    """Print a table whose first ``left`` columns are set to the left, the others to the right."""
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
-    table.add_column("sequence", no_wrap=True)
-    for name in scores.overall.columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    rows = [*scores.sequences, scores.overall] if len(scores.sequences) > 1 else scores.sequences
+    for number, name in enumerate(header):
+        table.add_column(escape(name), justify="left" if number < left else "right", no_wrap=True)
     for row in rows:
-        table.add_row(escape(row.name), *map(_cell, row.columns.values()))
+        table.add_row(*map(escape, row))
     # Squeezed into a narrow terminal the table would lose digits; lines that wrap do not.
     console = Console(width=max(Console().width, Console(width=1000).measure(table).maximum), highlight=False)
     console.print(table)
-    print(LEGEND)
-    for note in notes:
-        print(f"Note: {note}")
 
 
-def _without_nan(row: Score) -> dict[str, float | None]:
-    """The columns of a score with None for NaN, which JSON does not know."""
-    return {name: None if math.isnan(number) else number for name, number in row.columns.items()}
-
-
-def _cell(number: float) -> str:
-    if math.isnan(number):
+def number_text(number: float, digits: int = 3) -> str:
+    """A whole number as it is, another one with some digits, a dash for none."""
+    if _is_nan(number):
         return "-"
-    return str(number) if isinstance(number, int) else f"{number:.3f}"
+    return str(number) if isinstance(number, int) else f"{number:.{digits}f}"
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _without_nan(value: Any) -> Any:
+    """None for NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {name: _without_nan(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if _is_nan(value) else value

@@ -2,8 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import staged, writing
@@ -12,6 +14,23 @@ from pyro_mixdvae.separation.wav_files import sound_bytes
 
 MIXTURES = "mixtures"
 MANIFEST = "manifest.csv"
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """What a manifest says about a mixture.
+
+    Attributes:
+        name: of the mixture.
+        snr: power of the first source above that of each other, in decibels; None if it does not say.
+        n_frames: length in frames; None if it does not say.
+    """
+
+    name: str
+    snr: float | None
+    n_frames: int | None
 
 
 def output_paths(output: Path, names: Sequence[str], recipes: Iterable[Recipe]) -> list[Path]:
@@ -72,6 +91,29 @@ def write_mixtures(
             rows.writerow(_row(mixture, folders, names))
         with writing(paths[-1]):
             temporaries[-1].write_bytes(manifest.getvalue().encode())
+
+
+def read_manifest(path: Path) -> list[ManifestRow]:
+    """The mixtures of a manifest, in its order; only the column ``id`` must be there.
+
+    Raises:
+        InputError: the file cannot be read, has no such column, says something else than a number, or says nothing.
+    """
+    try:
+        table = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
+        rows = list(table)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a CSV file: repair it or take it away.") from error
+    if not rows or any(not row.get("id") for row in rows):
+        raise InputError(f"{path} does not name a mixture in each row, in a column id: repair it or take it away.")
+    try:
+        return [ManifestRow(row["id"], _number(row.get("snr"), float), _number(row.get("frames"), int)) for row in rows]
+    except ValueError as error:
+        raise InputError(f"{path} holds something else than a number as snr or frames ({error}): repair it.") from error
+
+
+def _number(text: str | None, kind: Callable[[str], Number]) -> Number | None:
+    return kind(text) if text else None
 
 
 def _header(names: Sequence[str]) -> list[str]:
