@@ -15,10 +15,13 @@ class SingleSourceGuide(PyroModule):
         super().__init__()
         self.network = network
 
-    def forward(self, y: Tensor, inputs: Tensor, kl_scale: float = 1.0) -> None:
-        """Arguments as in `SingleSource.forward`; without z (L = 0) there is nothing to draw."""
+    def forward(self, y: Tensor, inputs: Tensor, kl_scale: float = 1.0, evidence: Tensor | None = None) -> None:
+        """Arguments as in `SingleSource.forward`; the encoder is given the `evidence` (`DVAE.evidence`), y if None.
+
+        Without z (L = 0) there is nothing to draw.
+        """
         if self.network.latent_dim == 0:
             return
         h = self.network.history(inputs)
         with pyro.plate("tracks", y.shape[0]), poutine.scale(scale=kl_scale):
-            pyro.sample("z", self.network.latent_posterior(h, y))
+            pyro.sample("z", self.network.latent_posterior(h, y if evidence is None else evidence))

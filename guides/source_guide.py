@@ -103,17 +103,18 @@ class SourceGuide(Part):
                 s, z = state[..., 0], state[..., 1]
             else:
                 s = pyro.sample("q_s", chain, infer={"is_auxiliary": True}).squeeze(-1)
-                z = self._draw_latent(scene, s) if self.sources.latent_dim else s[..., :0]
+                z = draw_latent(self.sources, scene, s) if self.sources.latent_dim else s[..., :0]
             pyro.sample("sz", Delta(torch.cat([s, z], -1), event_dim=3))
         return s, z
 
-    def _draw_latent(self, scene: Scene, s: Tensor) -> Tensor:
-        """The statement of q(z | s)."""
-        start = scene.start[:, None, None].expand(s.shape[:-2] + s.shape[-1:])
-        present = scene.present[:, None, None, None].expand(s.shape[:-1])
-        encoder = self.sources.latent_posterior(s, start, present).to_event(1)
-        z: Tensor = pyro.sample("q_z", encoder, infer={"is_auxiliary": True})
-        return z
+
+def draw_latent(sources: Sources, scene: Scene, s: Tensor) -> Tensor:
+    """The statement of q(z | s), within the plate of scenes: s [*, B, 1, 1, N, T, D] -> z [*, B, 1, 1, N, T, L]."""
+    start = scene.start[:, None, None].expand(s.shape[:-2] + s.shape[-1:])
+    present = scene.present[:, None, None, None].expand(s.shape[:-1])
+    encoder = sources.latent_posterior(s, start, present).to_event(1)
+    z: Tensor = pyro.sample("q_z", encoder, infer={"is_auxiliary": True})
+    return z
 
 
 def _per_scene(chain: GaussianChain) -> GaussianChain:

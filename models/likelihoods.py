@@ -1,11 +1,11 @@
-"""p(o | w, s): what a detector makes of a source."""
+"""p(o | w, s): what is observed of a source."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
-from pyro.distributions import Independent, Normal
+from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor
 
 from pyro_mixdvae.models.part import Part
@@ -15,9 +15,17 @@ LOG_2_PI = 1.8378770664093453
 
 
 class Likelihood(Part):
-    """The contract of p(o | w, s), Gaussian given the class of a detection."""
+    """The contract of p(o | w, s), Gaussian given the class of an observation.
+
+    Of boxes D coordinates are observed at once; where each observation is one coordinate of the content (a frequency
+    of a spectrum), `centres` says which.
+    """
 
     label_spread = 1e-3  # of the noise unit: what a person draws is taken nearly as it is
+
+    def centres(self, contents: Tensor) -> Tensor:
+        """What each class predicts for each observation: contents [*, C, T, D] -> [*, T, K or 1, C, D of o]."""
+        return contents.transpose(-3, -2).unsqueeze(-3)
 
     def fitted_to(self, scene: Scene, mean: Tensor, variance: Tensor, responsibilities: Tensor) -> "Likelihood":
         """M-step: the likelihood with its noise estimated, where it leaves it open; by default nothing is open.
@@ -30,17 +38,17 @@ class Likelihood(Part):
     def variances(self, scene: Scene) -> Tensor:
         """Phi, [B, T, K, N, D]: the noise of detection (t, k), should it belong to source n."""
 
-    @abstractmethod
     def label_variances(self, scene: Scene) -> Tensor:
         """The noise of the labels, [B, N, T, D]."""
+        raise TypeError(f"{type(self).__name__} knows no labels")
 
-    @abstractmethod
     def systematic_variance(self, content: Tensor) -> Tensor:
         """Variance of the error that a detector makes in every frame alike: content [*, D] -> [*, D].
 
         Frames do not average it out, and no detection can tell it; the posterior of s, which takes errors as
-        independent, does not hold it.
+        independent, does not hold it. By default there is none.
         """
+        return torch.zeros_like(content)
 
     def clutter(self, scene: Scene) -> tuple[Tensor, Tensor]:
         """Mean and variance, [B, D] each, of a detection that belongs to no source.
@@ -52,7 +60,7 @@ class Likelihood(Part):
         variance = torch.cat([torch.full_like(mean[..., :2], 0.25), torch.ones_like(mean[..., 2:])], -1)
         return mean, variance
 
-    def observe(self, mean: Tensor, variance: Tensor) -> Independent:
+    def observe(self, mean: Tensor, variance: Tensor) -> TorchDistribution:
         """The density of a detection given the content and noise of its class: [*, D] each -> event (D,)."""
         return Normal(mean, variance.sqrt()).to_event(1)
 

@@ -80,7 +80,7 @@ class MixtureModel(Part):
 
         # p(o | w, s)
         classes = self.assignment.classes(w, n_detections)
-        centres = self.with_clutter(scene, s)[..., 0, 0, :, :, :].transpose(-3, -2).unsqueeze(-3)
+        centres = self.likelihood.centres(self.with_clutter(scene, s)[..., 0, 0, :, :, :])
         sized = replace(scene, observations=picked(centres, classes)) if generate else scene
         variances = self.likelihood.class_variances(sized, self.assignment.has_clutter)
         emission = Selected(self.likelihood.observe(centres, variances), classes)
@@ -106,7 +106,7 @@ class MixtureModel(Part):
 
 
 def picked(centres: Tensor, classes: Tensor) -> Tensor:
-    """The centre of each detection's class: [B, T, 1, C, D] and [B, T, K] -> [B, T, K, D].
+    """The centre of each detection's class: [B, T, K or 1, C, D] and [B, T, K] -> [B, T, K, D].
 
     Noise may be relative to a detection's size; for one that is yet to be drawn, its source's size stands for it.
     """

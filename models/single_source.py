@@ -2,7 +2,6 @@
 
 import pyro
 from pyro import poutine
-from pyro.distributions import Normal
 from pyro.nn import PyroModule
 from torch import Tensor
 
@@ -21,16 +20,15 @@ class SingleSource(PyroModule):
         super().__init__()
         self.network = network
 
-    def forward(self, y: Tensor, inputs: Tensor, kl_scale: float = 1.0) -> None:
+    def forward(self, y: Tensor, inputs: Tensor, kl_scale: float = 1.0, evidence: Tensor | None = None) -> None:
         """Observe content y [B, T, D]; `inputs` [B, T, D] feed the history (`DVAE.teacher_forced`, `mixed_inputs`).
 
-        `kl_scale` warms the KL term up; the guide takes the same.
+        `kl_scale` warms the KL term up; the guide takes the same. The `evidence` is for the guide.
         """
         h = self.network.history(inputs)
         with pyro.plate("tracks", y.shape[0]):
             z = self._latent(h, kl_scale) if self.network.latent_dim else h[..., :0]
-            mean, variance = self.network.emission(h, z)
-            pyro.sample("s", Normal(mean, variance.sqrt()).to_event(2), obs=y)
+            pyro.sample("s", self.network.density(h, z).to_event(2), obs=y)
 
     def _latent(self, h: Tensor, kl_scale: float) -> Tensor:
         with poutine.scale(scale=kl_scale):

@@ -48,7 +48,8 @@ class StepwiseMixtureModel(MixtureModel):
 
             # p(o_t | w_t, s_t)
             chosen = self.assignment.classes(w, n_detections)
-            centres = self.with_clutter(scene, s.unsqueeze(-2)).squeeze(-2)
+            contents_now = self.with_clutter(scene, s.unsqueeze(-2))[..., 0, 0, :, :, :]
+            centres = self.likelihood.centres(contents_now)
             mean = Vindex(centres)[..., chosen, :]
             if generate:  # noise may be relative to the size of a detection drawn now or before
                 means.append(mean)

@@ -10,7 +10,9 @@ from pyro_mixdvae.outputs import refuse_existing
 
 
 def import_weights(
-    checkpoint: Annotated[Path, typer.Argument(help="The authors' model_mot.pt.", show_default=False)],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="The authors' model_mot.pt, or one for sound.", show_default=False)
+    ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Weights file to write; CHECKPOINT.safetensors if not given."),
@@ -23,11 +25,15 @@ def import_weights(
     target = output or checkpoint.with_suffix(".safetensors")
     refuse_existing([target, target.with_suffix(".json")], overwrite)
     # torch and Pyro take seconds to import: `mixdvae --help` does without them.
+    from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+    from pyro_mixdvae.separation.stft import STFT
     from pyro_mixdvae.tracking.coordinates import PublishedCorners
-    from pyro_mixdvae.weights.authors import CARD, import_srnn
+    from pyro_mixdvae.weights.authors import CARD, import_network
     from pyro_mixdvae.weights.store import save_network
 
-    network = import_srnn(checkpoint)
+    network = import_network(checkpoint)
     number = sum(parameter.numel() for parameter in network.parameters())
-    save_network(target, network, PublishedCorners(), {**CARD, "number_of_weights": number}, overwrite)
-    print(f"{target}: {number} weights of the authors' SRNN for boxes (GPL-3.0).")
+    is_sound = isinstance(network, SpectralSRNN)
+    content = STFT() if is_sound else PublishedCorners()
+    save_network(target, network, content, {**CARD, "number_of_weights": number}, overwrite)
+    print(f"{target}: {number} weights of the authors' SRNN for {'sound' if is_sound else 'boxes'} (GPL-3.0).")

@@ -1,20 +1,17 @@
 """``mixdvae train``: pre-train the prior of one source."""
 
-import math
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyro_mixdvae.cli.checks import at_least
+from pyro_mixdvae.cli.train_audio import audio
+from pyro_mixdvae.cli.training import check_learning_rate, interruptible, progress, refuse
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import refuse_existing, write_together
+from pyro_mixdvae.outputs import write_together
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.inference.pretrain import Epoch
     from pyro_mixdvae.tracking.motion_prior import TrainingTracks
 
 NETWORKS = ["kinematic", "constant-velocity", "autoregressive", "artist", "srnn"]
@@ -22,9 +19,7 @@ NETWORKS = ["kinematic", "constant-velocity", "autoregressive", "artist", "srnn"
 app = typer.Typer(help="Pre-train the prior of one source on its own ELBO.", no_args_is_help=True)
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `boxes` a verb of its own, also while it is the only one."""
+app.command()(audio)
 
 
 @app.command()
@@ -68,8 +63,7 @@ def boxes(
     at_least("--frames", frames, 3)
     at_least("--batch-size", batch_size, 1)
     at_least("--seed", seed, 0)
-    if learning_rate is not None and not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise InputError(f"--learning-rate is {learning_rate}: give a number above 0.")
+    check_learning_rate(learning_rate)
     if network == "constant-velocity" and learning_rate is not None:
         raise InputError("--learning-rate: constant-velocity is fitted by EM, which has none; leave it out.")
     if tracks and motion is not None:
@@ -78,7 +72,7 @@ def boxes(
         _choose("--motion", motion, ["published", "rich"])
     paths = [output, output.with_suffix(".json"), output.with_suffix(".png")]
     checkpoint = output.with_suffix(".checkpoint")
-    _refuse(output, paths, checkpoint, resume=resume, overwrite=overwrite)
+    refuse(output, paths, checkpoint, resume=resume, overwrite=overwrite)
 
     # torch and Pyro take seconds to import: bad arguments end before that.
     import torch
@@ -103,7 +97,7 @@ def boxes(
         data = synthetic_tracks(network, motion or recipe.motion, count, frames, seed)
     for note in data.notes:
         print(note)
-    with _progress(epochs or recipe.epochs, recipe.objective) as report, _interruptible(checkpoint):
+    with progress(epochs or recipe.epochs, recipe.objective) as report, interruptible(checkpoint):
         trained = train(
             network,
             data,
@@ -126,66 +120,6 @@ def boxes(
     )
 
 
-def _refuse(output: Path, paths: list[Path], checkpoint: Path, *, resume: bool, overwrite: bool) -> None:
-    if output.suffix != ".safetensors":
-        raise InputError(f"{output}: weights are kept in files that end in .safetensors: give such a path.")
-    for path in [*paths, checkpoint]:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder where a file is to be written: give another path.")
-    folder = next(parent for parent in output.absolute().parents if parent.exists())
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise InputError(f"{folder} is no folder that you may write to: choose another place for the weights.")
-    if resume:
-        # What the interrupted run was allowed to replace, its continuation is.
-        if not checkpoint.exists():
-            raise InputError(f"{checkpoint}: there is no checkpoint to resume from; start without --resume.")
-        return
-    refuse_existing(paths, overwrite)
-    if checkpoint.exists() and not overwrite:
-        raise InputError(
-            f"{checkpoint} holds an interrupted training: --resume continues it, --overwrite starts afresh."
-        )
-
-
 def _choose(option: str, value: str, choices: list[str]) -> None:
     if value not in choices:
         raise InputError(f"{option} is '{value}': choose one of {', '.join(choices)}.")
-
-
-@contextmanager
-def _progress(epochs: int, objective: str) -> Iterator[Callable[["Epoch"], None]]:
-    """A bar with the objective and the time that is left; gives what is to be called after each epoch."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("epoch"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn(f"{objective} a frame: training {{task.fields[training]}}, validation {{task.fields[validation]}}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=epochs, training="-", validation="-")
-
-        def report(point: "Epoch") -> None:
-            progress.update(
-                task,
-                completed=point.number,
-                training=f"{point.training:.3f}",
-                validation=f"{point.validation:.3f}",
-            )
-
-        yield report
-
-
-@contextmanager
-def _interruptible(checkpoint: Path) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        if checkpoint.exists():
-            print("Interrupted: the same command with --resume continues after the last whole epoch.")
-        else:
-            print("Interrupted in the first epoch: nothing was kept.")
-        raise typer.Exit(130) from None

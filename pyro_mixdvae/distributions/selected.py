@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import torch
-from pyro.distributions import Independent, TorchDistribution, constraints
+from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
 
@@ -21,7 +21,7 @@ class Selected(TorchDistribution):
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 
-    def __init__(self, components: Independent, index: Tensor):
+    def __init__(self, components: TorchDistribution, index: Tensor):
         self.components = components
         self.index = index
         batch_shape = torch.broadcast_shapes(components.batch_shape[:-1], index.shape)

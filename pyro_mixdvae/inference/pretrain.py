@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pyro
 import torch
@@ -76,6 +76,23 @@ class Schedule(BaseModel):
         return self.learning_rate * (self.final_learning_rate + (1 - self.final_learning_rate) * cosine)
 
 
+class Example(NamedTuple):
+    """Content to be explained, and what is seen of it: the same where a source is seen by itself; [B, T, D] each."""
+
+    content: Tensor
+    observed: Tensor
+
+
+class Tracks(Protocol):
+    """Examples by their numbers; a tensor of contents [count, T, D] is one too."""
+
+    def __len__(self) -> int:
+        """Number of examples."""
+
+    def __getitem__(self, indices: Tensor, /) -> Tensor | Example:
+        """Those with the given numbers [B]; a tensor is content that is seen as it is."""
+
+
 class Epoch(NamedTuple):
     """A point of the learning curve: epoch (from 1), and the ELBO per frame in nats.
 
@@ -98,8 +115,8 @@ class Pretrained(NamedTuple):
 
 def pretrain(
     network: DVAE,
-    tracks: Callable[[int], Tensor],
-    validation: Tensor,
+    tracks: Callable[[int], Tracks],
+    validation: Tracks,
     schedule: Schedule,
     seed: int = 0,
     *,
@@ -112,8 +129,8 @@ def pretrain(
 
     Args:
         network: its initial weights are part of what makes a run repeatable; so is torch's default dtype.
-        tracks: gives the content of the training tracks [count, T, D] of an epoch (from 0).
-        validation: content of held-out tracks [count, T, D].
+        tracks: gives the training tracks of an epoch (from 0): contents [count, T, D], or `Tracks`.
+        validation: held-out tracks.
         schedule: see `Schedule`.
         seed: of the order of tracks, the scheduled sampling, and the draws of the guide.
         checkpoint: written at the end of every epoch if given, so that a kill loses at most the running one.
@@ -140,17 +157,26 @@ def pretrain(
 
 
 def elbo_per_frame(
-    network: DVAE, content: Tensor, own_output_probability: float = 0.0, seed: int = 0, batch_size: int = 256
+    network: DVAE, tracks: Tracks, own_output_probability: float = 0.0, seed: int = 0, batch_size: int = 256
 ) -> float:
-    """ELBO of tracks [count, T, D] in nats a frame, with noise of a fixed seed."""
+    """ELBO of tracks in nats a frame, with noise of a fixed seed."""
     generator = torch.Generator().manual_seed(seed)
-    total = 0.0
+    total, n_frames = 0.0, 0
     with _isolated(), torch.no_grad():
         torch.manual_seed(seed)
         loss = Trace_ELBO()(SingleSource(network), SingleSourceGuide(network))
-        for y in content.split(batch_size):
-            total -= float(loss(y, network.mixed_inputs(y, own_output_probability, generator)))
-    return total / content.shape[:-1].numel()
+        for indices in torch.arange(len(tracks)).split(batch_size):
+            y, evidence = _given(network, tracks[indices], generator)
+            inputs = network.mixed_inputs(evidence, own_output_probability, generator)
+            total -= float(loss(y, inputs, 1.0, evidence))
+            n_frames += y.shape[:-1].numel()
+    return total / n_frames
+
+
+def _given(network: DVAE, example: Tensor | Example, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Content, and the evidence of it that the network is given."""
+    y, observed = example if isinstance(example, Example) else (example, example)
+    return y, network.evidence(y, observed, generator)
 
 
 @contextmanager
@@ -190,7 +216,7 @@ class _Run:
         waited = done - max(self.best_epoch, self.schedule.finished_at)
         return done >= self.schedule.epochs or waited >= self.schedule.patience
 
-    def epoch(self, tracks: Tensor, validation: Tensor) -> Epoch:
+    def epoch(self, tracks: Tracks, validation: Tracks) -> Epoch:
         """One pass over the tracks, and the validation after it."""
         number = len(self.curve)
         for group in self.optimiser.param_groups:
@@ -204,14 +230,14 @@ class _Run:
         self._keep_the_best(point)
         return point
 
-    def _train(self, tracks: Tensor, number: int) -> float:
+    def _train(self, tracks: Tracks, number: int) -> float:
         kl_scale, probability = self.schedule.kl_scale(number), self.schedule.probability(number)
         order = torch.randperm(len(tracks), generator=self.generator)
         total = 0.0
         for indices in order.split(self.schedule.batch_size):
-            y = tracks[indices]
-            inputs = self.network.mixed_inputs(y, probability, self.generator)
-            loss = self.loss(y, inputs, kl_scale) / y.shape[:-1].numel()
+            y, evidence = _given(self.network, tracks[indices], self.generator)
+            inputs = self.network.mixed_inputs(evidence, probability, self.generator)
+            loss = self.loss(y, inputs, kl_scale, evidence) / y.shape[:-1].numel()
             if not torch.isfinite(loss):
                 raise _not_finite(number)
             self.optimiser.zero_grad()
@@ -253,5 +279,5 @@ class _Run:
 def _not_finite(epoch: int) -> InputError:
     return InputError(
         f"the ELBO is no longer a finite number in epoch {epoch + 1}: lower the learning rate, "
-        "or look for extreme boxes in the training tracks."
+        "or look for extreme values in what it learns from."
     )

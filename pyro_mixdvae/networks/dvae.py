@@ -1,13 +1,14 @@
 """The contract of a dynamical VAE of one source: three densities and a memory.
 
 A network works on the *content* y of one source. For published boxes y is the box itself; for the kinematic
-network y is the displacement of the box from one frame to the next, in units of its size.
+network y is the displacement of the box from one frame to the next, in units of its size; for sound it is the complex
+spectrum.
 """
 
 from abc import ABC, abstractmethod
 
 import torch
-from pyro.distributions import TorchDistribution
+from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor, nn
 
 from pyro_mixdvae.networks.layers import History, NoHistory
@@ -34,9 +35,21 @@ class DVAE(nn.Module, ABC):
     def emission(self, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of p(y_t | h_t, z_t): h [*, H], z [*, L] -> two of [*, D]."""
 
+    def density(self, h: Tensor, z: Tensor) -> TorchDistribution:
+        """p(y_t | h_t, z_t) as a distribution: batch shape [*, D]."""
+        mean, variance = self.emission(h, z)
+        return Normal(mean, variance.sqrt())
+
     @abstractmethod
     def latent_posterior(self, h: Tensor, y: Tensor) -> TorchDistribution:
         """q(z | y) over a whole sequence: h [*, T, H], y [*, T, D] -> a distribution with event (T, L)."""
+
+    def evidence(self, y: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """What history and encoder are given of content y in pre-training, `observed` being what is seen of it.
+
+        By default that as it is. Shapes [*, T, D]; no gradient flows through it.
+        """
+        return observed
 
     def teacher_forced(self, y: Tensor) -> Tensor:
         """The inputs of the history under teacher forcing: y [*, T, D] one frame late, zero at the first."""

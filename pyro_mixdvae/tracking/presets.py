@@ -21,6 +21,7 @@ from pyro_mixdvae.models import (
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import Kinematic
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.separation.stft import STFT
 from pyro_mixdvae.tracking.coordinates import Coordinates, PublishedCorners
 from pyro_mixdvae.weights.store import load_network
 
@@ -117,6 +118,8 @@ def load_sources(weights: str | Path) -> tuple[Sources, Coordinates]:
         InputError: no such weights, or no prior for boxes.
     """
     loaded = load_network(weights)
+    if isinstance(loaded.coordinates, STFT):
+        raise InputError(f"{weights} is a model of sound: give one of boxes, or use `mixdvae separate`.")
     network = loaded.network.to(torch.get_default_dtype())
     if isinstance(network, Kinematic):
         return KinematicSources(network, loaded.coordinates.unit), loaded.coordinates

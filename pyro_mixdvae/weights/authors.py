@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
 
 # Names of the authors' modules, and of ours; the layers of an MLP have a number.
@@ -29,16 +30,22 @@ MODULES = {
     "gen_x_mean": "emission_network.mean",
     "gen_x_logvar": "emission_network.log_variance",
 }
-# Their audio networks have a backward LSTM, and one head without a mean.
-AUDIO_MODULES = ("mlp_hx_g", "rnn_g", "gen_x")
+# Their networks of sound have a backward LSTM, and one head without a mean.
+SOUND_MODULES = {
+    **{theirs: ours for theirs, ours in MODULES.items() if not theirs.startswith(("mlp_hz_x", "gen_x"))},
+    "mlp_hx_g": "backward.input",
+    "rnn_g": "backward.lstm",
+    "mlp_hz_x": "emission_hidden",
+    "gen_x": "emission_log_power",
+}
 CARD = {
     "licence": "GPL-3.0: weights of the authors of MixDVAE, not distributed with this project.",
     "source": "imported from a checkpoint of the authors of MixDVAE (Lin, Girin, Alameda-Pineda, TMLR 2023)",
 }
 
 
-def import_srnn(path: str | Path) -> SRNN:
-    """Read the authors' checkpoint for boxes; its content is in `PublishedCorners`.
+def import_network(path: str | Path) -> SRNN | SpectralSRNN:
+    """Read the authors' checkpoint: an SRNN for boxes (`PublishedCorners`), or for sound (`STFT()`).
 
     The sizes of the network are those of the checkpoint; the weights come in single precision, as they are there.
 
@@ -47,19 +54,20 @@ def import_srnn(path: str | Path) -> SRNN:
     """
     theirs = _read(Path(path))
     modules = {name.split(".")[0] for name in theirs}
-    if modules.intersection(AUDIO_MODULES):
-        raise InputError(f"{path} is a checkpoint for sound, which is not supported yet: give one for boxes.")
-    missing, foreign = sorted(MODULES.keys() - modules), sorted(modules - MODULES.keys())
+    is_sound = not modules.isdisjoint(SOUND_MODULES.keys() - MODULES.keys())
+    names = SOUND_MODULES if is_sound else MODULES
+    missing, foreign = sorted(names.keys() - modules), sorted(modules - names.keys())
     if missing or foreign:
         raise InputError(
-            f"{path} is not a checkpoint of the authors' SRNN for boxes "
+            f"{path} is not a checkpoint of the authors' SRNN for {'sound' if is_sound else 'boxes'} "
             f"(missing: {', '.join(missing) or 'nothing'}; unknown: {', '.join(foreign[:5]) or 'nothing'})."
         )
-    ours = {_our_name(name): value for name, value in theirs.items()}
+    ours = {_our_name(name, names): value for name, value in theirs.items()}
     if not all(bool(torch.isfinite(value).all()) for value in ours.values()):
         raise InputError(f"{path}: some weights are not finite numbers; download the checkpoint again.")
     try:
-        network = SRNN(**_sizes(ours)).float()
+        network = SpectralSRNN(**_sound_sizes(ours)) if is_sound else SRNN(**_box_sizes(ours))
+        network = network.float()
         network.load_state_dict(ours)
     except (RuntimeError, KeyError, IndexError) as error:
         raise InputError(f"{path}: its layers do not fit together as those of the authors' SRNN do.") from error
@@ -84,25 +92,44 @@ def _read(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def _our_name(name: str) -> str:
+def _our_name(name: str, names: Mapping[str, str]) -> str:
     module, _, rest = name.partition(".")
     rest = re.sub(r"^linear_([0-9]+)", r"layers.\1", rest)
-    return f"{MODULES[module]}.{rest}"
+    return f"{names[module]}.{rest}"
 
 
-def _sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+def _box_sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """The arguments of `SRNN`, read off the shapes of its weights."""
-
-    def widths(mlp: str) -> list[int]:
-        number = sum(name.startswith(f"{mlp}.layers.") and name.endswith(".weight") for name in weights)
-        return [weights[f"{mlp}.layers.{layer}.weight"].shape[0] for layer in range(number)]
-
     return {
         "content_dim": weights["emission_network.mean.weight"].shape[0],
-        "latent_dim": weights["prior_network.mean.weight"].shape[0],
-        "input_sizes": widths("history.input"),
-        "hidden": weights["history.lstm.weight_hh_l0"].shape[1],
-        "prior_sizes": widths("prior_network.hidden"),
-        "emission_sizes": widths("emission_network.hidden"),
-        "encoder_sizes": widths("encoder_network.hidden"),
+        "emission_sizes": _widths(weights, "emission_network.hidden"),
+        **_shared_sizes(weights),
     }
+
+
+def _sound_sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The arguments of `SpectralSRNN`; the authors feed powers as they are, and have no floor."""
+    return {
+        "content_dim": weights["emission_log_power.weight"].shape[0],
+        "emission_sizes": _widths(weights, "emission_hidden"),
+        "backward_sizes": _widths(weights, "backward.input"),
+        "backward_hidden": weights["backward.lstm.weight_hh_l0"].shape[1],
+        "hears": "power",
+        "floor": 0.0,
+        **_shared_sizes(weights),
+    }
+
+
+def _shared_sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        "latent_dim": weights["prior_network.mean.weight"].shape[0],
+        "input_sizes": _widths(weights, "history.input"),
+        "hidden": weights["history.lstm.weight_hh_l0"].shape[1],
+        "prior_sizes": _widths(weights, "prior_network.hidden"),
+        "encoder_sizes": _widths(weights, "encoder_network.hidden"),
+    }
+
+
+def _widths(weights: Mapping[str, Tensor], mlp: str) -> list[int]:
+    number = sum(name.startswith(f"{mlp}.layers.") and name.endswith(".weight") for name in weights)
+    return [weights[f"{mlp}.layers.{layer}.weight"].shape[0] for layer in range(number)]

@@ -9,6 +9,7 @@ from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.layers import History, TanhMLP
 from pyro_mixdvae.networks.motion_categories import MotionCategories
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
 
 
@@ -62,6 +63,22 @@ def _srnn_sizes(network: SRNN) -> dict[str, Any]:
     }
 
 
+def _spectral_sizes(network: SpectralSRNN) -> dict[str, Any]:
+    return {
+        "content_dim": network.content_dim,
+        "latent_dim": network.latent_dim,
+        "input_sizes": _widths(network.history.input),
+        "hidden": network.history.lstm.hidden_size,
+        "backward_sizes": _widths(network.backward.input),
+        "backward_hidden": network.backward.lstm.hidden_size,
+        "prior_sizes": _widths(network.prior_network.hidden),
+        "emission_sizes": _widths(network.emission_hidden),
+        "encoder_sizes": _widths(network.encoder_network.hidden),
+        "hears": network.hears,
+        "floor": network.floor,
+    }
+
+
 def _history(network: nn.Module) -> History:
     if not isinstance(network.history, History):
         raise TypeError(f"{type(network).__name__} has no LSTM whose sizes could be read")
@@ -78,4 +95,5 @@ NETWORKS = {
     "autoregressive": NetworkKind(Autoregressive, _recurrent_sizes),
     "artist": NetworkKind(MotionCategories, _categories_sizes),
     "srnn": NetworkKind(SRNN, _srnn_sizes),
+    "spectral-srnn": NetworkKind(SpectralSRNN, _spectral_sizes),
 }

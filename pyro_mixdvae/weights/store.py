@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing, write_together
+from pyro_mixdvae.separation.stft import STFT
 from pyro_mixdvae.tracking.coordinates import COORDINATES, Coordinates
 from pyro_mixdvae.weights.registry import NETWORKS, kind_of
 
@@ -27,10 +28,10 @@ SUFFIX = ".safetensors"
 
 
 class LoadedNetwork(NamedTuple):
-    """A network in evaluation mode, the coordinates that its content is in, and where its weights come from."""
+    """A network in evaluation mode, what its content is (of boxes or of sound), and where its weights come from."""
 
     network: nn.Module
-    coordinates: Coordinates
+    coordinates: Coordinates | STFT
     card: dict[str, Any]
 
 
@@ -55,7 +56,7 @@ def card_path(path: str | Path) -> Path:
 def save_network(
     path: str | Path,
     network: nn.Module,
-    coordinates: Coordinates,
+    coordinates: Coordinates | STFT,
     card: Mapping[str, Any],
     overwrite: bool = False,
 ) -> None:
@@ -77,7 +78,7 @@ def save_network(
 
 
 def network_files(
-    path: str | Path, network: nn.Module, coordinates: Coordinates, card: Mapping[str, Any]
+    path: str | Path, network: nn.Module, coordinates: Coordinates | STFT, card: Mapping[str, Any]
 ) -> dict[str | Path, str | bytes]:
     """What `save_network` writes: the contents of the weights file and of the card, by their paths.
 
@@ -112,11 +113,12 @@ def load_network(name_or_path: str | Path) -> LoadedNetwork:
     """
     path = _locate(name_or_path)
     tensors, header = _read(path)
-    if header.network not in NETWORKS or header.coordinates not in COORDINATES:
+    coordinates = COORDINATES.get(header.coordinates) or STFT.named(header.coordinates)
+    if header.network not in NETWORKS or coordinates is None:
         raise InputError(
             f"{path} holds a network of kind '{header.network}' in coordinates '{header.coordinates}', "
             f"which this version does not know: networks {', '.join(NETWORKS)}, "
-            f"coordinates {', '.join(COORDINATES)}."
+            f"coordinates {', '.join(COORDINATES)} and stft-rate-length-hop."
         )
     try:
         network = NETWORKS[header.network].build(**header.sizes)
@@ -129,7 +131,7 @@ def load_network(name_or_path: str | Path) -> LoadedNetwork:
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise InputError(f"{path}: some weights are not finite numbers; make the file again.")
     network.eval().requires_grad_(False)
-    return LoadedNetwork(network, COORDINATES[header.coordinates], header.card)
+    return LoadedNetwork(network, coordinates, header.card)
 
 
 def shipped_names() -> list[str]:

@@ -11,7 +11,7 @@ from pyro_mixdvae.inference import published
 from pyro_mixdvae.inference.run import infer_published
 from pyro_mixdvae.models import GaussianLikelihood, IndependentAssignment, MixtureModel, Scene, SRNNSources
 from pyro_mixdvae.tracking.coordinates import PublishedCorners
-from pyro_mixdvae.weights.authors import import_srnn
+from pyro_mixdvae.weights.authors import import_network
 
 N_ITERATIONS = 10
 
@@ -28,7 +28,7 @@ def golden(shared: Path) -> dict[str, Tensor]:
 
 @pytest.fixture
 def sources(golden: dict[str, Tensor], shared: Path) -> SRNNSources:
-    return SRNNSources(import_srnn(shared / "reference_weights" / "model_mot.pt"))
+    return SRNNSources(import_network(shared / "reference_weights" / "model_mot.pt"))
 
 
 @pytest.fixture

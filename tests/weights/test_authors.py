@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
-from pyro_mixdvae.weights.authors import MODULES, import_srnn
+from pyro_mixdvae.separation.stft import STFT
+from pyro_mixdvae.weights.authors import MODULES, import_network
 from pyro_mixdvae.weights.store import load_network
 
 
@@ -41,7 +43,7 @@ def golden(shared: Path, name: str) -> Tensor:
 
 
 def test_parity_with_the_published_network(shared: Path) -> None:
-    network = import_srnn(shared / "reference_weights" / "model_mot.pt").double()
+    network = import_network(shared / "reference_weights" / "model_mot.pt").double()
     s = golden(shared, "net_s")
     with torch.no_grad():
         h = network.history(network.teacher_forced(s))
@@ -74,18 +76,22 @@ def test_command_line(shared: Path, tmp_path: Path, mixdvae: Callable) -> None:
     assert target.read_bytes() == first
 
 
-def test_sound_is_not_supported_yet(shared: Path, tmp_path: Path, mixdvae: Callable) -> None:
-    source = shared / "reference_weights" / "model_scass_cbf.pt"
-    ended = mixdvae("import-weights", source, "-o", tmp_path / "a.safetensors")
-    assert ended.code == 2
-    assert "checkpoint for sound, which is not supported yet" in ended.err
-    assert not list(tmp_path.iterdir())
+def test_networks_of_sound_are_imported_too(shared: Path, tmp_path: Path, mixdvae: Callable) -> None:
+    source, target = shared / "reference_weights" / "model_scass_cbf.pt", tmp_path / "flute.safetensors"
+    ended = mixdvae("import-weights", source, "-o", target)
+    assert ended.code == 0
+    assert "884993 weights" in ended.out
+    loaded = load_network(target)
+    assert isinstance(loaded.network, SpectralSRNN)
+    assert loaded.network.hears == "power"
+    assert loaded.coordinates == STFT()
+    assert loaded.card["licence"].startswith("GPL-3.0")
 
 
 def test_sizes_are_read_off_the_shapes(weights: Callable[[object], Path]) -> None:
     torch.set_default_dtype(torch.float32)
     network = SRNN(3, 2, [5, 6], 7, prior_sizes=[9], emission_sizes=[10, 11], encoder_sizes=[12, 13, 14])
-    imported = import_srnn(weights(as_theirs(network)))
+    imported = import_network(weights(as_theirs(network)))
     assert imported.state_dict().keys() == network.state_dict().keys()
     for name, value in network.state_dict().items():
         assert torch.equal(imported.state_dict()[name], value)
@@ -102,7 +108,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if not path.exists():
             path.write_bytes(pickle.dumps(Hostile()))
         with pytest.raises(InputError, match="is not a checkpoint of weights only"):
-            import_srnn(path)
+            import_network(path)
     assert not (tmp_path / "was_run").exists()
 
 
@@ -111,29 +117,29 @@ def test_other_files(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(content)
     with pytest.raises(InputError, match="is not a checkpoint of weights only"):
-        import_srnn(path)
+        import_network(path)
 
 
 def test_a_missing_file(tmp_path: Path, mixdvae: Callable) -> None:
     for path in (tmp_path / "none.pt", tmp_path):
         with pytest.raises(InputError, match="there is no such file"):
-            import_srnn(path)
+            import_network(path)
         assert mixdvae("import-weights", path).code == 2
 
 
 @pytest.mark.parametrize("content", [{}, [1, 2], torch.zeros(3), {"state_dict": {}}, {1: torch.zeros(2)}], ids=str)
 def test_no_state_dict(weights: Callable[[object], Path], content: object) -> None:
     with pytest.raises(InputError, match="plain state dict"):
-        import_srnn(weights(content))
+        import_network(weights(content))
 
 
 def test_wrong_keys(weights: Callable[[object], Path]) -> None:
     theirs = as_theirs(SRNN())
     del theirs["inf_z_mean.weight"], theirs["inf_z_mean.bias"]
     with pytest.raises(InputError, match=r"missing: inf_z_mean; unknown: nothing"):
-        import_srnn(weights(theirs))
+        import_network(weights(theirs))
     with pytest.raises(InputError, match=r"unknown: foreign"):
-        import_srnn(weights({**as_theirs(SRNN()), "foreign.weight": torch.zeros(1)}))
+        import_network(weights({**as_theirs(SRNN()), "foreign.weight": torch.zeros(1)}))
 
 
 @pytest.mark.parametrize("name", ["inf_z_mean.bias", "rnn_h.weight_hh_l0", "mlp_hz_z.linear_0.weight"])
@@ -141,14 +147,14 @@ def test_layers_that_do_not_fit(weights: Callable[[object], Path], name: str) ->
     theirs = as_theirs(SRNN())
     for wrong in (theirs[name][..., :-1], torch.zeros(())):
         with pytest.raises(InputError, match="do not fit together"):
-            import_srnn(weights({**theirs, name: wrong}))
+            import_network(weights({**theirs, name: wrong}))
     del theirs[name]
     with pytest.raises(InputError, match="do not fit together"):
-        import_srnn(weights(theirs))
+        import_network(weights(theirs))
 
 
 def test_weights_that_are_not_finite(weights: Callable[[object], Path]) -> None:
     theirs = as_theirs(SRNN())
     theirs["gen_x_mean.bias"][0] = float("inf")
     with pytest.raises(InputError, match="not finite"):
-        import_srnn(weights(theirs))
+        import_network(weights(theirs))

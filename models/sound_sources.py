@@ -1,0 +1,152 @@
+"""p(s, z) of sounds: each source has an SRNN of its own, which gives the power of each frequency."""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
+from pyro.distributions import Normal, TorchDistribution, constraints
+from torch import Tensor, nn
+
+from pyro_mixdvae.distributions.complex_normal import squared_modulus
+from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.models.complex_likelihood import as_content, as_spectrum
+from pyro_mixdvae.models.sources import Sources
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+
+
+class SoundMemory(NamedTuple):
+    """Of one source: h_t and the LSTM's cell, [*, H] each, and z_{t-1} [*, L]."""
+
+    h: Tensor
+    cell: Tensor
+    z: Tensor
+
+
+class SoundSources(Sources):
+    """`h_t = LSTM(|s_{t-1}|^2, h_{t-1})`, `z_t ~ N(mu_z, v_z)(h_t, z_{t-1})`, `s_tf ~ N_c(0, v_s,f)(h_t, z_t)`.
+
+    The content of a source is its complex spectrum as 2F real numbers (`complex_likelihood.as_content`). Sounds begin
+    in silence, so that a `start` [*, N, any] says nothing here.
+
+    Args:
+        networks: the pre-trained SRNN of each source, in the order of the sources; equal F and L.
+    """
+
+    state_size = 1
+
+    def __init__(self, networks: Sequence[SpectralSRNN]):
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.content_dim, self.latent_dim = 2 * networks[0].content_dim, networks[0].latent_dim
+
+    def begin(self, start: Tensor) -> list[SoundMemory]:
+        """Silence is what was heard before the first frame."""
+        memories = []
+        for network in self.each():
+            silence = start.new_zeros(*start.shape[:-2], network.content_dim)
+            h, cell = network.history.step(network.heard(silence), network.history.begin(silence))
+            memories.append(SoundMemory(h, cell, start.new_zeros(*start.shape[:-2], self.latent_dim)))
+        return memories
+
+    def draw(self, memory: list[SoundMemory]) -> tuple[Tensor, Tensor]:
+        """Draw z_t, then s_t."""
+        contents, latents = [], []
+        for network, before in zip(self.each(), memory, strict=True):
+            mean, variance = network.latent_prior(before.h, before.z)
+            latents.append(Normal(mean, variance.sqrt()).sample())
+            contents.append(as_content(network.density(before.h, latents[-1]).sample()))
+        return torch.stack(contents, -2), torch.stack(latents, -2)
+
+    def log_density_step(self, memory: list[SoundMemory], s: Tensor, z: Tensor) -> Tensor:
+        """log p(z_t | h_t, z_{t-1}) + log p(s_t | h_t, z_t)."""
+        per_source = []
+        for n, (network, before) in enumerate(zip(self.each(), memory, strict=True)):
+            mean, variance = network.latent_prior(before.h, before.z)
+            log_z = Normal(mean, variance.sqrt()).log_prob(z[..., n, :]).sum(-1)
+            log_s = network.density(before.h, z[..., n, :]).log_prob(as_spectrum(s[..., n, :])).sum(-1)
+            per_source.append(log_z + log_s)
+        return torch.stack(per_source, -1)
+
+    def remember(self, memory: list[SoundMemory], s: Tensor, z: Tensor | None) -> list[SoundMemory]:
+        """Feed |s_t|^2 to the LSTMs; without a z, the mean of p(z_t) stands for it: q(z | s) hears the future."""
+        memories = []
+        for n, (network, before) in enumerate(zip(self.each(), memory, strict=True)):
+            latent = network.latent_prior(before.h, before.z)[0] if z is None else z[..., n, :]
+            heard = network.heard(squared_modulus(as_spectrum(s[..., n, :])))
+            memories.append(SoundMemory(*network.history.step(heard, (before.h, before.cell)), latent))
+        return memories
+
+    def transition(self, memory: list[SoundMemory]) -> Transition:
+        """The emission at the mean of p(z_t | h_t, z_{t-1})."""
+        powers = []
+        for network, before in zip(self.each(), memory, strict=True):
+            z, _ = network.latent_prior(before.h, before.z)
+            powers.append(network.power(before.h, z))
+        return _from_nothing(torch.stack(powers, -2))
+
+    def log_density(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
+        """One LSTM call a source over |s_{t-1}|^2, then all frames in parallel: [*, N, T, 2F] -> [*, N, T]."""
+        spectrum = as_spectrum(s)
+        per_source = []
+        for n, network in enumerate(self.each()):
+            h = network.history(network.teacher_forced(squared_modulus(spectrum[..., n, :, :])))
+            latent = z[..., n, :, :]
+            before = torch.cat([torch.zeros_like(latent[..., :1, :]), latent[..., :-1, :]], -2)
+            mean, variance = network.latent_prior(h, before)
+            log_z = Normal(mean, variance.sqrt()).log_prob(latent).sum(-1)
+            per_source.append(log_z + network.density(h, latent).log_prob(spectrum[..., n, :, :]).sum(-1))
+        return torch.stack(per_source, -2)
+
+    def transitions(self, s: Tensor, start: Tensor) -> Transition:
+        """The emissions at the central path of q(z | s)."""
+        return _from_nothing(self.reconstructed(squared_modulus(as_spectrum(s))))
+
+    def reconstructed(self, power: Tensor) -> Tensor:
+        """v_s of all frames, the networks being fed |s|^2, at the central path of q(z | s): [*, N, T, F] -> same."""
+        return torch.stack([network.reconstructed(power[..., n, :, :]) for n, network in enumerate(self.each())], -3)
+
+    def latent_posterior(self, s: Tensor, start: Tensor, present: Tensor | None = None) -> "EachLatentPosterior":
+        """q(z | s): the encoder of each source; s [*, N, T, 2F] -> event (T, L), batch [*, N]."""
+        power = squared_modulus(as_spectrum(s))
+        encoders = []
+        for n, network in enumerate(self.each()):
+            own = power[..., n, :, :]
+            h = network.history(network.teacher_forced(own))
+            encoders.append(network.latent_posterior(h, own, None if present is None else present[..., n, :]))
+        return EachLatentPosterior(encoders)
+
+    def each(self) -> list[SpectralSRNN]:
+        """The N networks."""
+        return list(self.networks)  # type: ignore[arg-type]
+
+
+class EachLatentPosterior(TorchDistribution):
+    """q(z | s) of N sources whose networks differ: batch [*, N], event (T, L)."""
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.independent(constraints.real, 2)
+    has_rsample = True
+
+    def __init__(self, encoders: Sequence[TorchDistribution]):
+        self.encoders = list(encoders)
+        first = self.encoders[0]
+        super().__init__((*first.batch_shape, len(self.encoders)), first.event_shape, validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "EachLatentPosterior":
+        """The same with a larger batch; N stays its last axis."""
+        return EachLatentPosterior([encoder.expand(torch.Size(batch_shape)[:-1]) for encoder in self.encoders])
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - torch's signature
+        """Draw [*sample_shape, *, N, T, L]."""
+        return torch.stack([encoder.rsample(sample_shape) for encoder in self.encoders], -3)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density [*, N]."""
+        return torch.stack([encoder.log_prob(value[..., n, :, :]) for n, encoder in enumerate(self.encoders)], -1)
+
+
+def _from_nothing(power: Tensor) -> Transition:
+    """The step of a prior that keeps nothing and has zero mean: power [*, F] -> noise [*, 2F, 1, 1]."""
+    variance = (power / 2).repeat_interleave(2, -1)
+    matrix = torch.zeros_like(variance)[..., None, None]
+    return Transition(matrix, torch.zeros_like(variance).unsqueeze(-1), variance[..., None, None])

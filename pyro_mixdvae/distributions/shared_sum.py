@@ -1,0 +1,81 @@
+"""Independent complex Gaussians given their noisy sum: what a mixture says of the sounds in it."""
+
+from typing import ClassVar
+
+import torch
+from pyro.distributions import TorchDistribution, constraints
+from torch import Tensor
+
+from pyro_mixdvae.distributions.complex_normal import ComplexNormal
+
+
+class SharedSum(TorchDistribution):
+    """`p(s | o)` for `s_n ~ N_c(0, v_n)` and `o = sum_n s_n + N_c(0, v_o)`, each frame and frequency by itself.
+
+    A Gaussian whose sources are correlated: `m_n = g_n o`, `cov(s_n, s_m) = v_n (1[n = m] - g_m)` with the Wiener gain
+    `g_n = v_n / (sum_m v_m + v_o)`.
+
+    Args:
+        powers: v [*, N, T, F].
+        total: o, complex [*, T, F].
+        noise: v_o [*, T, F].
+        present: [*, T], False for frames that do not count: padding after the end.
+
+    Batch shape [*], event shape (N, T, F); values are complex.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.independent(constraints.real, 3)
+    has_rsample = True
+
+    def __init__(self, powers: Tensor, total: Tensor, noise: Tensor, present: Tensor | None = None):
+        self.powers, self.total, self.noise, self.present = powers, total, noise, present
+        super().__init__(powers.shape[:-3], powers.shape[-3:], validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "SharedSum":
+        """The same with a larger batch."""
+        batch_shape = torch.Size(batch_shape)
+        return SharedSum(
+            self.powers.expand(batch_shape + self.powers.shape[-3:]),
+            self.total.expand(batch_shape + self.total.shape[-2:]),
+            self.noise.expand(batch_shape + self.noise.shape[-2:]),
+            None if self.present is None else self.present.expand(batch_shape + self.present.shape[-1:]),
+        )
+
+    @property
+    def expected(self) -> Tensor:
+        """`sum_n v_n + v_o`, the expected power of the mixture, [*, T, F]."""
+        return self.powers.sum(-3) + self.noise
+
+    @property
+    def gains(self) -> Tensor:
+        """g, the Wiener gains [*, N, T, F]."""
+        return self.powers / self.expected.unsqueeze(-3)
+
+    @property
+    def mean(self) -> Tensor:
+        """m, complex [*, N, T, F]."""
+        return self.gains * self.total.unsqueeze(-3)
+
+    @property
+    def variance(self) -> Tensor:
+        """`v_n (1 - g_n)`, [*, N, T, F]."""
+        return self.powers * (1 - self.gains)
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - torch's signature
+        """Draw [*sample_shape, *, N, T, F] by Matheron's rule: a draw from before, moved by what it missed of o."""
+        shape = torch.Size(sample_shape)
+        before = ComplexNormal(None, self.powers).rsample(shape)
+        error = ComplexNormal(None, self.noise).rsample(shape)
+        missed = self.total - before.sum(-3) - error
+        return before + self.gains * missed.unsqueeze(-3)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density [*] by Bayes: `log p(s) + log p(o | s) - log p(o)`."""
+        prior = ComplexNormal(None, self.powers).log_prob(value).sum(-3)
+        seen = ComplexNormal(value.sum(-3), self.noise).log_prob(self.total)
+        evidence = ComplexNormal(None, self.expected).log_prob(self.total)
+        per_frame = (prior + seen - evidence).sum(-1)
+        if self.present is not None:
+            per_frame = torch.where(self.present, per_frame, 0.0)
+        return per_frame.sum(-1)

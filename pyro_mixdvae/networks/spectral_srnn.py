@@ -1,0 +1,171 @@
+"""The SRNN of the paper for sound: it emits the power of each frequency, and its encoder hears the future too."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pyro_mixdvae.distributions.complex_normal import ComplexNormal, squared_modulus
+from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
+from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.layers import GaussianNetwork, History, TanhMLP
+
+# Log powers of sound at full scale lie about here; networks learn best from numbers of order one.
+LOG_CENTRE = -4.0
+LOG_SCALE = 4.0
+
+
+class SpectralSRNN(DVAE):
+    """`s_tf ~ N_c(0, v_s,f)(h_t, z_t)`, `h_t = LSTM(MLP(|s_{t-1}|^2), h_{t-1})`, and `q(z_t | g_t, z_{t-1})`.
+
+    `g` is an LSTM that runs backwards over h and |s|^2. The default sizes are those of the paper (884,993 weights).
+
+    Args:
+        content_dim: F, frequencies.
+        latent_dim: L.
+        input_sizes: widths of the MLP before the LSTM.
+        hidden: width of the LSTM.
+        backward_sizes, backward_hidden: the same of the encoder's LSTM.
+        prior_sizes, emission_sizes, encoder_sizes: widths of the hidden layers of each density's MLP.
+        hears: "power": the LSTMs are fed |s|^2, as in the paper; "log-power": its logarithm, about zero and of order
+            one, so that quiet sounds are heard too.
+        floor: added to the emitted power (and to the power whose logarithm is taken): silence stays finite.
+    """
+
+    history: History
+
+    def __init__(
+        self,
+        content_dim: int = 513,
+        latent_dim: int = 16,
+        input_sizes: Sequence[int] = (256,),
+        hidden: int = 128,
+        backward_sizes: Sequence[int] = (256,),
+        backward_hidden: int = 128,
+        prior_sizes: Sequence[int] = (64, 32),
+        emission_sizes: Sequence[int] = (256,),
+        encoder_sizes: Sequence[int] = (64, 32),
+        hears: Literal["power", "log-power"] = "log-power",
+        floor: float = 1e-6,
+    ):
+        super().__init__()
+        self.content_dim, self.latent_dim = content_dim, latent_dim
+        self.hears, self.floor = hears, floor
+        self.history = History([content_dim, *input_sizes], hidden)
+        self.backward = History([hidden + content_dim, *backward_sizes], backward_hidden)
+        self.prior_network = GaussianNetwork([hidden + latent_dim, *prior_sizes], latent_dim)
+        self.emission_hidden = TanhMLP([hidden + latent_dim, *emission_sizes])
+        self.emission_log_power = nn.Linear(emission_sizes[-1], content_dim)
+        self.encoder_network = GaussianNetwork([backward_hidden + latent_dim, *encoder_sizes], latent_dim)
+
+    @torch.no_grad()
+    def begin_at(self, power: Tensor) -> None:
+        """Set the head's bias so that an untrained network emits about this power [F]."""
+        self.emission_log_power.bias.copy_(self._as_head((power + self.floor).log()))
+
+    def _as_head(self, log_power: Tensor) -> Tensor:
+        """Log power as the head gives it: about zero and of order one, except in the paper's units."""
+        return log_power if self.hears == "power" else (log_power - LOG_CENTRE) / LOG_SCALE
+
+    def heard(self, power: Tensor) -> Tensor:
+        """What the LSTMs are fed of power |s|^2: [*, F] -> [*, F]."""
+        if self.hears == "power":
+            return power
+        return self._as_head((power + self.floor).log())
+
+    def latent_prior(self, h: Tensor, z_before: Tensor) -> tuple[Tensor, Tensor]:
+        """p(z_t | h_t, z_{t-1})."""
+        return self.prior_network(h, z_before)
+
+    def power(self, h: Tensor, z: Tensor) -> Tensor:
+        """v_s of p(s_t | h_t, z_t): h [*, H], z [*, L] -> [*, F]."""
+        log_power = self.emission_log_power(self.emission_hidden(torch.cat([h, z], -1)))
+        if self.hears == "log-power":
+            log_power = LOG_CENTRE + LOG_SCALE * log_power
+        return log_power.clamp(max=LOUDEST).exp() + self.floor
+
+    def emission(self, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean (zero) and variance of p(s_t | h_t, z_t), [*, F] each."""
+        power = self.power(h, z)
+        return torch.zeros_like(power), power
+
+    def density(self, h: Tensor, z: Tensor) -> ComplexNormal:
+        """p(s_t | h_t, z_t): complex, batch shape [*, F]."""
+        return ComplexNormal(None, self.power(h, z))
+
+    def latent_posterior(self, h: Tensor, y: Tensor, present: Tensor | None = None) -> MarkovGaussian:
+        """q(z | s): `g_t = LSTM(h_t, |s_t|^2, g_{t+1})`, then `q(z_t | g_t, z_{t-1})`; y = |s|^2 [*, T, F].
+
+        Frames not `present` [*, T] do not count.
+        """
+        g = self.backward(torch.cat([h, self.heard(y)], -1).flip(-2)).flip(-2)
+        return MarkovGaussian(self.encoder_network, g, self.latent_dim, present)
+
+    def reconstructed(self, power: Tensor) -> Tensor:
+        """v_s at the central path of q(z | s), all networks being fed |s|^2: [*, T, F] -> [*, T, F]."""
+        h = self.history(self.teacher_forced(power))
+        return self.power(h, self.latent_posterior(h, power).central_path())
+
+    def teacher_forced(self, y: Tensor) -> Tensor:
+        """The inputs of the history: y = |s|^2 [*, T, F] one frame late, as it is heard; silence at the first."""
+        return self.heard(super().teacher_forced(y))
+
+    @torch.no_grad()
+    def evidence(self, y: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The power that is heard of a source in a mixture: its complex spectrum y and the mixture's.
+
+        In use a network hears the mixture first, and then what the Wiener filter has left of it. So some sequences
+        are given the power of the mixture; the others the expected power of the source after one look of the network,
+        everything else being known only roughly (`_blurred`). Shapes [B, T, F].
+        """
+        power = squared_modulus(observed)
+        again = torch.rand(len(y), generator=generator) < SECOND_LOOKS
+        if not again.any():
+            return power
+        heard = power[again]
+        own, others = self.reconstructed(heard), _blurred(squared_modulus(observed[again] - y[again]), generator)
+        gain = own / (own + others)
+        power[again] = gain.square() * heard + own * (1 - gain)
+        return power
+
+    @torch.no_grad()
+    def mixed_inputs(
+        self, y: Tensor, own_output_probability: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Scheduled sampling, all frames at once (Duckworth et al. 2019): y = |s|^2 [B, T, F] -> [B, T, F].
+
+        A first pass under teacher forcing gives the model's own output for every frame; with the given probability
+        a frame of the second pass's inputs is replaced by it. Below a half, only some sequences take part, half of
+        whose frames are replaced: the first pass is spared for the others.
+        """
+        some = torch.rand(len(y), generator=generator) < 2 * own_output_probability
+        if not some.any():
+            return self.teacher_forced(y)
+        share = max(0.5, own_output_probability)  # of the frames of these sequences
+        chance = torch.rand(int(some.sum()), y.shape[-2], 1, generator=generator, dtype=y.dtype).to(y.device)
+        mixed = y.clone()
+        mixed[some] = torch.where(chance < share, self.reconstructed(y[some]), y[some])
+        return self.teacher_forced(mixed)
+
+    def imagine(self, h: Tensor, y: Tensor, z_before: Tensor, replaced: Tensor) -> tuple[Tensor, Tensor]:
+        """Not frame by frame: see `mixed_inputs`."""
+        raise TypeError("the encoder of SpectralSRNN hears the whole sequence: mixed_inputs takes all frames at once")
+
+
+def _blurred(power: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Power [B, T, F] as a model of the other sounds might give it: smoothed, and off by a slowly varying factor."""
+    width = 2 * int(torch.randint(3, (1,), generator=generator)) + 1
+    smooth = nn.functional.avg_pool2d(power.unsqueeze(1), width, 1, width // 2, count_include_pad=False)
+    n_frames, n_frequencies = power.shape[-2:]
+    coarse = torch.randn(len(power), 1, n_frames // 5 + 1, n_frequencies // 8 + 1, generator=generator)
+    size = 0.8 * torch.rand(len(power), 1, 1, 1, generator=generator)
+    error = nn.functional.interpolate((size * coarse).to(power), (n_frames, n_frequencies), mode="bilinear")
+    return (smooth * error.exp()).squeeze(1)
+
+
+SECOND_LOOKS = 0.4
+"""Share of the training sequences that are heard through the Wiener filter."""
+
+LOUDEST = 30.0
+"""Log power that no sound has; beyond it the exponential would overflow in single precision."""

@@ -1,0 +1,1 @@
+"""Sound in and out: one waveform of several sources, pulled apart."""
