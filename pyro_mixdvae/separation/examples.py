@@ -25,9 +25,9 @@ class Mixing:
     """
 
     level: tuple[float, float] = (-20.0, 3.0)
-    snr: tuple[float, float] = (-15.0, 25.0)
-    alone: float = 0.1
-    synthetic: float = 0.25
+    snr: tuple[float, float] = (-15.0, 15.0)
+    alone: float = 0.05
+    synthetic: float = 0.2
 
 
 class ClipExamples:

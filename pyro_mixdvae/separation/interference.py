@@ -25,7 +25,7 @@ def harmonic_tones(random: np.random.Generator, n_samples: int, rate: int) -> Sa
         phase = 2 * np.pi * np.cumsum(pitch) / rate
         decay = random.uniform(0.5, 2.0)
         voice = np.zeros(n_samples)
-        for harmonic in range(1, int(min(20, rate / 2 / pitch.max())) + 1):
+        for harmonic in range(1, int(min(12, rate / 2 / pitch.max())) + 1):
             voice += random.uniform(0.2, 1.0) * harmonic**-decay * np.sin(harmonic * phase)
         total += voice * np.exp(_smooth(random, n_samples, knots=10, spread=1.2))
     return total.astype(np.float32)
