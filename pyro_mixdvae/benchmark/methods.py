@@ -8,7 +8,7 @@ import numpy as np
 from pyro_mixdvae.benchmark.outcome import Outcome, outcome_of
 from pyro_mixdvae.benchmark.trials import Trial
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.rivals import artist, ceiling, jpda, roboflow, sort
+from pyro_mixdvae.rivals import artist, ceiling, jpda, pmht, roboflow, sort
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.presets import PRESETS
 from pyro_mixdvae.tracking.tracker import Tracker
@@ -98,12 +98,18 @@ def _roboflow(kind: roboflow.Kind) -> Callable[[MethodSettings], Method]:
     return make
 
 
+def _pmht(settings: MethodSettings) -> Method:
+    pmht.require()
+    return _one_by_one(pmht.track)(settings)
+
+
 _RIVALS: dict[str, Callable[[MethodSettings], Method]] = {
     "sort": _one_by_one(sort.track),
     "jpda": _one_by_one(jpda.track),
     "artist": _artist,
     "bytetrack": _roboflow("bytetrack"),
     "ocsort": _roboflow("ocsort"),
+    "pmht": _pmht,
     "ceiling": _ceiling,
 }
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.rivals import ceiling, jpda, roboflow, sort
+from pyro_mixdvae.rivals import ceiling, jpda, pmht, roboflow, sort
 from pyro_mixdvae.rivals.interpolation import interpolate
 from pyro_mixdvae.tracking.boxes import iou
 from pyro_mixdvae.tracking.triples import Sample
@@ -116,7 +116,20 @@ def test_the_trackers_of_roboflow_keep_all_identities_of_an_easy_scene(kind):
     assert follows(roboflow.track(shuffled.detections, 3, kind), sample.ground_truth)
 
 
-def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "trackers", None)
+@pytest.mark.filterwarnings("ignore")
+def test_the_pmht_tracker_of_stone_soup_keeps_all_identities_of_an_easy_scene():
+    pytest.importorskip("stonesoup", reason="the package stonesoup is not installed")
+    sample, shuffled = scene()
+    detections = shuffled.detections[:33].copy()  # the last batch is not full, and the start not in the first frame
+    detections[:3, 2] = np.nan
+    detections[12] = np.nan
+    boxes = pmht.track(detections, 3)
+    assert np.isfinite(boxes).all()
+    assert follows(boxes, sample.ground_truth[:33])
+
+
+@pytest.mark.parametrize(("package", "require"), [("trackers", roboflow.require), ("stonesoup", pmht.require)])
+def test_a_missing_package_is_named(monkeypatch, package, require):
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=r"pip install \"pyro-mixdvae\[rivals\]\""):
-        roboflow.require()
+        require()
