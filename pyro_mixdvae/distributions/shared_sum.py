@@ -66,7 +66,7 @@ class SharedSum(TorchDistribution):
         """Draw [*sample_shape, *, N, T, F] by Matheron's rule: a draw from before, moved by what it missed of o."""
         shape = torch.Size(sample_shape)
         before = ComplexNormal(None, self.powers).rsample(shape)
-        error = ComplexNormal(None, self.noise).rsample(shape)
+        error = ComplexNormal(None, self.noise.expand(self.batch_shape + self.event_shape[1:])).rsample(shape)
         missed = self.total - before.sum(-3) - error
         return before + self.gains * missed.unsqueeze(-3)
 
