@@ -101,9 +101,16 @@ class SoundSources(Sources):
         """The emissions at the central path of q(z | s)."""
         return _from_nothing(self.reconstructed(squared_modulus(as_spectrum(s))))
 
-    def reconstructed(self, power: Tensor) -> Tensor:
-        """v_s of all frames, the networks being fed |s|^2, at the central path of q(z | s): [*, N, T, F] -> same."""
-        return torch.stack([network.reconstructed(power[..., n, :, :]) for n, network in enumerate(self.each())], -3)
+    def reconstructed(self, power: Tensor, present: Tensor | None = None) -> Tensor:
+        """v_s of all frames, the networks being fed |s|^2, at the central path of q(z | s): [*, N, T, F] -> same.
+
+        Frames where `present` [*, N, T] is False are not heard by those before.
+        """
+        each = [
+            network.reconstructed(power[..., n, :, :], None if present is None else present[..., n, :])
+            for n, network in enumerate(self.each())
+        ]
+        return torch.stack(each, -3)
 
     def latent_posterior(self, s: Tensor, start: Tensor, present: Tensor | None = None) -> "EachLatentPosterior":
         """q(z | s): the encoder of each source; s [*, N, T, 2F] -> event (T, L), batch [*, N]."""

@@ -97,15 +97,23 @@ class SpectralSRNN(DVAE):
     def latent_posterior(self, h: Tensor, y: Tensor, present: Tensor | None = None) -> MarkovGaussian:
         """q(z | s): `g_t = LSTM(h_t, |s_t|^2, g_{t+1})`, then `q(z_t | g_t, z_{t-1})`; y = |s|^2 [*, T, F].
 
-        Frames not `present` [*, T] do not count.
+        Frames not `present` [*, T], padding after the end, do not count and are not heard by those before.
         """
-        g = self.backward(torch.cat([h, self.heard(y)], -1).flip(-2)).flip(-2)
+        features = torch.cat([h, self.heard(y)], -1)
+        if present is None:
+            g = self.backward(features.flip(-2)).flip(-2)
+        else:
+            order = _backwards(present).unsqueeze(-1)
+            g = torch.take_along_dim(self.backward(torch.take_along_dim(features, order, -2)), order, -2)
         return MarkovGaussian(self.encoder_network, g, self.latent_dim, present)
 
-    def reconstructed(self, power: Tensor) -> Tensor:
-        """v_s at the central path of q(z | s), all networks being fed |s|^2: [*, T, F] -> [*, T, F]."""
+    def reconstructed(self, power: Tensor, present: Tensor | None = None) -> Tensor:
+        """v_s at the central path of q(z | s), all networks being fed |s|^2: [*, T, F] -> [*, T, F].
+
+        `present` as in `latent_posterior`.
+        """
         h = self.history(self.teacher_forced(power))
-        return self.power(h, self.latent_posterior(h, power).central_path())
+        return self.power(h, self.latent_posterior(h, power, present).central_path())
 
     def teacher_forced(self, y: Tensor) -> Tensor:
         """The inputs of the history: y = |s|^2 [*, T, F] one frame late, as it is heard; silence at the first."""
@@ -151,6 +159,13 @@ class SpectralSRNN(DVAE):
     def imagine(self, h: Tensor, y: Tensor, z_before: Tensor, replaced: Tensor) -> tuple[Tensor, Tensor]:
         """Not frame by frame: see `mixed_inputs`."""
         raise TypeError("the encoder of SpectralSRNN hears the whole sequence: mixed_inputs takes all frames at once")
+
+
+def _backwards(present: Tensor) -> Tensor:
+    """The frames [*, T] from the last one that is present to the first, then the padding; its own inverse."""
+    length = present.sum(-1, keepdim=True)
+    frames = torch.arange(present.shape[-1], device=present.device)
+    return (length - 1 - frames) % present.shape[-1]
 
 
 def _blurred(power: Tensor, generator: torch.Generator | None) -> Tensor:
