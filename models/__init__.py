@@ -1,7 +1,12 @@
 """Generative models: p(o|w,s), p(w) and p(s,z) as Pyro statements, and the choices that they are made of."""
 
 from pyro_mixdvae.models.additive import AdditiveModel
-from pyro_mixdvae.models.assignments import Assignment, ExclusiveAssignment, IndependentAssignment
+from pyro_mixdvae.models.assignments import (
+    AdaptiveIndependentAssignment,
+    Assignment,
+    ExclusiveAssignment,
+    IndependentAssignment,
+)
 from pyro_mixdvae.models.autoregressive_sources import AutoregressiveSources
 from pyro_mixdvae.models.complex_likelihood import ComplexLikelihood
 from pyro_mixdvae.models.kinematic_sources import KinematicSources
@@ -15,6 +20,7 @@ from pyro_mixdvae.models.srnn_sources import SRNNSources
 from pyro_mixdvae.models.summed import SummedMixtureModel
 
 __all__ = [
+    "AdaptiveIndependentAssignment",
     "AdditiveModel",
     "Assignment",
     "AutoregressiveSources",

@@ -5,6 +5,7 @@ A class is a source, 0..N-1, or clutter, N, where the assignment knows clutter; 
 formulas give the optimal q(w) of the mean-field bound instead of the posterior.
 """
 
+import math
 from abc import abstractmethod
 
 import torch
@@ -47,10 +48,14 @@ class Assignment(Part):
     def fitted_to(self, scene: Scene) -> "Assignment":
         """The assignment with whatever it leaves to the data estimated from it; by default nothing is."""
         frames = scene.present.sum(-1).to(torch.get_default_dtype())
-        return self.fitted_to_count(scene.mask.sum((-2, -1)) / frames)
+        count = scene.mask.sum(-1)
+        return self.fitted_to_count(count.sum(-1) / frames, (count > self.n_sources).any(-1))
 
-    def fitted_to_count(self, per_frame: Tensor) -> "Assignment":
-        """The same from the mean number of detections a frame, one number or one a scene [B]."""
+    def fitted_to_count(self, per_frame: Tensor, is_crowded: Tensor) -> "Assignment":
+        """The same from the mean number of detections a frame, and whether any frame has more than N.
+
+        Either is one for all scenes, or one a scene [B].
+        """
         return self
 
     def can_enumerate(self, n_detections: int) -> bool:
@@ -126,6 +131,38 @@ class IndependentAssignment(Assignment):
         return torch.where(mask, mixture, 0.0).sum(-1)
 
 
+class AdaptiveIndependentAssignment(IndependentAssignment):
+    """Independent as in the paper, and with clutter in scenes where a frame has more detections than there are sources.
+
+    Without the class such detections would have to belong to a source, and draw it away. `fitted_to` decides by scene:
+    where no frame has more than N the paper's p(w) stays as it is.
+
+    Args:
+        n_sources: N.
+        clutter: share of clutter among the detections, one number or one a scene [B], 0 where the class cannot occur;
+            None: none yet, `fitted_to` says.
+    """
+
+    def __init__(self, n_sources: int, clutter: Tensor | None = None):
+        super().__init__(n_sources)
+        if clutter is None:
+            return
+        self.has_clutter = True
+        source = torch.log1p(-clutter) - math.log(n_sources)
+        share = torch.cat([source.unsqueeze(-1).expand(*clutter.shape, n_sources), clutter.log().unsqueeze(-1)], -1)
+        share = share.clamp(min=FORBIDDEN)
+        self.register_buffer("log_prior", share if share.dim() == 1 else share[:, None, None, :])
+
+    def fitted_to_count(self, per_frame: Tensor, is_crowded: Tensor) -> IndependentAssignment:
+        """Clutter is what exceeds `N P_D`, by the rates of `ExclusiveAssignment`; none where no scene is crowded."""
+        if not is_crowded.any():
+            return IndependentAssignment(self.n_sources)
+        rates = ExclusiveAssignment(self.n_sources, clutter_rate=None).fitted_to_count(per_frame, is_crowded)
+        excess = per_frame - self.n_sources * rates.detection_probability
+        share = (excess.clamp(min=LEAST_CLUTTER) / per_frame.clamp(min=LEAST_CLUTTER)).clamp(max=MOST_CLUTTER)
+        return AdaptiveIndependentAssignment(self.n_sources, torch.where(is_crowded, share, 0.0))
+
+
 class ExclusiveAssignment(Assignment):
     """A source gives at most one detection a frame; what no source gives is clutter.
 
@@ -153,7 +190,7 @@ class ExclusiveAssignment(Assignment):
         self.register_buffer("detection_probability", probability)
         self.register_buffer("log_pair", log_pair if log_pair.dim() == 0 else log_pair[:, None, None, None])
 
-    def fitted_to_count(self, per_frame: Tensor) -> "ExclusiveAssignment":
+    def fitted_to_count(self, per_frame: Tensor, is_crowded: Tensor) -> "ExclusiveAssignment":
         """Rates by the number of detections a frame, k: `P_D` no more than k / N, clutter what exceeds `N P_D`.
 
         Detections of targets that are not tracked are clutter too, and count makes no difference between them and
@@ -209,6 +246,9 @@ class ExclusiveAssignment(Assignment):
 
 LEAST_CLUTTER = 0.01
 """Clutter detections a frame that are always reckoned with."""
+
+MOST_CLUTTER = 0.95
+"""A greater share of the detections would leave none to follow."""
 
 LEAST_DETECTION = 0.3
 """A source that is detected less often than this is no source that detections could explain."""

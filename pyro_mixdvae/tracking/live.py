@@ -103,6 +103,7 @@ class LiveTracker:
         self.reach = float(norm.ppf(0.5 + level / 2))
         self._model = self.preset.model
         self._per_frame = float(n_sources)  # detections, on average
+        self._is_crowded = False  # whether a frame has had more than N
         self._given_start = None if start is None else np.asarray(start, dtype=float)
         self._start: torch.Tensor | None = None
         self._memory: Any = None
@@ -147,11 +148,13 @@ class LiveTracker:
 
     def _adapt(self, seen: int) -> None:
         """Take a frame with so many detections into the rates: a prior of some frames first, then a fading mean."""
+        is_first_crowd = seen > self.n_sources and not self._is_crowded
+        self._is_crowded |= is_first_crowd
         self._per_frame += (seen - self._per_frame) / min(PRIOR_FRAMES + self._frame + 1, MEMORY)
-        if self._frame % REFIT:
+        if self._frame % REFIT and not is_first_crowd:
             return
         model = self.preset.model
-        assignment = model.assignment.fitted_to_count(torch.tensor(self._per_frame))
+        assignment = model.assignment.fitted_to_count(torch.tensor(self._per_frame), torch.tensor(self._is_crowded))
         if assignment is not model.assignment:
             self._model = MixtureModel(model.sources, assignment, model.likelihood)
 

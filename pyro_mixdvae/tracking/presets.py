@@ -9,6 +9,7 @@ import torch
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference import published
 from pyro_mixdvae.models import (
+    AdaptiveIndependentAssignment,
     AutoregressiveSources,
     ExclusiveAssignment,
     GaussianLikelihood,
@@ -77,8 +78,10 @@ def published_preset(n_sources: int, weights: str | Path | None) -> Preset:
 def vkf(n_sources: int, weights: str | Path | None) -> Preset:
     """VKF: the paper's independent p(w) over a linear-Gaussian prior, constant velocity, fitted by EM.
 
-    Likelihood, coordinates and start are the default's, so that the rows differ in the prior and in p(w) alone. E-S is
-    a Kalman smoother; steps are in box sizes, those of the running mean, given which the chain is linear.
+    Likelihood, coordinates and start are the default's, so that the rows differ in the prior and in p(w) alone. Where a
+    frame has more detections than sources, p(w) has clutter, which the paper's knows not: without it each of them would
+    belong to a source. E-S is a Kalman smoother; steps are in box sizes, those of the running mean, given which the
+    chain is linear.
     """
     sources, coordinates = load_sources(weights or VKF_WEIGHTS)
     return _baseline(n_sources, sources, coordinates)
@@ -91,9 +94,9 @@ def deep_ar(n_sources: int, weights: str | Path | None) -> Preset:
 
 
 def _baseline(n_sources: int, sources: Sources, coordinates: Coordinates) -> Preset:
-    """The mixture of the paper's baselines: independent p(w) without clutter, whatever the prior."""
+    """The mixture of the paper's baselines: independent p(w), with clutter where there is some, whatever the prior."""
     likelihood = default_likelihood(coordinates)
-    return Preset(MixtureModel(sources, IndependentAssignment(n_sources), likelihood), coordinates)
+    return Preset(MixtureModel(sources, AdaptiveIndependentAssignment(n_sources), likelihood), coordinates)
 
 
 def default_likelihood(coordinates: Coordinates) -> GaussianLikelihood:

@@ -7,7 +7,7 @@ import torch
 from contracts.assignments import AssignmentContract
 from toys import EXACT
 
-from pyro_mixdvae.models import ExclusiveAssignment, IndependentAssignment, Scene
+from pyro_mixdvae.models import AdaptiveIndependentAssignment, ExclusiveAssignment, IndependentAssignment, Scene
 
 
 class TestIndependent(AssignmentContract):
@@ -24,6 +24,11 @@ class TestIndependentWithClutter(AssignmentContract):
 
     def log_weight(self, n_sources: int, classes: tuple[int, ...]) -> float:
         return sum(math.log(0.2 if c == n_sources else 0.8 / n_sources) for c in classes)
+
+
+class TestAdaptive(TestIndependentWithClutter):
+    def make(self, n_sources: int) -> IndependentAssignment:
+        return AdaptiveIndependentAssignment(n_sources, torch.tensor(0.2))
 
 
 class TestExclusive(AssignmentContract):
@@ -102,6 +107,30 @@ class TestRatesOfAScene:
         assert given.fitted_to(self.scene()) is given
         independent = IndependentAssignment(2)
         assert independent.fitted_to(self.scene()) is independent
+
+    def test_clutter_is_found_in_the_scenes_that_have_more_detections_than_sources(self) -> None:
+        scene = self.scene()
+        fitted = AdaptiveIndependentAssignment(2).fitted_to(scene)
+        assert fitted.has_clutter
+        share = fitted.prior(scene.mask).probs[:, 0, 0]
+        none = torch.tensor([0.5, 0.5, 0.0])
+        expected = torch.stack([none, none, torch.tensor([0.92, 0.92, 4.16]) / 6, none, none])
+        torch.testing.assert_close(share, expected)
+
+    @pytest.mark.parametrize("scenes", [[0, 1, 3, 4], [1]])
+    def test_without_more_detections_than_sources_it_is_the_paper_s(self, scenes: list[int]) -> None:
+        scene = self.scene()
+        seen = torch.where(scene.mask.unsqueeze(-1), scene.observations, torch.nan)
+        few = Scene.of(seen[scenes], scene.start[scenes], scene.present[scenes])
+        fitted = AdaptiveIndependentAssignment(2).fitted_to(few)
+        assert not fitted.has_clutter
+        torch.testing.assert_close(fitted.prior(few.mask).probs, torch.full((len(scenes), 4, 6, 2), 0.5))
+
+    def test_clutter_does_not_occur_where_its_share_is_zero(self) -> None:
+        fitted = AdaptiveIndependentAssignment(2, torch.tensor([0.0, 0.3]))
+        log_likelihood = torch.tensor([-1e5, -2e5, 0.0]).expand(2, 1, 1, 3)
+        eta = fitted.responsibilities(log_likelihood, torch.ones(2, 1, 1, dtype=torch.bool)).squeeze()
+        torch.testing.assert_close(eta, torch.tensor([[1.0, 0, 0], [0, 0, 1]]))
 
     def test_each_scene_of_a_batch_has_its_own_rates(self) -> None:
         rates = torch.tensor([0.7, 0.9]), torch.tensor([0.3, 0.05])

@@ -120,6 +120,21 @@ def test_a_prior_and_an_assignment_may_be_swapped(boxes: np.ndarray) -> None:
     assert (results[3].responsibilities[:, -1] == 0).all()
 
 
+def test_a_baseline_knows_clutter_from_the_first_frame_that_has_some(boxes: np.ndarray) -> None:
+    """A false box in the middle of nowhere belongs to nobody and leads nobody away."""
+    tracker = LiveTracker(2, SIZE, preset="vkf")
+    results = [
+        tracker.update(np.concatenate([frame, [[300.0, 5, 340, 60]]]) if t == 8 else frame)
+        for t, frame in enumerate(boxes)
+    ]
+    assert results[7] is not None
+    assert (results[7].responsibilities[1, -1] == 0).all()
+    assert results[8] is not None
+    assert results[8].responsibilities[2, -1] > 0.99
+    undisturbed = _run(LiveTracker(2, SIZE, preset="vkf"), boxes)[8]
+    np.testing.assert_allclose(results[8].boxes, undisturbed.boxes, atol=1)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [{"n_sources": 0}, {"lag": -1}, {"level": 1.0}, {"preset": "none"}, {"preset": "published"}, {"weights": "none"}],

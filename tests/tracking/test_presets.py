@@ -16,6 +16,7 @@ from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.tracking.coordinates import CentreLogSize
 from pyro_mixdvae.tracking.motion_prior import synthetic_tracks
 from pyro_mixdvae.tracking.presets import PRESETS
+from pyro_mixdvae.tracking.scenes import make_problem, make_scene
 from pyro_mixdvae.tracking.tracker import Tracker
 from pyro_mixdvae.weights.store import load_network, save_network
 
@@ -68,7 +69,30 @@ def test_baselines_are_the_paper_s_mixture_with_another_prior(
     model = PRESETS[name](3, weights[name]).model
     assert isinstance(model.sources, sources)
     assert isinstance(model.assignment, IndependentAssignment)
-    assert not model.assignment.has_clutter
+    _, seen = two_walkers(np.random.default_rng(0))
+    scene, _ = make_scene([make_problem(seen, 2, SIZE)], CentreLogSize())
+    assert not PRESETS[name](2, weights[name]).model.assignment.fitted_to(scene).has_clutter
+
+
+@pytest.mark.parametrize(("name", "method"), [("vkf", "coordinate"), ("deep-ar", "coordinate"), ("vkf", "hybrid")])
+def test_baselines_leave_clutter_alone(
+    name: str, method: str, weights: dict[str, Path | None], rng: np.random.Generator
+) -> None:
+    """A scene among clutter beside one without: each is followed, and only in the first is anything nobody's."""
+    true, seen = two_walkers(rng)
+    corner = rng.uniform((0, 310), (600, 380), (len(true), 2, 2))
+    false = np.concatenate([corner, corner + np.array([40, 100])], -1)
+    false[:3] = np.nan
+    tracker = Tracker(2, name, weights[name], method, n_iterations=3)  # type: ignore[arg-type]
+    among, alone = tracker.track_many([np.concatenate([false, seen], 1), seen], [SIZE, SIZE])
+    for result in (among, alone):
+        off = np.abs(result.boxes - true).max(-1)
+        assert min(off.max(), np.abs(result.boxes[:, ::-1] - true).max()) < 25
+        assert np.isfinite([record["elbo"] for record in result.records]).all()
+    assert np.nanmin(among.responsibilities[3:, :2, 2]) > 0.5
+    assert np.nanmax(alone.responsibilities[..., 2]) == 0
+    # The draws of SVI, which hybrid adds, are those of the whole batch.
+    np.testing.assert_allclose(alone.boxes, tracker.track(seen, SIZE).boxes, atol=1 if method == "hybrid" else 1e-3)
 
 
 def test_shipped_constant_velocity_is_what_em_made_of_rich_tracks() -> None:
