@@ -49,13 +49,21 @@ class ComplexLikelihood(Likelihood):
         distance = squared_modulus(observed.unsqueeze(-2) - mean) / variance
         return (-distance - variance.log() - math.log(math.pi)).sum(-1)
 
+    def clutter(self, scene: Scene) -> tuple[Tensor, Tensor]:
+        """There is none.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("ComplexLikelihood has no class of clutter: whatever is heard belongs to a source")
+
     def expected_log_prob(self, scene: Scene, mean: Tensor, variance: Tensor, has_clutter: bool) -> Tensor:
         """`E_q(s)[log p(o_tf | s_n,tf)] = log N_c(o; m, v_o) - V / v_o`: m, V [B, N, T, 2F] -> [B, T, F, N].
 
         V holds the variances of real and imaginary part, whose sum is the paper's.
         """
         if has_clutter:
-            raise TypeError("ComplexLikelihood has no class of clutter: whatever is heard belongs to a source")
+            self.clutter(scene)
         noise = self.variances(scene)
         spread = variance.unflatten(-1, (-1, 2)).sum(-1).movedim(-3, -1).unsqueeze(-1)
         return self.log_prob(scene.observations, self.centres(mean), noise) - (spread / noise).sum(-1)
