@@ -26,7 +26,7 @@ class SoundSources(Sources):
     """`h_t = LSTM(|s_{t-1}|^2, h_{t-1})`, `z_t ~ N(mu_z, v_z)(h_t, z_{t-1})`, `s_tf ~ N_c(0, v_s,f)(h_t, z_t)`.
 
     The content of a source is its complex spectrum as 2F real numbers (`complex_likelihood.as_content`). Sounds begin
-    in silence, so that a `start` [*, N, any] says nothing here.
+    in silence, so that a `start` [*, N, 1 or 2F] says nothing here.
 
     Args:
         networks: the pre-trained SRNN of each source, in the order of the sources; equal F and L.

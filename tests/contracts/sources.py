@@ -20,6 +20,10 @@ class SourcesContract:
         s = start.unsqueeze(-2) + 0.05 * torch.randn(2, 3, n_frames, sources.content_dim).cumsum(-2)
         return sources, s, torch.randn(2, 3, n_frames, sources.latent_dim), start
 
+    def few(self, start: Tensor) -> Tensor:
+        """Of start [2, 3, D] what is enough to draw from thousands of times; a prior of three given sources: [:1]."""
+        return start[:1, :1]
+
     def test_density_of_a_sequence_is_the_sum_over_its_steps(self) -> None:
         for n_frames in (1, 2, 5):
             sources, s, z, start = self.example(n_frames)
@@ -86,7 +90,7 @@ class SourcesContract:
     def test_drawn_sequences_have_the_moments_of_the_density(self) -> None:
         """Integration by parts: E[d log p(x) / dx_i] = 0 and E[(x_i - E x_i) d log p(x) / dx_i] = -1 under p itself."""
         sources, _, _, start = self.example()
-        sequence = sources.sequence(start[:1, :1], torch.ones(1, 3, dtype=torch.bool))
+        sequence = sources.sequence(self.few(start), torch.ones(1, 3, dtype=torch.bool))
         draws = sequence.sample((4000,)).requires_grad_()
         (score,) = torch.autograd.grad(sequence.log_prob(draws).sum(), draws)
         score, draws = score.flatten(1), draws.detach().flatten(1)

@@ -1,0 +1,167 @@
+"""The priors of sounds keep the contract of `Sources`; each source has a network of its own."""
+
+import pytest
+import torch
+from contracts.sources import SourcesContract
+from sounds import SteadySound, complex_normal, sound_sources
+from torch import Tensor
+from toys import EXACT, assert_mean_close
+
+from pyro_mixdvae.distributions.complex_normal import squared_modulus
+from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.models import SoundSources, Sources
+from pyro_mixdvae.models.complex_likelihood import as_content, as_spectrum
+from pyro_mixdvae.models.sound_sources import EachLatentPosterior
+
+
+class OfThreeSounds(SourcesContract):
+    """Three sources, F = 3; the start says nothing, and so may have width 1."""
+
+    def example(self, n_frames: int = 5) -> tuple[Sources, Tensor, Tensor, Tensor]:
+        sources = self.make()
+        s = as_content(complex_normal(2, 3, n_frames, 3))
+        return sources, s, torch.randn(2, 3, n_frames, sources.latent_dim), torch.zeros(2, 3, 1)
+
+    def few(self, start: Tensor) -> Tensor:
+        return start[:1]
+
+
+class TestSteadySound(OfThreeSounds):
+    """The toy, which other tests lean on."""
+
+    def make(self) -> SteadySound:
+        return SteadySound(torch.rand(3, 5, 3, generator=torch.Generator().manual_seed(1)) + 0.1)
+
+
+class TestSound(OfThreeSounds):
+    def make(self) -> SoundSources:
+        return sound_sources(n_sources=3)
+
+    def assert_same_step(self, sources: Sources, memory: object, at_once: Transition, t: int) -> None:
+        """An SRNN knows s where it gives all transitions: it emits at the encoder's z, not at the prior's."""
+        assert not at_once.matrix.any()
+        assert not at_once.offset.any()
+
+    def test_transitions_are_the_powers_at_the_central_path_of_the_encoder(self) -> None:
+        sources, s, _, start = self.example()
+        assert isinstance(sources, SoundSources)
+        noise = sources.transitions(s, start).noise[..., 0, 0]
+        for n, network in enumerate(sources.each()):
+            power = network.reconstructed(squared_modulus(as_spectrum(s[:, n])))
+            torch.testing.assert_close(noise[:, n, :, 0::2], power / 2, **EXACT)  # of the real parts
+            torch.testing.assert_close(noise[:, n, :, 1::2], power / 2, **EXACT)
+
+    def test_a_transition_is_the_power_at_the_mean_of_the_prior(self) -> None:
+        sources, s, z, start = self.example()
+        assert isinstance(sources, SoundSources)
+        memory = sources.begin(start)
+        for t in range(3):
+            noise = sources.transition(memory).noise[..., 0, 0]
+            for n, (network, before) in enumerate(zip(sources.each(), memory, strict=True)):
+                power = network.power(before.h, network.latent_prior(before.h, before.z)[0])
+                torch.testing.assert_close(noise[:, n], (power / 2).repeat_interleave(2, -1), **EXACT)
+            memory = sources.remember(memory, s[..., t, :], z[..., t, :])
+
+    @torch.no_grad()
+    def test_drawn_steps_have_the_moments_of_the_networks(self) -> None:
+        sources, s, z, _ = self.example()
+        assert isinstance(sources, SoundSources)
+        memory = sources.begin(torch.zeros(8000, 2, 3, 1))
+        for t in range(2):
+            drawn, latent = sources.draw(memory)
+            for n, (network, before) in enumerate(zip(sources.each(), memory, strict=True)):
+                mean, variance = (part[0] for part in network.latent_prior(before.h, before.z))
+                assert_mean_close(latent[..., n, :], mean, n_errors=5)
+                assert_mean_close((latent[..., n, :] - mean).square(), variance, n_errors=5)
+                power = network.power(before.h, latent[..., n, :])
+                ratio = squared_modulus(as_spectrum(drawn[..., n, :])) / power
+                assert_mean_close(ratio, torch.ones(2, 3), n_errors=5)
+            memory = sources.remember(memory, s[..., t, :].expand(8000, -1, -1, -1), z[..., t, :].expand(8000, 2, 3, 2))
+
+    def test_each_source_has_its_own_network(self) -> None:
+        sources, s, z, start = self.example()
+        assert isinstance(sources, SoundSources)
+        together = sources.log_density(s, z, start)
+        for n, network in enumerate(sources.each()):
+            alone = SoundSources([network]).log_density(s[:, n : n + 1], z[:, n : n + 1], start[:, :1])
+            torch.testing.assert_close(together[:, n : n + 1], alone, **EXACT)
+        swapped = SoundSources(sources.each()[::-1]).log_density(s.flip(1), z.flip(1), start)
+        torch.testing.assert_close(swapped.flip(1), together, **EXACT)
+
+    def test_the_start_says_nothing(self) -> None:
+        sources, s, z, start = self.example()
+        other = torch.randn(2, 3, 6)
+        torch.testing.assert_close(sources.log_density(s, z, other), sources.log_density(s, z, start))
+        for one, same in zip(sources.begin(other), sources.begin(start), strict=True):
+            torch.testing.assert_close(one, same)
+
+    def test_phases_do_not_matter(self) -> None:
+        sources, s, z, start = self.example()
+        turned = as_content(as_spectrum(s) * torch.polar(torch.ones(2, 3, 5, 3), 6 * torch.rand(2, 3, 5, 3)))
+        torch.testing.assert_close(sources.log_density(turned, z, start), sources.log_density(s, z, start), **EXACT)
+
+    def test_reconstructed_powers_end_where_a_sound_does(self) -> None:
+        sources, s, _, _ = self.example()
+        assert isinstance(sources, SoundSources)
+        power = squared_modulus(as_spectrum(s))
+        present = (torch.arange(5) < torch.tensor([5, 3])[:, None]).unsqueeze(1).expand(2, 3, 5)
+        found = sources.reconstructed(power, present)
+        torch.testing.assert_close(found[0], sources.reconstructed(power)[0], **EXACT)
+        torch.testing.assert_close(found[1, :, :3], sources.reconstructed(power[1, :, :3]), **EXACT)
+
+
+class TestEachLatentPosterior:
+    def example(self) -> tuple[SoundSources, Tensor, EachLatentPosterior]:
+        sources, s = sound_sources(n_sources=3), as_content(complex_normal(2, 3, 5, 3))
+        return sources, s, sources.latent_posterior(s, torch.zeros(2, 3, 1))
+
+    def test_it_is_the_encoder_of_each_source(self) -> None:
+        sources, s, q = self.example()
+        assert (q.batch_shape, q.event_shape) == ((2, 3), (5, 2))
+        z = torch.randn(2, 3, 5, 2)
+        found = q.log_prob(z)
+        torch.manual_seed(3)
+        drawn = q.rsample()
+        torch.manual_seed(3)
+        for n, network in enumerate(sources.each()):
+            power = squared_modulus(as_spectrum(s[:, n]))
+            encoder = network.latent_posterior(network.history(network.teacher_forced(power)), power)
+            torch.testing.assert_close(found[:, n], encoder.log_prob(z[:, n]), **EXACT)
+            torch.testing.assert_close(drawn[:, n], encoder.rsample(), **EXACT)
+
+    def test_many_draws_at_once_are_draws_of_their_own(self) -> None:
+        _, _, q = self.example()
+        drawn = q.rsample((4,))
+        assert drawn.shape == (4, 2, 3, 5, 2)
+        assert (drawn.std(0) > 0).all()
+        torch.testing.assert_close(q.log_prob(drawn), torch.stack([q.log_prob(one) for one in drawn]), **EXACT)
+
+    def test_expanded_it_is_the_same(self) -> None:
+        _, _, q = self.example()
+        larger, z = q.expand(torch.Size([4, 2, 3])), torch.randn(4, 2, 3, 5, 2)
+        assert (larger.batch_shape, q.batch_shape) == ((4, 2, 3), (2, 3))
+        torch.testing.assert_close(larger.log_prob(z), q.log_prob(z), **EXACT)
+        drawn = larger.rsample()
+        assert drawn.shape == z.shape
+        assert (drawn.std(0) > 0).all()
+
+    def test_draws_carry_the_gradient_of_s_and_of_the_weights(self) -> None:
+        sources, s, _ = self.example()
+        s.requires_grad_()
+        sources.latent_posterior(s, torch.zeros(2, 3, 1)).rsample().sum().backward()
+        assert s.grad is not None
+        assert (s.grad != 0).all()
+        for network in sources.each():
+            for parameter in network.encoder_network.parameters():
+                assert parameter.grad is not None
+                assert parameter.grad.any()
+
+    @pytest.mark.parametrize("lengths", [(5, 3), (1, 4)])
+    def test_frames_after_the_end_neither_count_nor_are_heard(self, lengths: tuple[int, int]) -> None:
+        sources, s, _ = self.example()
+        start, z = torch.zeros(2, 3, 1), torch.randn(2, 3, 5, 2)
+        present = (torch.arange(5) < torch.tensor(lengths)[:, None]).unsqueeze(1).expand(2, 3, 5)
+        found = sources.latent_posterior(s, start, present).log_prob(z)
+        for b, n in enumerate(lengths):
+            expected = sources.latent_posterior(s[b, :, :n], start[b]).log_prob(z[b, :, :n])
+            torch.testing.assert_close(found[b], expected, **EXACT)
