@@ -1,10 +1,13 @@
 """Training of ArTIST's network: k-means of displacements, then cross-entropy of the next cluster."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pyro_mixdvae.inference.checkpoint import read_checkpoint, write_checkpoint
 from pyro_mixdvae.inference.pretrain import Epoch, Pretrained
 from pyro_mixdvae.networks.dvae import as_estimated
 from pyro_mixdvae.networks.motion_categories import MotionCategories
@@ -63,6 +66,10 @@ def fit_categories(
     batch_size: int = 256,
     learning_rate: float = 0.003,
     seed: int = 0,
+    *,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    settings: dict[str, Any] | None = None,
     report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Pretrained:
     """Cluster the displacements of the first epoch, then train the LSTM; the network changes in place.
@@ -75,18 +82,31 @@ def fit_categories(
         tracks: gives the displacements [count, T-1, D] of the tracks of an epoch.
         validation: of held-out tracks.
         epochs: passes over the tracks; the learning rate falls along a cosine to nothing.
+        checkpoint, resume, settings: as in `pretrain`; the clusters, which take seconds, are found anew.
         report: is called after each epoch.
 
     Returns:
         the curve of the mean log probability of the next cluster, nats a frame; the last weights are kept.
+
+    Raises:
+        InputError: the checkpoint cannot be used.
     """
+    schedule = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    settings = {**schedule, "seed": seed, **(settings or {})}
     generator = torch.Generator().manual_seed(seed)
     set_clusters(network, as_estimated(tracks(0), generator), generator)
     held_out = as_estimated(validation, generator)
     optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
     curve: list[Epoch] = []
-    for number in range(1, epochs + 1):
+    if resume and checkpoint is not None:
+        state = read_checkpoint(checkpoint, settings)
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        cosine.load_state_dict(state["cosine"])
+        generator.set_state(state["generator"])
+        curve = [Epoch(*point) for point in state["curve"]]
+    for number in range(len(curve) + 1, epochs + 1):
         y = tracks(number - 1)
         total = 0.0
         for indices in torch.randperm(len(y), generator=generator).split(batch_size):
@@ -100,5 +120,14 @@ def fit_categories(
         cosine.step()
         with torch.no_grad():
             curve.append(Epoch(number, total / len(y), float(log_probability_per_frame(network, held_out))))
+        if checkpoint is not None:
+            state = {
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "cosine": cosine.state_dict(),
+                "generator": generator.get_state(),
+                "curve": [tuple(point) for point in curve],
+            }
+            write_checkpoint(checkpoint, state, settings)
         report(curve[-1])
     return Pretrained(curve, epochs, curve[-1].validation)

@@ -8,13 +8,16 @@ E: the Kalman smoother's moments of z, with the covariances of neighbouring fram
 square that it is the expectation of (Shumway and Stoffer 1982; Ghahramani and Hinton 1996). The persistence a is kept.
 """
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions import kalman
+from pyro_mixdvae.inference.checkpoint import read_checkpoint, write_checkpoint
 from pyro_mixdvae.inference.pretrain import Epoch, Pretrained
 from pyro_mixdvae.networks.kinematic import VARIANCE_FLOOR, ConstantVelocity
 
@@ -87,6 +90,10 @@ def fit_constants(
     validation: Tensor,
     iterations: int = 300,
     tolerance: float = 1e-6,
+    *,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    settings: dict[str, Any] | None = None,
     report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Pretrained:
     """Fit the constants of `network`, which change in place, to displacements [count, T-1, D].
@@ -97,22 +104,32 @@ def fit_constants(
         validation: of held-out tracks.
         iterations: at most so many.
         tolerance: stop when an iteration adds less than this to the log likelihood, in nats a frame.
+        checkpoint, resume, settings: as in `pretrain`, for iterations.
         report: is called after each iteration.
 
     Returns:
         the curve of the log likelihood, nats a frame, after each iteration; the last constants are the best.
+
+    Raises:
+        InputError: the checkpoint cannot be used.
     """
-    constants = guess(displacements)
+    settings = {"iterations": iterations, "tolerance": tolerance, **(settings or {})}
+    constants, curve, rise = guess(displacements), list[Epoch](), math.inf
+    if resume and checkpoint is not None:
+        state = read_checkpoint(checkpoint, settings)
+        constants, rise = Constants(*state["constants"]), state["rise"]
+        curve = [Epoch(*point) for point in state["curve"]]
     found = expectation(constants, displacements, network.persistence)
-    curve: list[Epoch] = []
-    for number in range(1, iterations + 1):
+    while len(curve) < iterations and rise >= tolerance:
         constants, before = found.best, found.log_likelihood
         found = expectation(constants, displacements, network.persistence)
         held_out = expectation(constants, validation, network.persistence).log_likelihood
-        curve.append(Epoch(number, found.log_likelihood, held_out))
+        rise = found.log_likelihood - before
+        curve.append(Epoch(len(curve) + 1, found.log_likelihood, held_out))
+        if checkpoint is not None:
+            state = {"constants": list(constants), "rise": rise, "curve": [tuple(point) for point in curve]}
+            write_checkpoint(checkpoint, state, settings)
         report(curve[-1])
-        if found.log_likelihood - before < tolerance:
-            break
     for name, value in constants._asdict().items():
         getattr(network, name).copy_(value)
     return Pretrained(curve, len(curve), curve[-1].validation)

@@ -188,32 +188,29 @@ def train(
 ) -> Trained:
     """Train the network of a recipe on tracks: by SVI on its ELBO or, where all is linear and Gaussian, by EM.
 
-    EM sees the tracks of one epoch, over and over. ArTIST's network, which is no DVAE, learns by cross-entropy. Both
-    take minutes, and keep no checkpoint. Arguments as in
-    `schedule_of` and `pretrain`.
+    EM sees the tracks of one epoch, over and over. ArTIST's network, which is no DVAE, learns by cross-entropy.
+    Arguments as in `schedule_of` and `pretrain`.
     """
     network = new_network(name, seed)
+    kept = _Kept(checkpoint, resume, {"network": name, "data": data.description})
     if isinstance(network, ConstantVelocity):
         iterations = epochs or RECIPES[name].epochs
-        result = fit_constants(network, data.of_epoch(0), data.validation, iterations, report=report)
+        result = fit_constants(network, data.of_epoch(0), data.validation, iterations, report=report, **kept._asdict())
         return Trained(network, result, {"algorithm": "EM", "iterations": iterations})
     if isinstance(network, MotionCategories):
-        return _train_categories(network, name, data, seed, epochs, batch_size, learning_rate, report)
+        return _train_categories(network, name, data, seed, epochs, batch_size, learning_rate, kept, report)
     assert isinstance(network, DVAE)
     schedule = schedule_of(name, epochs, batch_size, learning_rate)
-    settings = {"network": name, "data": data.description}
-    result = pretrain(
-        network,
-        data.of_epoch,
-        data.validation,
-        schedule,
-        seed,
-        checkpoint=checkpoint,
-        resume=resume,
-        settings=settings,
-        report=report,
-    )
+    result = pretrain(network, data.of_epoch, data.validation, schedule, seed, report=report, **kept._asdict())
     return Trained(network, result, schedule.model_dump())
+
+
+class _Kept(NamedTuple):
+    """Where an interrupted training is kept, whether it is gone on with, and the settings that must be the same."""
+
+    checkpoint: str | Path | None
+    resume: bool
+    settings: dict[str, Any]
 
 
 def _train_categories(
@@ -224,12 +221,15 @@ def _train_categories(
     epochs: int | None,
     batch_size: int,
     learning_rate: float | None,
+    kept: _Kept,
     report: Callable[[Epoch], None],
 ) -> Trained:
     recipe = RECIPES[name]
     rate = learning_rate or recipe.learning_rate
     assert rate is not None
     count = epochs or recipe.epochs
-    result = fit_categories(network, data.of_epoch, data.validation, count, batch_size, rate, seed, report)
+    result = fit_categories(
+        network, data.of_epoch, data.validation, count, batch_size, rate, seed, report=report, **kept._asdict()
+    )
     settings = {"algorithm": "k-means, then cross-entropy", "epochs": count, "batch_size": batch_size}
     return Trained(network, result, {**settings, "learning_rate": rate})

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pyro_mixdvae.inference.checkpoint import write_checkpoint
 from pyro_mixdvae.weights.cards import source_version
 from pyro_mixdvae.weights.store import load_network
 
@@ -172,6 +173,40 @@ def test_a_killed_training_is_resumed_to_the_same_bytes(
     assert "learning_rate" in mixdvae(*command(broken, "--resume", "--learning-rate", 0.5)[3:]).err
     assert mixdvae(*command(broken, "--resume")[3:]).code == 0
     assert mixdvae(*command(whole)[3:]).code == 0
+    for suffix in (".safetensors", ".json", ".png"):
+        assert broken.with_suffix(suffix).read_bytes() == whole.with_suffix(suffix).read_bytes()
+    assert not broken.with_suffix(".checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    ("network", "module"), [("artist", "categories"), ("constant-velocity", "expectation_maximisation")]
+)
+def test_trainings_without_svi_are_resumed_too(
+    tmp_path: Path, mixdvae: Callable, monkeypatch: pytest.MonkeyPatch, network: str, module: str
+) -> None:
+    """Stopped by Ctrl-C after the second epoch: the same bytes as without."""
+    monkeypatch.setattr("pyro_mixdvae.weights.cards.source_version", lambda: "this one")
+    written = []
+
+    def stop_after_two(*arguments: object) -> None:
+        write_checkpoint(*arguments)  # type: ignore[arg-type]
+        written.append(arguments)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"pyro_mixdvae.inference.{module}.write_checkpoint", stop_after_two)
+    small = ("--network", network, "--epochs", 5, *SMALL)
+    whole, broken = tmp_path / "whole" / "a.safetensors", tmp_path / "broken" / "a.safetensors"
+    interrupted = mixdvae("train", "boxes", "-o", broken, *small)
+    assert interrupted.code == 130
+    assert "--resume continues" in interrupted.out
+    assert [path.name for path in broken.parent.iterdir()] == ["a.checkpoint"]
+    other = mixdvae("train", "boxes", "-o", broken, *small, "--count", 25, "--resume")
+    assert other.code == 2
+    assert "other settings (data" in other.err
+    assert mixdvae("train", "boxes", "-o", broken, *small, "--resume").code == 0
+    assert len(written) == 5
+    assert mixdvae("train", "boxes", "-o", whole, *small).code == 0
     for suffix in (".safetensors", ".json", ".png"):
         assert broken.with_suffix(suffix).read_bytes() == whole.with_suffix(suffix).read_bytes()
     assert not broken.with_suffix(".checkpoint").exists()

@@ -1,6 +1,7 @@
 """EM for the constants of constant velocity: against dense Gaussians, monotone, and right about simulated tracks."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 from toys import joint_of_transitions
 
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.expectation_maximisation import Constants, expectation, fit_constants, guess
+from pyro_mixdvae.inference.pretrain import Epoch
 from pyro_mixdvae.models import KinematicSources
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 
@@ -90,3 +93,26 @@ def test_the_fitted_network_is_the_prior_that_tracking_uses() -> None:
     difference = torch.eye(6)[1:] - torch.eye(6)[:-1]
     of_s = covariance[..., ::2, ::2]
     torch.testing.assert_close(difference @ of_s @ difference.mT, joint(TRUE, 5, 0.9)[1], rtol=1e-9, atol=1e-12)
+
+
+def test_resumed_is_uninterrupted(tmp_path: Path) -> None:
+    """From any iteration, the last one, after which nothing is left to do, included."""
+    y, held_out = simulated(30, 12), simulated(10, 12)
+    whole = ConstantVelocity()
+    expected = fit_constants(whole, y, held_out, iterations=40, tolerance=3e-3)
+    assert 3 < len(expected.curve) < 40
+
+    for stop in (1, 3, len(expected.curve)):
+
+        def kill(point: Epoch, stop: int = stop) -> None:
+            if point.number == stop:
+                raise KeyboardInterrupt
+
+        path = tmp_path / str(stop)
+        network = ConstantVelocity()
+        with pytest.raises(KeyboardInterrupt):
+            fit_constants(network, y, held_out, 40, 3e-3, checkpoint=path, report=kill)
+        assert fit_constants(network, y, held_out, 40, 3e-3, checkpoint=path, resume=True) == expected
+        assert all(torch.equal(a, b) for a, b in zip(network.buffers(), whole.buffers(), strict=True))
+        with pytest.raises(InputError, match="tolerance"):
+            fit_constants(network, y, held_out, 40, 1e-5, checkpoint=path, resume=True)
