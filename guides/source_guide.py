@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.kalman import Chain
 from pyro_mixdvae.distributions.small_matrices import cholesky
+from pyro_mixdvae.kernels import guide_chain
+from pyro_mixdvae.kernels.compiled import Array, array, can_serve
 from pyro_mixdvae.models.mixture import plates
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
@@ -44,6 +46,9 @@ class SourceGuide(Part):
     @torch.no_grad()
     def set_chain(self, chain: Chain) -> None:
         """Take over the chain of an E-S step: mean [B, N, T, D, S] and so on."""
+        if self._kernels_serve(*chain):
+            guide_chain.set_chain(guide_chain.Smoothed(*map(_tracks, chain)), self.arrays())
+            return
         linked = self._linked()
         conditional = torch.where(linked, chain.conditional, chain.covariance)
         spread = torch.diagonal(chain.covariance, dim1=-2, dim2=-1).sqrt()
@@ -74,6 +79,14 @@ class SourceGuide(Part):
             self.present,
         )
 
+    def _kernels_serve(self, *tensors: Tensor) -> bool:
+        return self.sources.state_size == 2 and can_serve(self.centre, *tensors)
+
+    def arrays(self) -> guide_chain.GuideChain:
+        """The buffers and parameters as kernels take them, and change them: [M, T, ...] with M = B N."""
+        parts = (self.centre, self.spread, self.offset, self.gain, self.log_scale, self.below)
+        return guide_chain.GuideChain(_tracks(self.present), *map(_tracks, parts))
+
     def _linked(self) -> Tensor:
         """Whether the next frame exists, so that a frame may lean on it: [B, N, T, 1, 1, 1]."""
         nothing = torch.zeros_like(self.present[..., :1])
@@ -82,6 +95,9 @@ class SourceGuide(Part):
     @torch.no_grad()
     def marginals(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of q(s_tn), each [B, N, T, D]."""
+        if self._kernels_serve():
+            mean, variance = map(torch.from_numpy, guide_chain.marginals(self.arrays()))
+            return mean.view(self.centre.shape[:-1]), variance.view(self.centre.shape[:-1])
         chain = self.chain()
         noise = chain.scale_tril @ chain.scale_tril.mT
         covariance = [noise[..., -1, :, :, :]]
@@ -121,6 +137,11 @@ def _per_scene(chain: GaussianChain) -> GaussianChain:
     """Batch [B, N] to [B, 1, 1, N]: time and observations have plates of their own, on the right."""
     present = None if chain.present is None else chain.present[:, None, None]
     return GaussianChain(chain.mean[:, None, None], chain.gain[:, None, None], chain.scale_tril[:, None, None], present)
+
+
+def _tracks(tensor: Tensor) -> Array:
+    """[B, N, ...] to [B N, ...], the same memory where it is contiguous."""
+    return array(tensor.flatten(0, 1))
 
 
 def _below_diagonal(size: int) -> tuple[Tensor, Tensor]:

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from pyro.distributions import Normal
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.kernels.compiled import array
+from pyro_mixdvae.kernels.motion import ONE, Prior
 from pyro_mixdvae.models.sources import Sources
 from pyro_mixdvae.networks.kinematic import Kinematic, Motion
 
@@ -119,6 +122,15 @@ class KinematicSources(Sources):
         """How each frame but the first is entered, given the displacements before: [*, T - 1, D] each."""
         displacement = (s[..., 1:, :] - s[..., :-1, :]) / unit
         return self.network.motion(self.network.history(self.network.teacher_forced(displacement)))
+
+    def arrays(self) -> Prior | None:
+        """The prior as kernels take it; None where they do not know its network or its unit."""
+        places = (ONE,) * self.content_dim if self.unit is torch.ones_like else getattr(self.unit, "places", None)
+        network = self.network.arrays()
+        if places is None or network is None:
+            return None
+        velocity = self._first_velocity(torch.zeros(self.content_dim, dtype=torch.float64))
+        return Prior(network, np.array(places), self.start_spread, array(velocity))
 
     def _first_velocity(self, like: Tensor) -> Tensor:
         """The variance of z_1, [*, D] as `like`."""

@@ -4,12 +4,15 @@ The state of one coordinate of one source is `x_t = (s_t)` or `x_t = (s_t, z_t)`
 first. Shapes: `[*, T, D, S]` for vectors and `[*, T, D, S, S]` for matrices; `*` is any batch.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.small_matrices import apply, inverse
+from pyro_mixdvae.kernels import smoothing
+from pyro_mixdvae.kernels.compiled import array, can_serve
 
 
 class Transition(NamedTuple):
@@ -127,6 +130,10 @@ def stack(beliefs: list[Gaussian]) -> Gaussian:
 
 def smooth(filtered: Gaussian, predicted: Gaussian, transitions: Transition) -> Chain:
     """Rauch-Tung-Striebel smoother; arguments as `filter_sequence` takes and gives them."""
+    if filtered.mean.shape[-1] == 2 and can_serve(*filtered, *predicted, *transitions):
+        beliefs = [(part, axes) for belief in (filtered, predicted) for part, axes in zip(belief, (3, 4), strict=True)]
+        batch = filtered.mean.shape[:-3]
+        return _by_kernel(smoothing.smooth, batch, (transitions.matrix, 4), (transitions.noise, 4), *beliefs)
     matrix, noise = transitions.matrix[..., 1:, :, :, :], transitions.noise[..., 1:, :, :, :]
     covariance = filtered.covariance
     before = covariance[..., :-1, :, :, :]
@@ -156,8 +163,19 @@ def smooth(filtered: Gaussian, predicted: Gaussian, transitions: Transition) -> 
 
 def posterior(transitions: Transition, value: Tensor, precision: Tensor) -> Chain:
     """The exact posterior chain of `filter_sequence`'s arguments."""
+    if transitions.offset.shape[-1] == 2 and can_serve(*transitions, value, precision):
+        batch = torch.broadcast_shapes(transitions.offset.shape[:-3], value.shape[:-2])
+        matrix, offset, noise = (transitions.matrix, 4), (transitions.offset, 3), (transitions.noise, 4)
+        return _by_kernel(smoothing.posterior, batch, matrix, offset, noise, (value, 2), (precision, 2))
     filtered, predicted = filter_sequence(transitions, value, precision)
     return smooth(filtered, predicted, transitions)
+
+
+def _by_kernel(kernel: Callable[..., smoothing.Smoothed], batch: torch.Size, *tensors: tuple[Tensor, int]) -> Chain:
+    """A kernel for chains [M, T, ...] on tensors [*, T, ...] of that batch, each with the number of its other axes."""
+    flat = (tensor.expand(batch + tensor.shape[-axes:]).reshape(-1, *tensor.shape[-axes:]) for tensor, axes in tensors)
+    smoothed = kernel(*(array(tensor) for tensor in flat))
+    return Chain(*(torch.from_numpy(part).reshape(batch + part.shape[1:]) for part in smoothed))
 
 
 def factorised(transitions: Transition, chain: Chain, precision: Tensor) -> Chain:

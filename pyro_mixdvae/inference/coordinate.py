@@ -6,13 +6,15 @@ from torch import Tensor
 from pyro_mixdvae.distributions.kalman import Chain
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.guides.source_guide import SourceGuide
+from pyro_mixdvae.inference import compiled
 from pyro_mixdvae.inference.records import Record, evaluate
 from pyro_mixdvae.inference.start import Filtered
 from pyro_mixdvae.inference.updates import (
+    Fed,
     PseudoObservation,
     expected_log_likelihood,
+    fed,
     pseudo_observation,
-    running_mean,
     update_sources,
 )
 from pyro_mixdvae.models.mixture import MixtureModel
@@ -39,7 +41,8 @@ def coordinate_ascent(
     Returns:
         responsibilities [B, T, K, C] and a record an iteration.
     """
-    memory_mean, responsibilities = start.mean, start.responsibilities
+    transitions = start.transitions or model.sources.transitions(start.mean, scene.start)
+    memory, responsibilities = Fed(start.mean, transitions), start.responsibilities
     believed = responsibilities
     records = []
     for iteration in range(n_iterations):
@@ -48,10 +51,9 @@ def coordinate_ascent(
         moved = (responsibilities - believed).abs().amax((-3, -2, -1)) > UNMOVED
         if moved.any():
             theirs = PseudoObservation(observation.value[moved], observation.precision[moved])
-            mean = running_mean(model.sources, scene.start[moved], theirs)
-            memory_mean = memory_mean.index_put((moved,), mean)
+            memory = memory.replaced(moved, fed(model.sources, scene.start[moved], theirs))
             believed = torch.where(moved[:, None, None, None], responsibilities, believed)
-        chain = update_sources(model.sources, scene, observation, memory_mean, is_factorised)
+        chain = update_sources(memory.transitions, observation, is_factorised)
         guide.set_chain(chain)
         responsibilities = _update_assignments(model, guide, scene, chain)
         records.append(evaluate(model, guide, scene))
@@ -63,6 +65,9 @@ def coordinate_ascent(
 
 def _update_assignments(model: MixtureModel, guide: SourceGuide, scene: Scene, chain: Chain) -> Tensor:
     """E-W; a guide without q(w) leaves w to the model, and the same responsibilities are the model's own."""
+    found = compiled.update_assignments(model, guide, scene, chain)
+    if found is not None:
+        return found
     log_likelihood = expected_log_likelihood(model, scene, chain)
     if isinstance(guide, MeanField):
         guide.set_assignments(model.assignment.posterior_logits(log_likelihood, scene.mask))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition, predict, update, update_uncertain
+from pyro_mixdvae.inference import compiled
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 
@@ -13,12 +14,14 @@ from pyro_mixdvae.models.scene import Scene
 class Filtered(NamedTuple):
     """Means of the filtered content [B, N, T, D], and responsibilities [B, T, K, C].
 
-    `log_likelihood` [B, T, K, C] is that of each detection under each class, predicted from the frames before.
+    `log_likelihood` [B, T, K, C] is that of each detection under each class, predicted from the frames before;
+    `transitions` are those of the prior along the means, where one pass went through all frames and gave them.
     """
 
     mean: Tensor
     responsibilities: Tensor
     log_likelihood: Tensor
+    transitions: Transition | None = None
 
 
 def filtering_start(model: MixtureModel, scene: Scene, first: int = 0, decides: bool = True) -> Filtered:
@@ -111,6 +114,9 @@ def filtering_pass(model: MixtureModel, scene: Scene, decides: bool = True) -> F
     merge them for good. Without, it takes the mean (JPDA). The prior's memory is fed the filtered means. Labels count
     as detections whose source is known.
     """
+    found = compiled.filtering_pass(model, scene, decides)
+    if found is not None:
+        return Filtered(*found)
     memory = model.sources.begin(scene.start)
     belief: Gaussian | None = None
     means, responsibilities, log_likelihoods = [], [], []

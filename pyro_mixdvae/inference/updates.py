@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions import kalman
+from pyro_mixdvae.inference import compiled
 from pyro_mixdvae.models.likelihoods import Likelihood
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
@@ -60,16 +61,36 @@ def running_mean(sources: Sources, start: Tensor, observation: PseudoObservation
     return torch.stack(means, -2)
 
 
+class Fed(NamedTuple):
+    """What the memory of the prior is fed, [B, N, T, D], and how it then enters each frame."""
+
+    mean: Tensor
+    transitions: kalman.Transition
+
+    def replaced(self, scenes: Tensor, other: "Fed") -> "Fed":
+        """The same but for some `scenes` [B]: `other` holds only these."""
+        parts = (old.index_put((scenes,), new) for old, new in zip(self.transitions, other.transitions, strict=True))
+        return Fed(self.mean.index_put((scenes,), other.mean), kalman.Transition(*parts))
+
+
+def fed(sources: Sources, start: Tensor, observation: PseudoObservation) -> Fed:
+    """The memory fed the running mean."""
+    found = compiled.running_mean(sources, start, *observation)
+    if found is not None:
+        return Fed(*found)
+    mean = running_mean(sources, start, observation)
+    return Fed(mean, sources.transitions(mean, start))
+
+
 def update_sources(
-    sources: Sources, scene: Scene, observation: PseudoObservation, memory_mean: Tensor, is_factorised: bool = False
+    transitions: kalman.Transition, observation: PseudoObservation, is_factorised: bool = False
 ) -> kalman.Chain:
-    """E-S with the memory of the prior fed `memory_mean` [B, N, T, D]: q(s), or q(s, z), given q(w).
+    """E-S: q(s), or q(s, z), given q(w) and what the memory of the prior is fed.
 
     Given the memory the prior is a linear-Gaussian chain, and the update is its Kalman smoother: unlike the paper's,
     which runs forwards only, it sees the future. With `is_factorised` the frames are made independent (the paper's
     family): the same means and smaller variances.
     """
-    transitions = sources.transitions(memory_mean, scene.start)
     chain = kalman.posterior(transitions, observation.value, observation.precision)
     if is_factorised:
         return kalman.factorised(transitions, chain, observation.precision)

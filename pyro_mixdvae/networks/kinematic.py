@@ -16,6 +16,8 @@ from torch.distributions.transforms import ReshapeTransform
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.small_matrices import cholesky
+from pyro_mixdvae.kernels.compiled import array
+from pyro_mixdvae.kernels.recurrence import DRIFT, Network
 from pyro_mixdvae.networks.dvae import DVAE, as_estimated
 from pyro_mixdvae.networks.layers import History, NoHistory, TanhMLP
 
@@ -44,6 +46,10 @@ class Kinematic(DVAE):
     @abstractmethod
     def motion(self, h: Tensor) -> Motion:
         """h [*, H] -> the four quantities of `Motion`, each [*, D]."""
+
+    def arrays(self) -> Network | None:
+        """The weights as kernels take them; None where they do not know the network."""
+        return None
 
     def latent_prior(self, h: Tensor, z_before: Tensor) -> tuple[Tensor, Tensor]:
         """p(z_t | h_t, z_{t-1})."""
@@ -84,6 +90,10 @@ class KinematicNetwork(Kinematic):
         gain: displacements are small numbers of box sizes; they are multiplied by this before the LSTM.
     """
 
+    history: History
+    features: TanhMLP
+    heads: nn.Linear
+
     # The velocity starts at rest; what the network makes of h at its first step says how soon it may change.
     first_velocity = 1e-6
 
@@ -107,6 +117,31 @@ class KinematicNetwork(Kinematic):
             agility.exp() + VARIANCE_FLOOR,
             drift / self.history.gain,
             jitter.exp() + VARIANCE_FLOOR,
+        )
+
+    @torch.no_grad()
+    def arrays(self) -> Network | None:
+        """The weights, transposed, with the gain in those that it stands beside."""
+        if type(self) is not KinematicNetwork:
+            return None
+        gain, first, features = self.history.gain, self.history.input.layers[0], self.features.layers[0]
+        assert isinstance(first, nn.Linear)
+        assert isinstance(features, nn.Linear)
+        input_gates, hidden_gates, input_bias, hidden_bias = self.history.lstm.all_weights[0]
+        scale = first.bias.new_ones(4, self.content_dim, 1)
+        scale[DRIFT] = gain
+        scale = scale.flatten(0, 1)
+        return Network(
+            VARIANCE_FLOOR,
+            array(gain * first.weight.T),
+            array(first.bias),
+            array(torch.cat([input_gates.T, hidden_gates.T])),
+            array(input_bias + hidden_bias),
+            array(features.weight.T),
+            array(features.bias),
+            array((self.heads.weight / scale).T),
+            array(self.heads.bias / scale.squeeze(-1)),
+            array(first.bias.new_zeros(4, self.content_dim)),
         )
 
     @torch.no_grad()
@@ -155,6 +190,26 @@ class ConstantVelocity(Kinematic):
         """The constants, each [*, D]."""
         one = h.new_ones(*h.shape[:-1], self.content_dim)
         return Motion(self.persistence * one, self.agility * one, 0 * one, self.jitter * one)
+
+    def arrays(self) -> Network | None:
+        """No weights: the constants."""
+        if type(self) is not ConstantVelocity:
+            return None
+        nothing = self.agility.new_zeros(0)
+        one_row, no_row = nothing.new_zeros(0, 0), nothing.new_zeros(self.content_dim, 0)
+        constants = torch.stack(list(self.motion(nothing)))
+        return Network(
+            VARIANCE_FLOOR,
+            array(no_row),
+            array(nothing),
+            array(one_row),
+            array(nothing),
+            array(one_row),
+            array(nothing),
+            array(no_row.T),
+            array(nothing),
+            array(constants),
+        )
 
 
 VARIANCE_FLOOR = 1e-8

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from pyro_mixdvae.kernels.motion import ONE, exponential
+
 MIN_SIZE = 1e-5  # of the image: a box of a hundredth of a pixel, so that its logarithm stays finite
 
 
@@ -68,6 +70,7 @@ class CentreLogSize(Coordinates):
         corner = covariance[..., :2] + half.square() * covariance[..., 2:]
         return torch.cat([corner, corner], -1)
 
+    @exponential(2, 3, ONE, ONE)
     def unit(self, content: Tensor) -> Tensor:
         """(w, h, 1, 1)."""
         size = content[..., 2:].exp()
@@ -102,6 +105,7 @@ class PublishedCorners(Coordinates):
         x1, y1, x2, reflected = covariance.unbind(-1)
         return torch.stack([x1, y1, x2, 4 * y1 + reflected], -1)
 
+    @exponential(ONE, ONE, ONE, ONE)
     def unit(self, content: Tensor) -> Tensor:
         """1: displacements count in images."""
         return torch.ones_like(content)

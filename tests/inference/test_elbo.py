@@ -39,7 +39,8 @@ def fitted(model: MixtureModel, scene: Scene) -> tuple[MeanField, Chain]:
     eta = scene.mask.unsqueeze(-1) / torch.full((model.assignment.n_classes,), float(model.assignment.n_classes))
     memory = scene.start.unsqueeze(-2).expand(-1, -1, scene.n_frames, -1)
     with torch.no_grad():
-        chain = update_sources(model.sources, scene, pseudo_observation(model.likelihood, scene, eta), memory)
+        transitions = model.sources.transitions(memory, scene.start)
+        chain = update_sources(transitions, pseudo_observation(model.likelihood, scene, eta))
         guide = MeanField(model.sources, model.assignment, scene)
         guide.set_chain(chain)
         guide.set_assignments(model.assignment.posterior_logits(torch.zeros_like(eta), scene.mask))

@@ -120,7 +120,7 @@ def test_one_update_from_anywhere_is_the_optimum() -> None:
     eta = even(model, scene).responsibilities
     observation = pseudo_observation(model.likelihood, scene, eta)
     chains = [
-        update_sources(model.sources, scene, observation, memory)
+        update_sources(model.sources.transitions(memory, scene.start), observation)
         for memory in (torch.zeros(2, 1, N_FRAMES, 4), 3 * torch.randn(2, 1, N_FRAMES, 4))
     ]
     for first, second in zip(*chains, strict=True):
@@ -169,11 +169,12 @@ def test_coordinate_ascent_never_lowers_the_bound(
 def test_each_half_of_an_iteration_raises_the_bound(kind: str) -> None:
     scene = toy_scene(3, N_FRAMES, 3, 2)
     model = toy_model(2, vkf(), ASSIGNMENTS[kind](2))
-    memory, eta, _ = even(model, scene)
+    memory, eta, *_ = even(model, scene)
     logits = model.assignment.prior(scene.mask).logits + 0.0
     bounds = []
     for _ in range(4):
-        chain = update_sources(model.sources, scene, pseudo_observation(model.likelihood, scene, eta), memory)
+        transitions = model.sources.transitions(memory, scene.start)
+        chain = update_sources(transitions, pseudo_observation(model.likelihood, scene, eta))
         if bounds:
             bounds.append(exact_elbo(model, scene, logits, chain))
         log_likelihood = expected_log_likelihood(model, scene, chain)
