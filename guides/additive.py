@@ -61,6 +61,6 @@ class AdditiveGuide(Part):
         with plates(scene).scenes:
             spectrum = pyro.sample("q_s", q, infer={"is_auxiliary": True})
             s = as_content(spectrum)
-            z = draw_latent(self.sources, scene, s)
+            z = draw_latent(self.sources, scene, s) if self.sources.latent_dim else s[..., :0]
             pyro.sample("sz", Delta(torch.cat([s, z], -1), event_dim=3))
         return s, z
