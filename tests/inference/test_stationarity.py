@@ -2,9 +2,7 @@
 
 import pytest
 import torch
-from pyro.infer import TraceEnum_ELBO
-from torch import Tensor
-from toys import ASSIGNMENTS, EXACT, PRIORS, gaussian_likelihood, toy_model, toy_scene
+from toys import ASSIGNMENTS, EXACT, PRIORS, gaussian_likelihood, gradient_in_logits, toy_model, toy_scene
 
 from pyro_mixdvae.distributions.kalman import Chain
 from pyro_mixdvae.guides import MeanField
@@ -24,18 +22,6 @@ def independent_chain(model: MixtureModel, scene: Scene) -> Chain:
     root = 0.1 * torch.randn(*mean.shape, size)
     covariance = root @ root.mT + 1e-3 * torch.eye(size)
     return Chain(mean, torch.zeros_like(covariance), covariance, covariance)
-
-
-def gradient_in_logits(model: MixtureModel, guide: MeanField, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Tensor:
-    """Of the expected bound, exactly: log p(o|w,s) is quadratic in s, so noise of +1 and of -1 have its mean."""
-    total = torch.zeros_like(guide.logits)
-    for sign in (1.0, -1.0):
-        with monkeypatch.context() as patch:
-            patch.setattr(torch, "randn", lambda shape, sign=sign, **kind: torch.full(shape, sign, **kind))
-            loss = TraceEnum_ELBO(max_plate_nesting=3).differentiable_loss(model, guide, scene)
-        (gradient,) = torch.autograd.grad(loss, guide.logits)
-        total += gradient / 2
-    return total
 
 
 @TEMPERATURES
