@@ -14,7 +14,7 @@ class STFT:
     Attributes:
         rate: samples a second that the spectra stand for.
         length: of the window, in samples; even. F = length / 2 + 1 frequencies.
-        hop: samples from frame to frame.
+        hop: samples from frame to frame; at most half of the window, or there is no way back.
     """
 
     rate: int = 16000
@@ -28,9 +28,12 @@ class STFT:
 
     @classmethod
     def named(cls, name: str) -> "STFT | None":
-        """The transform of such a name; None where it is the name of something else."""
-        found = re.fullmatch(r"stft-([0-9]+)-([0-9]+)-([0-9]+)", name)
-        return cls(*map(int, found.groups())) if found else None
+        """The transform of such a name; None where it is the name of something else, or of none that can be."""
+        found = re.fullmatch(r"stft-([0-9]{1,9})-([0-9]{1,9})-([0-9]{1,9})", name)
+        if found is None:
+            return None
+        rate, length, hop = map(int, found.groups())
+        return cls(rate, length, hop) if rate > 0 and length % 2 == 0 and 0 < hop <= length // 2 else None
 
     @property
     def n_frequencies(self) -> int:
