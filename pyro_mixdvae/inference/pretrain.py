@@ -30,7 +30,8 @@ class Schedule(BaseModel):
 
     Attributes:
         epochs: at most so many passes over the training tracks.
-        warm_up: the scale of the KL term rises to 1 over so many epochs.
+        warm_up: the scale of the KL term rises to `kl_weight` over so many epochs.
+        kl_weight: its final scale; 1 for the ELBO, less for a latent that says more of the content (beta-VAE).
         sampling_start, sampling_end: scheduled sampling rises from nothing to its final probability between
             these epochs.
         own_output_probability: final probability that the history is fed the model's own output for a frame.
@@ -45,6 +46,7 @@ class Schedule(BaseModel):
 
     epochs: int = Field(ge=1)
     warm_up: int = Field(ge=0)
+    kl_weight: float = Field(default=1.0, gt=0, le=1)
     sampling_start: int = Field(ge=0)
     sampling_end: int = Field(ge=0)
     own_output_probability: float = Field(ge=0, le=1)
@@ -61,7 +63,7 @@ class Schedule(BaseModel):
 
     def kl_scale(self, epoch: int) -> float:
         """Scale of the KL term in an epoch (from 0); never 0, which Pyro does not take."""
-        return min(1.0, (epoch + 1) / (self.warm_up + 1))
+        return self.kl_weight * min(1.0, (epoch + 1) / (self.warm_up + 1))
 
     def probability(self, epoch: int) -> float:
         """Probability of the own output in an epoch (from 0)."""
@@ -97,7 +99,7 @@ class Epoch(NamedTuple):
     """A point of the learning curve: epoch (from 1), and the ELBO per frame in nats.
 
     The training ELBO is that of the epoch's own KL scale and scheduled sampling; the validation ELBO always has
-    the KL term whole and the final probability of scheduled sampling, so that epochs can be compared.
+    the final KL scale and the final probability of scheduled sampling, so that epochs can be compared.
     """
 
     number: int
@@ -157,7 +159,12 @@ def pretrain(
 
 
 def elbo_per_frame(
-    network: DVAE, tracks: Tracks, own_output_probability: float = 0.0, seed: int = 0, batch_size: int = 256
+    network: DVAE,
+    tracks: Tracks,
+    own_output_probability: float = 0.0,
+    seed: int = 0,
+    batch_size: int = 256,
+    kl_scale: float = 1.0,
 ) -> float:
     """ELBO of tracks in nats a frame, with noise of a fixed seed."""
     generator = torch.Generator().manual_seed(seed)
@@ -168,7 +175,7 @@ def elbo_per_frame(
         for indices in torch.arange(len(tracks)).split(batch_size):
             y, evidence = _given(network, tracks[indices], generator)
             inputs = network.mixed_inputs(evidence, own_output_probability, generator)
-            total -= float(loss(y, inputs, 1.0, evidence))
+            total -= float(loss(y, inputs, kl_scale, evidence))
             n_frames += y.shape[:-1].numel()
     return total / n_frames
 
@@ -223,7 +230,8 @@ class _Run:
             group["lr"] = self.schedule.rate(number)
         training = self._train(tracks, number)
         probability = self.schedule.own_output_probability
-        point = Epoch(number + 1, training, elbo_per_frame(self.network, validation, probability, self.seed))
+        found = elbo_per_frame(self.network, validation, probability, self.seed, kl_scale=self.schedule.kl_weight)
+        point = Epoch(number + 1, training, found)
         if not math.isfinite(point.training + point.validation):
             raise _not_finite(number)
         self.curve.append(point)

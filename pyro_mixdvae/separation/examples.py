@@ -26,7 +26,7 @@ class Mixing:
 
     level: tuple[float, float] = (-20.0, 3.0)
     snr: tuple[float, float] = (-15.0, 15.0)
-    alone: float = 0.05
+    alone: float = 0.5
     synthetic: float = 0.2
 
 

@@ -14,15 +14,6 @@ from pyro_mixdvae.separation.stft import STFT
 
 VALIDATION_EPOCH = 2**31  # no epoch has this number
 N_VALIDATION = 256
-# Somewhat larger than the paper's: the encoder has to hear a source through others.
-SIZES: dict[str, Any] = {
-    "latent_dim": 32,
-    "hidden": 160,
-    "backward_hidden": 192,
-    "prior_sizes": (128, 64),
-    "emission_sizes": (384,),
-    "encoder_sizes": (128, 64),
-}
 
 
 class TrainingClips(NamedTuple):
@@ -92,7 +83,8 @@ def schedule_of(epochs: int, batch_size: int = 16, learning_rate: float = 0.002)
         warm_up=min(10, epochs // 10),
         sampling_start=min(10, epochs // 10),
         sampling_end=min(30, epochs // 5),
-        own_output_probability=0.1,
+        kl_weight=0.01,  # the paper's: with the whole KL term z carries too little to resynthesise a voice
+        own_output_probability=0.3,
         batch_size=batch_size,
         learning_rate=learning_rate,
         final_learning_rate=0.02,
@@ -132,7 +124,7 @@ def new_network(data: TrainingClips, seed: int) -> SpectralSRNN:
     """An untrained network in single precision that emits the mean spectrum of the clips, whatever its inputs."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = SpectralSRNN(data.stft.n_frequencies, **SIZES).float()
+        network = SpectralSRNN(data.stft.n_frequencies).float()
     spectrum = data.validation(seed)[torch.arange(N_VALIDATION)].content
     network.begin_at(spectrum.abs().square().mean((0, 1)))
     return network
