@@ -47,7 +47,7 @@ def test_what_cannot_be_used_is_skipped_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "empty.flac").write_bytes(b"")
     write(tmp_path / "nan.wav", np.append(tone(1), np.nan), subtype="FLOAT")
     write(tmp_path / "short.wav", tone(0.2))
-    write(tmp_path / "long_but_mostly_silent.wav", np.concatenate([np.zeros(RATE), tone(0.1), np.zeros(RATE)]))
+    write(tmp_path / "burst.wav", np.concatenate([np.zeros(RATE), tone(0.1), np.zeros(RATE)]))
     write(tmp_path / "silent.wav", np.zeros(RATE))
     write(tmp_path / "cancels.wav", np.stack([tone(1), -tone(1)], -1), subtype="FLOAT")
     write(tmp_path / "sensor.wav", tone(1), 900)
@@ -59,7 +59,7 @@ def test_what_cannot_be_used_is_skipped_with_the_reason(tmp_path: Path) -> None:
         "empty.flac": "is an empty file",
         "nan.wav": "NaN or infinity at second 1.000",
         "short.wav": "has 0.20 s of sound, 0.25 s are needed",
-        "long_but_mostly_silent.wav": "s of sound, 0.25 s are needed",
+        "burst.wav": "s of sound, 0.25 s are needed",
         "silent.wav": "has 0.00 s of sound",
         "cancels.wav": "has 0.00 s of sound",
         "sensor.wav": "900 samples a second",
