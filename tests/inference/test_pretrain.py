@@ -6,13 +6,18 @@ import pyro
 import pytest
 import torch
 from pydantic import ValidationError
+from pyro.infer import Trace_ELBO
+from sounds import complex_normal, spectral_srnn
 from torch import Tensor
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.guides.single_source import SingleSourceGuide
 from pyro_mixdvae.inference.checkpoint import read_checkpoint, write_checkpoint
-from pyro_mixdvae.inference.pretrain import Epoch, Schedule, elbo_per_frame, pretrain
+from pyro_mixdvae.inference.pretrain import Epoch, Example, Schedule, elbo_per_frame, pretrain
+from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import KinematicNetwork
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
 
 
@@ -67,11 +72,21 @@ def test_the_objective_of_each_epoch() -> None:
     assert [plan.rate(epoch) for epoch in (0, 100, 200)] == pytest.approx([0.01, 0.0055, 0.001])
     assert schedule(own_output_probability=0.5, sampling_end=0).probability(0) == 0.5
     assert schedule(warm_up=0).kl_scale(0) == 1
+    weighted = schedule(warm_up=4, kl_weight=0.1)
+    assert [weighted.kl_scale(epoch) for epoch in (0, 3, 4, 50)] == pytest.approx([0.02, 0.08, 0.1, 0.1])
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"epochs": 0}, {"learning_rate": 0}, {"own_output_probability": 1.1}, {"patience": 0}, {"speed": 1}],
+    [
+        {"epochs": 0},
+        {"kl_weight": 0},
+        {"kl_weight": 1.1},
+        {"learning_rate": 0},
+        {"own_output_probability": 1.1},
+        {"patience": 0},
+        {"speed": 1},
+    ],
     ids=str,
 )
 def test_schedules_that_make_no_sense(wrong: dict) -> None:
@@ -194,6 +209,99 @@ def test_elbo_per_frame_does_not_depend_on_the_batches_or_the_caller() -> None:
     assert elbo_per_frame(network, VALIDATION, batch_size=20) == one
     halves = [elbo_per_frame(network, half, batch_size=10) for half in VALIDATION.split(10)]
     assert sum(halves) / 2 == pytest.approx(one, abs=0.2)
+
+
+class AsExamples:
+    """Tracks that are not a tensor: contents, and what is seen of them."""
+
+    def __init__(self, contents: Tensor, observed: Tensor | None = None):
+        self.contents, self.observed = contents, contents if observed is None else observed
+
+    def __len__(self) -> int:
+        return len(self.contents)
+
+    def __getitem__(self, indices: Tensor, /) -> Example:
+        return Example(self.contents[indices], self.observed[indices])
+
+
+@pytest.mark.parametrize("kind", [KinematicNetwork, SRNN])
+def test_examples_that_are_seen_as_they_are_train_as_a_tensor_does(kind: type[DVAE]) -> None:
+    one, other = new_network(kind), new_network(kind)
+    expected = pretrain(one, tracks, VALIDATION, schedule(epochs=3), 5)
+    found = pretrain(other, lambda epoch: AsExamples(tracks(epoch)), AsExamples(VALIDATION), schedule(epochs=3), 5)
+    assert found == expected
+    assert same_weights(one, other)
+
+
+def test_what_is_seen_is_what_history_and_encoder_are_given() -> None:
+    """The content is explained all the same: the ELBO is that of the content, not of what is seen."""
+    network = new_network(SRNN)
+    y, seen = torch.rand(20, 6, 4), 5 * torch.randn(20, 6, 4)
+    found = elbo_per_frame(network, AsExamples(y, seen), seed=3)
+    with pyro.settings.context(module_local_params=True), torch.no_grad():
+        torch.manual_seed(3)
+        loss = Trace_ELBO()(SingleSource(network), SingleSourceGuide(network))
+        expected = -float(loss(y, network.teacher_forced(seen), 1.0, seen)) / 120
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert found != pytest.approx(elbo_per_frame(network, y, seed=3), rel=1e-3)
+
+
+def test_a_lighter_kl_term_is_what_is_trained_and_validated() -> None:
+    light, whole = new_network(SRNN), new_network(SRNN)
+    result = pretrain(light, tracks, VALIDATION, schedule(kl_weight=0.01, sampling_end=0), 5)
+    pretrain(whole, tracks, VALIDATION, schedule(sampling_end=0), 5)
+    assert not same_weights(light, whole)
+    assert elbo_per_frame(light, VALIDATION, 0.3, seed=5, kl_scale=0.01) == pytest.approx(result.best_elbo, rel=1e-12)
+    assert elbo_per_frame(light, VALIDATION, 0.3, seed=5) < result.best_elbo
+
+
+def sounds(epoch: int) -> AsExamples:
+    """Noise in three bands whose loudness swells and ebbs, heard through noise that does not: [40, 8, 3]."""
+    with torch.random.fork_rng():
+        torch.manual_seed(epoch)
+        swell = (3 * torch.sin(torch.arange(8.0) + 6 * torch.rand(40, 1))).unsqueeze(-1).exp()
+        content = (torch.tensor([0.1, 1.0, 3.0]) * swell).sqrt() * complex_normal(40, 8, 3)
+        return AsExamples(content, content + 0.3 * complex_normal(40, 8, 3))
+
+
+@pytest.mark.parametrize("hears", ["power", "log-power"])
+def test_training_of_sounds_raises_the_validation_elbo(hears: str) -> None:
+    torch.manual_seed(1)
+    network, held_out = spectral_srnn(hears=hears), sounds(1000)
+    before = elbo_per_frame(network, held_out, 0.3)
+    result = pretrain(network, sounds, held_out, schedule(epochs=8))
+    assert result.best_elbo > before + 0.5
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_resumed_training_of_sounds_is_uninterrupted(tmp_path: Path, epoch: int) -> None:
+    plan, networks = schedule(epochs=4, warm_up=2, kl_weight=0.1), []
+    for _ in range(3):
+        torch.manual_seed(1)
+        networks.append(spectral_srnn())
+    whole, broken, resumed = networks
+    expected = pretrain(whole, sounds, sounds(1000), plan, 5)
+
+    def stop(point: Epoch) -> None:
+        if point.number == epoch:
+            raise Killed
+
+    with pytest.raises(Killed):
+        pretrain(broken, sounds, sounds(1000), plan, 5, checkpoint=tmp_path / "c", report=stop)
+    assert not same_weights(broken, whole)
+    torch.manual_seed(99)
+    result = pretrain(resumed, sounds, sounds(1000), plan, 5, checkpoint=tmp_path / "c", resume=True)
+    assert result == expected
+    assert same_weights(resumed, whole)
+
+
+def test_digital_silence_can_be_learnt_from() -> None:
+    """Its ELBO is finite: all powers have a floor."""
+    torch.set_default_dtype(torch.float32)
+    silence = AsExamples(torch.zeros(20, 8, 3, dtype=torch.complex64))
+    network = SpectralSRNN(3, 2, [5], 6, [4], 5, [4], [7], [6])
+    result = pretrain(network, lambda epoch: silence, silence, schedule(epochs=3))
+    assert all(torch.isfinite(torch.tensor(point[1:])).all() for point in result.curve)
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04"])
