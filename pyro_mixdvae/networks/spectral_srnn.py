@@ -50,13 +50,15 @@ class SpectralSRNN(DVAE):
         floor: float = 1e-6,
     ):
         super().__init__()
+        if hears not in ("power", "log-power"):
+            raise ValueError(f"hears is {hears!r}: it is 'power' or 'log-power'")
         self.content_dim, self.latent_dim = content_dim, latent_dim
         self.hears, self.floor = hears, floor
         self.history = History([content_dim, *input_sizes], hidden)
         self.backward = History([hidden + content_dim, *backward_sizes], backward_hidden)
         self.prior_network = GaussianNetwork([hidden + latent_dim, *prior_sizes], latent_dim)
         self.emission_hidden = TanhMLP([hidden + latent_dim, *emission_sizes])
-        self.emission_log_power = nn.Linear(emission_sizes[-1], content_dim)
+        self.emission_log_power = nn.Linear([hidden + latent_dim, *emission_sizes][-1], content_dim)
         self.encoder_network = GaussianNetwork([backward_hidden + latent_dim, *encoder_sizes], latent_dim)
 
     @torch.no_grad()

@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.outputs import refuse_existing, write_together
 from pyro_mixdvae.separation.stft import STFT
 from pyro_mixdvae.tracking.coordinates import COORDINATES, Coordinates
@@ -70,7 +71,8 @@ def save_network(
         overwrite: replace files that exist.
 
     Raises:
-        InputError: the path has another ending, exists already, or cannot be written.
+        InputError: the path has another ending, exists already, or cannot be written; or the content is none of the
+            network's.
     """
     contents = network_files(path, network, coordinates, card)
     refuse_existing(contents, overwrite)
@@ -83,11 +85,12 @@ def network_files(
     """What `save_network` writes: the contents of the weights file and of the card, by their paths.
 
     Raises:
-        InputError: the path has another ending.
+        InputError: the path has another ending, or the content is none of the network's.
     """
     path = Path(path)
     if path.suffix != SUFFIX:
         raise InputError(f"{path}: weights are kept in files that end in {SUFFIX}: give such a path.")
+    _refuse_foreign_content(path, network, coordinates)
     kind = kind_of(network)
     header = _Header(
         format=FORMAT_VERSION,
@@ -130,6 +133,7 @@ def load_network(name_or_path: str | Path) -> LoadedNetwork:
         ) from error
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise InputError(f"{path}: some weights are not finite numbers; make the file again.")
+    _refuse_foreign_content(path, network, coordinates)
     network.eval().requires_grad_(False)
     return LoadedNetwork(network, coordinates, header.card)
 
@@ -138,6 +142,17 @@ def shipped_names() -> list[str]:
     """Names of the weights that come with the package."""
     folder = resources.files("pyro_mixdvae.weights")
     return sorted(item.name.removesuffix(SUFFIX) for item in folder.iterdir() if item.name.endswith(SUFFIX))
+
+
+def _refuse_foreign_content(path: Path, network: nn.Module, coordinates: Coordinates | STFT) -> None:
+    """Networks of sound belong to a transform with their number of frequencies, and no others do."""
+    n_frequencies = network.content_dim if isinstance(network, SpectralSRNN) else None
+    if n_frequencies != (coordinates.n_frequencies if isinstance(coordinates, STFT) else None):
+        of_sound = f" of {n_frequencies} frequencies" if n_frequencies else ""
+        raise InputError(
+            f"{path}: a {type(network).__name__}{of_sound} has no content in '{coordinates.name}': "
+            "the weights are others than they are said to be; make them again."
+        )
 
 
 def _locate(name_or_path: str | Path) -> Path:
