@@ -11,6 +11,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import write_atomically
 
 FORMAT_VERSION = 1
+LONGEST_DIFFERENCE = 100  # characters
 
 
 def write_checkpoint(path: str | Path, state: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -47,6 +48,15 @@ def read_checkpoint(path: str | Path, settings: dict[str, Any]) -> dict[str, Any
         raise InputError(f"{path} is not a checkpoint of pre-training; start without --resume.") from error
     different = [key for key in {**saved, **settings} if saved.get(key) != settings.get(key)]
     if different:
-        pairs = ", ".join(f"{key} {saved.get(key)} instead of {settings.get(key)}" for key in different)
+        pairs = ", ".join(_difference(key, saved.get(key), settings.get(key)) for key in different)
         raise InputError(f"{path} belongs to a run with other settings ({pairs}): resume with the same ones.")
     return dict(state)
+
+
+def _difference(key: str, saved: object, wanted: object) -> str:
+    """Both values in words; of dictionaries their entries that differ; of what is long, as a list of files, the name."""
+    if isinstance(saved, dict) and isinstance(wanted, dict):
+        names = [name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name)]
+        return ", ".join(_difference(name, saved.get(name), wanted.get(name)) for name in names)
+    sentence = f"{key} {saved} instead of {wanted}"
+    return sentence if len(sentence) < LONGEST_DIFFERENCE else f"other {key}"

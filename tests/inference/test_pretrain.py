@@ -179,7 +179,7 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "c"
     pretrain(new_network(), tracks, VALIDATION, schedule(epochs=1), checkpoint=path, settings={"data": "rich"})
     arguments = {"checkpoint": path, "resume": True}
-    with pytest.raises(InputError, match="learning_rate"):
+    with pytest.raises(InputError, match=r"\(learning_rate 0\.01 instead of 0\.5\)"):
         pretrain(
             new_network(),
             tracks,
@@ -190,6 +190,8 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         )
     with pytest.raises(InputError, match="data rich instead of published"):
         pretrain(new_network(), tracks, VALIDATION, schedule(epochs=1), **arguments, settings={"data": "published"})
+    with pytest.raises(InputError, match=r"\(other data\)"):  # a list of files is no sentence
+        pretrain(new_network(), tracks, VALIDATION, schedule(epochs=1), **arguments, settings={"data": ["a.wav"] * 99})
     with pytest.raises(InputError, match="seed 0 instead of 1"):
         pretrain(new_network(), tracks, VALIDATION, schedule(epochs=1), 1, **arguments, settings={"data": "rich"})
 
