@@ -51,7 +51,7 @@ def audio(
 
     Any format and rate; silence around a recording is cut off, and one recording in ten is held out for validation.
     """
-    if name is None and output is None:
+    if not name and output is None:
         raise InputError("give the source a --name, or the path of its weights with -o.")
     output = output or Path(f"{name}.safetensors")
     for option, value in (("--epochs", epochs), ("--count", count), ("--batch-size", batch_size)):

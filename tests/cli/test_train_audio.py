@@ -1,0 +1,240 @@
+"""``mixdvae train audio``: what it writes, what it refuses, and that a kill costs nothing but time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.separation.stft import STFT
+from pyro_mixdvae.weights.store import load_network
+
+SMALL = ("--count", 6, "--frames", 10, "--batch-size", 3)
+
+
+@pytest.fixture(autouse=True)
+def _as_in_use(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Torch's own default precision, but few held-out pieces; and whoever commits while a test runs is not noticed."""
+    threads = torch.get_num_threads()
+    torch.set_default_dtype(torch.float32)
+    monkeypatch.setattr("pyro_mixdvae.separation.source_model.N_VALIDATION", 4)
+    monkeypatch.setattr("pyro_mixdvae.weights.cards.source_version", lambda: "this one")
+    yield
+    torch.set_num_threads(threads)
+
+
+def hum(pitch: float, rate: int, seconds: float = 0.4) -> np.ndarray:
+    time = np.arange(int(seconds * rate)) / rate
+    return 0.3 * sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 5)) * (1.2 + np.sin(20 * time))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips of any rate, one of them stereo, one with silence around it, one that is none, and one too short."""
+    folder = tmp_path_factory.mktemp("hums")
+    soundfile.write(folder / "a.wav", hum(200, 16000), 16000)
+    soundfile.write(folder / "b.flac", np.stack([hum(250, 44100), 0.5 * hum(250, 44100)], -1), 44100)
+    soundfile.write(folder / "c.wav", np.concatenate([np.zeros(8000), hum(300, 8000), np.zeros(4000)]), 8000, "PCM_24")
+    soundfile.write(folder / "short.wav", hum(300, 8000, 0.05), 8000)
+    (folder / "text.wav").write_text("no sound")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def noises(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("noises")
+    for number in range(2):
+        noise = 0.1 * np.random.default_rng(number).standard_normal(6000)
+        soundfile.write(folder / f"{number}.wav", noise, 16000)
+    return folder
+
+
+def test_weights_card_and_curve(tmp_path: Path, mixdvae: Callable, clips: Path) -> None:
+    path = tmp_path / "out" / "hum.safetensors"
+    arguments = (clips, "--name", "a hum", "--epochs", 3, *SMALL, "--attribution", "Nobody, CC0")
+    ended = mixdvae("train", "audio", *arguments, "-o", path)
+    assert ended.code == 0, ended.err
+    assert sorted(file.name for file in path.parent.iterdir()) == ["hum.json", "hum.png", "hum.safetensors"]
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert "3 clips" in ended.out
+    assert "text.wav is no sound" in ended.out
+    assert "short.wav has 0.05 s of sound, 0.14 s are needed" in ended.out
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["name"] == "a hum"
+    assert card["attribution"] == "Nobody, CC0"
+    assert [file["name"] for file in card["data"]["files"]] == ["a.wav", "b.flac", "c.wav"]
+    assert card["data"]["against"] == "noise and tones"
+    assert (card["data"]["count"], card["data"]["frames"], card["seed"]) == (6, 10, 0)
+    assert card["schedule"]["epochs"] == card["epochs"] == 3
+    assert "licence may bind" in card["licence"]
+    assert f"{card['best_elbo']:.1f}" in ended.out
+    for mode, score in card["resynthesis_si_sdr"].items():
+        assert f"{score:.1f} dB ({mode})" in ended.out
+    loaded = load_network(path)
+    assert loaded.card == card
+    assert loaded.coordinates == STFT()
+    assert isinstance(loaded.network, SpectralSRNN)
+    assert card["number_of_weights"] == sum(value.numel() for value in loaded.network.state_dict().values())
+
+    again, other = tmp_path / "again" / "hum.safetensors", tmp_path / "other.safetensors"
+    assert mixdvae("train", "audio", *arguments, "-o", again).code == 0
+    for suffix in (".safetensors", ".json", ".png"):
+        assert again.with_suffix(suffix).read_bytes() == path.with_suffix(suffix).read_bytes()
+    assert mixdvae("train", "audio", *arguments, "-o", other, "--seed", 1).code == 0
+    assert other.read_bytes() != path.read_bytes()
+
+
+def test_sounds_that_it_may_be_heard_with(
+    tmp_path: Path, mixdvae: Callable, clips: Path, noises: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files and folders; without -o the weights are called by the name."""
+    monkeypatch.chdir(tmp_path)
+    options = ("--against", noises / "0.wav", "--against", noises / "1.wav", "--epochs", 1, *SMALL)
+    ended = mixdvae("train", "audio", clips / "a.wav", clips / "c.wav", "--name", "hum.v2", *options)
+    assert ended.code == 0, ended.err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["hum.v2.json", "hum.v2.png", "hum.v2.safetensors"]
+    card = json.loads(Path("hum.v2.json").read_text())
+    assert [file["name"] for file in card["data"]["against"]] == ["0.wav", "1.wav"]
+    assert card["name"] == "hum.v2"
+    alone = mixdvae("train", "audio", clips, "-o", "alone.safetensors", "--epochs", 1, *SMALL)
+    assert alone.code == 0
+    assert json.loads(Path("alone.json").read_text())["name"] == "alone"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--epochs", 0], "--epochs is 0"),
+        (["--count", -1], "--count is -1"),
+        (["--frames", 9], "--frames is 9: give a whole number of 10 or more"),
+        (["--batch-size", 0], "--batch-size is 0"),
+        (["--seed", -1], "--seed is -1"),
+        (["--learning-rate", 0], "--learning-rate is 0"),
+        (["--learning-rate", "inf"], "--learning-rate is inf"),
+        (["--frames", 1000], "no clip can be used"),
+        (["--frames", 10, "--against", "none"], "none does not exist"),
+        (["--resume"], "there is no checkpoint to resume from"),
+    ],
+    ids=str,
+)
+def test_arguments_that_make_no_sense(
+    tmp_path: Path, mixdvae: Callable, clips: Path, options: list, sentence: str
+) -> None:
+    ended = mixdvae("train", "audio", clips, "-o", tmp_path / "a.safetensors", *options)
+    assert ended.code == 2
+    assert sentence in ended.err
+    assert ended.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_source_without_a_name(
+    tmp_path: Path, mixdvae: Callable, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for options in ([], ["--name", ""]):
+        ended = mixdvae("train", "audio", clips, *options)
+        assert ended.code == 2
+        assert "give the source a --name" in ended.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_without_enough_clips(tmp_path: Path, mixdvae: Callable, clips: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "silence").mkdir()
+    soundfile.write(tmp_path / "silence" / "a.wav", np.zeros(9000), 16000)
+    for folder, sentence in (
+        (tmp_path / "bare", "holds no sound files"),
+        (tmp_path / "silence", "no clip can be used"),
+        (tmp_path / "none", "does not exist"),
+        (clips / "text.wav", "no clip can be used"),
+        (clips / "a.wav", "is the only clip that can be used"),
+    ):
+        ended = mixdvae("train", "audio", folder, "-o", tmp_path / "a.safetensors", *SMALL)
+        assert ended.code == 2
+        assert sentence in ended.err
+        assert ended.err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bare", "silence"]
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.json", "a.png", "a.checkpoint"])
+def test_outputs_are_not_replaced_unasked(tmp_path: Path, mixdvae: Callable, clips: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    arguments = ("train", "audio", clips, "-o", tmp_path / "a.safetensors", "--epochs", 1, *SMALL)
+    ended = mixdvae(*arguments)
+    assert ended.code == 2
+    assert name in ended.err
+    assert (tmp_path / name).read_text() == "mine"
+    assert mixdvae(*arguments, "--overwrite").code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.png", "a.safetensors"]
+    assert b"mine" not in (tmp_path / "a.json").read_bytes()
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path, mixdvae: Callable, clips: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "b.json").mkdir()
+    for output in ("a.pt", "file/a.safetensors", "b.safetensors"):
+        ended = mixdvae("train", "audio", clips, "-o", tmp_path / output, "--epochs", 1, *SMALL)
+        assert ended.code == 2
+        assert ended.err.count("\n") == 1
+
+
+def command(path: Path, clips: Path, *more: object) -> list[str]:
+    words = ["train", "audio", clips, "-o", path, "--epochs", 8, "--count", 15, *SMALL[2:], *more]
+    return [str(word) for word in words]
+
+
+def start_and_signal(path: Path, clips: Path, number: int) -> tuple[int, str]:
+    """Start a training and send it a signal when it has a checkpoint; its exit status and output."""
+    code = (
+        "from pyro_mixdvae.separation import source_model; source_model.N_VALIDATION = 4\n"
+        "from pyro_mixdvae.cli.main import run; run()"
+    )
+    words = [sys.executable, "-c", code, *command(path, clips)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    checkpoint = path.with_suffix(".checkpoint")
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.1)  # into the middle of some epoch
+    os.kill(process.pid, number)
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
+
+
+def test_a_killed_training_is_resumed_to_the_same_bytes(
+    tmp_path: Path, mixdvae: Callable, clips: Path, noises: Path
+) -> None:
+    whole, broken = tmp_path / "whole" / "a.safetensors", tmp_path / "broken" / "a.safetensors"
+    assert start_and_signal(broken, clips, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert [path.name for path in broken.parent.iterdir()] == ["a.checkpoint"]
+    assert "--resume continues it" in mixdvae(*command(broken, clips)).err
+    for options, sentence in (
+        (["--learning-rate", 0.5], "(learning_rate 0.002 instead of 0.5)"),
+        (["--frames", 12], "(frames 10 instead of 12)"),
+        (["--against", noises], "(other against)"),
+    ):
+        ended = mixdvae(*command(broken, clips, "--resume", *options))
+        assert ended.code == 2
+        assert sentence in ended.err
+    assert mixdvae(*command(broken, clips, "--resume")).code == 0
+    assert mixdvae(*command(whole, clips)).code == 0
+    for suffix in (".safetensors", ".json", ".png"):
+        assert broken.with_suffix(suffix).read_bytes() == whole.with_suffix(suffix).read_bytes()
+    assert not broken.with_suffix(".checkpoint").exists()
+
+
+def test_an_interrupted_training_says_how_to_go_on(tmp_path: Path, clips: Path) -> None:
+    code, output = start_and_signal(tmp_path / "a.safetensors", clips, signal.SIGINT)
+    assert code == 130
+    assert "--resume continues" in output
