@@ -203,7 +203,7 @@ def test_trainings_without_svi_are_resumed_too(
     assert [path.name for path in broken.parent.iterdir()] == ["a.checkpoint"]
     other = mixdvae("train", "boxes", "-o", broken, *small, "--count", 25, "--resume")
     assert other.code == 2
-    assert "other settings (data" in other.err
+    assert "other settings (count 24 instead of 25)" in other.err
     assert mixdvae("train", "boxes", "-o", broken, *small, "--resume").code == 0
     assert len(written) == 5
     assert mixdvae("train", "boxes", "-o", whole, *small).code == 0
