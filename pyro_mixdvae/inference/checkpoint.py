@@ -54,7 +54,7 @@ def read_checkpoint(path: str | Path, settings: dict[str, Any]) -> dict[str, Any
 
 
 def _difference(key: str, saved: object, wanted: object) -> str:
-    """Both values in words; of dictionaries their entries that differ; of what is long, as a list of files, the name."""
+    """Both values in words; of dictionaries the entries that differ; of what is long, as a list of files, its name."""
     if isinstance(saved, dict) and isinstance(wanted, dict):
         names = [name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name)]
         return ", ".join(_difference(name, saved.get(name), wanted.get(name)) for name in names)
