@@ -17,7 +17,7 @@ from itertools import combinations, permutations
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import one_hot, softplus
 
 MAX_EXACT_SOURCES = 10
 
@@ -115,9 +115,8 @@ def best_log_partition(scores: Tensor) -> Tensor:
 def event_scores(scores: Tensor) -> Tensor:
     """Logarithm of the weight of each joint event of `event_table`: scores [*, K, N] -> [*, E]."""
     n_detections, n_sources = scores.shape[-2:]
-    table = event_table(n_detections, n_sources).to(scores.device)
-    with_none = torch.cat([scores, torch.zeros_like(scores[..., :1])], -1).clamp(min=FORBIDDEN)
-    return with_none[..., torch.arange(n_detections, device=scores.device), table].sum(-1)
+    pairs = one_hot(event_table(n_detections, n_sources), n_sources + 1)[..., :n_sources].flatten(-2)
+    return scores.clamp(min=FORBIDDEN).flatten(-2) @ pairs.T.to(scores)
 
 
 def pair_probabilities(scores: Tensor) -> Tensor:

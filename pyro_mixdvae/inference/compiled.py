@@ -1,8 +1,10 @@
 """Where kernels stand in for PyTorch in inference: which models they know, and the arrays that they take.
 
-Every function gives what the one in PyTorch gives that it is named for, or None where no kernel knows the model, a
-gradient is wanted, or the tensors are not on the CPU. A test holds the two to each other.
+`arrays_of` is None where no kernel knows the model, a gradient is wanted, or the tensors are not on the CPU. The other
+functions each give what the one in PyTorch gives that they are named for; a test holds the two to each other.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from pyro_mixdvae.distributions.kalman import Chain, Transition
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.guides.source_guide import SourceGuide
 from pyro_mixdvae.kernels import filtering, records, updates
-from pyro_mixdvae.kernels.assigning import Frames, Rule
+from pyro_mixdvae.kernels.assigning import LOG_2_PI, Frames, Noise, Rule
 from pyro_mixdvae.kernels.compiled import Array, array, can_serve
 from pyro_mixdvae.kernels.motion import Prior, Steps
 from pyro_mixdvae.models.assignments import Assignment, ExclusiveAssignment, IndependentAssignment
@@ -27,14 +29,35 @@ Filtered = tuple[Tensor, Tensor, Tensor, Transition]
 """Means [B, N, T, D], responsibilities and log likelihoods [B, T, K, C], and how each frame was entered."""
 
 
-def filtering_pass(model: MixtureModel, scene: Scene, decides: bool) -> Filtered | None:
-    """`start.filtering_pass`, and the transitions that the prior gives along the means."""
-    prior, rule, frames = _prior(model.sources, scene.start), _rule(model, scene), _frames(model, scene)
-    if prior is None or rule is None or frames is None:
+class Arrays(NamedTuple):
+    """A model and a batch of scenes, as kernels take them."""
+
+    prior: Prior
+    rule: Rule
+    frames: Frames
+    noise: Noise
+    start: Array  # [B N, D]
+
+
+def arrays_of(model: MixtureModel, scene: Scene, before: Arrays | None = None) -> Arrays | None:
+    """The arrays of a model; `before` are those with another noise of detections, where there are such already."""
+    if before is not None:
+        return before._replace(noise=_noise(model.likelihood, scene))
+    prior, is_gaussian = _prior(model.sources, scene.start), type(model.likelihood) is GaussianLikelihood
+    if prior is None or not is_gaussian or not can_serve(scene.observations, scene.start):
+        return None  # before anything else is asked for that models of sound do not have
+    rule = _rule(model.assignment, len(scene.start))
+    if rule is None:
         return None
-    found = filtering.filter_scenes(prior, rule, frames, array(scene.start.flatten(0, 1)), decides)
+    start = array(scene.start.flatten(0, 1))
+    return Arrays(prior, rule, _frames(model, scene), _noise(model.likelihood, scene), start)
+
+
+def filtering_pass(arrays: Arrays, decides: bool) -> Filtered:
+    """`start.filtering_pass`, and the transitions that the prior gives along the means."""
+    found = filtering.filter_scenes(*arrays, decides)
     mean, responsibilities, log_likelihood = (torch.from_numpy(part) for part in found[:3])
-    return mean, responsibilities, log_likelihood, _transition(found.steps, scene.n_sources)
+    return mean, responsibilities, log_likelihood, _transition(found.steps, mean.shape[1])
 
 
 def running_mean(sources: Sources, start: Tensor, value: Tensor, precision: Tensor) -> tuple[Tensor, Transition] | None:
@@ -44,68 +67,71 @@ def running_mean(sources: Sources, start: Tensor, value: Tensor, precision: Tens
         return None
     n_scenes, n_sources, n_frames, n_dims = value.shape
     nothing = np.empty((n_scenes, n_frames, 0, n_sources, n_dims), array(start).dtype)
+    no_detections, is_there = nothing[..., 0, :], np.empty(nothing.shape[:3], np.bool_)
     frames = Frames(
-        nothing[..., 0, :],
-        np.empty(nothing.shape[:3], np.bool_),
-        nothing,
-        nothing[..., 0, 0],
-        True,
-        array(value),
-        array(precision),
-    )
+        (0,) * n_dims, no_detections, is_there, nothing[..., 0, 0], True, array(value), array(precision)
+    )  # fmt: skip
     rule = Rule(False, np.empty(0), np.zeros(n_sources), n_sources)
-    found = filtering.filter_scenes(prior, rule, frames, array(start.flatten(0, 1)), True)
+    noise = Noise(nothing, nothing, nothing[..., 0])
+    found = filtering.filter_scenes(prior, rule, frames, noise, array(start.flatten(0, 1)), True)
     return torch.from_numpy(found.mean), _transition(found.steps, n_sources)
 
 
-def update_assignments(model: MixtureModel, guide: SourceGuide, scene: Scene, chain: Chain) -> Tensor | None:
+def pseudo_observation(arrays: Arrays, responsibilities: Tensor) -> tuple[Tensor, Tensor]:
+    """`updates.pseudo_observation`: value and precision, [B, N, T, D] each."""
+    n_sources = len(arrays.start) // len(arrays.frames.mask)
+    found = updates.pseudo_observation(arrays.frames, arrays.noise, n_sources, array(responsibilities))
+    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+
+
+def update_assignments(arrays: Arrays, guide: SourceGuide, chain: Chain) -> Tensor:
     """E-W: moves q(w), where the guide has one, and gives the responsibilities [B, T, K, C]."""
-    rule, frames = _rule(model, scene), _frames(model, scene)
-    mean, variance = chain.mean[..., 0].flatten(0, 1), chain.covariance[..., 0, 0].flatten(0, 1)
-    if rule is None or frames is None or not can_serve(scene.start, mean, variance):
-        return None
-    events = _events(model, guide, scene)
-    logits, eta = updates.assign_scenes(rule, frames, array(mean), array(variance), events)
+    moments = (chain.mean[..., 0], chain.covariance[..., 0, 0])
+    mean, variance = (array(moment.flatten(0, 1)) for moment in moments)
+    logits, eta = updates.assign_scenes(
+        arrays.rule, arrays.frames, arrays.noise, mean, variance, _events(arrays, guide)
+    )
     if isinstance(guide, MeanField):
-        guide.set_assignments(torch.from_numpy(logits).view(guide.logits.shape))
+        guide.logits.copy_(torch.from_numpy(logits).view(guide.logits.shape))
     return torch.from_numpy(eta)
 
 
-def record(model: MixtureModel, guide: SourceGuide, scene: Scene, seed: int) -> dict[str, Tensor] | None:
+def record(arrays: Arrays, guide: SourceGuide, scene: Scene, seed: int) -> dict[str, Tensor]:
     """`records.evaluate` of one draw, the same as Pyro's."""
-    if type(guide) not in (MeanField, SourceGuide):  # another guide is that of another model
-        return None
-    prior, rule, frames = _prior(model.sources, scene.start), _rule(model, scene), _frames(model, scene)
-    if prior is None or rule is None or frames is None:
-        return None
-    noise = torch.randn(guide.centre.shape, generator=torch.Generator().manual_seed(seed), dtype=guide.centre.dtype)
-    logits = guide.logits if isinstance(guide, MeanField) else noise[:, :0, 0, 0]
-    n_scenes, n_frames = scene.present.shape
+    like = guide.centre
+    random = torch.randn(like.shape, generator=torch.Generator().manual_seed(seed), dtype=like.dtype)
+    log_q = -0.5 * (random.square() + LOG_2_PI) - guide.log_scale - guide.spread.log()
+    log_q = torch.where(guide.present[..., None, None], log_q, 0.0).sum((1, 2, 3, 4), dtype=torch.float64)
+    has_assignments = isinstance(guide, MeanField)
+    logits = guide.logits.reshape(*scene.present.shape, -1) if isinstance(guide, MeanField) else like[:, 0, :, :0, 0]
     terms = records.record(
-        prior,
-        rule,
-        frames,
-        array(scene.present),
-        array(scene.start.flatten(0, 1)),
+        arrays.prior,
+        arrays.rule,
+        arrays.frames,
+        arrays.noise,
+        arrays.start,
         guide.arrays(),
-        array(noise.flatten(0, 1)),
-        array(logits.reshape(n_scenes, n_frames, -1)),
-        _events(model, guide, scene),
+        array(guide.log_scale.exp().flatten(0, 1)),
+        array(random.flatten(0, 1)),
+        array(logits),
+        _events(arrays, guide),
     )
-    return _named(torch.from_numpy(terms).to(scene.start.dtype), isinstance(guide, MeanField), frames.has_labels)
+    return _named(torch.from_numpy(terms), -log_q, has_assignments, arrays.frames.has_labels, like.dtype)
 
 
-def _named(terms: Tensor, has_assignments: bool, has_labels: bool) -> dict[str, Tensor]:
+def _named(
+    terms: Tensor, minus_log_q: Tensor, has_assignments: bool, has_labels: bool, dtype: torch.dtype
+) -> dict[str, Tensor]:
     """The terms under the names of `elbo.terms`, and their sum."""
     found = {"log p(o|w,s)" if has_assignments else "log p(o|s)": terms[records.OBSERVED]}
     if has_assignments:
         found["log p(w) - log q(w)"] = terms[records.ASSIGNED]
     found["log p(s,z)"] = terms[records.PRIOR]
-    found["- log q(s,z)"] = terms[records.CHAIN]
+    found["- log q(s,z)"] = minus_log_q
     if has_labels:
         found["log p(labels|s)"] = terms[records.LABELS]
-    found["elbo"] = terms.sum(0)
-    return found
+    found["elbo"] = terms.sum(0) + minus_log_q
+    return {name: term.to(dtype) for name, term in found.items()}
 
 
 def _prior(sources: Sources, start: Tensor) -> Prior | None:
@@ -115,43 +141,42 @@ def _prior(sources: Sources, start: Tensor) -> Prior | None:
     return sources.arrays()
 
 
-def _rule(model: MixtureModel, scene: Scene) -> Rule | None:
+def _rule(assignment: Assignment, n_scenes: int) -> Rule | None:
     """p(w), where a kernel knows it."""
-    assignment: Assignment = model.assignment
     nothing = np.empty(0)
     if type(assignment) is ExclusiveAssignment and assignment.n_sources <= MAX_EXACT_SOURCES:
-        log_pair = assignment.log_pair.double().flatten().expand(len(scene.start))
+        log_pair = assignment.log_pair.double().flatten().expand(n_scenes)
         return Rule(True, array(log_pair), nothing, assignment.n_classes)
     if type(assignment) is IndependentAssignment:
         return Rule(False, nothing, array(assignment.log_prior.double()), assignment.n_classes)
     return None
 
 
-def _frames(model: MixtureModel, scene: Scene) -> Frames | None:
-    """p(o | w, s) and the detections, where a kernel knows them."""
+def _frames(model: MixtureModel, scene: Scene) -> Frames:
+    """The detections and labels."""
     likelihood = model.likelihood
-    if type(likelihood) is not GaussianLikelihood or not can_serve(scene.observations, scene.start):
-        return None
     has_labels = bool(scene.label_mask.any())
     labels = scene.labels if has_labels else scene.labels[:, :, :0]
     precision = scene.label_mask.unsqueeze(-1) / likelihood.label_variances(scene) if has_labels else labels
     clutter = likelihood.clutter_log_prob(scene) if model.assignment.has_clutter else scene.observations[..., 0]
-    return Frames(
-        array(scene.observations),
-        array(scene.mask),
-        array(likelihood.variances(scene)),
-        array(clutter),
-        has_labels,
-        array(labels),
-        array(precision),
-    )
+    dims = (0,) * scene.start.shape[-1]
+    parts = array(scene.observations), array(scene.mask), array(clutter)
+    return Frames(dims, *parts, has_labels, array(labels), array(precision))
 
 
-def _events(model: MixtureModel, guide: SourceGuide, scene: Scene) -> Array:
+def _noise(likelihood: GaussianLikelihood, scene: Scene) -> Noise:
+    """Phi, its inverse and volume; noise that is relative to the detection is the same for all sources."""
+    is_own = likelihood.relative_to == "start"
+    variances = likelihood.variances(scene if is_own else scene.starting_at(scene.start[:, :1]))
+    volume = variances.log().sum(-1) + LOG_2_PI * variances.shape[-1]
+    return Noise(array(variances), array(variances.reciprocal()), array(volume))
+
+
+def _events(arrays: Arrays, guide: SourceGuide) -> Array:
     """The joint events that q(w) is over [E, K]; none where it is over something else, or is not."""
-    assignment, n_detections = model.assignment, scene.mask.shape[-1]
-    if isinstance(guide, MeanField) and not assignment.per_observation:
-        return array(event_table(n_detections, assignment.n_sources))
+    n_detections, n_sources = arrays.frames.mask.shape[-1], len(arrays.start) // len(arrays.frames.mask)
+    if isinstance(guide, MeanField) and arrays.rule.is_exclusive:
+        return array(event_table(n_detections, n_sources))
     return np.empty((0, n_detections), np.int64)
 
 

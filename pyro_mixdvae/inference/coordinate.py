@@ -29,6 +29,7 @@ def coordinate_ascent(
     start: Filtered,
     n_iterations: int,
     is_factorised: bool = False,
+    arrays: compiled.Arrays | None = None,
 ) -> tuple[Tensor, list[Record]]:
     """Move the guide by `n_iterations` of E-S, E-W, M; E-Z is part of E-S, which runs the encoder or smooths z along.
 
@@ -37,16 +38,18 @@ def coordinate_ascent(
             another likelihood after every iteration but the last.
         start: means for the memory of the prior, and responsibilities.
         is_factorised: q(s) of independent frames, the paper's family, instead of a chain.
+        arrays: those of the model and the scene, where there are such already.
 
     Returns:
         responsibilities [B, T, K, C] and a record an iteration.
     """
+    arrays = arrays or compiled.arrays_of(model, scene)
     transitions = start.transitions or model.sources.transitions(start.mean, scene.start)
     memory, responsibilities = Fed(start.mean, transitions), start.responsibilities
     believed = responsibilities
     records = []
     for iteration in range(n_iterations):
-        observation = pseudo_observation(model.likelihood, scene, responsibilities)
+        observation = pseudo_observation(model.likelihood, scene, responsibilities, arrays)
         # The running mean is a slow recursion, and the start's own while no assignment of the scene has moved.
         moved = (responsibilities - believed).abs().amax((-3, -2, -1)) > UNMOVED
         if moved.any():
@@ -55,19 +58,21 @@ def coordinate_ascent(
             believed = torch.where(moved[:, None, None, None], responsibilities, believed)
         chain = update_sources(memory.transitions, observation, is_factorised)
         guide.set_chain(chain)
-        responsibilities = _update_assignments(model, guide, scene, chain)
-        records.append(evaluate(model, guide, scene))
+        responsibilities = _update_assignments(model, guide, scene, chain, arrays)
+        records.append(evaluate(model, guide, scene, arrays=arrays))
         if iteration < n_iterations - 1:
             moments = chain.mean[..., 0], chain.covariance[..., 0, 0]
             model.likelihood = model.likelihood.fitted_to(scene, *moments, responsibilities)
+            arrays = arrays and compiled.arrays_of(model, scene, arrays)
     return responsibilities, records
 
 
-def _update_assignments(model: MixtureModel, guide: SourceGuide, scene: Scene, chain: Chain) -> Tensor:
+def _update_assignments(
+    model: MixtureModel, guide: SourceGuide, scene: Scene, chain: Chain, arrays: compiled.Arrays | None
+) -> Tensor:
     """E-W; a guide without q(w) leaves w to the model, and the same responsibilities are the model's own."""
-    found = compiled.update_assignments(model, guide, scene, chain)
-    if found is not None:
-        return found
+    if arrays is not None:
+        return compiled.update_assignments(arrays, guide, chain)
     log_likelihood = expected_log_likelihood(model, scene, chain)
     if isinstance(guide, MeanField):
         guide.set_assignments(model.assignment.posterior_logits(log_likelihood, scene.mask))

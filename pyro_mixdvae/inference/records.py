@@ -29,11 +29,21 @@ def judged(model: MixtureModel, scene: Scene, is_collapsed: bool = False) -> tup
     return model, MeanField(model.sources, model.assignment, scene)
 
 
-def evaluate(model: MixtureModel, guide: SourceGuide, scene: Scene, n_particles: int = 1, seed: int = 0) -> Record:
-    """The ELBO and its terms; the noise of (s, z) is the same each time, so that records can be compared."""
-    found = compiled.record(model, guide, scene, seed) if n_particles == 1 else None
-    if found is not None:
-        return found
+def evaluate(
+    model: MixtureModel,
+    guide: SourceGuide,
+    scene: Scene,
+    n_particles: int = 1,
+    seed: int = 0,
+    arrays: compiled.Arrays | None = None,
+) -> Record:
+    """The ELBO and its terms; the noise of (s, z) is the same each time, so that records can be compared.
+
+    `arrays` are those of the model and the scene, where there are such already.
+    """
+    arrays = arrays or compiled.arrays_of(model, scene)
+    if arrays is not None and n_particles == 1 and type(guide) in (MeanField, SourceGuide):
+        return compiled.record(arrays, guide, scene, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return RecordingELBO(n_particles).evaluate(model, guide, scene)

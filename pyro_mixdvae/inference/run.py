@@ -8,7 +8,7 @@ from torch import Tensor
 from pyro_mixdvae.distributions.kalman import Chain, Transition
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.guides.source_guide import SourceGuide
-from pyro_mixdvae.inference import published
+from pyro_mixdvae.inference import compiled, published
 from pyro_mixdvae.inference.coordinate import coordinate_ascent
 from pyro_mixdvae.inference.records import Record, evaluate, judged
 from pyro_mixdvae.inference.start import Filtered, filtering_start
@@ -64,16 +64,18 @@ def infer(
     """
     with torch.no_grad():
         model = type(model)(model.sources, model.assignment.fitted_to(scene), model.likelihood)
-        start = filtering_start(model, scene, first)
+        arrays = compiled.arrays_of(model, scene)
+        start = filtering_start(model, scene, first, arrays=arrays)
         if (scene.mask.sum(-1) > scene.n_sources).any():
-            start = better_start(model, scene, first, start)
+            start = better_start(model, scene, first, start, arrays)
         if first > 0:
             scene = scene.starting_at(start.mean[..., 0, :])
+            arrays = compiled.arrays_of(model, scene)
         judge, guide = judged(model, scene, is_collapsed)
         steps = n_updates if n_iterations is None or method == "hybrid" else n_iterations
         # SVI begins where one update of each factor puts the guide: without a place to start it has nothing to refine.
         steps = 1 if method == "svi" else steps
-        responsibilities, records = coordinate_ascent(judge, guide, scene, start, steps, is_factorised)
+        responsibilities, records = coordinate_ascent(judge, guide, scene, start, steps, is_factorised, arrays)
     if method != "coordinate":
         judge.likelihood = judge.likelihood.fitted_to(scene, *guide.marginals(), responsibilities)
         count = SVI_ITERATIONS if n_iterations is None else n_iterations
@@ -84,13 +86,15 @@ def infer(
 
 
 @torch.no_grad()
-def better_start(model: MixtureModel, scene: Scene, first: int, decided: Filtered) -> Filtered:
+def better_start(
+    model: MixtureModel, scene: Scene, first: int, decided: Filtered, arrays: compiled.Arrays | None = None
+) -> Filtered:
     """For each scene with more detections than sources, the better of two starts: that which decides, or the moments.
 
     Deciding keeps targets apart that cross, but one wrong decision among clutter can lead a source away for good. What
     judges is how well either foresaw the detections: `sum_t log p(o_t | o_<t)`.
     """
-    averaged = filtering_start(model, scene, first, decides=False)
+    averaged = filtering_start(model, scene, first, decides=False, arrays=arrays)
     foreseen = [
         torch.where(scene.present, model.assignment.log_evidence(start.log_likelihood, scene.mask), 0.0).sum(-1)
         for start in (decided, averaged)

@@ -24,15 +24,17 @@ class Filtered(NamedTuple):
     transitions: Transition | None = None
 
 
-def filtering_start(model: MixtureModel, scene: Scene, first: int = 0, decides: bool = True) -> Filtered:
+def filtering_start(
+    model: MixtureModel, scene: Scene, first: int = 0, decides: bool = True, arrays: compiled.Arrays | None = None
+) -> Filtered:
     """Filter forwards from frame `first`, where `scene.start` [B, N, D] is known, and backwards to frame 0.
 
-    `decides` as in `filtering_pass`. The prior is used in both directions of time: what is learned of speeds and
-    noises holds in either.
+    `decides` and `arrays` as in `filtering_pass`. The prior is used in both directions of time: what is learned of
+    speeds and noises holds in either.
     """
-    forwards = filtering_pass(model, scene.frames(slice(first, None)), decides)
     if first == 0:
-        return forwards
+        return filtering_pass(model, scene, decides, arrays)
+    forwards = filtering_pass(model, scene.frames(slice(first, None)), decides)
     backwards = filtering_pass(model, scene.frames(torch.arange(first, -1, -1)), decides)
     return Filtered(
         torch.cat([backwards.mean.flip(-2)[..., :-1, :], forwards.mean], -2),
@@ -107,16 +109,18 @@ def filter_frame(model: MixtureModel, memory: Any, belief: Gaussian | None, fram
 
 
 @torch.no_grad()
-def filtering_pass(model: MixtureModel, scene: Scene, decides: bool = True) -> Filtered:
+def filtering_pass(
+    model: MixtureModel, scene: Scene, decides: bool = True, arrays: compiled.Arrays | None = None
+) -> Filtered:
     """Forwards through the scene: detections are judged by the predictive density `N(o; m, Phi + V)`.
 
     With `decides` each frame takes its most likely assignment: where targets cross, a mean over assignments would
     merge them for good. Without, it takes the mean (JPDA). The prior's memory is fed the filtered means. Labels count
-    as detections whose source is known.
+    as detections whose source is known. `arrays` are those of the model and the scene, where there are such already.
     """
-    found = compiled.filtering_pass(model, scene, decides)
-    if found is not None:
-        return Filtered(*found)
+    arrays = arrays or compiled.arrays_of(model, scene)
+    if arrays is not None:
+        return Filtered(*compiled.filtering_pass(arrays, decides))
     memory = model.sources.begin(scene.start)
     belief: Gaussian | None = None
     means, responsibilities, log_likelihoods = [], [], []

@@ -23,11 +23,15 @@ class PseudoObservation(NamedTuple):
     precision: Tensor
 
 
-def pseudo_observation(likelihood: Likelihood, scene: Scene, responsibilities: Tensor) -> PseudoObservation:
+def pseudo_observation(
+    likelihood: Likelihood, scene: Scene, responsibilities: Tensor, arrays: compiled.Arrays | None = None
+) -> PseudoObservation:
     """`sum_k eta_tkn Phi_tk^-1` and the mean that it belongs to; responsibilities [B, T, K, C], clutter unused.
 
     Labels enter as detections whose source is known.
     """
+    if arrays is not None:
+        return PseudoObservation(*compiled.pseudo_observation(arrays, responsibilities))
     eta = responsibilities[..., : scene.n_sources].unsqueeze(-1)
     weight = eta / likelihood.variances(scene)
     precision = weight.sum(-3).transpose(-3, -2)

@@ -8,22 +8,38 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyro_mixdvae.kernels.activations import exp, log
 from pyro_mixdvae.kernels.compiled import Array, part
 from pyro_mixdvae.kernels.joint_events import best_event, pair_probabilities
+from pyro_mixdvae.kernels.recurrence import Width
 
 LOG_2_PI = math.log(2 * math.pi)
+
+LEAST = 1e-30
+"""A weight below this, beside 1 for the likeliest joint event, adds nothing that a sum could hold."""
 
 
 class Frames(NamedTuple):
     """What B scenes hold; `clutter` is each detection's log density as clutter, of no meaning where C = N."""
 
+    dims: Width  # its length is D
     observed: Array  # [B, T, K, D]
     mask: Array  # [B, T, K]
-    variances: Array  # Phi, [B, T, K, N, D]
     clutter: Array  # [B, T, K]
     has_labels: bool
     labels: Array  # [B, N, T, D]
     label_precision: Array  # [B, N, T, D], zero where nobody has drawn a box
+
+
+class Noise(NamedTuple):
+    """Phi of each detection should it belong to source n, its inverse, and log |2 pi Phi|.
+
+    An axis of one in place of N stands for sources that all give a detection the same noise (`whose`).
+    """
+
+    variances: Array  # [B, T, K, N, D]
+    precision: Array  # [B, T, K, N, D]
+    log_volume: Array  # [B, T, K, N]
 
 
 class Rule(NamedTuple):
@@ -36,24 +52,43 @@ class Rule(NamedTuple):
 
 
 @part
+def whose(n: int, n_noises: int) -> int:
+    """Where the noise of source n stands on an axis of N, or of one for all."""
+    return min(n, n_noises - 1)
+
+
+@part
 def log_product(values: Array) -> float:
     """The logarithm of the product of positive numbers [D]: one logarithm where the product is in range."""
     total, product = 0.0, 1.0
     for d in range(values.shape[0]):
         product *= values[d]
         if not 1e-200 < product < 1e200:
-            total += math.log(product)
+            total += log(product)
             product = 1.0
-    return total + math.log(product)
+    return total + log(product)
 
 
 @part
-def log_sum_exp(numbers: Array) -> float:
-    """The logarithm of the sum of e^x, [E]."""
-    highest, total = np.max(numbers), 0.0
-    for e in range(numbers.shape[0]):
-        total += math.exp(numbers[e] - highest)
-    return highest + math.log(total)
+def expect(
+    frames: Frames, noise: Noise, b: int, t: int, n_sources: int, mean: Array, variance: Array, out: Array
+) -> None:
+    """`E_q(s)[log p(o_k | s_n)] = log N(o_k; m_n, Phi_kn) - tr(Phi_kn^-1 V_n) / 2`, and clutter, into [K, C].
+
+    m, V are [M, T, D], the N sources of scene b from b N on.
+    """
+    first = b * n_sources
+    observed, precision = frames.observed[b, t], noise.precision[b, t]
+    for k in range(observed.shape[0]):
+        for n in range(n_sources):
+            own = whose(n, precision.shape[1])
+            total = noise.log_volume[b, t, k, own]
+            for d in range(len(frames.dims)):
+                error = observed[k, d] - mean[first + n, t, d]
+                total += precision[k, own, d] * (error * error + variance[first + n, t, d])
+            out[k, n] = -0.5 * total
+        if out.shape[1] > n_sources:
+            out[k, n_sources] = frames.clutter[b, t, k]
 
 
 @part
@@ -87,9 +122,9 @@ def softmax(log_prior: Array, log_likelihood: Array, eta: Array) -> None:
     for c in range(eta.shape[0]):
         highest = max(highest, log_prior[c] + log_likelihood[c])
     for c in range(eta.shape[0]):
-        total += math.exp(log_prior[c] + log_likelihood[c] - highest)
+        total += exp(log_prior[c] + log_likelihood[c] - highest)
     for c in range(eta.shape[0]):
-        eta[c] = math.exp(log_prior[c] + log_likelihood[c] - highest) / total
+        eta[c] = exp(log_prior[c] + log_likelihood[c] - highest) / total
 
 
 @part

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyro_mixdvae.kernels.activations import exp, log
 from pyro_mixdvae.kernels.compiled import Array, kernel
 from pyro_mixdvae.kernels.smoothing import Smoothed
 
@@ -46,7 +47,7 @@ def set_chain(smoothed: Smoothed, guide: GuideChain) -> None:
                 guide.gain[m, t, d, 0, 1] = gain[0, 1] * after_z / s
                 guide.gain[m, t, d, 1, 0] = gain[1, 0] * after_s / z
                 guide.gain[m, t, d, 1, 1] = gain[1, 1] * after_z / z
-                guide.log_scale[m, t, d, 0], guide.log_scale[m, t, d, 1] = math.log(first / s), math.log(second / z)
+                guide.log_scale[m, t, d, 0], guide.log_scale[m, t, d, 1] = log(first / s), log(second / z)
                 guide.below[m, t, d, 0] = below / second
                 guide.spread[m, t, d, 0], guide.spread[m, t, d, 1] = s, z
                 guide.offset[m, t, d, 0] = guide.offset[m, t, d, 1] = 0
@@ -67,7 +68,7 @@ def marginals(guide: GuideChain) -> tuple[Array, Array]:
                 if t + 1 == n_frames or not guide.present[m, t + 1]:
                     ss, sz, zz = 0.0, 0.0, 0.0
                 g = guide.gain[m, t, d]
-                first, second = math.exp(guide.log_scale[m, t, d, 0]), math.exp(guide.log_scale[m, t, d, 1])
+                first, second = exp(guide.log_scale[m, t, d, 0]), exp(guide.log_scale[m, t, d, 1])
                 below = guide.below[m, t, d, 0] * second
                 ss, sz, zz = (
                     first * first + g[0, 0] * g[0, 0] * ss + 2 * g[0, 0] * g[0, 1] * sz + g[0, 1] * g[0, 1] * zz,

@@ -4,10 +4,9 @@ A set is a number whose bit n says that source n is used. Detections come one by
 has, at the weight exp(scores[k, n]) of the pair, or none, at 1. `scores` is [K, N]; logarithms throughout.
 """
 
-import math
-
 import numpy as np
 
+from pyro_mixdvae.kernels.activations import exp, log
 from pyro_mixdvae.kernels.compiled import Array, kernel, part
 
 NOTHING = -np.inf
@@ -16,8 +15,27 @@ NEGLIGIBLE = -45.0
 
 
 @part
+def want_different_sources(scores: Array, event: Array) -> bool:
+    """Give each detection what it would take alone, into `event` [K]; whether no two of them would take the same."""
+    n_detections, n_sources = scores.shape
+    used = 0
+    for k in range(n_detections):
+        event[k], best = n_sources, 0.0
+        for n in range(n_sources):
+            if scores[k, n] > best:
+                event[k], best = n, scores[k, n]
+        if event[k] < n_sources:
+            if used >> event[k] & 1:
+                return False
+            used |= 1 << event[k]
+    return True
+
+
+@part
 def best_event(scores: Array, event: Array) -> None:
     """The heaviest assignment: the source of each detection into `event` [K], N for none."""
+    if want_different_sources(scores, event):
+        return
     n_detections, n_sources = scores.shape
     n_sets = 1 << n_sources
     best = np.zeros((n_detections + 1, n_sets))  # of detections k and later, given the set used before
@@ -47,7 +65,7 @@ def log_add(a: float, b: float) -> float:
     """log(e^a + e^b)."""
     if a < b:
         a, b = b, a
-    return a if b == NOTHING else a + math.log1p(math.exp(b - a))
+    return a if b == NOTHING else a + log(1 + exp(b - a))
 
 
 @part
@@ -86,7 +104,7 @@ def pair_probabilities(scores: Array, pairs: Array) -> None:
                     if not used >> n & 1 and earlier[used] > NOTHING:
                         with_pair = earlier[used] + scores[k, n]
                         union = used | 1 << n
-                        probability += math.exp(with_pair + later[k + 1, union] - later[0, 0])
+                        probability += exp(with_pair + later[k + 1, union] - later[0, 0])
                         after[union] = log_add(after[union], with_pair)
                 pairs[k, n] = min(probability, 1.0)
         for used in range(n_sets):
@@ -98,7 +116,7 @@ def log_number_weight(n_detections: int, n_sources: int, log_pair: float) -> flo
     """`log sum_a C(K, a) C(N, a) a! exp(a log_pair)`: the sum over all assignments where every pair weighs the same."""
     total, term = 0.0, 0.0
     for a in range(1, min(n_detections, n_sources) + 1):
-        term += math.log((n_detections - a + 1) * (n_sources - a + 1) / a) + log_pair
+        term += log((n_detections - a + 1) * (n_sources - a + 1) / a) + log_pair
         total = log_add(total, term)
     return total
 

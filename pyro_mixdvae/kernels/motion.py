@@ -5,12 +5,12 @@
 with a, q, c, r the motion that the network reads from its memory, and u the unit of displacement at s_{t-1}.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from pyro_mixdvae.kernels.activations import exp
 from pyro_mixdvae.kernels.compiled import Array, part
 from pyro_mixdvae.kernels.recurrence import AGILITY, DRIFT, JITTER, PERSISTENCE, Memory, Network, remember
 
@@ -63,7 +63,7 @@ def set_unit(prior: Prior, content: Array, unit: Array) -> None:
     """u at a content, [D] each."""
     for d in range(content.shape[0]):
         place = prior.places[d]
-        unit[d] = 1.0 if place == ONE else math.exp(content[place])
+        unit[d] = 1.0 if place == ONE else exp(content[place])
 
 
 @part

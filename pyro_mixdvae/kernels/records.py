@@ -3,20 +3,27 @@
 (s, z) is drawn from the guide's chain by given noise; the expectation over w is exact. Sums are in double precision.
 """
 
-import math
-
 import numpy as np
 
-from pyro_mixdvae.kernels.assigning import LOG_2_PI, Frames, Rule, log_product, log_sum_exp, score_pairs
+from pyro_mixdvae.kernels.activations import exp, log
+from pyro_mixdvae.kernels.assigning import LEAST, LOG_2_PI, Frames, Noise, Rule, expect, score_pairs
 from pyro_mixdvae.kernels.compiled import Array, kernel, part
 from pyro_mixdvae.kernels.guide_chain import GuideChain
 from pyro_mixdvae.kernels.joint_events import log_add, log_number_weight, sums_of_later
 from pyro_mixdvae.kernels.motion import Prior, advance, set_unit
-from pyro_mixdvae.kernels.recurrence import AGILITY, DRIFT, JITTER, PERSISTENCE, empty_memory, read_motion
+from pyro_mixdvae.kernels.recurrence import (
+    AGILITY,
+    DRIFT,
+    JITTER,
+    PERSISTENCE,
+    Width,
+    empty_memory,
+    read_motion,
+)
 
-OBSERVED, ASSIGNED, PRIOR, CHAIN, LABELS = range(5)
+OBSERVED, ASSIGNED, PRIOR, LABELS = range(4)
 """The terms: E_q[log p(o|w,s)], or E_q[log p(o|s)] without q(w); E_q[log p(w) - log q(w)]; E_q[log p(s,z)];
-- E_q[log q(s,z)]; E_q[log p(labels|s)]."""
+E_q[log p(labels|s)]."""
 
 
 @kernel
@@ -24,82 +31,83 @@ def record(
     prior: Prior,
     rule: Rule,
     frames: Frames,
-    present: Array,
+    noise: Noise,
     start: Array,
     chain: GuideChain,
-    noise: Array,
+    scale: Array,
+    random: Array,
     logits: Array,
     events: Array,
 ) -> Array:
-    """The terms [5, B]: present [B, T], start [M, D], the sources of scene b from b N on, noise [M, T, D, 2].
+    """The terms of each scene [4, B], all but - E_q[log q(s,z)].
 
+    `start` is [M, D], the sources of scene b from b N on; `scale` the exponential of the chain's `log_scale`, `random`
+    the standard normal numbers that (s, z) is drawn by, [M, T, D, 2] each.
     `logits` of q(w): over the joint events [B, T, E], whose sources are `events` [E, K]; over the classes of each
     detection [B, T, K C]; or [B, T, 0], where the guide has no q(w).
     """
-    n_scenes, n_frames = present.shape
-    n_sources = start.shape[0] // n_scenes
-    terms = np.zeros((5, n_scenes))
-    s = np.empty((start.shape[0], n_frames, start.shape[1]))
-    z = np.empty_like(s)
-    draw(chain, noise, present, n_sources, s, z, terms[CHAIN])
-    add_prior(prior, present, n_sources, start, s, z, terms[PRIOR])
+    n_scenes, n_frames = frames.mask.shape[:2]
+    n_tracks, n_dims = start.shape
+    n_sources = n_tracks // n_scenes
+    s, z = np.empty((n_tracks, n_frames, n_dims)), np.empty((n_tracks, n_frames, n_dims))
+    density = np.empty((n_tracks, n_dims))
+    draw(prior.network.dims, chain, scale, random, s, z)
+    set_prior(prior, chain.present, start, s, z, density)
+    terms = np.zeros((4, n_scenes))
+    for m in range(n_tracks):
+        for d in range(n_dims):
+            terms[PRIOR, m // n_sources] += density[m, d]
+    exactly = np.zeros_like(s)
     log_likelihood = np.empty((frames.mask.shape[2], rule.n_classes))
+    weights = np.empty(events.shape[0])
     for b in range(n_scenes):
         for t in range(n_frames):
+            mask = frames.mask[b, t]
             if frames.has_labels:
                 terms[LABELS, b] += density_of_labels(frames, b, t, b * n_sources, s)
-            if present[b, t]:
-                mask = frames.mask[b, t]
-                judge_given(frames, b, t, b * n_sources, s, log_likelihood)
-                if logits.shape[2] == 0:
-                    terms[OBSERVED, b] += log_evidence(rule, b, mask, log_likelihood)
-                elif rule.is_exclusive:
-                    add_events(rule.log_pair[b], mask, log_likelihood, logits[b, t], events, b, terms)
-                else:
-                    add_classes(rule.log_prior, mask, log_likelihood, logits[b, t], b, terms)
+            expect(frames, noise, b, t, n_sources, s, exactly, log_likelihood)
+            if logits.shape[2] == 0:
+                terms[OBSERVED, b] += log_evidence(rule, b, mask, log_likelihood)
+            elif rule.is_exclusive:
+                add_events(rule.log_pair[b], mask, log_likelihood, logits[b, t], events, weights, terms[:, b])
+            else:
+                add_classes(rule.log_prior, mask, log_likelihood, logits[b, t], terms[:, b])
     return terms
 
 
 @part
-def draw(
-    chain: GuideChain, noise: Array, present: Array, n_sources: int, s: Array, z: Array, minus_log_q: Array
-) -> None:
-    """s and z [M, T, D], backwards in time, and `- log q(s, z)` of each scene [B]."""
-    n_tracks, n_frames, n_dims = s.shape
-    ahead = np.empty((n_dims, 2))  # the deviation of the frame after, in units of its spread
+def draw(dims: Width, chain: GuideChain, scale: Array, random: Array, s: Array, z: Array) -> None:
+    """s and z [M, T, D], backwards in time."""
+    n_tracks, n_frames, _ = s.shape
+    ahead_s, ahead_z = np.empty(len(dims)), np.empty(len(dims))  # deviations of the frame after, in its spreads
     for m in range(n_tracks):
-        b = m // n_sources
         for t in range(n_frames - 1, -1, -1):
-            if t + 1 == n_frames or not present[b, t + 1]:
-                ahead[:] = 0
-            for d in range(n_dims):
-                spread, offset, log_scale = chain.spread[m, t, d], chain.offset[m, t, d], chain.log_scale[m, t, d]
-                own, gain, centre = noise[m, t, d], chain.gain[m, t, d], chain.centre[m, t, d]
-                first, second = math.exp(log_scale[0]), math.exp(log_scale[1])
-                y = first * own[0] + gain[0, 0] * ahead[d, 0] + gain[0, 1] * ahead[d, 1]
-                v = second * (chain.below[m, t, d, 0] * own[0] + own[1])
-                v += gain[1, 0] * ahead[d, 0] + gain[1, 1] * ahead[d, 1]
-                ahead[d, 0], ahead[d, 1] = y, v
+            is_linked = t + 1 < n_frames and chain.present[m, t + 1]
+            for d in range(len(dims)):
+                if not is_linked:
+                    ahead_s[d] = ahead_z[d] = 0.0
+                spread, offset, centre = chain.spread[m, t, d], chain.offset[m, t, d], chain.centre[m, t, d]
+                own, gain, new = scale[m, t, d], chain.gain[m, t, d], random[m, t, d]
+                y = own[0] * new[0] + gain[0, 0] * ahead_s[d] + gain[0, 1] * ahead_z[d]
+                v = own[1] * (chain.below[m, t, d, 0] * new[0] + new[1])
+                v += gain[1, 0] * ahead_s[d] + gain[1, 1] * ahead_z[d]
+                ahead_s[d], ahead_z[d] = y, v
                 s[m, t, d] = centre[0] + spread[0] * (offset[0] + y)
                 z[m, t, d] = centre[1] + spread[1] * (offset[1] + v)
-                if present[b, t]:
-                    squares = 0.5 * (own[0] * own[0] + own[1] * own[1])
-                    scales = log_scale[0] + log_scale[1] + math.log(spread[0] * spread[1])
-                    minus_log_q[b] += squares + scales + LOG_2_PI
 
 
 @part
-def add_prior(prior: Prior, present: Array, n_sources: int, start: Array, s: Array, z: Array, log_prior: Array) -> None:
-    """`log p(s, z)` of each scene [B]: s, z [M, T, D]."""
-    n_tracks, n_frames, n_dims = s.shape
+def set_prior(prior: Prior, present: Array, start: Array, s: Array, z: Array, log_prior: Array) -> None:
+    """`log p(s, z)` of each coordinate [M, D]: present [M, T], s, z [M, T, D]."""
+    n_tracks, n_frames, _ = s.shape
+    n_dims = len(prior.network.dims)
     memory = empty_memory(prior.network, n_tracks)
     unit, before, now = np.empty((n_tracks, n_dims)), np.empty((n_tracks, n_dims)), np.empty((n_tracks, n_dims))
     for m in range(n_tracks):
         set_unit(prior, start[m], unit[m])
         for d in range(n_dims):
-            spread = (prior.start_spread * unit[m, d]) ** 2
-            place = normal(s[m, 0, d] - start[m, d], z[m, 0, d], spread, prior.first_velocity[d])
-            log_prior[m // n_sources] += place
+            place = (prior.start_spread * unit[m, d]) ** 2
+            log_prior[m, d] = normal(s[m, 0, d] - start[m, d], z[m, 0, d], place, prior.first_velocity[d])
     for t in range(1, n_frames):
         for m in range(n_tracks):
             for d in range(n_dims):
@@ -107,19 +115,18 @@ def add_prior(prior: Prior, present: Array, n_sources: int, start: Array, s: Arr
         advance(prior, t == 1, before, now, unit, memory)
         read_motion(prior.network, memory)
         for m in range(n_tracks):
-            if present[m // n_sources, t]:
-                motion = memory.motion[m]
+            if present[m, t]:
                 for d in range(n_dims):
-                    u = unit[m, d]
+                    u, motion = unit[m, d], memory.motion[m]
                     residual = s[m, t, d] - now[m, d] - u * (z[m, t, d] + motion[DRIFT, d])
                     change = z[m, t, d] - motion[PERSISTENCE, d] * z[m, t - 1, d]
-                    log_prior[m // n_sources] += normal(residual, change, u * u * motion[JITTER, d], motion[AGILITY, d])
+                    log_prior[m, d] += normal(residual, change, u * u * motion[JITTER, d], motion[AGILITY, d])
 
 
 @part
 def normal(x: float, y: float, variance_x: float, variance_y: float) -> float:
     """`log N(x; 0, variance_x) + log N(y; 0, variance_y)`."""
-    return -0.5 * (x * x / variance_x + y * y / variance_y + math.log(variance_x * variance_y)) - LOG_2_PI
+    return -0.5 * (x * x / variance_x + y * y / variance_y + log(variance_x * variance_y)) - LOG_2_PI
 
 
 @part
@@ -131,24 +138,8 @@ def density_of_labels(frames: Frames, b: int, t: int, first: int, s: Array) -> f
             precision = frames.label_precision[b, n, t, d]
             if precision > 0:
                 error = frames.labels[b, n, t, d] - s[first + n, t, d]
-                total += 0.5 * (math.log(precision) - LOG_2_PI - precision * error * error)
+                total += 0.5 * (log(precision) - LOG_2_PI - precision * error * error)
     return total
-
-
-@part
-def judge_given(frames: Frames, b: int, t: int, first: int, s: Array, log_likelihood: Array) -> None:
-    """`log N(o_k; s_n, Phi_kn)` of the detections of a frame, and their density as clutter: [K, C]."""
-    observed, variances = frames.observed[b, t], frames.variances[b, t]
-    n_detections, n_sources, n_dims = variances.shape
-    for k in range(n_detections):
-        if frames.mask[b, t, k]:
-            for n in range(n_sources):
-                total = LOG_2_PI * n_dims + log_product(variances[k, n])
-                for d in range(n_dims):
-                    total += (observed[k, d] - s[first + n, t, d]) ** 2 / variances[k, n, d]
-                log_likelihood[k, n] = -0.5 * total
-            if log_likelihood.shape[1] > n_sources:
-                log_likelihood[k, n_sources] = frames.clutter[b, t, k]
 
 
 @part
@@ -174,36 +165,42 @@ def log_evidence(rule: Rule, b: int, mask: Array, log_likelihood: Array) -> floa
 
 @part
 def add_events(
-    log_pair: float, mask: Array, log_likelihood: Array, logits: Array, events: Array, b: int, terms: Array
+    log_pair: float, mask: Array, log_likelihood: Array, logits: Array, events: Array, weights: Array, terms: Array
 ) -> None:
-    """The terms of w for a q(w) over joint events: logits [E], events [E, K]."""
-    n_sources = log_likelihood.shape[1] - 1
-    normaliser = log_sum_exp(logits)
+    """The terms of w for a q(w) over joint events: logits [E], events [E, K], room for their weights [E]."""
+    n_sources, n_events, highest, total = log_likelihood.shape[1] - 1, events.shape[0], logits[0], 0.0
+    for e in range(n_events):
+        highest = max(highest, logits[e])
+    for e in range(n_events):
+        weights[e] = exp(logits[e] - highest)
+    for e in range(n_events):
+        total += weights[e]
+    log_total = highest + log(total)
     log_weights = log_number_weight(np.sum(mask), n_sources, log_pair)
-    for e in range(events.shape[0]):
-        log_q = logits[e] - normaliser
-        q = math.exp(log_q)
-        if q > 0:
-            observed, n_pairs = 0.0, 0
+    for e in range(n_events):
+        if weights[e] > LEAST:
+            observed, n_pairs, q = 0.0, 0, weights[e] / total
             for k in range(mask.shape[0]):
                 if mask[k]:
                     observed += log_likelihood[k, events[e, k]]
                     n_pairs += events[e, k] < n_sources
-            terms[OBSERVED, b] += q * observed
-            terms[ASSIGNED, b] += q * (n_pairs * log_pair - log_weights - log_q)
+            terms[OBSERVED] += q * observed
+            terms[ASSIGNED] += q * (n_pairs * log_pair - log_weights - (logits[e] - log_total))
 
 
 @part
-def add_classes(log_prior: Array, mask: Array, log_likelihood: Array, logits: Array, b: int, terms: Array) -> None:
+def add_classes(log_prior: Array, mask: Array, log_likelihood: Array, logits: Array, terms: Array) -> None:
     """The terms of w for a q(w) over the classes of each detection: logits [K C]."""
     n_classes = log_prior.shape[0]
     for k in range(mask.shape[0]):
         if mask[k]:
             own = logits[k * n_classes : (k + 1) * n_classes]
-            normaliser = log_sum_exp(own)
+            highest, total = own[0], 0.0
             for c in range(n_classes):
-                log_q = own[c] - normaliser
-                q = math.exp(log_q)
-                if q > 0:
-                    terms[OBSERVED, b] += q * log_likelihood[k, c]
-                    terms[ASSIGNED, b] += q * (log_prior[c] - log_q)
+                highest = max(highest, own[c])
+            for c in range(n_classes):
+                total += exp(own[c] - highest)
+            for c in range(n_classes):
+                q = exp(own[c] - highest) / total
+                terms[OBSERVED] += q * log_likelihood[k, c]
+                terms[ASSIGNED] += q * (log_prior[c] - (own[c] - highest - log(total)))

@@ -17,7 +17,7 @@ from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.small_matrices import cholesky
 from pyro_mixdvae.kernels.compiled import array
-from pyro_mixdvae.kernels.recurrence import DRIFT, Network
+from pyro_mixdvae.kernels.recurrence import AT_ONCE, DRIFT, Layer, Network
 from pyro_mixdvae.networks.dvae import DVAE, as_estimated
 from pyro_mixdvae.networks.layers import History, NoHistory, TanhMLP
 
@@ -128,19 +128,21 @@ class KinematicNetwork(Kinematic):
         assert isinstance(first, nn.Linear)
         assert isinstance(features, nn.Linear)
         input_gates, hidden_gates, input_bias, hidden_bias = self.history.lstm.all_weights[0]
-        scale = first.bias.new_ones(4, self.content_dim, 1)
+        scale = first.bias.new_ones(4, self.content_dim)
         scale[DRIFT] = gain
-        scale = scale.flatten(0, 1)
+        more = -self.content_dim % AT_ONCE
+        dims, hidden = (0,) * self.content_dim, (0,) * len(first.bias)
         return Network(
+            dims,
+            dims + (0,) * more,
+            hidden,
+            4 * hidden,
+            4 * dims,
             VARIANCE_FLOOR,
-            array(gain * first.weight.T),
-            array(first.bias),
-            array(torch.cat([input_gates.T, hidden_gates.T])),
-            array(input_bias + hidden_bias),
-            array(features.weight.T),
-            array(features.bias),
-            array((self.heads.weight / scale).T),
-            array(self.heads.bias / scale.squeeze(-1)),
+            _layer(nn.functional.pad(gain * first.weight.T, (0, 0, 0, more)), first.bias),
+            _layer(torch.cat([input_gates.T, hidden_gates.T]), input_bias + hidden_bias),
+            _layer(features.weight.T, features.bias),
+            _layer(self.heads.weight.T / scale.flatten(), self.heads.bias / scale.flatten()),
             array(first.bias.new_zeros(4, self.content_dim)),
         )
 
@@ -196,20 +198,14 @@ class ConstantVelocity(Kinematic):
         if type(self) is not ConstantVelocity:
             return None
         nothing = self.agility.new_zeros(0)
-        one_row, no_row = nothing.new_zeros(0, 0), nothing.new_zeros(self.content_dim, 0)
+        layer, dims = _layer(nothing, nothing), (0,) * self.content_dim
         constants = torch.stack(list(self.motion(nothing)))
-        return Network(
-            VARIANCE_FLOOR,
-            array(no_row),
-            array(nothing),
-            array(one_row),
-            array(nothing),
-            array(one_row),
-            array(nothing),
-            array(no_row.T),
-            array(nothing),
-            array(constants),
-        )
+        return Network(dims, dims, (), (), 4 * dims, VARIANCE_FLOOR, layer, layer, layer, layer, array(constants))
+
+
+def _layer(weight: Tensor, bias: Tensor) -> Layer:
+    """[I, O] and [O]."""
+    return Layer(array(weight.flatten()), array(bias))
 
 
 VARIANCE_FLOOR = 1e-8

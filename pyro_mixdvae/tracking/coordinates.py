@@ -61,25 +61,25 @@ class CentreLogSize(Coordinates):
 
     def boxes(self, content: Tensor) -> Tensor:
         """(cx, cy, log w, log h) [*, 4] -> (x1, y1, x2, y2) [*, 4]."""
-        centre, half = content[..., :2], content[..., 2:].exp() / 2
+        centre, half = content[..., :2], content.exp()[..., 2:] / 2
         return torch.cat([centre - half, centre + half], -1)
 
     def box_covariance(self, content: Tensor, covariance: Tensor) -> Tensor:
         """Delta method: var(x1) = var(x2) = var(cx) + (w / 2)^2 var(log w)."""
-        half = content[..., 2:].exp() / 2
+        half = content.exp()[..., 2:] / 2
         corner = covariance[..., :2] + half.square() * covariance[..., 2:]
         return torch.cat([corner, corner], -1)
 
     @exponential(2, 3, ONE, ONE)
     def unit(self, content: Tensor) -> Tensor:
         """(w, h, 1, 1)."""
-        size = content[..., 2:].exp()
+        size = content.exp()[..., 2:]
         return torch.cat([size, torch.ones_like(size)], -1)
 
     def noise_unit(self, content: Tensor) -> Tensor:
         """(w / √2, h / √2, √2, √2): corners that err by w in x and by h in y, independently, as Phi of the paper."""
         half = 2**-0.5
-        size = content[..., 2:].exp()
+        size = content.exp()[..., 2:]
         return torch.cat([half * size, torch.full_like(size, 2 * half)], -1)
 
 

@@ -1,12 +1,13 @@
 """From the posterior to what a user reads: boxes in pixels, intervals, samples."""
 
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 import torch
-from scipy.stats import norm
 from torch import Tensor
 
+from pyro_mixdvae.guides.source_guide import SourceGuide
 from pyro_mixdvae.inference.run import Inferred
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.tracking.boxes import Array
@@ -35,35 +36,43 @@ def summarise(
     pixels = scale[:, None, None]
     boxes = coordinates.boxes(mean) * pixels
     systematic = inferred.model.likelihood.systematic_variance(mean).masked_fill(scene.label_mask.unsqueeze(-1), 0.0)
-    reach = float(norm.ppf(0.5 + level / 2)) * coordinates.box_covariance(mean, variance + systematic).sqrt() * pixels
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        drawn = inferred.guide.chain().sample(torch.Size([n_samples]))[..., 0]
-        # One error for all frames of a trajectory: it is systematic.
-        drawn = drawn + torch.randn_like(drawn[..., :1, :]) * systematic.sqrt()
-    samples = _by_frame(coordinates.boxes(drawn) * pixels)
+    reach = NormalDist().inv_cdf(0.5 + level / 2) * coordinates.box_covariance(mean, variance + systematic).sqrt()
+    reach = reach * pixels
+    samples = _by_frame(coordinates.boxes(_draws(inferred.guide, systematic, n_samples, seed)) * pixels)
     means, lower, upper = (_by_frame(corners) for corners in (boxes, boxes - reach, boxes + reach))
     responsibilities = inferred.responsibilities.double().numpy()
     if not inferred.model.assignment.has_clutter:
         responsibilities = np.concatenate([responsibilities, np.zeros_like(responsibilities[..., :1])], -1)
+    observed = (responsibilities[..., :-1].sum(-2) > 0.5) | scene.label_mask.transpose(1, 2).numpy()
+    responsibilities = np.where(scene.mask.unsqueeze(-1).numpy(), responsibilities, np.nan)
+    records = [{name: value.tolist() for name, value in record.items()} for record in inferred.records]
     results = []
     for b, problem in enumerate(problems):
         n_frames, n_detections = problem.boxes.shape[:2]
-        eta = responsibilities[b, :n_frames, :n_detections]
-        labelled = ~np.isnan(problem.labels[..., 0]).T
         results.append(
             TrackingResult(
                 boxes=means[b, :n_frames],
                 lower=lower[b, :n_frames],
                 upper=upper[b, :n_frames],
                 level=level,
-                observed=(eta[..., :-1].sum(1) > 0.5) | labelled,
-                responsibilities=np.where(np.isnan(problem.boxes[..., :1]), np.nan, eta),
-                records=tuple({name: float(value[b]) for name, value in record.items()} for record in inferred.records),
+                observed=observed[b, :n_frames],
+                responsibilities=responsibilities[b, :n_frames, :n_detections],
+                records=tuple({name: value[b] for name, value in record.items()} for record in records),
                 samples=samples[:, b, :n_frames],
             )
         )
     return results
+
+
+def _draws(guide: SourceGuide, systematic: Tensor, n_samples: int, seed: int) -> Tensor:
+    """Trajectories of content [S, B, N, T, D], given the variance of the detector's repeated error [B, N, T, D]."""
+    if not n_samples:
+        return systematic.new_empty(0, *systematic.shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        drawn = guide.chain().sample(torch.Size([n_samples]))[..., 0]
+        # One error for all frames of a trajectory: it is systematic.
+        return drawn + torch.randn_like(drawn[..., :1, :]) * systematic.sqrt()
 
 
 def _by_frame(corners: Tensor) -> Array:
