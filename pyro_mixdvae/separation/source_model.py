@@ -84,7 +84,7 @@ def schedule_of(epochs: int, batch_size: int = 16, learning_rate: float = 0.002)
         sampling_start=min(10, epochs // 10),
         sampling_end=min(30, epochs // 5),
         kl_weight=0.01,  # the paper's: with the whole KL term z carries too little to resynthesise a voice
-        own_output_probability=0.5,
+        own_output_probability=0.3,
         batch_size=batch_size,
         learning_rate=learning_rate,
         final_learning_rate=0.02,
