@@ -1,0 +1,74 @@
+"""Weights of sources of sound, checked to go together."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.separation.stft import STFT
+from pyro_mixdvae.weights.store import load_network
+
+
+class LoadedSources(NamedTuple):
+    """N networks in the order of the sources.
+
+    Attributes:
+        names: one each, no two the same.
+        networks: in single precision.
+        stft: the transform that all of them are of.
+        expected_misfits: Itakura-Saito distance of each for clean sounds, from its card; NaN where it has none.
+        notes: sentences that the user should read.
+    """
+
+    names: tuple[str, ...]
+    networks: list[SpectralSRNN]
+    stft: STFT
+    expected_misfits: tuple[float, ...]
+    notes: list[str]
+
+
+def load_sources(sources: Sequence[str | Path]) -> LoadedSources:
+    """Load two or more models of sound, by shipped names or paths.
+
+    Raises:
+        InputError: fewer than two, no model of sound, or models of different transforms.
+    """
+    if len(sources) < 2:
+        raise InputError(
+            "one source alone cannot be told from the rest of a mixture: give two or more; for 'everything else' train "
+            "a model on sounds like it (`mixdvae train audio`)."
+        )
+    networks, misfits = [], []
+    transform: STFT | None = None
+    for source in sources:
+        loaded = load_network(source)
+        if not isinstance(loaded.network, SpectralSRNN) or not isinstance(loaded.coordinates, STFT):
+            raise InputError(f"{source} is no model of sound: give weights that `mixdvae train audio` made.")
+        if transform is not None and loaded.coordinates != transform:
+            raise InputError(
+                f"{source} is of another transform ({loaded.coordinates.name}) than {sources[0]} ({transform.name}): "
+                "give models that were trained at one rate and window."
+            )
+        transform = loaded.coordinates
+        networks.append(loaded.network.float())
+        misfits.append(float(loaded.card.get("misfit", math.nan)))
+    assert transform is not None
+    names = [Path(source).stem for source in sources]
+    notes = [
+        f"{name} is given {names.count(name)} times: its model cannot tell two of a kind apart, the stems are alike."
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    return LoadedSources(_distinct(names), networks, transform, tuple(misfits), notes)
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that occur several times are numbered: speech, speech-2."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        distinct.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return tuple(distinct)
