@@ -9,7 +9,6 @@ from torch import Tensor
 from pyro_mixdvae.inference.pretrain import Example
 from pyro_mixdvae.separation.clips import Clips
 from pyro_mixdvae.separation.interference import coloured_noise, harmonic_tones
-from pyro_mixdvae.separation.resampling import resample, resampled_length
 from pyro_mixdvae.separation.sound_files import Samples
 from pyro_mixdvae.separation.stft import STFT
 
@@ -23,15 +22,12 @@ class Mixing:
         snr: of the source over what it is heard through.
         alone: share of examples in which the source is alone.
         synthetic: share of the others in which noise or tones stand for other sounds; all, where there are none.
-        speed: the source is played slower or faster by up to this share, which moves its pitch: few recordings do not
-            hold every note.
     """
 
     level: tuple[float, float] = (-20.0, 3.0)
     snr: tuple[float, float] = (-15.0, 15.0)
     alone: float = 0.5
     synthetic: float = 0.2
-    speed: float = 0.1
 
 
 class ClipExamples:
@@ -72,20 +68,12 @@ class ClipExamples:
 
     def _piece(self, index: int) -> tuple[Samples, Samples]:
         random = np.random.default_rng([*self.key, index])
-        source = self._source(random) * _amplitude(random.uniform(*self.mixing.level))
+        source = _cut(self.clips, self.length, random) * _amplitude(random.uniform(*self.mixing.level))
         if random.random() < self.mixing.alone:
             return source, source
         other = self._other(random)
         gain = _loudness(source) / _loudness(other) / _amplitude(random.uniform(*self.mixing.snr))
         return source, (source + gain * other).astype(np.float32)
-
-    def _source(self, random: np.random.Generator) -> Samples:
-        """A piece of a clip [n], at a speed of its own where a clip is long enough."""
-        rate = round(self.stft.rate * (1 + random.uniform(-1, 1) * self.mixing.speed))
-        needed = resampled_length(self.length, self.stft.rate, rate)
-        if needed == self.length or needed > max(map(len, self.clips.samples)):
-            return _cut(self.clips, self.length, random)
-        return resample(_cut(self.clips, needed, random)[None], rate, self.stft.rate, self.length)[0]
 
     def _other(self, random: np.random.Generator) -> Samples:
         if self.others is not None and random.random() >= self.mixing.synthetic:
@@ -97,7 +85,7 @@ class ClipExamples:
 
 def _cut(clips: Clips, length: int, random: np.random.Generator) -> Samples:
     """A piece of any clip, every place as likely as any other."""
-    places = np.array([max(0, len(samples) - length + 1) for samples in clips.samples])
+    places = np.array([len(samples) - length + 1 for samples in clips.samples])
     chosen = random.choice(len(places), p=places / places.sum())
     start = random.integers(places[chosen])
     return clips.samples[chosen][start : start + length]
