@@ -85,7 +85,6 @@ class Separator:
     ):
         loaded = load_sources(sources)
         self.names, self.stft, self.notes = loaded.names, loaded.stft, loaded.notes
-        self.expected_misfits = loaded.expected_misfits
         prior = SoundSources(loaded.networks)
         self.model: AdditiveModel | MixtureModel
         if likelihood == "additive":
@@ -179,8 +178,7 @@ class FitMeter:
     def fits(self) -> tuple[Fit, ...]:
         """Of each source."""
         mean = (self.misfit / self.weight.clamp(min=1e-12)).tolist()
-        expected = self.separator.expected_misfits
-        return tuple(Fit(*parts) for parts in zip(self.separator.names, mean, expected, strict=True))
+        return tuple(Fit(*parts) for parts in zip(self.separator.names, mean, strict=True))
 
 
 def _checked(waveform: npt.NDArray[np.floating] | Tensor) -> npt.NDArray[np.float32]:

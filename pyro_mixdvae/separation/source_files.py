@@ -1,6 +1,5 @@
 """Weights of sources of sound, checked to go together."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,14 +17,12 @@ class LoadedSources(NamedTuple):
         names: one each, no two the same.
         networks: in single precision.
         stft: the transform that all of them are of.
-        expected_misfits: Itakura-Saito distance of each for clean sounds, from its card; NaN where it has none.
         notes: sentences that the user should read.
     """
 
     names: tuple[str, ...]
     networks: list[SpectralSRNN]
     stft: STFT
-    expected_misfits: tuple[float, ...]
     notes: list[str]
 
 
@@ -40,7 +37,7 @@ def load_sources(sources: Sequence[str | Path]) -> LoadedSources:
             "one source alone cannot be told from the rest of a mixture: give two or more; for 'everything else' train "
             "a model on sounds like it (`mixdvae train audio`)."
         )
-    networks, misfits = [], []
+    networks: list[SpectralSRNN] = []
     transform: STFT | None = None
     for source in sources:
         loaded = load_network(source)
@@ -53,7 +50,6 @@ def load_sources(sources: Sequence[str | Path]) -> LoadedSources:
             )
         transform = loaded.coordinates
         networks.append(loaded.network.float())
-        misfits.append(float(loaded.card.get("misfit", math.nan)))
     assert transform is not None
     names = [Path(source).stem for source in sources]
     notes = [
@@ -61,7 +57,7 @@ def load_sources(sources: Sequence[str | Path]) -> LoadedSources:
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
-    return LoadedSources(_distinct(names), networks, transform, tuple(misfits), notes)
+    return LoadedSources(_distinct(names), networks, transform, notes)
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

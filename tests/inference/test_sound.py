@@ -10,8 +10,9 @@ from toys import EXACT
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.guides import MeanField
+from pyro_mixdvae.inference.latent_ascent import LatentAscent
 from pyro_mixdvae.inference.records import evaluate
-from pyro_mixdvae.inference.sound import infer_sound, sound_scene, update_assigned
+from pyro_mixdvae.inference.sound import ITERATIONS, infer_sound, sound_scene, update_assigned
 from pyro_mixdvae.models import (
     AdditiveModel,
     ComplexLikelihood,
@@ -202,7 +203,7 @@ def test_with_powers_that_are_fixed_the_sum_ends_at_the_exact_posterior_and_evid
 @METHODS
 def test_a_run_ends_with_moments_of_its_guide_and_a_record_an_iteration(make, method: str) -> None:
     found = infer_sound(make(sound_sources(F, N)), some_mixture(), method, n_iterations=3)
-    assert len(found.records) == {"coordinate": 3, "svi": 5, "hybrid": 9}[method]
+    assert len(found.records) == {"coordinate": 3, "svi": 5, "hybrid": ITERATIONS + 4}[method]
     assert found.mean.is_complex()
     for part in (found.mean, found.variance, found.gains):
         assert part.shape == (2, N, T, F)
@@ -277,3 +278,43 @@ def test_digital_silence_is_finite(make, method: str) -> None:
         assert part.isfinite().all()
     assert all(value.isfinite().all() for record in found.records for value in record.values())
     assert float(squared_modulus(found.mean[0]).max()) < 1e-3
+
+
+@torch.no_grad()
+def log_joint(ascent: LatentAscent, mixture: Tensor, noise: Tensor) -> float:
+    """log p(o, z), written out, with histories that hear what the powers say of the sources."""
+    expected = ascent.powers.sum(1) + noise
+    total = log_complex_normal(mixture, 0.0, expected).sum()
+    gain = ascent.powers / expected.unsqueeze(1)
+    heard = (gain * mixture.unsqueeze(1)).abs().square() + ascent.powers * (1 - gain)
+    for n, network in enumerate(ascent.networks):
+        z = ascent.paths[n]
+        h = network.history(network.teacher_forced(heard[:, n]))
+        before = torch.cat([torch.zeros_like(z[:, :1]), z[:, :-1]], 1)
+        mean, variance = network.latent_prior(h, before)
+        total = total + torch.distributions.Normal(mean, variance.sqrt()).log_prob(z).sum()
+    return float(total)
+
+
+def test_gradients_move_latents_to_what_explains_the_mixture_better() -> None:
+    sources, mixture = sound_sources(F, N), some_mixture()
+    noise = torch.full(mixture.shape, 0.1)
+    present = torch.ones(mixture.shape[:2], dtype=torch.bool)
+    heard = mixture.abs().square().unsqueeze(1).expand(-1, N, -1, -1)
+    ascent = LatentAscent(sources, mixture, noise, present, sources.reconstructed(heard))
+    ascent.step(1)
+    before = log_joint(ascent, mixture, noise)
+    for _ in range(6):
+        ascent.step(5)
+    assert log_joint(ascent, mixture, noise) > before + 1
+    assert all(parameter.grad is None for parameter in sources.parameters())
+
+
+def test_mixtures_of_a_batch_do_not_touch() -> None:
+    model, mixture = additive(sound_sources(F, N)), some_mixture()
+    together = infer_sound(model, mixture, n_iterations=3)
+    for b in range(len(mixture)):
+        alone = infer_sound(model, mixture[b : b + 1], n_iterations=3, records_all=False)
+        last = infer_sound(model, mixture, n_iterations=3, records_all=False)
+        torch.testing.assert_close(alone.mean[0], last.mean[b], **EXACT)
+    assert together.mean.shape == (len(mixture), N, T, F)
