@@ -13,6 +13,7 @@ from pyro_mixdvae.cli.eval_audio import evaluate_audio
 from pyro_mixdvae.cli.import_weights import import_weights
 from pyro_mixdvae.cli.many_values import ManyValues
 from pyro_mixdvae.cli.mix import mix
+from pyro_mixdvae.cli.separate import separate
 from pyro_mixdvae.cli.track import track
 from pyro_mixdvae.errors import InputError
 
@@ -28,6 +29,7 @@ app.command("track")(track)
 app.command("eval")(evaluate)
 app.add_typer(train.app, name="train")
 app.add_typer(bench.app, name="bench")
+app.command("separate")(separate)
 app.command("mix", cls=ManyValues)(mix)
 app.command("eval-audio")(evaluate_audio)
 app.command("import-weights")(import_weights)

@@ -27,6 +27,7 @@ class WavWriter:
 
     Attributes:
         clipped: samples so far that lay outside -1..1, where whole numbers end; 0 for floats.
+        n_written: samples of each channel so far.
 
     Args:
         path: of the file to write, which may exist.
@@ -45,7 +46,7 @@ class WavWriter:
     ) -> None:
         header = wav_header(rate, channels, length, bits)
         self.clipped = 0
-        self._name, self._bits, self._shape, self._written = name or path, bits, (channels, length), 0
+        self._name, self._bits, self._shape, self.n_written = name or path, bits, (channels, length), 0
         with writing(self._name):
             self._file = Path(path).open("wb")  # noqa: SIM115
             self._file.write(header)
@@ -58,8 +59,8 @@ class WavWriter:
             ValueError: the samples are not finite, of other channels, or more than the file was to hold.
         """
         channels, length = self._shape
-        self._written += samples.shape[1]
-        if samples.shape[0] != channels or self._written > length:
+        self.n_written += samples.shape[1]
+        if samples.shape[0] != channels or self.n_written > length:
             raise ValueError(f"samples {samples.shape} do not fit into a file of {self._shape}")
         self.clipped += count_clipped(samples, self._bits)
         with writing(self._name):
@@ -74,7 +75,7 @@ class WavWriter:
         if not self._file.closed:
             with writing(self._name):
                 try:
-                    if self._written == self._shape[1]:
+                    if self.n_written == self._shape[1]:
                         self._file.write(_padding(*self._shape, self._bits))
                 finally:
                     self._file.close()
@@ -86,8 +87,8 @@ class WavWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        if kind is None and self._written < self._shape[1]:
-            raise ValueError(f"{self._name} holds {self._written} samples where {self._shape[1]} were to come")
+        if kind is None and self.n_written < self._shape[1]:
+            raise ValueError(f"{self._name} holds {self.n_written} samples where {self._shape[1]} were to come")
 
 
 @contextmanager

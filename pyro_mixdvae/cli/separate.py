@@ -1,0 +1,185 @@
+"""``mixdvae separate``: the sounds in a mixture, as files."""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from pyro_mixdvae.cli.checks import at_least, one_of
+from pyro_mixdvae.cli.progress import progress
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.outputs import refuse_existing
+
+if TYPE_CHECKING:
+    from pyro_mixdvae.inference.run import Method
+    from pyro_mixdvae.separation.separate_files import SeparatedFile
+    from pyro_mixdvae.separation.separation_jobs import JobPaths, MixtureFile
+    from pyro_mixdvae.separation.separator import Estimate, Likelihood, Separator
+
+
+def separate(
+    mixtures: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MIX...", help="Sound files of any format and rate, and folders of them.", show_default=False
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write.", show_default=False)],
+    sources: Annotated[
+        str, typer.Option(help="Names of weights that ship, or weights files, two or more, with commas between.")
+    ] = "speech,flute",
+    filename: Annotated[
+        str, typer.Option(help="Where in OUT each stem goes; {mixture} is the file's name without suffix.")
+    ] = "{mixture}/{source}.wav",
+    bits: Annotated[int, typer.Option(help="Of the samples: 16 or 24 (whole numbers), 32 (float).")] = 32,
+    mono: Annotated[bool, typer.Option("--mono", help="Mix channels down; else each is separated by itself.")] = False,
+    likelihood: Annotated[
+        str, typer.Option(help="additive: sounds overlap; assignment: one wins each frequency, as in the paper.")
+    ] = "additive",
+    method: Annotated[str, typer.Option(help="coordinate, svi or hybrid.")] = "coordinate",
+    iterations: Annotated[
+        int | None, typer.Option(help="Of the inference; the method's if not given.", show_default=False)
+    ] = None,
+    estimate: Annotated[
+        str, typer.Option(help="mean: of the posterior; mask: the mixture through the soft mask.")
+    ] = "mean",
+    sums: Annotated[
+        bool, typer.Option("--sum/--no-sum", help="Stems sum to the mixture: the rest is shared among them.")
+    ] = True,
+    residual: Annotated[
+        bool, typer.Option("--residual", help="Write what the stems leave of the mixture, as source residual.")
+    ] = False,
+    segment: Annotated[float, typer.Option(help="Seconds of the pieces that longer sounds are cut into.")] = 8.0,
+    overlap: Annotated[float, typer.Option(help="Seconds over which pieces fade into one another.")] = 1.0,
+    plot: Annotated[
+        bool, typer.Option("--plot/--no-plot", help="A PNG per file, separation.png, of its first 30 s.")
+    ] = True,
+    save_posterior: Annotated[
+        bool,
+        typer.Option(
+            "--save-posterior", help="Gains, means and variances of the spectra, posterior.npz; up to a minute."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the draws of SVI.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+) -> None:
+    """Pull the sounds of known sources out of mixtures: a file for each source, OUT/MIX/SOURCE.wav.
+
+    Stems have the rate, the length and the channels of their mixture, and sum to it (--no-sum: they are what the model
+    is sure of). Files of any length are separated in bounded memory.
+    """
+    chosen = _check_options(sources, bits, likelihood, method, iterations, estimate, segment, overlap, seed)
+
+    from pyro_mixdvae.separation.separation_jobs import check_paths, check_template, examine, job_paths
+    from pyro_mixdvae.separation.sound_files import find_sounds
+
+    check_template(filename)
+    found = [examine(path, mono) for path in find_sounds(mixtures)]
+
+    # torch takes seconds to import: bad arguments and files end before that.
+    from pyro_mixdvae.separation.separate_files import check_posterior_fits
+    from pyro_mixdvae.separation.separator import Separator
+
+    if save_posterior:
+        check_posterior_fits(found)
+    separator = Separator(
+        chosen,
+        likelihood=cast("Likelihood", likelihood),
+        method=cast("Method", method),
+        n_iterations=iterations,
+        estimate=cast("Estimate", estimate),
+        sums=sums,
+        segment=segment,
+        overlap=overlap,
+        seed=seed,
+    )
+    jobs = [
+        (mixture, job_paths(mixture.path, separator.names, output, filename, residual, plot, save_posterior))
+        for mixture in found
+    ]
+    outputs = [path for _, paths in jobs for path in paths.all]
+    check_paths(outputs, [*(mixture.path for mixture in found), *chosen])
+    refuse_existing(outputs, overwrite)
+    for note in separator.notes:
+        print(note, file=sys.stderr)
+    _separate_all(separator, jobs, bits, overwrite)
+
+
+def _check_options(
+    sources: str,
+    bits: int,
+    likelihood: str,
+    method: str,
+    iterations: int | None,
+    estimate: str,
+    segment: float,
+    overlap: float,
+    seed: int,
+) -> list[str]:
+    """Whether the options can be; the sources."""
+    one_of("--bits", bits, (16, 24, 32))
+    one_of("--likelihood", likelihood, ("additive", "assignment"))
+    one_of("--method", method, ("coordinate", "svi", "hybrid"))
+    one_of("--estimate", estimate, ("mean", "mask"))
+    at_least("--iterations", iterations, 1)
+    at_least("--seed", seed, 0)
+    if not (1 <= segment < math.inf and 0 <= 2 * overlap <= segment):
+        raise InputError(
+            f"--segment is {segment:g} and --overlap {overlap:g}: give 1 s or more, and at most half of it as overlap."
+        )
+    chosen = [name.strip() for name in sources.split(",")]
+    if "" in chosen:
+        raise InputError(f"--sources {sources!r} lacks a name: write names or files with commas between.")
+    if len(chosen) < 2:
+        raise InputError(
+            f"--sources {sources} is one source, which alone cannot be told from the rest of a mixture: give two or "
+            "more, with commas between."
+        )
+    return chosen
+
+
+def _separate_all(
+    separator: "Separator", jobs: "Sequence[tuple[MixtureFile, JobPaths]]", bits: int, overwrite: bool
+) -> None:
+    from pyro_mixdvae.separation.separate_files import separate_file
+
+    done = []
+    with progress("second", sum(math.ceil(mixture.seconds) for mixture, _ in jobs)) as advance:
+        for mixture, paths in jobs:
+            done.append(separate_file(separator, mixture, paths, bits, overwrite, _seconds(mixture, advance)))
+    for result in done:
+        print(_said(result, len(separator.names)))
+        if result.n_clipped:
+            print(
+                f"{result.mixture.path}: {result.n_clipped} samples of its stems were clipped (--bits 32 keeps them).",
+                file=sys.stderr,
+            )
+        for warning in result.warnings:
+            print(f"{result.mixture.path}: {warning}", file=sys.stderr)
+
+
+def _seconds(mixture: "MixtureFile", advance: Callable[[str], None]) -> Callable[[float], None]:
+    """Moves a bar of whole seconds to where a file is."""
+    import time
+
+    began, told = time.monotonic(), 0
+
+    def go_to(seconds: float) -> None:
+        nonlocal told
+        factor = (time.monotonic() - began) / seconds
+        while told < math.ceil(seconds):
+            advance(f"{mixture.path.name}, real-time factor {factor:.3f}")
+            told += 1
+
+    return go_to
+
+
+def _said(result: "SeparatedFile", n_stems: int) -> str:
+    written = ", ".join(str(path) for path in result.written)
+    return (
+        f"{result.mixture.path}: {n_stems} stems of {result.mixture.seconds:.2f} s, real-time factor "
+        f"{result.real_time_factor:.3f}, ELBO {result.elbo:.2f} a frame. Written: {written}"
+    )
