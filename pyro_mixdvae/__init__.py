@@ -3,16 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyro_mixdvae.separation.separator import Separator
     from pyro_mixdvae.tracking.tracker import Tracker
 
 __version__ = "0.1.0"
-__all__ = ["Tracker", "__version__"]
+__all__ = ["Separator", "Tracker", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the tracker when it is asked for: torch takes seconds, which `mixdvae --help` need not wait for."""
+    """Import what is asked for only then: torch takes seconds, which `mixdvae --help` need not wait for."""
     if name == "Tracker":
         from pyro_mixdvae.tracking.tracker import Tracker
 
         return Tracker
+    if name == "Separator":
+        from pyro_mixdvae.separation.separator import Separator
+
+        return Separator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
