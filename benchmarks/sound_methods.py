@@ -1,0 +1,44 @@
+"""Ways to separate a batch of mixtures at 16 kHz, as the benchmarks of sound call them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inference import published_sound
+from pyro_mixdvae.models.complex_likelihood import ComplexLikelihood
+from pyro_mixdvae.models.sound_sources import SoundSources
+from pyro_mixdvae.separation.mixtures import RATE, Mixture
+from pyro_mixdvae.separation.separator import ASSIGNMENT_NOISE, Separator
+from pyro_mixdvae.separation.stft import STFT
+
+
+def true_sources(mixtures: list[Mixture]) -> Tensor:
+    """The sources of B mixtures of equal length: [B, N, n]."""
+    return torch.from_numpy(np.stack([mixture.sources for mixture in mixtures]))
+
+
+def by_separator(separator: Separator, mixtures: Tensor) -> Tensor:
+    """Mixtures [B, n] to estimates [B, N, n], as `Separator.separate` makes them, in one batch."""
+    peak = mixtures.abs().amax(-1, keepdim=True).clamp(min=1e-12)
+    return separator.stems(mixtures / peak, separator.infer(mixtures / peak)) * peak.unsqueeze(1)
+
+
+def by_published(sources: SoundSources, stft: STFT, mixtures: Tensor, iterations: int) -> Tensor:
+    """Mixtures [B, n] to the posterior means [B, N, n] of the published algorithm.
+
+    Unlike the published code's, the likelihood has a floor: there one silent bin makes the whole mixture NaN.
+    """
+    likelihood = ComplexLikelihood(ASSIGNMENT_NOISE)
+    _, mean, _ = published_sound.separate(sources, likelihood, stft.spectrum(mixtures), iterations)
+    return stft.waveform(mean, mixtures.shape[-1])
+
+
+def refuse_other_rates(stft: STFT) -> None:
+    """Mixtures are drawn at 16 kHz.
+
+    Raises:
+        InputError: the models are of another rate.
+    """
+    if stft.rate != RATE:
+        raise InputError(f"the models are of {stft.rate} samples a second: give some of {RATE}, as the mixtures are.")

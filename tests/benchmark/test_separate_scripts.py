@@ -1,0 +1,132 @@
+"""The scripts that time and score separation run, and say what they measured."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import separate_quality
+import separate_speed
+import soundfile
+import torch
+from sound_methods import by_separator
+from sounds import spectral_srnn
+
+from pyro_mixdvae.separation.separator import Separator
+from pyro_mixdvae.separation.stft import STFT
+from pyro_mixdvae.weights.store import save_network
+
+SMALL = STFT(16_000, 64, 32)
+METHODS = ["default", "first look", "assignment", "published", "mixture", "ideal binary mask", "ideal Wiener filter"]
+
+
+def save(path: Path, stft: STFT = SMALL) -> str:
+    save_network(path, spectral_srnn(stft.n_frequencies), stft, {"name": path.stem})
+    return str(path)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> list[str]:
+    return [save(tmp_path / f"{name}.safetensors") for name in ("speech", "flute")]
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[str]:
+    """A tone, and noise: sounds that an ideal mask tells apart."""
+    time = np.arange(24_000) / 16_000
+    noise = np.random.default_rng(0).standard_normal(24_000)
+    for name, samples in {"voices": noise, "flutes": np.sin(2 * np.pi * 1000 * time)}.items():
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "a.wav", 0.1 * samples, 16_000)
+    return [str(tmp_path / "voices"), str(tmp_path / "flutes")]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_speed(
+    weights: list[str], folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], is_recorded: bool
+) -> None:
+    out = tmp_path / "out"
+    options = ["--frames", "3", "--batches", "1", "2", "--seconds", "1", "--repeats", "2", "-o", str(out)]
+    if is_recorded:
+        options += ["--data", *folders]
+    separate_speed.main(["--sources", *weights, *options])
+    table = capsys.readouterr().out
+    assert table == (out / "separate_speed.md").read_text()
+    results = json.loads((out / "separate_speed.json").read_text())
+    counts = [(name, row["B"], row["T"], row["iterations"]) for name, rows in results["rows"].items() for row in rows]
+    assert counts == [
+        ("default", 1, 3, 3), ("default", 2, 3, 3),
+        ("--likelihood assignment", 1, 3, 3), ("--likelihood assignment", 2, 3, 3),
+        ("published", 1, 3, 70), ("published", 2, 3, 70),
+    ]  # fmt: skip
+    rows = [cells(line) for line in table.splitlines() if line.startswith(("| default", "| published"))]
+    assert [(row[8], row[3].endswith("*")) for row in rows[:2]] == [("1", False)] * 2
+    assert all(row[3].endswith("*") for row in rows[2:])  # not all its iterations were run
+    assert results["stream"]["sound_seconds"] == 1
+    assert len(results["stream"]["seconds"]) == 2
+
+
+def test_a_batch_is_separated_as_each_sound_of_it_alone(weights: list[str]) -> None:
+    separator = Separator(weights)
+    mixtures = torch.tensor([[0.1], [3.0]]) * separate_speed.coloured_noise(2, 3000)
+    together = by_separator(separator, mixtures)
+    for mixture, stems in zip(mixtures, together, strict=True):
+        alone = torch.as_tensor(separator.separate(mixture, 16_000).stems)
+        torch.testing.assert_close(stems, alone, rtol=0, atol=1e-4 * float(mixture.abs().max()))
+
+
+def test_iterations_that_were_not_run_are_reckoned() -> None:
+    row = separate_speed._per_mixture(separate_speed.Timing((3.0,)), separate_speed.Timing((21.0,)), 10, 70, 2)
+    assert row["seconds_per_iteration"] == 1
+    assert row["seconds_per_mixture"] == (3 + 69 * 2) / 2
+
+
+def test_quality(weights: list[str], folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    options = ["--frames", "20", "40", "--snr", "-5", "5", "--count", "2", "-o", str(out)]
+    published = ["--published-weights", *weights[::-1], "--published-iterations", "2"]
+    separate_quality.main([*folders, "--sources", *weights, *published, *options])
+    table = capsys.readouterr().out
+    assert table == (out / "separate_quality.md").read_text()
+    lines = table.splitlines()
+    assert [line for line in lines if line.startswith(("#", "SNR"))] == [
+        "### T = 20", "SNR -5 dB:", "SNR 5 dB:", "### T = 40", "SNR -5 dB:", "SNR 5 dB:",
+    ]  # fmt: skip
+    first = [cells(line) for line in lines[4 : 4 + 2 * len(METHODS)]]
+    assert [row[:3] for row in first] == [[name, source, "4"] for source in ("speech", "flute") for name in METHODS]
+    assert {row[5] for row in first} == {"n/a"}  # PESQ was not asked for
+    results = json.loads((out / "separate_quality.json").read_text())
+    mean = {(row["method"], row["source"], row["snr"]): row["columns"] for row in results["rows"] if row["T"] == 40}
+    # The first source is so much above the second one.
+    for snr in (-5, 5):
+        assert mean["mixture", "speech", snr]["SI-SDR"]["value"] == pytest.approx(snr, abs=1)
+        assert mean["mixture", "flute", snr]["SI-SDR"]["value"] == pytest.approx(-snr, abs=1)
+    for method in METHODS[-2:]:
+        for source in ("speech", "flute"):
+            assert mean[method, source, None]["SI-SDR gain"]["low"] > 5
+    assert {name: len(items) for name, items in results["items"].items()} == dict.fromkeys(METHODS, 16)
+
+
+def test_ideal_masks_of_sounds_that_do_not_overlap_are_exact() -> None:
+    sources = torch.zeros(1, 2, 4000)
+    sources[0, 0, :1500], sources[0, 1, 2500:] = torch.randn(1500), torch.randn(1500)
+    for is_binary in (False, True):
+        estimates = separate_quality.ideal_mask(sources, SMALL, is_binary)
+        torch.testing.assert_close(estimates, sources, rtol=0, atol=1e-5)
+
+
+def test_an_estimate_that_is_not_finite_has_no_scores() -> None:
+    scores = separate_quality._score(np.ones(8000, np.float32), np.full(8000, np.nan, np.float32), True)
+    assert all(map(math.isnan, scores.values()))
+
+
+def test_models_of_another_rate_are_refused(folders: list[str], tmp_path: Path) -> None:
+    others = [save(tmp_path / f"{name}.safetensors", STFT(8000, 64, 32)) for name in "ab"]
+    for main, data in ((separate_speed.main, []), (separate_quality.main, folders)):
+        with pytest.raises(SystemExit, match="8000 samples a second"):
+            main([*data, "--sources", *others])
