@@ -25,7 +25,7 @@ def test_links_in_the_readme_lead_to_files() -> None:
 def test_python_in_the_readme_runs() -> None:
     """Block after block in one namespace, as a reader would."""
     blocks = re.findall(r"^```python\n(.*?)^```", README, flags=re.M | re.S)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, Any] = {"__name__": "readme"}
     for number, block in enumerate(blocks, start=1):
         exec(compile(block, f"README.md, block {number}", "exec"), names)

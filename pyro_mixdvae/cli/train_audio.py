@@ -89,7 +89,7 @@ def audio(
     write_together({**contents, paths[2]: curve_image(result.curve, result.best_epoch)})
     checkpoint.unlink(missing_ok=True)
     print(
-        f"{output}: ELBO (with {schedule.kl_weight:g} of its KL term) {result.best_elbo:.1f} nats a frame on held-out clips (epoch {result.best_epoch} of "
-        f"{len(result.curve)}), resynthesis {scores['teacher']:.1f} dB (teacher), {scores['free']:.1f} dB (free); "
-        f"the card is {paths[1]}, the learning curve {paths[2]}."
+        f"{output}: {result.best_elbo:.1f} nats a frame on held-out clips (ELBO with {schedule.kl_weight:g} of its KL "
+        f"term; epoch {result.best_epoch} of {len(result.curve)}), resynthesis {scores['teacher']:.1f} dB (teacher), "
+        f"{scores['free']:.1f} dB (free); the card is {paths[1]}, the learning curve {paths[2]}."
     )
