@@ -106,11 +106,11 @@ def _measure_all(make: Make, options: argparse.Namespace) -> dict[str, Any]:
         print(f"{name}: B = {n_mixtures}, T = {n_frames}", file=sys.stderr)
         mixtures = make(n_mixtures, n_frames)
         run = FEW if name == PUBLISHED and (n_mixtures, n_frames) != IN_FULL else iterations
-        times = [
-            measure(lambda count=count: separate(mixtures, count), options.repeats, options.budget)
-            for count in (1, run)
-        ]
-        return {"B": n_mixtures, "T": n_frames, **_per_mixture(*times, run, iterations, n_mixtures)}
+
+        def of(count: int) -> Timing:
+            return measure(lambda: separate(mixtures, count), options.repeats, options.budget)
+
+        return {"B": n_mixtures, "T": n_frames, **_per_mixture(of(1), of(run), run, iterations, n_mixtures)}
 
     rows: dict[str, tuple[Separate, int]] = {
         DEFAULT: (additive, sound.ITERATIONS),

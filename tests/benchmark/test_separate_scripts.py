@@ -48,8 +48,14 @@ def cells(line: str) -> list[str]:
 
 @pytest.mark.parametrize("is_recorded", [False, True])
 def test_speed(
-    weights: list[str], folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], is_recorded: bool
+    weights: list[str],
+    folders: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    is_recorded: bool,
 ) -> None:
+    monkeypatch.setattr(separate_speed, "IN_FULL", (2, 3))
     out = tmp_path / "out"
     options = ["--frames", "3", "--batches", "1", "2", "--seconds", "1", "--repeats", "2", "-o", str(out)]
     if is_recorded:
@@ -66,7 +72,8 @@ def test_speed(
     ]  # fmt: skip
     rows = [cells(line) for line in table.splitlines() if line.startswith(("| default", "| published"))]
     assert [(row[8], row[3].endswith("*")) for row in rows[:2]] == [("1", False)] * 2
-    assert all(row[3].endswith("*") for row in rows[2:])  # not all its iterations were run
+    assert [row[3].endswith("*") for row in rows[2:]] == [True, False]  # where not all its iterations were run
+    assert [row["iterations_run"] for row in results["rows"]["published"]] == [10, 70]
     assert results["stream"]["sound_seconds"] == 1
     assert len(results["stream"]["seconds"]) == 2
 
