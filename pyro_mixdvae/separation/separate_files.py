@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from pyro_mixdvae.separation.wav_files import WavWriter
 
 BLOCK = 1 << 18
 PICTURED = 30.0  # seconds
-LONGEST_POSTERIOR = 60.0  # seconds: some 16 MB each ten of a channel
+LONGEST_POSTERIOR = 60.0  # seconds: of two sources some 60 MB a channel
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,6 @@ def separate_file(
     kept = LONGEST_POSTERIOR if paths.posterior else 0.0
     meters = [PosteriorMeter(separator, mixture.peak, kept) for _ in range(mixture.channels)]
     meters[0].seconds = max(kept, PICTURED if paths.picture else 0.0)
-    n_clipped = 0
     with staged(paths.all, overwrite) as temporaries:
         temporary = dict(zip(paths.all, temporaries, strict=True))
         with ExitStack() as files:
@@ -164,7 +164,7 @@ def _picture(separator: Separator, mixture: MixtureFile, stems: Sequence[Path], 
 
 def _posterior_file(separator: Separator, meters: Sequence[PosteriorMeter]) -> bytes:
     """An npz: for segment k `gains_k`, `mean_k`, `variance_k` [channels, N, T, F], and where the segments begin."""
-    arrays = {
+    arrays: dict[str, Any] = {
         "names": np.array(separator.names),
         "transform": np.array(separator.stft.name),
         "starts": np.array([segment.start for segment in meters[0].kept]),
@@ -173,5 +173,5 @@ def _posterior_file(separator: Separator, meters: Sequence[PosteriorMeter]) -> b
         for what in ("gains", "mean", "variance"):
             arrays[f"{what}_{k}"] = np.stack([getattr(segment, what).numpy() for segment in channels])
     content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
+    np.savez(content, **arrays)
     return content.getvalue()

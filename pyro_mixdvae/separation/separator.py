@@ -30,6 +30,8 @@ Waveform = TypeVar("Waveform", npt.NDArray[np.floating], Tensor)
 
 ADDITIVE_NOISE = 0.001
 ASSIGNMENT_NOISE = 0.03  # the paper's
+# Of all sources' sound in a batch of segments: about 7 MB of memory each; with more, nothing is faster.
+BATCH_SECONDS = 64.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Separator:
         self.model.float()
         self.method, self.n_iterations, self.estimate, self.sums = method, n_iterations, estimate, sums
         self.seed = seed
-        self.segmenting = _segmenting(segment, overlap, self.stft)
+        self.segmenting = _segmenting(segment, overlap, self.stft, len(self.names))
 
     def separate(self, waveform: Waveform, rate: int) -> Separation:
         """Separate a waveform [*, n] at `rate` samples a second, of any level.
@@ -190,9 +192,10 @@ def _checked(waveform: npt.NDArray[np.floating] | Tensor) -> npt.NDArray[np.floa
     return samples
 
 
-def _segmenting(segment: float, overlap: float, stft: STFT) -> Segmenting:
+def _segmenting(segment: float, overlap: float, stft: STFT, n_sources: int) -> Segmenting:
     if not (0 <= 2 * overlap <= segment and segment >= 1):
         raise InputError(
             f"segments of {segment} s with {overlap} s of overlap: give 1 s or more, and at most half of it as overlap."
         )
-    return Segmenting(int(segment * stft.rate), int(overlap * stft.rate))
+    batch = max(1, int(BATCH_SECONDS / (segment * n_sources)))
+    return Segmenting(int(segment * stft.rate), int(overlap * stft.rate), batch)
