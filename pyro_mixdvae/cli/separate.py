@@ -146,19 +146,15 @@ def _separate_all(
 ) -> None:
     from pyro_mixdvae.separation.separate_files import separate_file
 
-    done = []
-    with progress("second", sum(math.ceil(mixture.seconds) for mixture, _ in jobs)) as advance:
-        for mixture, paths in jobs:
-            done.append(separate_file(separator, mixture, paths, bits, overwrite, _seconds(mixture, advance)))
-    for result in done:
-        print(_said(result, len(separator.names)))
-        if result.n_clipped:
-            print(
-                f"{result.mixture.path}: {result.n_clipped} samples of its stems were clipped (--bits 32 keeps them).",
-                file=sys.stderr,
-            )
-        for warning in result.warnings:
-            print(f"{result.mixture.path}: {warning}", file=sys.stderr)
+    done: list[SeparatedFile] = []
+    try:
+        with progress("second", sum(math.ceil(mixture.seconds) for mixture, _ in jobs)) as advance:
+            for mixture, paths in jobs:
+                done.append(separate_file(separator, mixture, paths, bits, overwrite, _seconds(mixture, advance)))
+    finally:
+        # Also when a later file fails: those of the others are there.
+        for result in done:
+            _tell(result, len(separator.names))
 
 
 def _seconds(mixture: "MixtureFile", advance: Callable[[str], None]) -> Callable[[float], None]:
@@ -177,9 +173,14 @@ def _seconds(mixture: "MixtureFile", advance: Callable[[str], None]) -> Callable
     return go_to
 
 
-def _said(result: "SeparatedFile", n_stems: int) -> str:
-    written = ", ".join(str(path) for path in result.written)
-    return (
-        f"{result.mixture.path}: {n_stems} stems of {result.mixture.seconds:.2f} s, real-time factor "
+def _tell(result: "SeparatedFile", n_stems: int) -> None:
+    mixture, written = result.mixture, ", ".join(str(path) for path in result.written)
+    print(
+        f"{mixture.path}: {n_stems} stems of {mixture.seconds:.2f} s, real-time factor "
         f"{result.real_time_factor:.3f}, ELBO {result.elbo:.2f} a frame. Written: {written}"
     )
+    notes = list(result.warnings)
+    if result.n_clipped:
+        notes.append(f"{result.n_clipped} samples of its stems were clipped (--bits 32 keeps them).")
+    for note in notes:
+        print(f"{mixture.path}: {note}", file=sys.stderr)

@@ -207,6 +207,17 @@ def test_a_full_disk_leaves_nothing(separate: Run, tmp_path: Path, monkeypatch: 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_that_fails_leaves_those_before_it(separate: Run, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.wav", sound(3_000, 16_000), 16_000)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/b").write_text("a file where a folder is to be")
+    code, out, err = separate(tmp_path / "a.wav", tmp_path / "b.wav")
+    assert (code, len(out.splitlines()), len(err.splitlines())) == (2, 1, 1)
+    assert "b/voice.wav cannot be written" in err
+    assert files(tmp_path / "out") == {"a/voice.wav", "a/pipe.wav", "b"}
+
+
 @pytest.fixture
 def bad(tmp_path: Path, weights: list[Path]) -> Path:
     """A folder of inputs each of which something is wrong with."""
