@@ -4,6 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pyro_mixdvae.separation.separator import Separation
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -30,5 +34,9 @@ def test_python_in_the_readme_runs() -> None:
     for number, block in enumerate(blocks, start=1):
         exec(compile(block, f"README.md, block {number}", "exec"), names)
         result = names["result"]
-        assert result.boxes.shape == (20, 2, 4)
-        assert (result.lower < result.upper).all()
+        if isinstance(result, Separation):
+            assert result.stems.shape == (2, names["rate"])
+            np.testing.assert_allclose(result.stems.sum(0), names["mix"], atol=1e-5)
+        else:
+            assert result.boxes.shape == (20, 2, 4)
+            assert (result.lower < result.upper).all()
