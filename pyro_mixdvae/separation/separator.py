@@ -30,7 +30,7 @@ Waveform = TypeVar("Waveform", npt.NDArray[np.floating], Tensor)
 
 ADDITIVE_NOISE = 0.001
 ASSIGNMENT_NOISE = 0.03  # the paper's
-# Of all sources' sound in a batch of segments: about 7 MB of memory each; with more, nothing is faster.
+# Of all sources' sound in a batch of segments: about 4 MB of memory each; with more, nothing is faster.
 BATCH_SECONDS = 48.0
 
 
