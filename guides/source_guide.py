@@ -96,7 +96,7 @@ class SourceGuide(Part):
     def marginals(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of q(s_tn), each [B, N, T, D]."""
         if self._kernels_serve():
-            mean, variance = map(torch.from_numpy, guide_chain.marginals(self.arrays()))
+            mean, variance = map(torch.from_numpy, guide_chain.marginals(self.arrays(), _tracks(self.log_scale.exp())))
             return mean.view(self.centre.shape[:-1]), variance.view(self.centre.shape[:-1])
         chain = self.chain()
         noise = chain.scale_tril @ chain.scale_tril.mT

@@ -215,7 +215,8 @@ class ExclusiveAssignment(Assignment):
 
     def prior(self, mask: Tensor) -> Categorical:
         """Categorical over the joint events, [B, T, 1]."""
-        return Categorical(logits=event_scores(self._scores(None, mask)).clamp(min=FORBIDDEN).unsqueeze(-2))
+        logits = event_scores(self._scores(None, mask)).clamp(min=FORBIDDEN).unsqueeze(-2)
+        return Categorical(logits=logits, validate_args=False)  # these logits are numbers, whatever the mask
 
     def classes(self, w: Tensor, n_detections: int) -> Tensor:
         """The row of the event table, with `[*, B, T, 1]` spread over the detections."""

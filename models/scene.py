@@ -53,17 +53,13 @@ class Scene:
         if present is None:
             present = torch.ones(batch, n_frames, dtype=torch.bool, device=observations.device)
         if labels is None:
-            labels = start.new_full((batch, n_sources, n_frames, content_dim), float("nan"))
+            labels = start.new_zeros(batch, n_sources, n_frames, content_dim)
+            label_mask = torch.zeros_like(labels[..., 0], dtype=torch.bool)
+        else:
+            label_mask = ~labels.isnan().any(-1)
+            labels = torch.where(label_mask.unsqueeze(-1), labels, 0.0)
         mask = ~observations.isnan().any(-1) & present.unsqueeze(-1)
-        label_mask = ~labels.isnan().any(-1)
-        return cls(
-            torch.where(mask.unsqueeze(-1), observations, 0.0),
-            mask,
-            start,
-            present,
-            torch.where(label_mask.unsqueeze(-1), labels, 0.0),
-            label_mask,
-        )
+        return cls(torch.where(mask.unsqueeze(-1), observations, 0.0), mask, start, present, labels, label_mask)
 
     def starting_at(self, start: Tensor) -> "Scene":
         """The same scene with another start [B, N, D]."""

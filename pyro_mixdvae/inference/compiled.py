@@ -20,7 +20,7 @@ from pyro_mixdvae.kernels.compiled import Array, array, can_serve
 from pyro_mixdvae.kernels.motion import Prior, Steps
 from pyro_mixdvae.models.assignments import Assignment, ExclusiveAssignment, IndependentAssignment
 from pyro_mixdvae.models.kinematic_sources import KinematicSources
-from pyro_mixdvae.models.likelihoods import GaussianLikelihood
+from pyro_mixdvae.models.likelihoods import GaussianLikelihood, Likelihood
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources import Sources
@@ -86,8 +86,7 @@ def pseudo_observation(arrays: Arrays, responsibilities: Tensor) -> tuple[Tensor
 
 def update_assignments(arrays: Arrays, guide: SourceGuide, chain: Chain) -> Tensor:
     """E-W: moves q(w), where the guide has one, and gives the responsibilities [B, T, K, C]."""
-    moments = (chain.mean[..., 0], chain.covariance[..., 0, 0])
-    mean, variance = (array(moment.flatten(0, 1)) for moment in moments)
+    mean, variance = _moments(chain)
     logits, eta = updates.assign_scenes(
         arrays.rule, arrays.frames, arrays.noise, mean, variance, _events(arrays, guide)
     )
@@ -96,12 +95,29 @@ def update_assignments(arrays: Arrays, guide: SourceGuide, chain: Chain) -> Tens
     return torch.from_numpy(eta)
 
 
+def fitted_likelihood(
+    arrays: Arrays, likelihood: Likelihood, chain: Chain, responsibilities: Tensor
+) -> GaussianLikelihood:
+    """M: `GaussianLikelihood.fitted_to`."""
+    assert isinstance(likelihood, GaussianLikelihood)  # no kernel knows another
+    if likelihood.least_noise is None:
+        return likelihood
+    mean, variance = _moments(chain)
+    errors, weights = updates.squared_errors(arrays.frames, arrays.noise, mean, variance, array(responsibilities))
+    before = likelihood.relative_noise.square()
+    counted = torch.from_numpy(weights).clamp(min=1.0) * errors.shape[-1]
+    white = (torch.from_numpy(errors) * before).sum(-1) / counted
+    noise = (likelihood.least_noise**2 + white).sqrt().unsqueeze(-1)
+    unit, relative_to, share = likelihood.noise_unit, likelihood.relative_to, likelihood.systematic_share
+    return GaussianLikelihood(unit, noise, relative_to, share, least_noise=likelihood.least_noise)
+
+
 def record(arrays: Arrays, guide: SourceGuide, scene: Scene, seed: int) -> dict[str, Tensor]:
     """`records.evaluate` of one draw, the same as Pyro's."""
     like = guide.centre
     random = torch.randn(like.shape, generator=torch.Generator().manual_seed(seed), dtype=like.dtype)
     log_q = -0.5 * (random.square() + LOG_2_PI) - guide.log_scale - guide.spread.log()
-    log_q = torch.where(guide.present[..., None, None], log_q, 0.0).sum((1, 2, 3, 4), dtype=torch.float64)
+    log_q = (log_q.sum((-2, -1), dtype=torch.float64) * guide.present).sum((1, 2))
     has_assignments = isinstance(guide, MeanField)
     logits = guide.logits.reshape(*scene.present.shape, -1) if isinstance(guide, MeanField) else like[:, 0, :, :0, 0]
     terms = records.record(
@@ -132,6 +148,11 @@ def _named(
         found["log p(labels|s)"] = terms[records.LABELS]
     found["elbo"] = terms.sum(0) + minus_log_q
     return {name: term.to(dtype) for name, term in found.items()}
+
+
+def _moments(chain: Chain) -> tuple[Array, Array]:
+    """Mean and variance of q(s_tn), [B N, T, D] each."""
+    return array(chain.mean[..., 0].flatten(0, 1)), array(chain.covariance[..., 0, 0].flatten(0, 1))
 
 
 def _prior(sources: Sources, start: Tensor) -> Prior | None:

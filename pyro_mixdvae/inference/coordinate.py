@@ -17,6 +17,7 @@ from pyro_mixdvae.inference.updates import (
     pseudo_observation,
     update_sources,
 )
+from pyro_mixdvae.models.likelihoods import Likelihood
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 
@@ -61,10 +62,18 @@ def coordinate_ascent(
         responsibilities = _update_assignments(model, guide, scene, chain, arrays)
         records.append(evaluate(model, guide, scene, arrays=arrays))
         if iteration < n_iterations - 1:
-            moments = chain.mean[..., 0], chain.covariance[..., 0, 0]
-            model.likelihood = model.likelihood.fitted_to(scene, *moments, responsibilities)
+            model.likelihood = _fitted_likelihood(model.likelihood, scene, chain, responsibilities, arrays)
             arrays = arrays and compiled.arrays_of(model, scene, arrays)
     return responsibilities, records
+
+
+def _fitted_likelihood(
+    likelihood: Likelihood, scene: Scene, chain: Chain, responsibilities: Tensor, arrays: compiled.Arrays | None
+) -> Likelihood:
+    """M."""
+    if arrays is not None:
+        return compiled.fitted_likelihood(arrays, likelihood, chain, responsibilities)
+    return likelihood.fitted_to(scene, chain.mean[..., 0], chain.covariance[..., 0, 0], responsibilities)
 
 
 def _update_assignments(

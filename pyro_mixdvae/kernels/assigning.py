@@ -70,81 +70,96 @@ def log_product(values: Array) -> float:
 
 
 @part
-def expect(
-    frames: Frames, noise: Noise, b: int, t: int, n_sources: int, mean: Array, variance: Array, out: Array
-) -> None:
-    """`E_q(s)[log p(o_k | s_n)] = log N(o_k; m_n, Phi_kn) - tr(Phi_kn^-1 V_n) / 2`, and clutter, into [K, C].
+def expect(frames: Frames, noise: Noise, mean: Array, variance: Array, log_likelihood: Array) -> None:
+    """`E_q(s)[log p(o_k | s_n)] = log N(o_k; m_n, Phi_kn) - tr(Phi_kn^-1 V_n) / 2`, and clutter, into [B, T, K, C].
 
-    m, V are [M, T, D], the N sources of scene b from b N on.
+    m, V are [M, T, D], the N sources of scene b from b N on; a V of length 0 stands for zeros.
     """
-    first = b * n_sources
-    observed, precision = frames.observed[b, t], noise.precision[b, t]
-    for k in range(observed.shape[0]):
+    observed, precision, log_volume, clutter = frames.observed, noise.precision, noise.log_volume, frames.clutter
+    is_uncertain = len(variance) > 0
+    n_scenes, n_frames, n_detections, n_classes = log_likelihood.shape
+    n_sources, n_noises = mean.shape[0] // n_scenes, precision.shape[3]
+    for b in range(n_scenes):
+        for t in range(n_frames):
+            for k in range(n_detections):
+                for n in range(n_sources):
+                    own, m = whose(n, n_noises), b * n_sources + n
+                    total = log_volume[b, t, k, own]
+                    for d in range(len(frames.dims)):
+                        square = (observed[b, t, k, d] - mean[m, t, d]) ** 2
+                        if is_uncertain:
+                            square += variance[m, t, d]
+                        total += precision[b, t, k, own, d] * square
+                    log_likelihood[b, t, k, n] = -0.5 * total
+                if n_classes > n_sources:
+                    log_likelihood[b, t, k, n_sources] = clutter[b, t, k]
+
+
+@part
+def score_pairs(log_pair: float, log_likelihood: Array, mask: Array, b: int, t: int, scores: Array) -> None:
+    """Log weight of each pair of a frame against "clutter, and the source missed", into [K, N] or more."""
+    n_detections, n_sources = log_likelihood.shape[2], log_likelihood.shape[3] - 1
+    for k in range(n_detections):
         for n in range(n_sources):
-            own = whose(n, precision.shape[1])
-            total = noise.log_volume[b, t, k, own]
-            for d in range(len(frames.dims)):
-                error = observed[k, d] - mean[first + n, t, d]
-                total += precision[k, own, d] * (error * error + variance[first + n, t, d])
-            out[k, n] = -0.5 * total
-        if out.shape[1] > n_sources:
-            out[k, n_sources] = frames.clutter[b, t, k]
+            relative = log_likelihood[b, t, k, n] - log_likelihood[b, t, k, n_sources]
+            scores[k, n] = log_pair + relative if mask[b, t, k] else -np.inf
 
 
 @part
-def score_pairs(log_pair: float, log_likelihood: Array, mask: Array, scores: Array) -> None:
-    """Log weight of each pair against "clutter, and the source missed": [K, N + 1], [K] -> [K, N]."""
-    for k in range(scores.shape[0]):
-        for n in range(scores.shape[1]):
-            relative = log_likelihood[k, n] - log_likelihood[k, scores.shape[1]]
-            scores[k, n] = log_pair + relative if mask[k] else -np.inf
+def assign(rule: Rule, log_likelihood: Array, mask: Array, t: int, decides: bool, eta: Array) -> None:
+    """q(w) of frame t of all scenes given log p(o | w), as responsibilities [B, T, K, C]; of 0 and 1 if it decides."""
+    if not rule.is_exclusive:
+        choose_each(rule.log_prior, log_likelihood, mask, t, decides, eta)
+    elif decides:
+        choose_event(rule.log_pair, log_likelihood, mask, t, eta)
+    else:
+        average_events(rule.log_pair, log_likelihood, mask, t, eta)
 
 
 @part
-def assign(rule: Rule, b: int, log_likelihood: Array, mask: Array, decides: bool, eta: Array) -> None:
-    """q(w) of a frame of scene b given log p(o | w) [K, C]: as responsibilities [K, C], of 0 and 1 if it decides."""
-    if rule.is_exclusive:
-        assign_exclusively(rule.log_pair[b], log_likelihood, mask, decides, eta)
-        return
-    for k in range(mask.shape[0]):
-        for c in range(rule.n_classes):
-            eta[k, c] = 0
-        if mask[k] and decides:
-            eta[k, np.argmax(rule.log_prior + log_likelihood[k])] = 1
-        elif mask[k]:
-            softmax(rule.log_prior, log_likelihood[k], eta[k])
+def choose_each(log_prior: Array, log_likelihood: Array, mask: Array, t: int, decides: bool, eta: Array) -> None:
+    """The best class of each detection, or the probabilities of all: `eta ∝ exp(log_prior + log_likelihood)`."""
+    n_scenes, _, n_detections, n_classes = eta.shape
+    weights = np.empty(n_classes)
+    for b in range(n_scenes):
+        for k in range(n_detections):
+            best, total = 0, 0.0
+            for c in range(n_classes):
+                weights[c] = log_prior[c] + log_likelihood[b, t, k, c]
+                best = c if weights[c] > weights[best] else best
+            highest = weights[best]
+            for c in range(n_classes):
+                weights[c] = 1.0 * (c == best) if decides else exp(weights[c] - highest)
+                total += weights[c]
+            for c in range(n_classes):
+                eta[b, t, k, c] = weights[c] / total if mask[b, t, k] else 0.0
 
 
 @part
-def softmax(log_prior: Array, log_likelihood: Array, eta: Array) -> None:
-    """eta ∝ exp(log_prior + log_likelihood), [C]."""
-    highest, total = -np.inf, 0.0
-    for c in range(eta.shape[0]):
-        highest = max(highest, log_prior[c] + log_likelihood[c])
-    for c in range(eta.shape[0]):
-        total += exp(log_prior[c] + log_likelihood[c] - highest)
-    for c in range(eta.shape[0]):
-        eta[c] = exp(log_prior[c] + log_likelihood[c] - highest) / total
-
-
-@part
-def assign_exclusively(log_pair: float, log_likelihood: Array, mask: Array, decides: bool, eta: Array) -> None:
-    """The best joint event of a frame, or the marginals of all: [K, N + 1]."""
-    n_detections, n_sources = mask.shape[0], eta.shape[1] - 1
-    scores = np.empty((n_detections, n_sources))
-    score_pairs(log_pair, log_likelihood, mask, scores)
-    if decides:
-        event = np.empty(n_detections, np.int64)
+def choose_event(log_pair: Array, log_likelihood: Array, mask: Array, t: int, eta: Array) -> None:
+    """The best joint event."""
+    n_scenes, _, n_detections, n_classes = eta.shape
+    scores, event = np.empty((n_detections, n_classes - 1)), np.empty(n_detections, np.int64)
+    for b in range(n_scenes):
+        score_pairs(log_pair[b], log_likelihood, mask, b, t, scores)
         best_event(scores, event)
         for k in range(n_detections):
-            for c in range(n_sources + 1):
-                eta[k, c] = 1.0 if mask[k] and event[k] == c else 0.0
-        return
-    pairs = np.empty((n_detections, n_sources))
-    pair_probabilities(scores, pairs)
-    for k in range(n_detections):
-        rest = 1.0
-        for n in range(n_sources):
-            eta[k, n] = pairs[k, n]
-            rest -= pairs[k, n]
-        eta[k, n_sources] = max(rest, 0.0) if mask[k] else 0.0
+            for c in range(n_classes):
+                eta[b, t, k, c] = 1.0 if mask[b, t, k] and event[k] == c else 0.0
+
+
+@part
+def average_events(log_pair: Array, log_likelihood: Array, mask: Array, t: int, eta: Array) -> None:
+    """The marginals of all joint events."""
+    n_scenes, _, n_detections, n_classes = eta.shape
+    n_sources = n_classes - 1
+    scores, pairs = np.empty((n_detections, n_sources)), np.empty((n_detections, n_sources))
+    for b in range(n_scenes):
+        score_pairs(log_pair[b], log_likelihood, mask, b, t, scores)
+        pair_probabilities(scores, pairs)
+        for k in range(n_detections):
+            rest = 1.0
+            for n in range(n_sources):
+                eta[b, t, k, n] = pairs[k, n]
+                rest -= pairs[k, n]
+            eta[b, t, k, n_sources] = max(rest, 0.0) if mask[b, t, k] else 0.0

@@ -63,12 +63,11 @@ def filter_scenes(prior: Prior, rule: Rule, frames: Frames, noise: Noise, start:
             read_motion(prior.network, memory)
             predict(unit, memory.motion, belief)
             write_step(t, unit, memory.motion, steps)
-        for b in range(n_scenes):
-            if frames.has_labels:
-                take_labels(frames.labels[b, :, t], frames.label_precision[b, :, t], b * n_sources, belief)
-            judge(frames, noise, b, t, n_sources, belief, log_likelihood[b, t])
-            assign(rule, b, log_likelihood[b, t], frames.mask[b, t], decides, eta[b, t])
-            take_detections(rule, frames, noise, b, t, n_sources, eta[b, t], belief)
+        if frames.has_labels:
+            take_labels(frames.labels, frames.label_precision, t, belief)
+        judge(frames, noise, t, belief, log_likelihood)
+        assign(rule, log_likelihood, frames.mask, t, decides, eta)
+        take_detections(rule, frames, noise, t, eta, belief)
         for m in range(n_tracks):
             for d in range(n_dims):
                 mean[m // n_sources, m % n_sources, t, d] = belief.place[m, d]
@@ -77,73 +76,78 @@ def filter_scenes(prior: Prior, rule: Rule, frames: Frames, noise: Noise, start:
 
 
 @part
-def take_labels(labels: Array, precision: Array, first: int, belief: Belief) -> None:
-    """Boxes that a person has drawn: [N, D] each, of the tracks from `first` on."""
-    for n in range(labels.shape[0]):
-        for d in range(labels.shape[1]):
-            update(labels[n, d], precision[n, d], first + n, d, belief)
-
-
-@part
-def judge(frames: Frames, noise: Noise, b: int, t: int, n_sources: int, belief: Belief, log_likelihood: Array) -> None:
-    """`log N(o_k; m_n, Phi_kn + V_n)` of a frame's detections, and their density as clutter: [K, C]."""
-    observed, variances, first = frames.observed[b, t], noise.variances[b, t], b * n_sources
-    n_dims = len(frames.dims)
-    spread = np.empty(n_dims)
-    for k in range(observed.shape[0]):
+def take_labels(labels: Array, precision: Array, t: int, belief: Belief) -> None:
+    """Boxes that a person has drawn in frame t: [B, N, T, D] each."""
+    n_scenes, n_sources, _, n_dims = labels.shape
+    for b in range(n_scenes):
         for n in range(n_sources):
-            total, own = LOG_2_PI * n_dims, whose(n, variances.shape[1])
             for d in range(n_dims):
-                spread[d] = variances[k, own, d] + belief.place_variance[first + n, d]
-                total += (observed[k, d] - belief.place[first + n, d]) ** 2 / spread[d]
-            log_likelihood[k, n] = -0.5 * (total + log_product(spread))
-        if log_likelihood.shape[1] > n_sources:
-            log_likelihood[k, n_sources] = frames.clutter[b, t, k]
+                update(labels[b, n, t, d], precision[b, n, t, d], b * n_sources + n, d, belief)
 
 
 @part
-def take_detections(
-    rule: Rule, frames: Frames, noise: Noise, b: int, t: int, n_sources: int, eta: Array, belief: Belief
-) -> None:
-    """Condition each source on the detection that may be its own; eta [K, C].
+def judge(frames: Frames, noise: Noise, t: int, belief: Belief, log_likelihood: Array) -> None:
+    """`log N(o_k; m_n, Phi_kn + V_n)` of the detections of frame t, and their density as clutter: [B, T, K, C]."""
+    observed, variances, clutter = frames.observed, noise.variances, frames.clutter
+    place, place_variance = belief.place, belief.place_variance
+    n_scenes, _, n_detections, n_classes = log_likelihood.shape
+    n_sources, n_noises, n_dims = place.shape[0] // n_scenes, variances.shape[3], len(frames.dims)
+    spread = np.empty(n_dims)
+    for b in range(n_scenes):
+        for k in range(n_detections):
+            for n in range(n_sources):
+                own, m, total = whose(n, n_noises), b * n_sources + n, LOG_2_PI * n_dims
+                for d in range(n_dims):
+                    spread[d] = variances[b, t, k, own, d] + place_variance[m, d]
+                    total += (observed[b, t, k, d] - place[m, d]) ** 2 / spread[d]
+                log_likelihood[b, t, k, n] = -0.5 * (total + log_product(spread))
+            if n_classes > n_sources:
+                log_likelihood[b, t, k, n_sources] = clutter[b, t, k]
+
+
+@part
+def take_detections(rule: Rule, frames: Frames, noise: Noise, t: int, eta: Array, belief: Belief) -> None:
+    """Condition each source on the detection of frame t that may be its own; eta [B, T, K, C].
 
     Detections that may share a source do not exclude one another: they are taken in one after the other.
     """
-    n_detections = eta.shape[0]
+    n_detections = eta.shape[2]
     if rule.is_exclusive:
-        update_uncertain(frames, noise, b, t, n_sources, 0, n_detections, eta, belief)
+        update_uncertain(frames, noise, t, 0, n_detections, eta, belief)
     else:
         for k in range(n_detections):
-            update_uncertain(frames, noise, b, t, n_sources, k, k + 1, eta, belief)
+            update_uncertain(frames, noise, t, k, k + 1, eta, belief)
 
 
 @part
-def update_uncertain(
-    frames: Frames, noise: Noise, b: int, t: int, n_sources: int, since: int, until: int, eta: Array, belief: Belief
-) -> None:
+def update_uncertain(frames: Frames, noise: Noise, t: int, since: int, until: int, eta: Array, belief: Belief) -> None:
     """`kalman.update_uncertain`: the moments of the mixture over detections `since` to `until`, and none of them."""
-    observed, variances = frames.observed[b, t], noise.variances[b, t]
-    for n in range(n_sources):
-        none, own = 1.0, whose(n, variances.shape[1])
-        for k in range(since, until):
-            none -= eta[k, n]
-        for d in range(len(frames.dims)):
-            m = b * n_sources + n
-            place, variance = belief.place[m, d], belief.place_variance[m, d]
-            shift, taken = 0.0, 0.0
+    observed, variances, n_noises = frames.observed, noise.variances, noise.variances.shape[3]
+    place, place_variance, covariances = belief.place, belief.place_variance, belief.covariance
+    speed, speed_variance = belief.speed, belief.speed_variance
+    n_scenes, n_dims = eta.shape[0], len(frames.dims)
+    n_sources = place.shape[0] // n_scenes
+    for b in range(n_scenes):
+        for n in range(n_sources):
+            none, own, m = 1.0, whose(n, n_noises), b * n_sources + n
             for k in range(since, until):
-                if eta[k, n] > 0:
-                    gain = 1 / (variance + variances[k, own, d])
-                    shift += eta[k, n] * gain * (observed[k, d] - place)
-                    taken += eta[k, n] * gain
-            spread = none * shift * shift
-            for k in range(since, until):
-                if eta[k, n] > 0:
-                    gain = 1 / (variance + variances[k, own, d])
-                    spread += eta[k, n] * (gain * (observed[k, d] - place) - shift) ** 2
-            scale, covariance = spread - taken, belief.covariance[m, d]
-            belief.place[m, d] += variance * shift
-            belief.speed[m, d] += covariance * shift
-            belief.place_variance[m, d] += scale * variance * variance
-            belief.covariance[m, d] += scale * variance * covariance
-            belief.speed_variance[m, d] += scale * covariance * covariance
+                none -= eta[b, t, k, n]
+            for d in range(n_dims):
+                before, variance, covariance = place[m, d], place_variance[m, d], covariances[m, d]
+                shift, taken = 0.0, 0.0
+                for k in range(since, until):
+                    if eta[b, t, k, n] > 0:
+                        gain = eta[b, t, k, n] / (variance + variances[b, t, k, own, d])
+                        shift += gain * (observed[b, t, k, d] - before)
+                        taken += gain
+                spread = none * shift * shift
+                for k in range(since, until):
+                    if eta[b, t, k, n] > 0:
+                        gain = 1 / (variance + variances[b, t, k, own, d])
+                        spread += eta[b, t, k, n] * (gain * (observed[b, t, k, d] - before) - shift) ** 2
+                scale = spread - taken
+                place[m, d] += variance * shift
+                speed[m, d] += covariance * shift
+                place_variance[m, d] += scale * variance * variance
+                covariances[m, d] += scale * variance * covariance
+                speed_variance[m, d] += scale * covariance * covariance

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyro_mixdvae.kernels.activations import exp, log
+from pyro_mixdvae.kernels.activations import log
 from pyro_mixdvae.kernels.compiled import Array, kernel
 from pyro_mixdvae.kernels.smoothing import Smoothed
 
@@ -42,12 +42,12 @@ def set_chain(smoothed: Smoothed, guide: GuideChain) -> None:
                 first = math.sqrt(own[0, 0])
                 below = own[1, 0] / first
                 second = math.sqrt(own[1, 1] - below * below)
-                gain = smoothed.gain[m, t, d]
-                guide.gain[m, t, d, 0, 0] = gain[0, 0] * after_s / s
-                guide.gain[m, t, d, 0, 1] = gain[0, 1] * after_z / s
-                guide.gain[m, t, d, 1, 0] = gain[1, 0] * after_s / z
-                guide.gain[m, t, d, 1, 1] = gain[1, 1] * after_z / z
-                guide.log_scale[m, t, d, 0], guide.log_scale[m, t, d, 1] = log(first / s), log(second / z)
+                gain, per_s, per_z = smoothed.gain[m, t, d], 1 / s, 1 / z
+                guide.gain[m, t, d, 0, 0] = gain[0, 0] * after_s * per_s
+                guide.gain[m, t, d, 0, 1] = gain[0, 1] * after_z * per_s
+                guide.gain[m, t, d, 1, 0] = gain[1, 0] * after_s * per_z
+                guide.gain[m, t, d, 1, 1] = gain[1, 1] * after_z * per_z
+                guide.log_scale[m, t, d, 0], guide.log_scale[m, t, d, 1] = log(first * per_s), log(second * per_z)
                 guide.below[m, t, d, 0] = below / second
                 guide.spread[m, t, d, 0], guide.spread[m, t, d, 1] = s, z
                 guide.offset[m, t, d, 0] = guide.offset[m, t, d, 1] = 0
@@ -56,8 +56,11 @@ def set_chain(smoothed: Smoothed, guide: GuideChain) -> None:
 
 
 @kernel
-def marginals(guide: GuideChain) -> tuple[Array, Array]:
-    """Mean and variance of s, [M, T, D] each: backwards, `V_t = L_t L_t' + G_t V_{t+1} G_t'` in units of spread."""
+def marginals(guide: GuideChain, scale: Array) -> tuple[Array, Array]:
+    """Mean and variance of s, [M, T, D] each: backwards, `V_t = L_t L_t' + G_t V_{t+1} G_t'` in units of spread.
+
+    `scale` [M, T, D, 2] is the exponential of `log_scale`.
+    """
     n_tracks, n_frames, n_dims = guide.centre.shape[:3]
     mean = np.empty((n_tracks, n_frames, n_dims), guide.centre.dtype)
     variance = np.empty_like(mean)
@@ -68,7 +71,7 @@ def marginals(guide: GuideChain) -> tuple[Array, Array]:
                 if t + 1 == n_frames or not guide.present[m, t + 1]:
                     ss, sz, zz = 0.0, 0.0, 0.0
                 g = guide.gain[m, t, d]
-                first, second = exp(guide.log_scale[m, t, d, 0]), exp(guide.log_scale[m, t, d, 1])
+                first, second = scale[m, t, d, 0], scale[m, t, d, 1]
                 below = guide.below[m, t, d, 0] * second
                 ss, sz, zz = (
                     first * first + g[0, 0] * g[0, 0] * ss + 2 * g[0, 0] * g[0, 1] * sz + g[0, 1] * g[0, 1] * zz,

@@ -60,17 +60,18 @@ def empty_belief(n_tracks: int, n_dims: int) -> Belief:
 
 @part
 def set_unit(prior: Prior, content: Array, unit: Array) -> None:
-    """u at a content, [D] each."""
-    for d in range(content.shape[0]):
-        place = prior.places[d]
-        unit[d] = 1.0 if place == ONE else exp(content[place])
+    """u at contents, [M, D] each."""
+    places, dims = prior.places, prior.network.dims
+    for m in range(content.shape[0]):
+        for d in range(len(dims)):
+            unit[m, d] = 1.0 if places[d] == ONE else exp(content[m, places[d]])
 
 
 @part
 def begin(prior: Prior, start: Array, unit: Array, belief: Belief) -> None:
     """The first frame: s ~ N(start, (spread u)^2), z ~ N(0, first velocity); start and unit [M, D]."""
+    set_unit(prior, start, unit)
     for m in range(start.shape[0]):
-        set_unit(prior, start[m], unit[m])
         for d in range(start.shape[1]):
             belief.place[m, d] = start[m, d]
             belief.speed[m, d] = 0.0
@@ -117,12 +118,12 @@ def advance(prior: Prior, is_first: bool, before: Array, content: Array, unit: A
 
     Afterwards `before` is the content, and `unit` [M, D] that of displacements from there.
     """
+    displacement, dims = memory.displacement, prior.network.dims
     for m in range(content.shape[0]):
-        for d in range(content.shape[1]):
-            step = 0.0 if is_first else (content[m, d] - before[m, d]) / unit[m, d]
-            memory.displacement[m, d] = step
+        for d in range(len(dims)):
+            displacement[m, d] = 0.0 if is_first else (content[m, d] - before[m, d]) / unit[m, d]
             before[m, d] = content[m, d]
-        set_unit(prior, content[m], unit[m])
+    set_unit(prior, content, unit)
     remember(prior.network, memory)
 
 

@@ -57,21 +57,16 @@ def record(
     for m in range(n_tracks):
         for d in range(n_dims):
             terms[PRIOR, m // n_sources] += density[m, d]
-    exactly = np.zeros_like(s)
-    log_likelihood = np.empty((frames.mask.shape[2], rule.n_classes))
-    weights = np.empty(events.shape[0])
-    for b in range(n_scenes):
-        for t in range(n_frames):
-            mask = frames.mask[b, t]
-            if frames.has_labels:
-                terms[LABELS, b] += density_of_labels(frames, b, t, b * n_sources, s)
-            expect(frames, noise, b, t, n_sources, s, exactly, log_likelihood)
-            if logits.shape[2] == 0:
-                terms[OBSERVED, b] += log_evidence(rule, b, mask, log_likelihood)
-            elif rule.is_exclusive:
-                add_events(rule.log_pair[b], mask, log_likelihood, logits[b, t], events, weights, terms[:, b])
-            else:
-                add_classes(rule.log_prior, mask, log_likelihood, logits[b, t], terms[:, b])
+    if frames.has_labels:
+        add_labels(frames, s, terms[LABELS])
+    log_likelihood = np.empty((*frames.mask.shape, rule.n_classes))
+    expect(frames, noise, s, s[:0], log_likelihood)
+    if logits.shape[2] == 0:
+        add_evidence(rule, frames.mask, log_likelihood, terms[OBSERVED])
+    elif rule.is_exclusive:
+        add_events(rule.log_pair, frames.mask, log_likelihood, logits, events, terms)
+    else:
+        add_classes(rule.log_prior, frames.mask, log_likelihood, logits, terms)
     return terms
 
 
@@ -102,9 +97,10 @@ def set_prior(prior: Prior, present: Array, start: Array, s: Array, z: Array, lo
     n_tracks, n_frames, _ = s.shape
     n_dims = len(prior.network.dims)
     memory = empty_memory(prior.network, n_tracks)
+    motion = memory.motion
     unit, before, now = np.empty((n_tracks, n_dims)), np.empty((n_tracks, n_dims)), np.empty((n_tracks, n_dims))
+    set_unit(prior, start, unit)
     for m in range(n_tracks):
-        set_unit(prior, start[m], unit[m])
         for d in range(n_dims):
             place = (prior.start_spread * unit[m, d]) ** 2
             log_prior[m, d] = normal(s[m, 0, d] - start[m, d], z[m, 0, d], place, prior.first_velocity[d])
@@ -117,10 +113,10 @@ def set_prior(prior: Prior, present: Array, start: Array, s: Array, z: Array, lo
         for m in range(n_tracks):
             if present[m, t]:
                 for d in range(n_dims):
-                    u, motion = unit[m, d], memory.motion[m]
-                    residual = s[m, t, d] - now[m, d] - u * (z[m, t, d] + motion[DRIFT, d])
-                    change = z[m, t, d] - motion[PERSISTENCE, d] * z[m, t - 1, d]
-                    log_prior[m, d] += normal(residual, change, u * u * motion[JITTER, d], motion[AGILITY, d])
+                    u = unit[m, d]
+                    residual = s[m, t, d] - now[m, d] - u * (z[m, t, d] + motion[m, DRIFT, d])
+                    change = z[m, t, d] - motion[m, PERSISTENCE, d] * z[m, t - 1, d]
+                    log_prior[m, d] += normal(residual, change, u * u * motion[m, JITTER, d], motion[m, AGILITY, d])
 
 
 @part
@@ -130,77 +126,99 @@ def normal(x: float, y: float, variance_x: float, variance_y: float) -> float:
 
 
 @part
-def density_of_labels(frames: Frames, b: int, t: int, first: int, s: Array) -> float:
-    """`log p(labels | s)` of one frame."""
-    total = 0.0
-    for n in range(frames.labels.shape[1]):
-        for d in range(s.shape[2]):
-            precision = frames.label_precision[b, n, t, d]
-            if precision > 0:
-                error = frames.labels[b, n, t, d] - s[first + n, t, d]
-                total += 0.5 * (log(precision) - LOG_2_PI - precision * error * error)
+def add_labels(frames: Frames, s: Array, log_density: Array) -> None:
+    """`log p(labels | s)` of each scene [B]."""
+    n_scenes, n_sources, n_frames, n_dims = frames.labels.shape
+    for b in range(n_scenes):
+        for n in range(n_sources):
+            for t in range(n_frames):
+                for d in range(n_dims):
+                    precision = frames.label_precision[b, n, t, d]
+                    if precision > 0:
+                        error = frames.labels[b, n, t, d] - s[b * n_sources + n, t, d]
+                        log_density[b] += 0.5 * (log(precision) - LOG_2_PI - precision * error * error)
+
+
+@part
+def add_evidence(rule: Rule, mask: Array, log_likelihood: Array, log_density: Array) -> None:
+    """`log sum_w p(w) prod_k p(o_k | w)` of each scene [B]."""
+    n_scenes, n_frames, n_detections, n_classes = log_likelihood.shape
+    n_sources = n_classes - 1
+    scores, log_weights = np.empty((n_detections, n_sources)), np.zeros(n_detections + 1)
+    for b in range(n_scenes):
+        if rule.is_exclusive:
+            weigh_numbers(rule.log_pair[b], n_sources, log_weights)
+        for t in range(n_frames):
+            for k in range(n_detections):
+                if mask[b, t, k] and rule.is_exclusive:
+                    log_density[b] += log_likelihood[b, t, k, n_sources]
+                elif mask[b, t, k]:
+                    mixture = -np.inf
+                    for c in range(n_classes):
+                        mixture = log_add(mixture, rule.log_prior[c] + log_likelihood[b, t, k, c])
+                    log_density[b] += mixture
+            if rule.is_exclusive:
+                score_pairs(rule.log_pair[b], log_likelihood, mask, b, t, scores)
+                log_density[b] += sums_of_later(scores)[0, 0] - log_weights[count(mask, b, t)]
+
+
+@part
+def weigh_numbers(log_pair: float, n_sources: int, log_weights: Array) -> None:
+    """The log sum of the prior weights of all joint events of 0, 1, ..., K detections, [K + 1]."""
+    for n_detections in range(len(log_weights)):
+        log_weights[n_detections] = log_number_weight(n_detections, n_sources, log_pair)
+
+
+@part
+def count(mask: Array, b: int, t: int) -> int:
+    """The number of detections of a frame."""
+    total = 0
+    for k in range(mask.shape[2]):
+        total += mask[b, t, k]
     return total
 
 
 @part
-def log_evidence(rule: Rule, b: int, mask: Array, log_likelihood: Array) -> float:
-    """`log sum_w p(w) prod_k p(o_k | w)` of one frame."""
-    n_detections, total = mask.shape[0], 0.0
-    if not rule.is_exclusive:
-        for k in range(n_detections):
-            if mask[k]:
-                mixture = -np.inf
-                for c in range(rule.n_classes):
-                    mixture = log_add(mixture, rule.log_prior[c] + log_likelihood[k, c])
-                total += mixture
-        return total
-    n_sources = rule.n_classes - 1
-    scores = np.empty((n_detections, n_sources))
-    score_pairs(rule.log_pair[b], log_likelihood, mask, scores)
-    for k in range(n_detections):
-        if mask[k]:
-            total += log_likelihood[k, n_sources]
-    return total + sums_of_later(scores)[0, 0] - log_number_weight(np.sum(mask), n_sources, rule.log_pair[b])
-
-
-@part
-def add_events(
-    log_pair: float, mask: Array, log_likelihood: Array, logits: Array, events: Array, weights: Array, terms: Array
-) -> None:
-    """The terms of w for a q(w) over joint events: logits [E], events [E, K], room for their weights [E]."""
-    n_sources, n_events, highest, total = log_likelihood.shape[1] - 1, events.shape[0], logits[0], 0.0
-    for e in range(n_events):
-        highest = max(highest, logits[e])
-    for e in range(n_events):
-        weights[e] = exp(logits[e] - highest)
-    for e in range(n_events):
-        total += weights[e]
-    log_total = highest + log(total)
-    log_weights = log_number_weight(np.sum(mask), n_sources, log_pair)
-    for e in range(n_events):
-        if weights[e] > LEAST:
-            observed, n_pairs, q = 0.0, 0, weights[e] / total
-            for k in range(mask.shape[0]):
-                if mask[k]:
-                    observed += log_likelihood[k, events[e, k]]
-                    n_pairs += events[e, k] < n_sources
-            terms[OBSERVED] += q * observed
-            terms[ASSIGNED] += q * (n_pairs * log_pair - log_weights - (logits[e] - log_total))
+def add_events(log_pair: Array, mask: Array, log_likelihood: Array, logits: Array, events: Array, terms: Array) -> None:
+    """The terms of w for a q(w) over joint events: logits [B, T, E], events [E, K]."""
+    n_scenes, n_frames, n_detections, n_classes = log_likelihood.shape
+    n_events = events.shape[0]
+    weights, log_weights = np.empty(n_events), np.empty(n_detections + 1)
+    for b in range(n_scenes):
+        weigh_numbers(log_pair[b], n_classes - 1, log_weights)
+        for t in range(n_frames):
+            highest, total = logits[b, t, 0], 0.0
+            for e in range(n_events):
+                highest = max(highest, logits[b, t, e])
+            for e in range(n_events):
+                weights[e] = exp(logits[b, t, e] - highest)
+            for e in range(n_events):
+                total += weights[e]
+            log_total = highest + log(total)
+            log_number = log_weights[count(mask, b, t)]
+            for e in range(n_events):
+                if weights[e] > LEAST:
+                    observed, n_pairs, q = 0.0, 0, weights[e] / total
+                    for k in range(n_detections):
+                        if mask[b, t, k]:
+                            observed += log_likelihood[b, t, k, events[e, k]]
+                            n_pairs += events[e, k] < n_classes - 1
+                    terms[OBSERVED, b] += q * observed
+                    terms[ASSIGNED, b] += q * (n_pairs * log_pair[b] - log_number - (logits[b, t, e] - log_total))
 
 
 @part
 def add_classes(log_prior: Array, mask: Array, log_likelihood: Array, logits: Array, terms: Array) -> None:
-    """The terms of w for a q(w) over the classes of each detection: logits [K C]."""
-    n_classes = log_prior.shape[0]
-    for k in range(mask.shape[0]):
-        if mask[k]:
-            own = logits[k * n_classes : (k + 1) * n_classes]
-            highest, total = own[0], 0.0
-            for c in range(n_classes):
-                highest = max(highest, own[c])
-            for c in range(n_classes):
-                total += exp(own[c] - highest)
-            for c in range(n_classes):
-                q = exp(own[c] - highest) / total
-                terms[OBSERVED] += q * log_likelihood[k, c]
-                terms[ASSIGNED] += q * (log_prior[c] - (own[c] - highest - log(total)))
+    """The terms of w for a q(w) over the classes of each detection: logits [B, T, K C]."""
+    n_scenes, n_frames, n_detections, n_classes = log_likelihood.shape
+    for b in range(n_scenes):
+        for t in range(n_frames):
+            for k in range(n_detections):
+                if mask[b, t, k]:
+                    total = -np.inf
+                    for c in range(n_classes):
+                        total = log_add(total, logits[b, t, k * n_classes + c])
+                    for c in range(n_classes):
+                        log_q = logits[b, t, k * n_classes + c] - total
+                        terms[OBSERVED, b] += exp(log_q) * log_likelihood[b, t, k, c]
+                        terms[ASSIGNED, b] += exp(log_q) * (log_prior[c] - log_q)

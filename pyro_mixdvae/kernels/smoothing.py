@@ -128,18 +128,17 @@ def smooth_track(m: int, matrix: Array, noise: Array, filtered: Beliefs, predict
     n_frames, n_dims = filtered.s.shape
     for d in range(n_dims):
         last = n_frames - 1
-        for i in range(2):
-            for j in range(2):
-                out.gain[m, last, d, i, j] = 0
+        out.gain[m, last, d, 0, 0] = out.gain[m, last, d, 0, 1] = 0
+        out.gain[m, last, d, 1, 0] = out.gain[m, last, d, 1, 1] = 0
         write_symmetric(out.conditional[m, last, d], filtered.ss[last, d], filtered.sz[last, d], filtered.zz[last, d])
         write_belief(last, d, filtered, out.mean[m, last, d], out.covariance[m, last, d])
     for t in range(n_frames - 2, -1, -1):
         for d in range(n_dims):
             step, gain = matrix[m, t + 1, d], out.gain[m, t, d]
-            set_gain(step, t, d, filtered, predicted, gain)
-            css, csz, czz = conditional(step, noise[m, t + 1, d], gain, t, d, filtered)
+            g, h, i, j = gain_of(step, t, d, filtered, predicted)
+            gain[0, 0], gain[0, 1], gain[1, 0], gain[1, 1] = g, h, i, j
+            css, csz, czz = conditional(step, noise[m, t + 1, d], (g, h, i, j), t, d, filtered)
             write_symmetric(out.conditional[m, t, d], css, csz, czz)
-            g, h, i, j = gain[0, 0], gain[0, 1], gain[1, 0], gain[1, 1]
             ss, sz, zz = filtered.ss[t + 1, d], filtered.sz[t + 1, d], filtered.zz[t + 1, d]
             filtered.ss[t, d] = css + quadratic(g, h, g, h, ss, sz, zz)
             filtered.sz[t, d] = csz + quadratic(g, h, i, j, ss, sz, zz)
@@ -151,24 +150,23 @@ def smooth_track(m: int, matrix: Array, noise: Array, filtered: Beliefs, predict
 
 
 @part
-def set_gain(matrix: Array, t: int, d: int, filtered: Beliefs, predicted: Beliefs, gain: Array) -> None:
-    """`P_t A' (predicted P_{t+1})^-1`, [2, 2]."""
+def gain_of(matrix: Array, t: int, d: int, filtered: Beliefs, predicted: Beliefs) -> tuple[float, float, float, float]:
+    """`P_t A' (predicted P_{t+1})^-1`, row by row."""
     ss, sz, zz = filtered.ss[t, d], filtered.sz[t, d], filtered.zz[t, d]
     pss, psz, pzz = predicted.ss[t + 1, d], predicted.sz[t + 1, d], predicted.zz[t + 1, d]
     scale = 1 / (pss * pzz - psz * psz)
-    for i in range(2):
-        s, z = (ss, sz) if i == 0 else (sz, zz)
-        x = scale * (s * matrix[0, 0] + z * matrix[0, 1])
-        y = scale * (s * matrix[1, 0] + z * matrix[1, 1])
-        gain[i, 0], gain[i, 1] = x * pzz - y * psz, y * pss - x * psz
+    a, b, c, e = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
+    x, y = scale * (ss * a + sz * b), scale * (ss * c + sz * e)
+    u, v = scale * (sz * a + zz * b), scale * (sz * c + zz * e)
+    return x * pzz - y * psz, y * pss - x * psz, u * pzz - v * psz, v * pss - u * psz
 
 
 @part
 def conditional(
-    matrix: Array, noise: Array, gain: Array, t: int, d: int, filtered: Beliefs
+    matrix: Array, noise: Array, gain: tuple[float, float, float, float], t: int, d: int, filtered: Beliefs
 ) -> tuple[float, float, float]:
     """Joseph's form `(I - G A) P (I - G A)' + G Q G'`: a sum of squares, which rounding never makes negative."""
-    g, h, i, j = gain[0, 0], gain[0, 1], gain[1, 0], gain[1, 1]
+    g, h, i, j = gain
     a, b, c, e = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
     q, r, u, v = 1 - g * a - h * c, -g * b - h * e, -i * a - j * c, 1 - i * b - j * e
     ss, sz, zz = filtered.ss[t, d], filtered.sz[t, d], filtered.zz[t, d]

@@ -1,5 +1,6 @@
 """From arrays of detections in pixels to the scenes of the model."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,14 +19,14 @@ class Problem(NamedTuple):
     """One sequence to track: boxes ``[T, K, 4]`` xyxy pixels (NaN: none), and where its sources start.
 
     `start` ``[N, 4]`` holds the boxes of the sources at frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that
-    a person has drawn (NaN: none), `size` is the image's (width, height).
+    a person has drawn (NaN: none; None: none at all), `size` is the image's (width, height).
     """
 
     boxes: Array
     size: tuple[float, float]
     start: Array
     first: int
-    labels: Array
+    labels: Array | None
 
 
 def make_problem(
@@ -52,12 +53,12 @@ def make_problem(
     """
     boxes = _checked(boxes)
     n_frames = len(boxes)
-    drawn = _label_array(labels, n_sources, n_frames)
+    drawn = None if labels is None else _label_array(labels, n_sources, n_frames)
     if size is None:
         size = _far_corner(boxes, drawn)
-    if not (np.isfinite(size).all() and min(size) > 0):
+    if not (all(map(math.isfinite, size)) and min(size) > 0):
         raise InputError(f"The image size {size[0]} x {size[1]} is not a size: give its width and height in pixels.")
-    if labels is not None:
+    if labels is not None and drawn is not None:
         first = int(labels.frame.min())
         start = np.stack([_nearest_label(source, first) for source in drawn])
     else:
@@ -71,21 +72,25 @@ def make_scene(problems: Sequence[Problem], coordinates: Coordinates) -> tuple[S
     n_detections = max(1, *(problem.boxes.shape[1] for problem in problems))
     scale = np.array([[*problem.size, *problem.size] for problem in problems], dtype=float)
     observations = np.full((len(problems), n_frames, n_detections, 4), np.nan)
-    labels = np.full((len(problems), len(problems[0].start), n_frames, 4), np.nan)
+    is_labelled = any(problem.labels is not None for problem in problems)
+    labels = np.full((len(problems), len(problems[0].start), n_frames, 4), np.nan) if is_labelled else None
     present = np.zeros((len(problems), n_frames), dtype=bool)
     for b, problem in enumerate(problems):
         t, k = problem.boxes.shape[:2]
         observations[b, :t, :k] = problem.boxes
-        labels[b, :, :t] = problem.labels
+        if labels is not None and problem.labels is not None:
+            labels[b, :, :t] = problem.labels
         present[b, :t] = True
     starts = np.stack([problem.start for problem in problems])
     dtype = torch.get_default_dtype()
-    scene = Scene.of(
-        coordinates.content(torch.as_tensor(observations / scale[:, None, None], dtype=dtype)),
-        coordinates.content(torch.as_tensor(starts / scale[:, None], dtype=dtype)),
-        torch.as_tensor(present),
-        coordinates.content(torch.as_tensor(labels / scale[:, None, None], dtype=dtype)),
-    )
+
+    def content(boxes: Array) -> Tensor:
+        """Of ``[B, ..., 4]`` in pixels."""
+        pixels = scale.reshape(len(scale), *[1] * (boxes.ndim - 2), 4)
+        return coordinates.content(torch.as_tensor(boxes / pixels, dtype=dtype))
+
+    drawn = None if labels is None else content(labels)
+    scene = Scene.of(content(observations), content(starts), torch.as_tensor(present), drawn)
     return scene, torch.as_tensor(scale, dtype=dtype)
 
 
@@ -99,20 +104,18 @@ def _checked(boxes: Array) -> Array:
     if np.isinf(boxes).any():
         t, k = np.argwhere(np.isinf(boxes).any(-1))[0]
         raise InputError(f"Detection {k + 1} of frame {t + 1} is not finite; mark a missing detection with NaN.")
-    flat = np.asarray((boxes[..., 2:] <= boxes[..., :2]).any(-1)) & ~missing
-    if flat.any():
-        t, k = np.argwhere(flat)[0]
+    is_flat = boxes[..., 2:] <= boxes[..., :2]
+    if is_flat.any() and (is_flat.any(-1) & ~missing).any():
+        t, k = np.argwhere(is_flat.any(-1) & ~missing)[0]
         raise InputError(
             f"Detection {k + 1} of frame {t + 1} has no positive width and height: boxes are (x1, y1, x2, y2)."
         )
     return np.where(missing[..., None], np.nan, boxes)
 
 
-def _label_array(labels: Labels | None, n_sources: int, n_frames: int) -> Array:
+def _label_array(labels: Labels, n_sources: int, n_frames: int) -> Array:
     """``[N, T, 4]``, NaN where nothing is labelled."""
     drawn = np.full((n_sources, n_frames, 4), np.nan)
-    if labels is None:
-        return drawn
     named = np.unique(labels.source)
     if len(named) != n_sources or named.max(initial=0) >= n_sources:
         names = ", ".join(str(n + 1) for n in named)
@@ -143,13 +146,15 @@ def _most_confident(boxes: Array, n_sources: int, confidence: Array | None) -> t
             f"{n_sources} sources start: track fewer, or give their boxes with --init."
         )
     first = int(enough[0])
-    sure = np.zeros(boxes.shape[1]) if confidence is None else np.nan_to_num(np.asarray(confidence, float)[first])
+    if confidence is None:
+        return first, boxes[first, np.flatnonzero(seen[first])[:n_sources]]
+    sure = np.nan_to_num(np.asarray(confidence, float)[first])
     order = np.lexsort((np.arange(boxes.shape[1]), -sure, ~seen[first]))
     return first, boxes[first, np.sort(order[:n_sources])]
 
 
-def _far_corner(boxes: Array, drawn: Array) -> tuple[float, float]:
-    corners = np.concatenate([boxes.reshape(-1, 4), drawn.reshape(-1, 4)])
+def _far_corner(boxes: Array, drawn: Array | None) -> tuple[float, float]:
+    corners = np.concatenate([part.reshape(-1, 4) for part in (boxes, drawn) if part is not None])
     corners = corners[~np.isnan(corners[:, 0])]
     if not len(corners):
         return 1.0, 1.0
