@@ -89,7 +89,7 @@ def schedule_of(epochs: int, batch_size: int = 16, learning_rate: float = 0.002)
         learning_rate=learning_rate,
         final_learning_rate=0.02,
         clip=100.0,
-        patience=40,
+        patience=max(40, epochs // 4),
     )
 
 
