@@ -63,6 +63,14 @@ def audio(
     checkpoint = output.with_suffix(".checkpoint")
     refuse(output, paths, checkpoint, resume=resume, overwrite=overwrite)
 
+    from pyro_mixdvae.separation.clips import check_clips
+    from pyro_mixdvae.separation.mixtures import RATE
+    from pyro_mixdvae.separation.trimming import HOP
+
+    for folders in (folder, against or []):
+        if folders:
+            check_clips(folders, RATE, (frames - 1) * HOP)
+
     # torch and Pyro take seconds to import: bad arguments end before that.
     import torch
 

@@ -1,6 +1,7 @@
 """Clean recordings of one source, to learn it from."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.separation.resampling import read_mono
-from pyro_mixdvae.separation.sound_files import Samples, find_sounds
-from pyro_mixdvae.separation.trimming import normalise_peak, trim_silence
+from pyro_mixdvae.separation.resampling import read_mono, resampled_length
+from pyro_mixdvae.separation.sound_files import Samples, SoundReader, find_sounds
+from pyro_mixdvae.separation.trimming import normalise_peak, peak_level, trim_silence
 
 HELD_OUT = 10  # one clip in so many is for validation
+# Decibels of full scale: whatever has no louder peak (dither, the rounding of 16-bit samples) is not the source.
+QUIETEST = -60.0
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,39 @@ class Clips:
         ]
 
 
+def check_clips(folders: Sequence[str | Path], rate: int, least: int) -> None:
+    """Whether there may be two clips, one of them for validation, as far as names and headers of the files tell.
+
+    Arguments as in `read_clips`, which reads the files and finds out more.
+
+    Raises:
+        InputError: fewer than two files can be opened and are long enough.
+    """
+    hopeful, skipped = [], []
+    for path in find_sounds(folders):
+        try:
+            with SoundReader(path) as file:
+                _check_length(path, resampled_length(file.length, file.rate, rate), rate, least)
+        except InputError as error:
+            skipped.append(str(error))
+            continue
+        hopeful.append(path)
+        if len(hopeful) == 2:
+            return
+    for path in hopeful:  # only one: worth a look, so that the right thing is said of it
+        try:
+            _read_clip(path, rate, least)
+        except InputError as error:
+            skipped.append(str(error))
+        else:
+            raise _single(path)
+    raise _none(folders, skipped)
+
+
 def read_clips(folders: Sequence[str | Path], rate: int, least: int) -> Clips:
-    """All sound files of folders, mono at `rate`; those that cannot be used, or are shorter than `least`, are skipped.
+    """All sound files of folders, mono at `rate`.
+
+    Those that cannot be read, that are nearly silent, or that have less than `least` samples of sound are skipped.
 
     Raises:
         InputError: no clip can be used.
@@ -54,19 +88,13 @@ def read_clips(folders: Sequence[str | Path], rate: int, least: int) -> Clips:
     paths, kept, skipped = [], [], []
     for path in find_sounds(folders):
         try:
-            samples = read_mono(path, rate)
+            kept.append(_read_clip(path, rate, least))
         except InputError as error:
             skipped.append(str(error))
-            continue
-        trimmed = trim_silence(samples[None])[0]
-        if len(trimmed) < least:
-            skipped.append(f"{path} has {len(trimmed) / rate:.2f} s of sound, {least / rate:.2f} s are needed.")
-            continue
-        paths.append(path)
-        kept.append(normalise_peak(trimmed).astype(np.float32))
+        else:
+            paths.append(path)
     if not kept:
-        reasons = " ".join(skipped[:3])
-        raise InputError(f"{', '.join(map(str, folders))}: no clip can be used ({reasons}); give longer sound files.")
+        raise _none(folders, skipped)
     return Clips(paths, kept, skipped)
 
 
@@ -77,7 +105,44 @@ def hold_out(clips: Clips, seed: int) -> tuple[Clips, Clips]:
         InputError: there is only one clip.
     """
     if len(clips.samples) < 2:
-        raise InputError(f"{clips.paths[0]} is the only clip that can be used, and one more is needed for validation.")
+        raise _single(clips.paths[0])
     order = np.random.default_rng(seed).permutation(len(clips.samples)).tolist()
     count = max(1, len(order) // HELD_OUT)
     return clips.chosen(order[count:]), clips.chosen(order[:count])
+
+
+def _read_clip(path: Path, rate: int, least: int) -> Samples:
+    """A clip ``[n]``.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    samples = read_mono(path, rate)
+    level = peak_level(samples)
+    if level == -math.inf:
+        raise InputError(f"{path} is silent in mono.")
+    if level < QUIETEST:
+        raise InputError(
+            f"{path} is nearly silent in mono: its peak is {level:.1f} dB of full scale, below {QUIETEST:g}."
+        )
+    trimmed = trim_silence(samples[None])[0]
+    _check_length(path, len(trimmed), rate, least)
+    return normalise_peak(trimmed).astype(np.float32)
+
+
+def _check_length(path: Path, n: int, rate: int, least: int) -> None:
+    if n < least:
+        raise InputError(f"{path} has {n / rate:.2f} s of sound, {least / rate:.2f} s are needed.")
+
+
+def _none(folders: Sequence[str | Path], skipped: Sequence[str]) -> InputError:
+    reasons = " ".join(skipped[:3])
+    return InputError(
+        f"{', '.join(map(str, folders))}: no clip can be used ({reasons}); give longer sound files, or others."
+    )
+
+
+def _single(path: Path) -> InputError:
+    return InputError(
+        f"{path} is the only clip that can be used, and one more is needed for validation: give another one."
+    )

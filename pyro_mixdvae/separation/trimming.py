@@ -1,5 +1,7 @@
 """Silence before and after a sound, and how loud it is."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -49,6 +51,12 @@ def frame_energy(samples: Samples) -> npt.NDArray[np.float64]:
     sums = np.concatenate([np.zeros((len(samples), 1)), np.cumsum(samples.astype(np.float64) ** 2, axis=1)], axis=1)
     centres = np.arange(0, n + 1, HOP)
     return sums[:, np.minimum(centres + FRAME // 2, n)] - sums[:, np.maximum(centres - FRAME // 2, 0)]
+
+
+def peak_level(samples: Samples) -> float:
+    """The largest magnitude of samples of any shape in decibels of full scale, which is 1; -inf for silence."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    return 20 * math.log10(peak) if peak > 0 else -math.inf
 
 
 def normalise_peak(samples: Samples) -> Samples:

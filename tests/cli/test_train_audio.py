@@ -147,6 +147,28 @@ def test_a_source_without_a_name(
     assert not list(tmp_path.iterdir())
 
 
+def test_bad_sounds_to_be_heard_with_are_refused_before_clips_are_read(
+    tmp_path: Path, mixdvae: Callable, clips: Path, noises: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("all clips were read")
+
+    monkeypatch.setattr("pyro_mixdvae.separation.source_model.read_clips", refuse)
+    (tmp_path / "bare").mkdir()
+    for against, sentence in (
+        ([tmp_path / "none"], "none does not exist"),
+        ([noises, tmp_path / "bare"], "bare holds no sound files"),
+        ([clips / "text.wav", clips / "short.wav"], "no clip can be used"),
+        ([noises / "0.wav"], "0.wav is the only clip that can be used"),
+    ):
+        options = [word for path in against for word in ("--against", path)]
+        ended = mixdvae("train", "audio", clips, "-o", tmp_path / "out" / "a.safetensors", *SMALL, *options)
+        assert ended.code == 2
+        assert sentence in ended.err
+        assert ended.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bare"]
+
+
 def test_folders_without_enough_clips(tmp_path: Path, mixdvae: Callable, clips: Path) -> None:
     (tmp_path / "bare").mkdir()
     (tmp_path / "silence").mkdir()

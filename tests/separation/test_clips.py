@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.separation.clips import Clips, hold_out, read_clips
+from pyro_mixdvae.separation.clips import Clips, check_clips, hold_out, read_clips
+from pyro_mixdvae.separation.sound_files import SoundReader
 
 RATE = 16000
 LEAST = 4000
@@ -49,6 +50,7 @@ def test_what_cannot_be_used_is_skipped_with_the_reason(tmp_path: Path) -> None:
     write(tmp_path / "short.wav", tone(0.2))
     write(tmp_path / "burst.wav", np.concatenate([np.zeros(RATE), tone(0.1), np.zeros(RATE)]))
     write(tmp_path / "silent.wav", np.zeros(RATE))
+    write(tmp_path / "dither.wav", np.random.default_rng(0).integers(-1, 2, RATE).astype(np.int16))
     write(tmp_path / "cancels.wav", np.stack([tone(1), -tone(1)], -1), subtype="FLOAT")
     write(tmp_path / "sensor.wav", tone(1), 900)
     (tmp_path / "notes.txt").write_text("not looked at")
@@ -60,8 +62,9 @@ def test_what_cannot_be_used_is_skipped_with_the_reason(tmp_path: Path) -> None:
         "nan.wav": "NaN or infinity at second 1.000",
         "short.wav": "has 0.20 s of sound, 0.25 s are needed",
         "burst.wav": "s of sound, 0.25 s are needed",
-        "silent.wav": "has 0.00 s of sound",
-        "cancels.wav": "has 0.00 s of sound",
+        "silent.wav": "is silent in mono",
+        "cancels.wav": "is silent in mono",
+        "dither.wav": "is nearly silent in mono: its peak is -90.3 dB of full scale, below -60",
         "sensor.wav": "900 samples a second",
     }
     assert len(clips.skipped) == len(reasons)
@@ -69,6 +72,15 @@ def test_what_cannot_be_used_is_skipped_with_the_reason(tmp_path: Path) -> None:
         (sentence,) = (skipped for skipped in clips.skipped if name in skipped)
         assert reason in sentence
         assert sentence.endswith(".")
+
+
+def test_a_clip_may_be_just_loud_enough(tmp_path: Path) -> None:
+    write(tmp_path / "quiet.wav", tone(1, loudness=0.00101), subtype="FLOAT")
+    write(tmp_path / "quieter.wav", tone(1, loudness=0.00099), subtype="FLOAT")
+    clips = read_clips([tmp_path], RATE, LEAST)
+    assert [path.name for path in clips.paths] == ["quiet.wav"]
+    assert np.abs(clips.samples[0]).max() == 1
+    assert len(clips.skipped) == 1
 
 
 def test_a_clip_may_be_just_long_enough(tmp_path: Path) -> None:
@@ -81,7 +93,7 @@ def test_a_clip_may_be_just_long_enough(tmp_path: Path) -> None:
 def test_folders_without_a_usable_clip_are_refused_in_one_sentence(tmp_path: Path) -> None:
     for number in range(5):
         write(tmp_path / f"{number}.wav", np.zeros(RATE))
-    with pytest.raises(InputError, match=r"no clip can be used \(.*0\.wav has 0\.00 s of sound") as raised:
+    with pytest.raises(InputError, match=r"no clip can be used \(.*0\.wav is silent") as raised:
         read_clips([tmp_path], RATE, LEAST)
     assert "4.wav" not in str(raised.value)  # three reasons are enough
     assert str(tmp_path) in str(raised.value)
@@ -90,6 +102,27 @@ def test_folders_without_a_usable_clip_are_refused_in_one_sentence(tmp_path: Pat
     (tmp_path / "bare").mkdir()
     with pytest.raises(InputError, match="holds no sound files"):
         read_clips([tmp_path / "bare"], RATE, LEAST)
+
+
+def test_what_headers_tell_is_told_without_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(SoundReader, "read")
+    write(tmp_path / "short.wav", tone(0.1, 44_100), 44_100)
+    (tmp_path / "text.wav").write_text("no sound")
+    said = r"no clip can be used \(.*short\.wav has 0\.10 s of sound, 0\.25 s are needed\. .*text\.wav is no sound"
+    with pytest.raises(InputError, match=said):
+        check_clips([tmp_path], RATE, LEAST)
+    for name in "ab":
+        write(tmp_path / f"{name}.wav", tone(LEAST / RATE))
+    check_clips([tmp_path], RATE, LEAST)
+
+
+def test_a_single_clip_is_looked_at(tmp_path: Path) -> None:
+    write(tmp_path / "silent.wav", np.zeros(RATE))
+    with pytest.raises(InputError, match=r"no clip can be used \(.*silent\.wav is silent"):
+        check_clips([tmp_path / "silent.wav"], RATE, LEAST)
+    write(tmp_path / "good.wav", tone(1))
+    with pytest.raises(InputError, match=r"good\.wav is the only clip that can be used"):
+        check_clips([tmp_path / "good.wav"], RATE, LEAST)
 
 
 def test_files_are_named_with_their_checksums(tmp_path: Path) -> None:

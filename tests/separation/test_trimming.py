@@ -8,6 +8,7 @@ from pyro_mixdvae.separation.trimming import (
     HOP,
     frame_energy,
     normalise_peak,
+    peak_level,
     sounding_range,
     trim_silence,
 )
@@ -67,6 +68,12 @@ def test_the_peak_becomes_one(rng: np.random.Generator, scale: float) -> None:
     assert normalised.dtype == np.float32
     assert np.abs(normalised).max() == 1
     np.testing.assert_allclose(normalised * np.abs(samples).max(), samples, rtol=1e-6)
+
+
+def test_level_of_the_peak() -> None:
+    assert peak_level(np.array([[0.0, -1.0], [0.5, 0.0]], np.float32)) == 0
+    assert peak_level(np.array([0.001, -0.0005], np.float32)) == pytest.approx(-60)
+    assert peak_level(np.zeros(3, np.float32)) == peak_level(np.zeros(0, np.float32)) == -np.inf
 
 
 def test_silence_has_no_peak() -> None:
