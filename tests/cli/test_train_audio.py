@@ -209,6 +209,19 @@ def test_an_output_that_cannot_be_written(tmp_path: Path, mixdvae: Callable, cli
         assert ended.err.count("\n") == 1
 
 
+def test_a_full_disk_leaves_nothing(
+    tmp_path: Path, mixdvae: Callable, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    ended = mixdvae("train", "audio", clips, "-o", tmp_path / "out" / "a.safetensors", "--epochs", 1, *SMALL)
+    assert ended.code == 2
+    assert "cannot be written (no space left on device)" in ended.err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
 def command(path: Path, clips: Path, *more: object) -> list[str]:
     words = ["train", "audio", clips, "-o", path, "--epochs", 8, "--count", 15, *SMALL[2:], *more]
     return [str(word) for word in words]
