@@ -1,13 +1,21 @@
 """Gaussian Markov chain forwards in time, whose conditionals a network gives."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from pyro.distributions import Normal, TorchDistribution, constraints
 from torch import Tensor
 
 Conditional = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@runtime_checkable
+class Rolling(Protocol):
+    """A conditional that has a faster way through all frames."""
+
+    def roll(self, features: Tensor, noise: Tensor) -> Tensor | None:
+        """The path of features [*, T, H] and noise [*, T, L], or None where it has to be gone frame by frame."""
 
 
 class MarkovGaussian(TorchDistribution):
@@ -46,12 +54,12 @@ class MarkovGaussian(TorchDistribution):
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         """Draw [*sample_shape, *, T, L]."""
         noise = torch.randn(self._extended_shape(sample_shape), dtype=self.features.dtype, device=self.features.device)
-        return self._roll(noise)
+        return self.path(noise)
 
     def central_path(self) -> Tensor:
         """The path without noise: each frame's mean given the means before, [*, T, L]."""
         shape = self._extended_shape()
-        return self._roll(torch.zeros(shape, dtype=self.features.dtype, device=self.features.device))
+        return self.path(torch.zeros(shape, dtype=self.features.dtype, device=self.features.device))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density [*], all frames at once."""
@@ -63,8 +71,12 @@ class MarkovGaussian(TorchDistribution):
             per_frame = torch.where(self.present, per_frame, 0.0)
         return per_frame.sum(-1)
 
-    def _roll(self, noise: Tensor) -> Tensor:
+    def path(self, noise: Tensor) -> Tensor:
+        """The path that noise [*, T, L] of unit variance makes."""
         features = self.features.expand(noise.shape[:-1] + self.features.shape[-1:])
+        rolled = self.conditional.roll(features, noise) if isinstance(self.conditional, Rolling) else None
+        if rolled is not None:
+            return rolled
         z = torch.zeros_like(noise[..., 0, :])
         path = []
         for t in range(noise.shape[-2]):
