@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.kernels.compiled import array
+from pyro_mixdvae.kernels.spectra import Heads
 from pyro_mixdvae.models.complex_likelihood import as_content, as_spectrum
 from pyro_mixdvae.models.sources import Sources
-from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.networks.spectral_srnn import LOUDEST, SpectralSRNN
 
 
 class SoundMemory(NamedTuple):
@@ -117,10 +119,14 @@ class SoundSources(Sources):
         power = squared_modulus(as_spectrum(s))
         encoders = []
         for n, network in enumerate(self.each()):
-            own = power[..., n, :, :]
-            h = network.history(network.teacher_forced(own))
-            encoders.append(network.latent_posterior(h, own, None if present is None else present[..., n, :]))
+            own = None if present is None else present[..., n, :]
+            encoders.append(network.listen(power[..., n, :, :], own)[1])
         return EachLatentPosterior(encoders)
+
+    def heads(self, like: Tensor) -> Heads:
+        """How the networks' heads are read, as kernels take it, in the precision of a tensor."""
+        read = [(*network.head_units, LOUDEST, network.floor) for network in self.each()]
+        return Heads(*map(array, torch.tensor(read, dtype=like.dtype).unbind(1)))
 
     def each(self) -> list[SpectralSRNN]:
         """The N networks."""

@@ -6,7 +6,7 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-from pyro_mixdvae.distributions.complex_normal import ComplexNormal
+from pyro_mixdvae.distributions.complex_normal import ComplexNormal, squared_modulus
 
 
 class SharedSum(TorchDistribution):
@@ -61,6 +61,12 @@ class SharedSum(TorchDistribution):
     def variance(self) -> Tensor:
         """`v_n (1 - g_n)`, [*, N, T, F]."""
         return self.powers * (1 - self.gains)
+
+    @property
+    def power(self) -> Tensor:
+        """`E |s_n|^2 = |m_n|^2 + V_n`, [*, N, T, F]."""
+        gains = self.gains
+        return gains.square() * squared_modulus(self.total).unsqueeze(-3) + self.powers * (1 - gains)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - torch's signature
         """Draw [*sample_shape, *, N, T, F] by Matheron's rule: a draw from before, moved by what it missed of o."""

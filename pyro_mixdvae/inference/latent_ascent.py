@@ -4,13 +4,19 @@ With s summed out, `log p(o, z) = log N_c(o; 0, sum_n v_n(h_n, z_n) + v_o) + sum
 h, which hear the expected power of their source anew every few steps: EM, whose M-step (for z) is Adam's.
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
-from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
+from pyro_mixdvae.distributions.markov_gaussian import Conditional, MarkovGaussian
 from pyro_mixdvae.distributions.shared_sum import SharedSum
+from pyro_mixdvae.kernels import spectra
+from pyro_mixdvae.kernels.compiled import array, can_serve
 from pyro_mixdvae.models.sound_sources import SoundSources
+
+Gradients = Callable[[], Sequence[Tensor]]
 
 
 class LatentAscent:
@@ -34,53 +40,91 @@ class LatentAscent:
         powers: Tensor,
         learning_rate: float = 0.05,
     ):
-        self.networks = sources.each()
+        self.sources, self.networks = sources, sources.each()
         self.mixture, self.noise, self.present, self.powers = mixture, noise, present, powers
+        self.observed = squared_modulus(mixture)
         with torch.no_grad():
-            heard = self._heard()
-            paths = [
-                network.latent_posterior(history, power, present).central_path()
-                for network, history, power in zip(self.networks, self._histories(heard), heard, strict=True)
+            listened = [
+                network.listen(power, present) for network, power in zip(self.networks, self._heard(), strict=True)
             ]
-        self.paths = [path.clone().requires_grad_() for path in paths]
+            self.paths = [encoder.central_path().clone().requires_grad_() for _, encoder in listened]
+        self._first: list[Tensor] | None = [history for history, _ in listened]
         self.optimiser = torch.optim.Adam(self.paths, learning_rate)
 
     def step(self, n_steps: int) -> Tensor:
         """So many steps with the same histories; gives the new v [B, N, T, F]."""
-        with torch.no_grad():
-            histories = self._histories(self._heard())
+        histories, self._first = self._first or self._histories(), None
+        gradients = self._gradients(histories)
         for _ in range(n_steps):
-            with torch.enable_grad():
-                loss = -self._log_joint(histories)
-                gradients = torch.autograd.grad(loss, self.paths)
-            for path, gradient in zip(self.paths, gradients, strict=True):
-                path.grad = gradient
+            for path, gradient in zip(self.paths, gradients(), strict=True):
+                path.grad = -gradient
             self.optimiser.step()
         with torch.no_grad():
             self.powers = self._powers(histories)
         return self.powers
 
     def _heard(self) -> tuple[Tensor, ...]:
-        """Expected power `|m|^2 + V` of each source, [B, T, F]."""
-        posterior = SharedSum(self.powers, self.mixture, self.noise)
-        return (squared_modulus(posterior.mean) + posterior.variance).unbind(1)
+        """Expected power of each source, [B, T, F]."""
+        return SharedSum(self.powers, self.mixture, self.noise).power.unbind(1)
 
-    def _histories(self, heard: tuple[Tensor, ...]) -> list[Tensor]:
+    @torch.no_grad()
+    def _histories(self) -> list[Tensor]:
         """h of each source, [B, T, H]."""
-        return [
-            network.history(network.teacher_forced(power)) for network, power in zip(self.networks, heard, strict=True)
-        ]
+        each = zip(self.networks, self._heard(), strict=True)
+        return [network.history(network.teacher_forced(power)) for network, power in each]
 
     def _powers(self, histories: list[Tensor]) -> Tensor:
         each = zip(self.networks, histories, self.paths, strict=True)
         return torch.stack([network.power(history, path) for network, history, path in each], 1)
 
+    def _gradients(self, histories: list[Tensor]) -> Gradients:
+        """What gives those of log p(o, z) in the latents of each source, [B, T, L], where these are when it is called.
+
+        Mixtures do not touch: the sum over them may stand for each.
+        """
+        with torch.no_grad():
+            if can_serve(self.observed, self.noise, *self.sources.parameters()):
+                return self._fast_gradients(histories)
+
+        def gradients() -> Sequence[Tensor]:
+            with torch.enable_grad():
+                return torch.autograd.grad(self._log_joint(histories), self.paths)
+
+        return gradients
+
     def _log_joint(self, histories: list[Tensor]) -> Tensor:
-        """log p(o, z), up to a constant and summed over the mixtures: they do not touch."""
+        """log p(o, z), up to a constant and summed over the mixtures."""
         expected = self._powers(histories).sum(1) + self.noise
-        per_frame = -(squared_modulus(self.mixture) / expected + expected.log()).sum(-1)
+        per_frame = -(self.observed / expected + expected.log()).sum(-1)
         joint = torch.where(self.present, per_frame, 0.0).sum()
         for network, history, path in zip(self.networks, histories, self.paths, strict=True):
             prior = MarkovGaussian(network.latent_prior, history, network.latent_dim, self.present)
             joint = joint + prior.log_prob(path).sum()
         return joint
+
+    def _fast_gradients(self, histories: list[Tensor]) -> Gradients:
+        """The same: what histories add is computed once, and the gradient in what the heads give by formula."""
+        each = list(zip(self.networks, histories, strict=True))
+        emissions = [network.head_given(history) for network, history in each]
+        priors = [
+            MarkovGaussian(_of_latent(network.prior_network.given(history)), history, network.latent_dim, self.present)
+            for network, history in each
+        ]
+        heads = self.sources.heads(self.noise)
+        seen, noise, present = (array(part.flatten(0, 1)) for part in (self.observed, self.noise, self.present))
+
+        def gradients() -> Sequence[Tensor]:
+            with torch.enable_grad():
+                emitted = [emission(path).flatten(0, 1) for emission, path in zip(emissions, self.paths, strict=True)]
+                prior = torch.stack([each.log_prob(path).sum() for each, path in zip(priors, self.paths, strict=True)])
+            slopes = spectra.ascent(tuple(map(array, emitted)), heads, seen, noise, present)
+            return torch.autograd.grad(
+                [*emitted, prior], self.paths, [*torch.from_numpy(slopes), torch.ones_like(prior)]
+            )
+
+        return gradients
+
+
+def _of_latent(given: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Conditional:
+    """A conditional whose features are in it already."""
+    return lambda _, z_before: given(z_before)

@@ -7,6 +7,7 @@ where one source wins, the networks hear what they are thought to have said: the
 in all frames at once.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.inference.latent_ascent import LatentAscent
 from pyro_mixdvae.inference.records import Record, evaluate
 from pyro_mixdvae.inference.run import Method
+from pyro_mixdvae.inference.sound_records import AdditiveJudge
 from pyro_mixdvae.inference.svi import svi
 from pyro_mixdvae.models.additive import AdditiveModel
 from pyro_mixdvae.models.complex_likelihood import as_content, as_spectrum
@@ -117,6 +119,7 @@ def _iterate(
     heard = squared_modulus(mixture).unsqueeze(1).expand(-1, scene.n_sources, -1, -1)
     powers = sources.reconstructed(heard, scene.present.unsqueeze(1).expand(heard.shape[:-1]))
     ascent: LatentAscent | None = None
+    judge = _judge(model, guide, sources, scene)
     records: list[Record] = []
     best: dict[str, Tensor] = {}
     for iteration in range(n_iterations):
@@ -132,11 +135,21 @@ def _iterate(
         else:
             update_assigned(model, guide, scene, powers)
         if records_all or iteration == n_iterations - 1:
-            records.append(evaluate(model, guide, scene))
+            records.append(judge())
             best = _better(best, _state(guide), records)
     for name, value in best.items():
         guide.state_dict()[name].copy_(value)
     return records
+
+
+def _judge(
+    model: AdditiveModel | MixtureModel, guide: AdditiveGuide | MeanField, sources: SoundSources, scene: Scene
+) -> Callable[[], Record]:
+    """What gives the record of the guide as it then is."""
+    if isinstance(guide, AdditiveGuide) and AdditiveJudge.can_judge(sources, guide):
+        judge = AdditiveJudge(sources, guide)
+        return lambda: judge.record(guide)
+    return lambda: evaluate(model, guide, scene)
 
 
 def update_assigned(
@@ -168,9 +181,9 @@ def _moments(guide: AdditiveGuide | MeanField, scene: Scene) -> tuple[Tensor, Te
 
 
 def _state(guide: AdditiveGuide | MeanField) -> dict[str, Tensor]:
-    """What is the guide's own, copied: its parameters, and the units that they are in."""
-    shared = ("sources.", "assignment.")
-    return {name: value.clone() for name, value in guide.state_dict().items() if not name.startswith(shared)}
+    """What an iteration changes of the guide, copied: its parameters, and the units that they are in."""
+    others = ("sources.", "assignment.", "total", "noise", "present")
+    return {name: value.clone() for name, value in guide.state_dict().items() if not name.startswith(others)}
 
 
 def _better(best: dict[str, Tensor], state: dict[str, Tensor], records: list[Record]) -> dict[str, Tensor]:

@@ -1,10 +1,14 @@
 """Building blocks shared by the networks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from pyro_mixdvae.kernels import latent_path
+from pyro_mixdvae.kernels.compiled import array, can_serve
 
 
 class TanhMLP(nn.Module):
@@ -20,6 +24,29 @@ class TanhMLP(nn.Module):
             features = torch.tanh(layer(features))
         return features
 
+    def given(self, known: Tensor) -> Callable[[Tensor], Tensor]:
+        """`forward` as a function of the last features [*, D], the first ones [*, K] being known.
+
+        What these add to the first layer is computed once.
+        """
+        if not self.layers:
+            return lambda rest: torch.cat([known, rest], -1)
+        first, *others = self.linear()
+        of_known, of_rest = first.weight.split([known.shape[-1], first.in_features - known.shape[-1]], -1)
+        constant = nn.functional.linear(known, of_known, first.bias)
+
+        def hidden(rest: Tensor) -> Tensor:
+            features = torch.tanh(constant + nn.functional.linear(rest, of_rest))
+            for layer in others:
+                features = torch.tanh(layer(features))
+            return features
+
+        return hidden
+
+    def linear(self) -> list[nn.Linear]:
+        """The layers without their tanh."""
+        return list(self.layers)  # type: ignore[arg-type]
+
 
 class GaussianNetwork(nn.Module):
     """An MLP with two linear heads: mean and variance (the head gives its logarithm) of a diagonal Gaussian."""
@@ -32,8 +59,39 @@ class GaussianNetwork(nn.Module):
 
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Concatenate the features (in order, on the last axis) and give mean and variance [*, output]."""
-        hidden = self.hidden(torch.cat(features, -1))
+        return self._heads(self.hidden(torch.cat(features, -1)))
+
+    def given(self, known: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """`forward` as a function of the last features, as `TanhMLP.given`."""
+        hidden = self.hidden.given(known)
+        return lambda rest: self._heads(hidden(rest))
+
+    def _heads(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         return self.mean(hidden), self.log_variance(hidden).exp()
+
+    def roll(self, features: Tensor, noise: Tensor) -> Tensor | None:
+        """The path `z_t = mean + sqrt(variance) noise_t`, both given the features of frame t and z_{t-1}; `z_0 = 0`.
+
+        Features [*, T, D] and noise [*, T, L] -> [*, T, L]; None where no kernel can serve.
+        """
+        if not (self.hidden.layers and can_serve(features, noise, *self.parameters())):
+            return None
+        first, *others = self.hidden.linear()
+        from_features, from_latent = first.weight.split([features.shape[-1], noise.shape[-1]], -1)
+        known = nn.functional.linear(features, from_features, first.bias)
+        weights: list[Tensor] = [layer.weight for layer in others]
+        weights.append(torch.cat([self.mean.weight, self.log_variance.weight]))
+        biases: list[Tensor] = [*(layer.bias for layer in others), self.mean.bias, self.log_variance.bias]
+        layers = latent_path.Layers(
+            array(from_latent.T.flatten()),
+            array(torch.cat([weight.T.flatten() for weight in weights])),
+            array(torch.cat(biases)),
+            np.array([len(first.weight), *map(len, weights)]),
+        )
+        path = latent_path.roll(
+            array(known.reshape(-1, *known.shape[-2:])), layers, array(noise.reshape(-1, *noise.shape[-2:]))
+        )
+        return torch.from_numpy(path).view(noise.shape)
 
 
 class History(nn.Module):
@@ -53,9 +111,16 @@ class History(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Run over whole sequences: inputs [*, T, D] -> h [*, T, H]."""
-        flat = inputs.reshape(-1, *inputs.shape[-2:])
-        h, _ = self.lstm(self.input(self.gain * flat))
-        return h.reshape(*inputs.shape[:-1], h.shape[-1])
+        return self.remembered(self.features(inputs))
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """What the LSTM is fed, frame by frame: [*, D] -> [*, last of sizes]."""
+        return self.input(inputs if self.gain == 1 else self.gain * inputs)  # type: ignore[no-any-return]
+
+    def remembered(self, features: Tensor) -> Tensor:
+        """The LSTM alone, over `features`: [*, T, last of sizes] -> h [*, T, H]."""
+        h, _ = self.lstm(features.reshape(-1, *features.shape[-2:]))
+        return h.reshape(*features.shape[:-1], h.shape[-1])
 
     def begin(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """The state before the first frame for a batch shaped as `like` [*, D]: two tensors [*, H] of zeros."""

@@ -1,6 +1,6 @@
 """The SRNN of the paper for sound: it emits the power of each frequency, and its encoder hears the future too."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -68,7 +68,8 @@ class SpectralSRNN(DVAE):
 
     def _as_head(self, log_power: Tensor) -> Tensor:
         """Log power as the head gives it: about zero and of order one, except in the paper's units."""
-        return log_power if self.hears == "power" else (log_power - LOG_CENTRE) / LOG_SCALE
+        centre, scale = self.head_units
+        return (log_power - centre) / scale
 
     def heard(self, power: Tensor) -> Tensor:
         """What the LSTMs are fed of power |s|^2: [*, F] -> [*, F]."""
@@ -80,12 +81,25 @@ class SpectralSRNN(DVAE):
         """p(z_t | h_t, z_{t-1})."""
         return self.prior_network(h, z_before)
 
+    def head(self, h: Tensor, z: Tensor) -> Tensor:
+        """The logarithm that `power` makes v_s of, in `head_units`: h [*, H], z [*, L] -> [*, F]."""
+        return self.emission_log_power(self.emission_hidden(torch.cat([h, z], -1)))  # type: ignore[no-any-return]
+
+    def head_given(self, h: Tensor) -> Callable[[Tensor], Tensor]:
+        """`head` as a function of z, what h adds being computed once."""
+        hidden = self.emission_hidden.given(h)
+        return lambda z: self.emission_log_power(hidden(z))
+
     def power(self, h: Tensor, z: Tensor) -> Tensor:
         """v_s of p(s_t | h_t, z_t): h [*, H], z [*, L] -> [*, F]."""
-        log_power = self.emission_log_power(self.emission_hidden(torch.cat([h, z], -1)))
-        if self.hears == "log-power":
-            log_power = LOG_CENTRE + LOG_SCALE * log_power
+        centre, scale = self.head_units
+        log_power = centre + scale * self.head(h, z)
         return log_power.clamp(max=LOUDEST).exp() + self.floor
+
+    @property
+    def head_units(self) -> tuple[float, float]:
+        """Where the log power is, of which the head gives zero, and what its 1 is."""
+        return (0.0, 1.0) if self.hears == "power" else (LOG_CENTRE, LOG_SCALE)
 
     def emission(self, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (zero) and variance of p(s_t | h_t, z_t), [*, F] each."""
@@ -101,21 +115,34 @@ class SpectralSRNN(DVAE):
 
         Frames not `present` [*, T], padding after the end, do not count and are not heard by those before.
         """
-        features = torch.cat([h, self.heard(y)], -1)
-        if present is None:
-            g = self.backward(features.flip(-2)).flip(-2)
+        return self._encoder(h, self.heard(y), present)
+
+    def _encoder(self, h: Tensor, heard: Tensor, present: Tensor | None) -> MarkovGaussian:
+        """`latent_posterior` of what is `heard` of |s|^2."""
+        features = self.backward.features(torch.cat([h, heard], -1))
+        if present is None or bool(present.all()):
+            g = self.backward.remembered(features.flip(-2)).flip(-2)
         else:
             order = _backwards(present).unsqueeze(-1)
-            g = torch.take_along_dim(self.backward(torch.take_along_dim(features, order, -2)), order, -2)
+            g = torch.take_along_dim(self.backward.remembered(torch.take_along_dim(features, order, -2)), order, -2)
         return MarkovGaussian(self.encoder_network, g, self.latent_dim, present)
+
+    def listen(self, power: Tensor, present: Tensor | None = None) -> tuple[Tensor, MarkovGaussian]:
+        """h [*, T, H] and q(z | s), both fed |s|^2 [*, T, F]: what `history` and `latent_posterior` give of it."""
+        heard = self.heard(power)
+        silence = self.heard(torch.zeros_like(power[..., :1, :]))
+        features = self.history.features(heard)
+        late = torch.cat([self.history.features(silence), features[..., :-1, :]], -2)
+        h = self.history.remembered(late)
+        return h, self._encoder(h, heard, present)
 
     def reconstructed(self, power: Tensor, present: Tensor | None = None) -> Tensor:
         """v_s at the central path of q(z | s), all networks being fed |s|^2: [*, T, F] -> [*, T, F].
 
         `present` as in `latent_posterior`.
         """
-        h = self.history(self.teacher_forced(power))
-        return self.power(h, self.latent_posterior(h, power, present).central_path())
+        h, encoder = self.listen(power, present)
+        return self.power(h, encoder.central_path())
 
     def teacher_forced(self, y: Tensor) -> Tensor:
         """The inputs of the history: y = |s|^2 [*, T, F] one frame late, as it is heard; silence at the first."""

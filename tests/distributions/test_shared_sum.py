@@ -52,6 +52,7 @@ def test_moments_are_those_of_the_wiener_filter() -> None:
             mean, covariance = wiener(given.powers[:, t, f], given.total[t, f], given.noise[t, f])
             torch.testing.assert_close(given.mean[:, t, f], mean, **EXACT)
             torch.testing.assert_close(given.variance[:, t, f], covariance.diagonal(), **EXACT)
+            torch.testing.assert_close(given.power[:, t, f], mean.abs().square() + covariance.diagonal(), **EXACT)
             torch.testing.assert_close(given.gains[:, t, f], mean / given.total[t, f], check_dtype=False, **EXACT)
 
 
