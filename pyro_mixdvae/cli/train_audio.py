@@ -49,7 +49,7 @@ def audio(
 ) -> None:
     """Learn a source from clean recordings: weights, a card that says how they were made, and the learning curve.
 
-    Any format and rate; silence around a recording is cut off, recordings that are nearly silent are skipped, and one in
+    Any format and rate; silence around a recording is cut off, nearly silent recordings are skipped, and one in
     ten is held out for validation.
     """
     if not name and output is None:
