@@ -12,6 +12,7 @@ from torch import Tensor
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.distributions.markov_gaussian import Conditional, MarkovGaussian
 from pyro_mixdvae.distributions.shared_sum import SharedSum
+from pyro_mixdvae.inference.adam import Adam
 from pyro_mixdvae.kernels import spectra
 from pyro_mixdvae.kernels.compiled import array, can_serve
 from pyro_mixdvae.models.sound_sources import SoundSources
@@ -49,16 +50,14 @@ class LatentAscent:
             ]
             self.paths = [encoder.central_path().clone().requires_grad_() for _, encoder in listened]
         self._first: list[Tensor] | None = [history for history, _ in listened]
-        self.optimiser = torch.optim.Adam(self.paths, learning_rate)
+        self.optimiser = Adam(self.paths, learning_rate)
 
     def step(self, n_steps: int) -> Tensor:
         """So many steps with the same histories; gives the new v [B, N, T, F]."""
         histories, self._first = self._first or self._histories(), None
         gradients = self._gradients(histories)
         for _ in range(n_steps):
-            for path, gradient in zip(self.paths, gradients(), strict=True):
-                path.grad = -gradient
-            self.optimiser.step()
+            self.optimiser.climb(gradients())
         with torch.no_grad():
             self.powers = self._powers(histories)
         return self.powers

@@ -10,6 +10,7 @@ from toys import EXACT
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.guides import MeanField
+from pyro_mixdvae.inference.adam import Adam
 from pyro_mixdvae.inference.latent_ascent import LatentAscent
 from pyro_mixdvae.inference.records import evaluate
 from pyro_mixdvae.inference.sound import ITERATIONS, infer_sound, sound_scene, update_assigned
@@ -308,6 +309,17 @@ def test_gradients_move_latents_to_what_explains_the_mixture_better() -> None:
         ascent.step(5)
     assert log_joint(ascent, mixture, noise) > before + 1
     assert all(parameter.grad is None for parameter in sources.parameters())
+
+
+def test_its_optimiser_is_that_of_pytorch() -> None:
+    own, theirs = (torch.full((2, 3), 0.5, requires_grad=True) for _ in range(2))
+    one, other = Adam([own], 0.05), torch.optim.Adam([theirs], 0.05, maximize=True)
+    for size in (1.0, 1e-3, 30.0, 0.0, 1.0):
+        gradient = size * torch.randn(2, 3)
+        theirs.grad = gradient
+        one.climb([gradient])
+        other.step()
+        torch.testing.assert_close(own, theirs, **EXACT)
 
 
 def test_mixtures_of_a_batch_do_not_touch() -> None:
