@@ -58,6 +58,10 @@ class Assignment(Part):
         """
         return self
 
+    def of_scenes(self, index: Tensor) -> "Assignment":
+        """The assignment for some scenes of the batch, in the order of `index` [M]; by default it is one for all."""
+        return self
+
     def can_enumerate(self, n_detections: int) -> bool:
         """Whether w's values are few enough to be enumerated for K detections a frame."""
         return True
@@ -188,6 +192,7 @@ class ExclusiveAssignment(Assignment):
         rate = torch.as_tensor(LEAST_CLUTTER if clutter_rate is None else clutter_rate, dtype=probability.dtype)
         log_pair = probability.logit() - rate.log()
         self.register_buffer("detection_probability", probability)
+        self.register_buffer("clutter_rate", rate)
         self.register_buffer("log_pair", log_pair if log_pair.dim() == 0 else log_pair[:, None, None, None])
 
     def fitted_to_count(self, per_frame: Tensor, is_crowded: Tensor) -> "ExclusiveAssignment":
@@ -202,11 +207,17 @@ class ExclusiveAssignment(Assignment):
         rate = (per_frame - self.n_sources * probability).clamp(min=LEAST_CLUTTER)
         return ExclusiveAssignment(self.n_sources, probability, rate)
 
+    def of_scenes(self, index: Tensor) -> "ExclusiveAssignment":
+        """The same with the rates of these scenes."""
+        if self.detection_probability.dim() == 0:
+            return self
+        return ExclusiveAssignment(self.n_sources, self.detection_probability[index], self.clutter_rate[index])
+
     def can_enumerate(self, n_detections: int) -> bool:
         """While there are no more than `FEW_EVENTS` joint events a frame."""
         return count_events(n_detections, self.n_sources) <= FEW_EVENTS
 
-    def _scores(self, log_likelihood: Tensor | None, mask: Tensor) -> Tensor:
+    def pair_scores(self, log_likelihood: Tensor | None, mask: Tensor) -> Tensor:
         """Log weight of each pair relative to "clutter, and the source missed": [B, T, K, N]."""
         scores = self.log_pair.expand(*mask.shape, self.n_sources)
         if log_likelihood is not None:
@@ -215,7 +226,7 @@ class ExclusiveAssignment(Assignment):
 
     def prior(self, mask: Tensor) -> Categorical:
         """Categorical over the joint events, [B, T, 1]."""
-        logits = event_scores(self._scores(None, mask)).clamp(min=FORBIDDEN).unsqueeze(-2)
+        logits = event_scores(self.pair_scores(None, mask)).clamp(min=FORBIDDEN).unsqueeze(-2)
         return Categorical(logits=logits, validate_args=False)  # these logits are numbers, whatever the mask
 
     def classes(self, w: Tensor, n_detections: int) -> Tensor:
@@ -225,24 +236,24 @@ class ExclusiveAssignment(Assignment):
 
     def posterior_logits(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
         """Logits over the joint events, [B, T, 1, E]."""
-        return event_scores(self._scores(log_likelihood, mask)).clamp(min=FORBIDDEN).unsqueeze(-2)
+        return event_scores(self.pair_scores(log_likelihood, mask)).clamp(min=FORBIDDEN).unsqueeze(-2)
 
     def responsibilities(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
         """Marginals of the joint events: exact for up to 10 sources, by loopy belief propagation for more."""
-        pairs = pair_probabilities(self._scores(log_likelihood, mask))
+        pairs = pair_probabilities(self.pair_scores(log_likelihood, mask))
         clutter = (1 - pairs.sum(-1, keepdim=True)).clamp(min=0.0)
         return torch.cat([pairs, clutter], -1) * mask.unsqueeze(-1)
 
     def most_likely(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
         """The best joint event of each frame."""
-        best = best_events(self._scores(log_likelihood, mask))
+        best = best_events(self.pair_scores(log_likelihood, mask))
         return one_hot(best, self.n_classes).to(log_likelihood.dtype) * mask.unsqueeze(-1)
 
     def log_evidence(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
         """Log of the sum over joint events over that of their prior weights, plus the clutter's density."""
         clutter = torch.where(mask, log_likelihood[..., -1], 0.0).sum(-1)
-        prior = best_log_partition(self._scores(None, mask).to(log_likelihood.dtype))
-        return best_log_partition(self._scores(log_likelihood, mask)) - prior + clutter
+        prior = best_log_partition(self.pair_scores(None, mask).to(log_likelihood.dtype))
+        return best_log_partition(self.pair_scores(log_likelihood, mask)) - prior + clutter
 
 
 LEAST_CLUTTER = 0.01

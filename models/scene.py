@@ -1,6 +1,6 @@
 """What the model sees of a batch of scenes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -64,6 +64,10 @@ class Scene:
     def starting_at(self, start: Tensor) -> "Scene":
         """The same scene with another start [B, N, D]."""
         return replace(self, start=start)
+
+    def scenes(self, index: Tensor) -> "Scene":
+        """Some scenes of the batch, in the order of `index` [M]."""
+        return Scene(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def frames(self, index: slice | Tensor) -> "Scene":
         """The given frames, in the given order; the start stays what it is."""

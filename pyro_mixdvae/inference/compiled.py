@@ -39,6 +39,9 @@ class Arrays(NamedTuple):
     start: Array  # [B N, D]
 
 
+_NO_VETOES = np.empty((0, 0, 0, 0))
+
+
 def arrays_of(model: MixtureModel, scene: Scene, before: Arrays | None = None) -> Arrays | None:
     """The arrays of a model; `before` are those with another noise of detections, where there are such already."""
     if before is not None:
@@ -53,9 +56,9 @@ def arrays_of(model: MixtureModel, scene: Scene, before: Arrays | None = None) -
     return Arrays(prior, rule, _frames(model, scene), _noise(model.likelihood, scene), start)
 
 
-def filtering_pass(arrays: Arrays, decides: bool) -> Filtered:
+def filtering_pass(arrays: Arrays, decides: bool, vetoes: Tensor | None = None) -> Filtered:
     """`start.filtering_pass`, and the transitions that the prior gives along the means."""
-    found = filtering.filter_scenes(*arrays, decides)
+    found = filtering.filter_scenes(*arrays, decides, _NO_VETOES if vetoes is None else array(vetoes.double()))
     mean, responsibilities, log_likelihood = (torch.from_numpy(part) for part in found[:3])
     return mean, responsibilities, log_likelihood, _transition(found.steps, mean.shape[1])
 
@@ -73,7 +76,7 @@ def running_mean(sources: Sources, start: Tensor, value: Tensor, precision: Tens
     )  # fmt: skip
     rule = Rule(False, np.empty(0), np.zeros(n_sources), n_sources)
     noise = Noise(nothing, nothing, nothing[..., 0])
-    found = filtering.filter_scenes(prior, rule, frames, noise, array(start.flatten(0, 1)), True)
+    found = filtering.filter_scenes(prior, rule, frames, noise, array(start.flatten(0, 1)), True, _NO_VETOES)
     return torch.from_numpy(found.mean), _transition(found.steps, n_sources)
 
 

@@ -11,6 +11,7 @@ from pyro_mixdvae.guides.source_guide import SourceGuide
 from pyro_mixdvae.inference import compiled, published
 from pyro_mixdvae.inference.coordinate import coordinate_ascent
 from pyro_mixdvae.inference.records import Record, evaluate, judged
+from pyro_mixdvae.inference.search import searching_start
 from pyro_mixdvae.inference.start import Filtered, filtering_start
 from pyro_mixdvae.inference.svi import svi
 from pyro_mixdvae.models.likelihoods import GaussianLikelihood
@@ -50,7 +51,7 @@ def infer(
     seed: int = 0,
     n_updates: int = COORDINATE_ITERATIONS,
 ) -> Inferred:
-    """The default algorithm: a filtering start, then `coordinate` updates, `svi`, or one after the other (`hybrid`).
+    """The default algorithm: a filtering start with a search, then updates by `method`.
 
     Args:
         model: p(o, w, s, z); with `fine_tunes_prior` the weights of its prior change.
@@ -65,7 +66,7 @@ def infer(
     with torch.no_grad():
         model = type(model)(model.sources, model.assignment.fitted_to(scene), model.likelihood)
         arrays = compiled.arrays_of(model, scene)
-        start = filtering_start(model, scene, first, arrays=arrays)
+        start = searching_start(model, scene, first, arrays)
         if (scene.mask.sum(-1) > scene.n_sources).any():
             start = better_start(model, scene, first, start, arrays)
         if first > 0:

@@ -1,5 +1,6 @@
 """The default start: a filtering pass that predicts with the prior, assigns, and updates, frame by frame."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -32,10 +33,16 @@ def filtering_start(
     `decides` and `arrays` as in `filtering_pass`. The prior is used in both directions of time: what is learned of
     speeds and noises holds in either.
     """
+    arrays = arrays if first == 0 else None
+    return both_ways(lambda part: filtering_pass(model, part, decides, arrays), scene, first)
+
+
+def both_ways(one_way: Callable[[Scene], Filtered], scene: Scene, first: int) -> Filtered:
+    """From frame `first` to the last, and back from there to frame 0, each by `one_way`, which starts at its first."""
     if first == 0:
-        return filtering_pass(model, scene, decides, arrays)
-    forwards = filtering_pass(model, scene.frames(slice(first, None)), decides)
-    backwards = filtering_pass(model, scene.frames(torch.arange(first, -1, -1)), decides)
+        return one_way(scene)
+    forwards = one_way(scene.frames(slice(first, None)))
+    backwards = one_way(scene.frames(torch.arange(first, -1, -1)))
     return Filtered(
         torch.cat([backwards.mean.flip(-2)[..., :-1, :], forwards.mean], -2),
         torch.cat([backwards.responsibilities.flip(1)[:, :-1], forwards.responsibilities], 1),
@@ -86,8 +93,18 @@ def frames_of(model: MixtureModel, scene: Scene) -> list[Frame]:
     ]
 
 
-def filter_frame(model: MixtureModel, memory: Any, belief: Gaussian | None, frame: Frame, decides: bool = True) -> Step:
-    """Predict with the prior, assign, update; `belief` is that of the frame before, None at the first."""
+def filter_frame(
+    model: MixtureModel,
+    memory: Any,
+    belief: Gaussian | None,
+    frame: Frame,
+    decides: bool = True,
+    vetoes: Tensor | None = None,
+) -> Step:
+    """Predict with the prior, assign, update; `belief` is that of the frame before, None at the first.
+
+    `vetoes` [B, K, C] are added to the log likelihood where it decides, and nowhere else.
+    """
     likelihood, assignment = model.likelihood, model.assignment
     transition = model.sources.transition(memory)
     predicted = predict(belief, transition) if belief else Gaussian(transition.offset, transition.noise)
@@ -99,7 +116,8 @@ def filter_frame(model: MixtureModel, memory: Any, belief: Gaussian | None, fram
     if frame.clutter is not None:
         log_likelihood = torch.cat([log_likelihood, frame.clutter.unsqueeze(-1)], -1)
     decide = assignment.most_likely if decides else assignment.responsibilities
-    eta = decide(log_likelihood.unsqueeze(1), frame.mask.unsqueeze(1)).squeeze(1)
+    judged = log_likelihood if vetoes is None else log_likelihood + vetoes
+    eta = decide(judged.unsqueeze(1), frame.mask.unsqueeze(1)).squeeze(1)
     owned = eta[..., : assignment.n_sources]
     # Detections that may share a source do not exclude one another: they are taken in one after the other.
     each = [slice(k, k + 1) for k in range(frame.observed.shape[-2])]
@@ -110,22 +128,27 @@ def filter_frame(model: MixtureModel, memory: Any, belief: Gaussian | None, fram
 
 @torch.no_grad()
 def filtering_pass(
-    model: MixtureModel, scene: Scene, decides: bool = True, arrays: compiled.Arrays | None = None
+    model: MixtureModel,
+    scene: Scene,
+    decides: bool = True,
+    arrays: compiled.Arrays | None = None,
+    vetoes: Tensor | None = None,
 ) -> Filtered:
     """Forwards through the scene: detections are judged by the predictive density `N(o; m, Phi + V)`.
 
     With `decides` each frame takes its most likely assignment: where targets cross, a mean over assignments would
     merge them for good. Without, it takes the mean (JPDA). The prior's memory is fed the filtered means. Labels count
-    as detections whose source is known. `arrays` are those of the model and the scene, where there are such already.
+    as detections whose source is known. `arrays` are those of the model and the scene, where there are such already;
+    `vetoes` [B, T, K, C] are added to the log likelihood where the pass assigns, and nowhere else.
     """
     arrays = arrays or compiled.arrays_of(model, scene)
     if arrays is not None:
-        return Filtered(*compiled.filtering_pass(arrays, decides))
+        return Filtered(*compiled.filtering_pass(arrays, decides, vetoes))
     memory = model.sources.begin(scene.start)
     belief: Gaussian | None = None
     means, responsibilities, log_likelihoods = [], [], []
-    for frame in frames_of(model, scene):
-        step = filter_frame(model, memory, belief, frame, decides)
+    for t, frame in enumerate(frames_of(model, scene)):
+        step = filter_frame(model, memory, belief, frame, decides, None if vetoes is None else vetoes[:, t])
         belief = step.belief
         memory = model.sources.remember(memory, belief.mean[..., 0], None)
         means.append(belief.mean[..., 0])

@@ -44,13 +44,19 @@ def empty_steps(n_tracks: int, n_frames: int, n_dims: int, like: Array) -> Steps
 
 
 @kernel
-def filter_scenes(prior: Prior, rule: Rule, frames: Frames, noise: Noise, start: Array, decides: bool) -> Filtered:
-    """`filtering_pass`: predict with the prior, assign, update; start [M, D], the sources of scene b from b N on."""
+def filter_scenes(
+    prior: Prior, rule: Rule, frames: Frames, noise: Noise, start: Array, decides: bool, vetoes: Array
+) -> Filtered:
+    """`filtering_pass`: predict with the prior, assign, update; start [M, D], the sources of scene b from b N on.
+
+    `vetoes` are [B, T, K, C], or none.
+    """
     n_scenes, n_frames, n_detections = frames.mask.shape
     n_sources, n_dims = start.shape[0] // n_scenes, start.shape[1]
     mean = np.empty((n_scenes, n_sources, n_frames, n_dims), start.dtype)
     eta = np.empty((n_scenes, n_frames, n_detections, rule.n_classes), start.dtype)
     log_likelihood = np.empty_like(eta)
+    judged = np.empty(eta.shape if len(vetoes) else (0, 0, 0, 0), eta.dtype)
     n_tracks = n_scenes * n_sources
     steps = empty_steps(n_tracks, n_frames, n_dims, start)
     memory, belief = empty_memory(prior.network, n_tracks), empty_belief(n_tracks, n_dims)
@@ -66,7 +72,11 @@ def filter_scenes(prior: Prior, rule: Rule, frames: Frames, noise: Noise, start:
         if frames.has_labels:
             take_labels(frames.labels, frames.label_precision, t, belief)
         judge(frames, noise, t, belief, log_likelihood)
-        assign(rule, log_likelihood, frames.mask, t, decides, eta)
+        if len(vetoes):
+            weigh_in(log_likelihood, vetoes, t, judged)
+            assign(rule, judged, frames.mask, t, decides, eta)
+        else:
+            assign(rule, log_likelihood, frames.mask, t, decides, eta)
         take_detections(rule, frames, noise, t, eta, belief)
         for m in range(n_tracks):
             for d in range(n_dims):
@@ -103,6 +113,16 @@ def judge(frames: Frames, noise: Noise, t: int, belief: Belief, log_likelihood: 
                 log_likelihood[b, t, k, n] = -0.5 * (total + log_product(spread))
             if n_classes > n_sources:
                 log_likelihood[b, t, k, n_sources] = clutter[b, t, k]
+
+
+@part
+def weigh_in(log_likelihood: Array, vetoes: Array, t: int, judged: Array) -> None:
+    """What frame t is assigned by, where something is vetoed: [B, T, K, C] each."""
+    n_scenes, _, n_detections, n_classes = judged.shape
+    for b in range(n_scenes):
+        for k in range(n_detections):
+            for c in range(n_classes):
+                judged[b, t, k, c] = log_likelihood[b, t, k, c] + vetoes[b, t, k, c]
 
 
 @part

@@ -66,6 +66,22 @@ def test_filtering_pass(prior: str, kind: str, n_detections: int, n_sources: int
         assert_same(tuple(found), (*expected[:3], transitions))
 
 
+@HARD
+@EACH_ASSIGNMENT
+def test_vetoes_are_heard(kind: str, is_hard: bool) -> None:
+    """What a pass decided is forbidden: it decides otherwise, and the likelihoods that it gives are those before."""
+    scene, model = scene_and_model("vkf", kind, 3, 2, is_hard)
+    before = filtering_pass(model, scene)
+    vetoes = torch.zeros_like(before.responsibilities)
+    vetoes[:, 2] = -1e3 * before.responsibilities[:, 2]
+    found = filtering_pass(model, scene, vetoes=vetoes)
+    with only_torch():
+        expected = filtering_pass(model, scene, vetoes=vetoes)
+    assert_same(tuple(found[:3]), tuple(expected[:3]))
+    assert_same(found.log_likelihood[:, :3], before.log_likelihood[:, :3])
+    assert not (found.responsibilities[:, 2] * before.responsibilities[:, 2]).any()
+
+
 @torch.no_grad()
 @HARD
 @EACH_PRIOR

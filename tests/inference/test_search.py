@@ -1,0 +1,120 @@
+"""The search after the start: its margins by brute force, and that it finds who is who after a crossing."""
+
+import itertools
+
+import pytest
+import torch
+from toys import ASSIGNMENTS, EXACT, toy_model, toy_scene, vkf
+
+from pyro_mixdvae.distributions.exclusive import event_table
+from pyro_mixdvae.inference.search import DOUBTFUL, doubtful, least_of_each, searching_start
+from pyro_mixdvae.inference.start import Filtered, filtering_pass, filtering_start
+from pyro_mixdvae.kernels.compiled import only_torch
+from pyro_mixdvae.models import ExclusiveAssignment, KinematicSources, MixtureModel, Scene
+from pyro_mixdvae.models.likelihoods import GaussianLikelihood
+from pyro_mixdvae.networks.kinematic import ConstantVelocity
+
+SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (3, 2), (2, 3)])
+
+
+def brute_force_doubts(
+    assignment: ExclusiveAssignment, scene: Scene, start: Filtered
+) -> dict[tuple[int, int, tuple[int, ...]], float]:
+    """For each frame: the joint events that are best without some decision, and their margins below `DOUBTFUL`."""
+    scores = assignment.pair_scores(start.log_likelihood, scene.mask)
+    n_detections, n_sources = scores.shape[-2:]
+    table = event_table(n_detections, n_sources).tolist()
+    found: dict[tuple[int, int, tuple[int, ...]], float] = {}
+    for b, t in itertools.product(range(len(scores)), range(1, scores.shape[1])):
+        there = [k for k in range(n_detections) if scene.mask[b, t, k]]
+        decided = start.responsibilities[b, t].argmax(-1).tolist()
+
+        def weight(event: list[int], b: int = b, t: int = t, there: list[int] = there) -> float:
+            return sum(float(scores[b, t, k, event[k]]) for k in there if event[k] < n_sources)
+
+        for k in there:
+            possible = [
+                event for event in table if all(event[j] == n_sources for j in range(n_detections) if j not in there)
+            ]
+            best = max((event for event in possible if event[k] != decided[k]), key=weight)
+            margin = weight(decided) - weight(best)
+            if margin < DOUBTFUL:
+                found[b, t, tuple(best)] = margin
+    return found
+
+
+@SHAPES
+@pytest.mark.parametrize("is_hard", [False, True])
+def test_doubts_are_those_that_brute_force_finds(n_detections: int, n_sources: int, is_hard: bool) -> None:
+    scene = toy_scene(3, 8, n_detections, n_sources, is_padded=is_hard, is_labelled=is_hard)
+    model = toy_model(n_sources, vkf(), ASSIGNMENTS["exclusive"](n_sources))
+    assert isinstance(model.assignment, ExclusiveAssignment)
+    start = filtering_pass(model, scene)
+    expected = brute_force_doubts(model.assignment, scene, start)
+    found = doubtful(model.assignment, scene, start)
+    assert len(expected) > 0
+    assert sorted(found.margin.tolist()) == pytest.approx(sorted(expected.values()))
+    assert sorted(zip(found.scene.tolist(), found.frame.tolist(), strict=True)) == sorted(key[:2] for key in expected)
+    torch.testing.assert_close(start.responsibilities[found.where()], torch.ones_like(found.margin))
+
+
+def test_without_doubts_the_start_stays() -> None:
+    scene, model = crossing(n_frames=4)
+    start = filtering_start(model, scene)
+    assert len(doubtful(model.assignment, scene, start).scene) == 0
+    found = searching_start(model, scene)
+    torch.testing.assert_close(found.responsibilities, start.responsibilities)
+
+
+def test_least_of_each() -> None:
+    scene = torch.tensor([1, 0, 1, 1, 0, 4])
+    cost = torch.tensor([3.0, 2.0, 1.0, 2.0, 2.0, 9.0])
+    assert least_of_each(scene, cost, 2).tolist() == [1, 4, 2, 3, 5]
+    assert least_of_each(scene, cost, 1).tolist() == [1, 2, 5]
+    assert least_of_each(scene[:0], cost[:0], 1).tolist() == []
+
+
+def crossing(n_frames: int = 20) -> tuple[Scene, MixtureModel]:
+    """A walks past B, who stands; both are hidden for a while, and A comes out first, somewhat nearer to where B was.
+
+    In two scenes, with the detections in either order. Content is (x, y, 0, 0); A is source 0, and detection b in
+    scene b.
+    """
+    paths = torch.zeros(2, n_frames, 4)
+    paths[0, :, 0] = torch.arange(n_frames) * 0.1
+    paths[1, :, 0] = 0.9
+    seen = paths.clone()
+    seen[0, 8:11] = torch.nan
+    seen[1, 8:14] = torch.nan
+    seen[0, 11:, 0] -= 0.16
+    detections = seen.transpose(0, 1)
+    scene = Scene.of(torch.stack([detections, detections.flip(1)]), paths[:, 0].expand(2, -1, -1))
+    sources = KinematicSources(ConstantVelocity(4, 0.02, 0.005, persistence=1.0), torch.ones_like, 0.05)
+    likelihood = GaussianLikelihood(torch.ones_like, 0.04, "observation")
+    return scene, toy_model(2, sources, ExclusiveAssignment(2, 0.8, 0.1), likelihood)
+
+
+def identities(scene: Scene, found: Filtered) -> torch.Tensor:
+    """The class of the walking one's detection in both scenes, [2, T]."""
+    classes = found.responsibilities.argmax(-1)
+    return torch.stack([classes[0, :, 0], classes[1, :, 1]])
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_the_frames_after_a_crossing_say_who_was_who(is_compiled: bool) -> None:
+    scene, model = crossing()
+    walker = torch.cat([torch.arange(8), torch.arange(11, 20)])
+    start = filtering_start(model, scene)
+    assert (identities(scene, start)[:, -5:] == 1).all()  # decided frame by frame the two change places
+    if is_compiled:
+        found = searching_start(model, scene)
+    else:
+        with only_torch():
+            found = searching_start(model, scene)
+    assert (identities(scene, found)[:, walker] == 0).all()
+    torch.testing.assert_close(found.mean[0], found.mean[1], **EXACT)
+    if is_compiled:
+        assert found.transitions is not None
+        expected = model.sources.transitions(found.mean, scene.start)
+        for part, other in zip(found.transitions, expected, strict=True):
+            torch.testing.assert_close(part, other, **EXACT)
