@@ -42,11 +42,12 @@ class Likelihood(Part):
         """The noise of the labels, [B, N, T, D]."""
         raise TypeError(f"{type(self).__name__} knows no labels")
 
-    def systematic_variance(self, content: Tensor) -> Tensor:
+    def systematic_variance(self, content: Tensor, seen: Tensor) -> Tensor:
         """Variance of the error that a detector makes in every frame alike: content [*, D] -> [*, D].
 
         Frames do not average it out, and no detection can tell it; the posterior of s, which takes errors as
-        independent, does not hold it. By default there is none.
+        independent, does not hold it. By default there is none. `seen` [*] is the probability that the frame has a
+        detection of the source.
         """
         return torch.zeros_like(content)
 
@@ -137,10 +138,14 @@ class GaussianLikelihood(Likelihood):
         # Where there is no detection its size is no size; any noise will do there, but a positive one.
         return torch.where(scene.mask[..., None, None], phi, 1.0)
 
-    def systematic_variance(self, content: Tensor) -> Tensor:
-        """systematic_share (r u)^2."""
+    def systematic_variance(self, content: Tensor, seen: Tensor) -> Tensor:
+        """systematic_share (2 - seen) (r u)^2.
+
+        A source that is not seen is mostly hidden behind something, and in the frames before and after partly so: the
+        detections that its box is inferred from are worse than others.
+        """
         unit = self.noise_unit(content)
-        return self.systematic_share * (self._noise(unit) * unit).square()
+        return self.systematic_share * (2 - seen.unsqueeze(-1)) * (self._noise(unit) * unit).square()
 
     def start_variances(self, scene: Scene) -> Tensor:
         """Phi of a detection like the source's start, [B, N, D]."""

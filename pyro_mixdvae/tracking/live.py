@@ -201,10 +201,10 @@ class LiveTracker:
         else:
             mean, variance = steps[0].belief.mean[0, ..., 0], steps[0].belief.covariance[0, ..., 0, 0]
         number, step, eta = self._window.popleft()
-        systematic = self.preset.model.likelihood.systematic_variance(mean.unsqueeze(0))[0]
+        seen = step.responsibilities[:, :, : self.n_sources].sum(1).clamp(max=1.0)
+        systematic = self.preset.model.likelihood.systematic_variance(mean.unsqueeze(0), seen)[0]
         scale = np.array([*self.size, *self.size], dtype=float)
         coordinates = self.preset.coordinates
         boxes = coordinates.boxes(mean).double().numpy() * scale
         reach = self.reach * coordinates.box_covariance(mean, variance + systematic).sqrt().double().numpy() * scale
-        owned = step.responsibilities[0, :, : self.n_sources].sum(0).numpy() > 0.5
-        return LiveResult(number, boxes, boxes - reach, boxes + reach, owned, eta)
+        return LiveResult(number, boxes, boxes - reach, boxes + reach, seen[0].numpy() > 0.5, eta)

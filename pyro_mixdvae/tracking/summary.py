@@ -35,7 +35,9 @@ def summarise(
     mean, variance = inferred.guide.marginals()
     pixels = scale[:, None, None]
     boxes = coordinates.boxes(mean) * pixels
-    systematic = inferred.model.likelihood.systematic_variance(mean).masked_fill(scene.label_mask.unsqueeze(-1), 0.0)
+    seen = inferred.responsibilities[..., : scene.n_sources].sum(-2).clamp(max=1.0).transpose(1, 2)
+    systematic = inferred.model.likelihood.systematic_variance(mean, seen)
+    systematic = systematic.masked_fill(scene.label_mask.unsqueeze(-1), 0.0)
     reach = NormalDist().inv_cdf(0.5 + level / 2) * coordinates.box_covariance(mean, variance + systematic).sqrt()
     reach = reach * pixels
     samples = _by_frame(coordinates.boxes(_draws(inferred.guide, systematic, n_samples, seed)) * pixels)

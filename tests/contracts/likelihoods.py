@@ -71,7 +71,7 @@ class LikelihoodContract(DensityContract):
 
     def test_systematic_error_has_a_variance_for_every_coordinate(self) -> None:
         likelihood, scene = self.make(), self.scene()
-        variance = likelihood.systematic_variance(scene.start)
+        variance = likelihood.systematic_variance(scene.start, torch.rand(scene.start.shape[:-1]))
         assert variance.shape == scene.start.shape
         assert (variance >= 0).all()
 

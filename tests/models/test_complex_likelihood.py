@@ -68,7 +68,7 @@ class TestComplex(DensityContract):
             MixtureModel(sound_sources(), IndependentAssignment(2, clutter=0.1), likelihood)(scene)
         with pytest.raises(TypeError, match="knows no labels"):
             likelihood.label_variances(scene)
-        assert not likelihood.systematic_variance(mean).any()
+        assert not likelihood.systematic_variance(mean, torch.ones(mean.shape[:-1])).any()
         assert likelihood.fitted_to(scene, mean, variance, torch.zeros(2, 3, 3, 2)) is likelihood
 
 

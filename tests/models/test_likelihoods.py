@@ -55,5 +55,7 @@ class TestErrorsThatRepeat(LikelihoodContract):
 
     def test_systematic_error_is_a_share_of_the_noise(self) -> None:
         likelihood, scene = self.make(), self.scene()
-        torch.testing.assert_close(likelihood.systematic_variance(scene.start), likelihood.start_variances(scene) / 4)
-        assert not gaussian_likelihood().systematic_variance(scene.start).any()
+        seen = torch.rand(scene.start.shape[:-1])
+        expected = likelihood.start_variances(scene) / 4 * (2 - seen.unsqueeze(-1))  # twice as much where it is hidden
+        torch.testing.assert_close(likelihood.systematic_variance(scene.start, seen), expected)
+        assert not gaussian_likelihood().systematic_variance(scene.start, seen).any()

@@ -361,8 +361,12 @@ def test_samples_are_spread_as_the_intervals_say(rng: np.random.Generator) -> No
 
 
 def test_error_that_a_detector_repeats_widens_intervals_and_shifts_whole_samples(rng: np.random.Generator) -> None:
-    """It adds its variance to the posterior's, but not where a person has drawn the box; the boxes stay."""
+    """It adds its variance to the posterior's, twice where nothing was seen, and not where a person has drawn the box.
+
+    The boxes stay.
+    """
     truth, boxes = walkers(8, 2, rng)
+    boxes[4, 1] = np.nan
     labels = Labels(np.zeros(2, int), np.arange(2), truth[0])
     coordinates = CentreLogSize()
     plain = preset(2)
@@ -373,7 +377,9 @@ def test_error_that_a_detector_repeats_widens_intervals_and_shifts_whole_samples
     np.testing.assert_allclose(other.boxes, one.boxes)
     np.testing.assert_allclose(width(other)[0], width(one)[0])
     size = (one.boxes[..., 2] - one.boxes[..., 0]) * 0.04
-    added = (2 * 1.6448536) ** 2 * (size**2 + (size / 2) ** 2)  # of the centre, and of half the width
+    seen = np.nan_to_num(one.responsibilities[..., :2]).sum(1)
+    assert not seen.all()
+    added = (2 * 1.6448536) ** 2 * (2 - seen) * (size**2 + (size / 2) ** 2)  # of the centre, and of half the width
     np.testing.assert_allclose(width(other)[1:] ** 2, (width(one) ** 2 + added)[1:], rtol=1e-6)
     inside = (other.lower < other.samples) & (other.samples < other.upper)
     np.testing.assert_allclose(inside.mean(0), 0.9, atol=0.035)
