@@ -1,7 +1,7 @@
 """E-Z by gradient: the latents that explain the mixture best, where an encoder only guesses them.
 
 With s summed out, `log p(o, z) = log N_c(o; 0, sum_n v_n(h_n, z_n) + v_o) + sum_n log p(z_n | h_n)` for given histories
-h, which hear the expected power of their source anew every few steps: EM, whose M-step (for z) is Adam's.
+h, which hear the expected power of their source: EM, whose M-step (for z) is Adam's.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,14 +21,14 @@ Gradients = Callable[[], Sequence[Tensor]]
 
 
 class LatentAscent:
-    """Latents of N sources, and the optimiser that moves them.
+    """Latents of N sources, which begin where encoders put them, and the optimiser that moves them.
 
     Args:
         sources: p(s, z), whose weights stay as they are.
         mixture: o, complex [B, T, F].
         noise: v_o [B, T, F].
         present: [B, T], False in the padding after the end.
-        powers: v [B, N, T, F] to begin with.
+        powers: v [B, N, T, F]: histories and encoders hear the power that each source is expected to have by it.
         learning_rate: of Adam.
     """
 
@@ -42,68 +42,54 @@ class LatentAscent:
         learning_rate: float = 0.05,
     ):
         self.sources, self.networks = sources, sources.each()
-        self.mixture, self.noise, self.present, self.powers = mixture, noise, present, powers
+        self.noise, self.present = noise, present
         self.observed = squared_modulus(mixture)
         with torch.no_grad():
-            listened = [
-                network.listen(power, present) for network, power in zip(self.networks, self._heard(), strict=True)
-            ]
+            heard = SharedSum(powers, mixture, noise).power.unbind(1)
+            listened = [network.listen(power, present) for network, power in zip(self.networks, heard, strict=True)]
+            self.histories = [history for history, _ in listened]
             self.paths = [encoder.central_path().clone().requires_grad_() for _, encoder in listened]
-        self._first: list[Tensor] | None = [history for history, _ in listened]
-        self.optimiser = Adam(self.paths, learning_rate)
+        self._gradients = self._make_gradients()
+        self._optimiser = Adam(self.paths, learning_rate)
 
-    def step(self, n_steps: int) -> Tensor:
-        """So many steps with the same histories; gives the new v [B, N, T, F]."""
-        histories, self._first = self._first or self._histories(), None
-        gradients = self._gradients(histories)
+    def climb(self, n_steps: int) -> None:
+        """So many steps."""
         for _ in range(n_steps):
-            self.optimiser.climb(gradients())
-        with torch.no_grad():
-            self.powers = self._powers(histories)
-        return self.powers
+            self._optimiser.climb(self._gradients())
 
-    def _heard(self) -> tuple[Tensor, ...]:
-        """Expected power of each source, [B, T, F]."""
-        return SharedSum(self.powers, self.mixture, self.noise).power.unbind(1)
-
-    @torch.no_grad()
-    def _histories(self) -> list[Tensor]:
-        """h of each source, [B, T, H]."""
-        each = zip(self.networks, self._heard(), strict=True)
-        return [network.history(network.teacher_forced(power)) for network, power in each]
-
-    def _powers(self, histories: list[Tensor]) -> Tensor:
-        each = zip(self.networks, histories, self.paths, strict=True)
+    def powers(self) -> Tensor:
+        """v(h, z) [B, N, T, F], where the latents are."""
+        each = zip(self.networks, self.histories, self.paths, strict=True)
         return torch.stack([network.power(history, path) for network, history, path in each], 1)
 
-    def _gradients(self, histories: list[Tensor]) -> Gradients:
+    def _make_gradients(self) -> Gradients:
         """What gives those of log p(o, z) in the latents of each source, [B, T, L], where these are when it is called.
 
         Mixtures do not touch: the sum over them may stand for each.
         """
         with torch.no_grad():
             if can_serve(self.observed, self.noise, *self.sources.parameters()):
-                return self._fast_gradients(histories)
+                return self._fast_gradients()
 
         def gradients() -> Sequence[Tensor]:
             with torch.enable_grad():
-                return torch.autograd.grad(self._log_joint(histories), self.paths)
+                return torch.autograd.grad(self._log_joint(), self.paths)
 
         return gradients
 
-    def _log_joint(self, histories: list[Tensor]) -> Tensor:
+    def _log_joint(self) -> Tensor:
         """log p(o, z), up to a constant and summed over the mixtures."""
-        expected = self._powers(histories).sum(1) + self.noise
+        expected = self.powers().sum(1) + self.noise
         per_frame = -(self.observed / expected + expected.log()).sum(-1)
         joint = torch.where(self.present, per_frame, 0.0).sum()
-        for network, history, path in zip(self.networks, histories, self.paths, strict=True):
+        for network, history, path in zip(self.networks, self.histories, self.paths, strict=True):
             prior = MarkovGaussian(network.latent_prior, history, network.latent_dim, self.present)
             joint = joint + prior.log_prob(path).sum()
         return joint
 
-    def _fast_gradients(self, histories: list[Tensor]) -> Gradients:
+    def _fast_gradients(self) -> Gradients:
         """The same: what histories add is computed once, and the gradient in what the heads give by formula."""
-        each = list(zip(self.networks, histories, strict=True))
+        each = list(zip(self.networks, self.histories, strict=True))
         emissions = [network.head_given(history) for network, history in each]
         priors = [
             MarkovGaussian(_of_latent(network.prior_network.given(history)), history, network.latent_dim, self.present)

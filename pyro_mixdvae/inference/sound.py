@@ -2,9 +2,10 @@
 
 Given the powers v that p(s | z) has, q(s | o) is known in closed form in either model. So an iteration (`coordinate`)
 is new powers (E-Z), and q(s | o), or q(s | o) and q(w | o), from these. The first powers are what the networks make of
-the mixture. Then, where sounds add up, gradients move the latents to what explains the mixture best (`latent_ascent`);
-where one source wins, the networks hear what they are thought to have said: the expected power `E_q |s|^2 = |m|^2 + V`,
-in all frames at once.
+the mixture; then they hear what they are thought to have said: the expected power `E_q |s|^2 = |m|^2 + V`, in all
+frames at once. Where sounds add up, gradients then move the latents to what explains the mixture best
+(`latent_ascent`), and log v, the parameter of q(s | o), is the mean over all powers so far (Polyak's average): each of
+them errs in its own way.
 """
 
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sound_sources import SoundSources
 
 ITERATIONS = 3
-STEPS = 5  # of gradient in an iteration
+STEPS = 8  # of gradient in an iteration
 SVI_ITERATIONS = 50
 
 
@@ -118,14 +119,17 @@ def _iterate(
     mixture = scene.observations.squeeze(-1)
     heard = squared_modulus(mixture).unsqueeze(1).expand(-1, scene.n_sources, -1, -1)
     powers = sources.reconstructed(heard, scene.present.unsqueeze(1).expand(heard.shape[:-1]))
-    ascent: LatentAscent | None = None
+    n_looks = 1
     judge = _judge(model, guide, sources, scene)
     records: list[Record] = []
     best: dict[str, Tensor] = {}
     for iteration in range(n_iterations):
         if iteration > 0 and isinstance(guide, AdditiveGuide):
-            ascent = ascent or LatentAscent(sources, mixture, guide.noise, scene.present, powers)
-            powers = ascent.step(STEPS)
+            ascent = LatentAscent(sources, mixture, guide.noise, scene.present, powers)
+            listened = ascent.powers()
+            ascent.climb(STEPS)
+            powers = _mean_of_logs(powers, n_looks, listened, ascent.powers())
+            n_looks += 2
         elif iteration > 0:
             mean, variance, _ = _moments(guide, scene)
             heard = squared_modulus(mean) + variance
@@ -140,6 +144,12 @@ def _iterate(
     for name, value in best.items():
         guide.state_dict()[name].copy_(value)
     return records
+
+
+def _mean_of_logs(mean: Tensor, count: int, *more: Tensor) -> Tensor:
+    """The geometric mean of `count` powers, of which it is given, and of more."""
+    total = count * mean.log() + sum(power.log() for power in more)
+    return (total / (count + len(more))).exp()
 
 
 def _judge(

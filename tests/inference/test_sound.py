@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from sounds import SteadySound, complex_normal, sound_sources
@@ -9,11 +10,11 @@ from torch import Tensor
 from toys import EXACT
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
-from pyro_mixdvae.guides import MeanField
+from pyro_mixdvae.guides import AdditiveGuide, MeanField
 from pyro_mixdvae.inference.adam import Adam
 from pyro_mixdvae.inference.latent_ascent import LatentAscent
 from pyro_mixdvae.inference.records import evaluate
-from pyro_mixdvae.inference.sound import ITERATIONS, infer_sound, sound_scene, update_assigned
+from pyro_mixdvae.inference.sound import ITERATIONS, STEPS, infer_sound, sound_scene, update_assigned
 from pyro_mixdvae.models import (
     AdditiveModel,
     ComplexLikelihood,
@@ -282,12 +283,11 @@ def test_digital_silence_is_finite(make, method: str) -> None:
 
 
 @torch.no_grad()
-def log_joint(ascent: LatentAscent, mixture: Tensor, noise: Tensor) -> float:
-    """log p(o, z), written out, with histories that hear what the powers say of the sources."""
-    expected = ascent.powers.sum(1) + noise
-    total = log_complex_normal(mixture, 0.0, expected).sum()
-    gain = ascent.powers / expected.unsqueeze(1)
-    heard = (gain * mixture.unsqueeze(1)).abs().square() + ascent.powers * (1 - gain)
+def log_joint(ascent: LatentAscent, powers: Tensor, mixture: Tensor, noise: Tensor) -> float:
+    """log p(o, z), written out, with histories that hear what `powers` say of the sources."""
+    total = log_complex_normal(mixture, 0.0, ascent.powers().sum(1) + noise).sum()
+    gain = powers / (powers.sum(1) + noise).unsqueeze(1)
+    heard = (gain * mixture.unsqueeze(1)).abs().square() + powers * (1 - gain)
     for n, network in enumerate(ascent.networks):
         z = ascent.paths[n]
         h = network.history(network.teacher_forced(heard[:, n]))
@@ -302,13 +302,32 @@ def test_gradients_move_latents_to_what_explains_the_mixture_better() -> None:
     noise = torch.full(mixture.shape, 0.1)
     present = torch.ones(mixture.shape[:2], dtype=torch.bool)
     heard = mixture.abs().square().unsqueeze(1).expand(-1, N, -1, -1)
-    ascent = LatentAscent(sources, mixture, noise, present, sources.reconstructed(heard))
-    ascent.step(1)
-    before = log_joint(ascent, mixture, noise)
+    powers = sources.reconstructed(heard)
+    ascent = LatentAscent(sources, mixture, noise, present, powers)
+    reached = [log_joint(ascent, powers, mixture, noise)]
     for _ in range(6):
-        ascent.step(5)
-    assert log_joint(ascent, mixture, noise) > before + 1
+        ascent.climb(5)
+        reached.append(log_joint(ascent, powers, mixture, noise))
+    assert (np.diff(reached) > 0).all()
+    assert reached[-1] > reached[0] + 1
     assert all(parameter.grad is None for parameter in sources.parameters())
+
+
+def test_log_powers_are_the_mean_of_all_looks_and_climbs() -> None:
+    model, mixture = additive(sound_sources(F, N)), some_mixture()
+    scene = sound_scene(mixture, N)
+    noise = AdditiveGuide(model, scene).noise
+    with torch.no_grad():
+        logs = [model.sources.reconstructed(mixture.abs().square().unsqueeze(1).expand(-1, N, -1, -1)).log()]
+    for n_iterations in (1, 2, 3):
+        found = infer_sound(model, mixture, n_iterations=n_iterations, records_all=False)
+        assert isinstance(found.guide, AdditiveGuide)
+        mean = torch.stack(logs).mean(0)
+        torch.testing.assert_close(found.guide.log_powers.detach(), mean, **EXACT)
+        ascent = LatentAscent(model.sources, mixture, noise, scene.present, mean.exp())
+        logs.append(ascent.powers().log().detach())
+        ascent.climb(STEPS)
+        logs.append(ascent.powers().log().detach())
 
 
 def test_its_optimiser_is_that_of_pytorch() -> None:
