@@ -118,3 +118,27 @@ def test_the_frames_after_a_crossing_say_who_was_who(is_compiled: bool) -> None:
         expected = model.sources.transitions(found.mean, scene.start)
         for part, other in zip(found.transitions, expected, strict=True):
             torch.testing.assert_close(part, other, **EXACT)
+
+
+def test_backwards_it_is_the_same() -> None:
+    """From the last frame of the reversed scene, where the sources start."""
+    scene, model = crossing()
+    found = searching_start(model, scene)
+    backwards = searching_start(model, scene.frames(torch.arange(scene.n_frames - 1, -1, -1)), scene.n_frames - 1)
+    torch.testing.assert_close(backwards.mean.flip(-2), found.mean, **EXACT)
+    torch.testing.assert_close(backwards.responsibilities.flip(1), found.responsibilities)
+
+
+def test_scenes_of_a_batch_do_not_touch_and_rates_are_their_own() -> None:
+    scene, model = crossing()
+    scene = scene.scenes(torch.tensor([0, 1, 0]))
+    rates = ExclusiveAssignment(2, torch.tensor([0.8, 0.6, 0.95]), torch.tensor([0.1, 0.3, 0.02]))
+    model = MixtureModel(model.sources, rates, model.likelihood)
+    together = searching_start(model, scene)
+    for b in range(3):
+        index = torch.tensor([b])
+        alone = searching_start(
+            MixtureModel(model.sources, rates.of_scenes(index), model.likelihood), scene.scenes(index)
+        )
+        torch.testing.assert_close(alone.mean[0], together.mean[b], **EXACT)
+        torch.testing.assert_close(alone.responsibilities[0], together.responsibilities[b])
