@@ -35,7 +35,7 @@ def audio(
             "Noise and tones if not given."
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="At most so many.")] = 140,
+    epochs: Annotated[int, typer.Option(help="At most so many.")] = 400,
     count: Annotated[int, typer.Option(help="Pieces of sound in an epoch.")] = 1024,
     frames: Annotated[int, typer.Option(help="Frames of a piece, 16 ms each.")] = 50,
     batch_size: Annotated[int, typer.Option(help="Pieces in a step.")] = 16,

@@ -103,10 +103,10 @@ def doubtful(assignment: ExclusiveAssignment, scene: Scene, start: Filtered) -> 
     weights = torch.cat([scores, torch.zeros_like(scores[..., :1])], -1)  # no source weighs 1
     decided = start.responsibilities.argmax(-1)
     own = _taken(weights, decided)
-    highest = weights.topk(2, -1).values
+    ahead = own - weights.scatter(-1, decided.unsqueeze(-1), FORBIDDEN).amax(-1)
     # Where each detection has the class that it would take alone, none gains by what another gives up.
-    is_contested = ((own < highest[..., 0]) & scene.mask).any(-1, keepdim=True)
-    is_open = (highest[..., 0] - highest[..., 1] < DOUBTFUL) | is_contested
+    is_contested = ((ahead < 0) & scene.mask).any(-1, keepdim=True)
+    is_open = (ahead < DOUBTFUL) | is_contested
     is_open[:, 0] = False
     b, t, k = (is_open & scene.mask & scene.present.unsqueeze(-1)).nonzero(as_tuple=True)
     c = decided[b, t, k]
