@@ -31,7 +31,7 @@ Waveform = TypeVar("Waveform", npt.NDArray[np.floating], Tensor)
 ADDITIVE_NOISE = 0.001
 ASSIGNMENT_NOISE = 0.03  # the paper's
 # Of all sources' sound in a batch of segments: about 4 MB of memory each; with more, nothing is faster.
-BATCH_SECONDS = 48.0
+BATCH_SECONDS = 24.0
 
 
 @dataclass(frozen=True)
