@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -365,5 +366,7 @@ def test_ctrl_c_ends_it_with_130(piped: Callable[..., Piped]) -> None:
     run = piped("-n", 2, "--size", "640x480")
     run.give(box(1) + box(2))
     run.frames(2)
+    # Python hears of a signal when it waits for input, or between two instructions; not on the way from these to that.
+    time.sleep(0.5)
     run.process.send_signal(signal.SIGINT)
     assert run.end()[0] == 130
