@@ -70,7 +70,7 @@ def searched(model: MixtureModel, scene: Scene, start: Filtered) -> Filtered:
     assert isinstance(assignment, ExclusiveAssignment)  # of others there is no joint event to change
     vetoes = torch.zeros_like(start.responsibilities)
     tried = torch.zeros_like(vetoes, dtype=torch.bool)
-    is_open = torch.ones(len(vetoes), dtype=torch.bool)
+    is_open = torch.ones(len(vetoes), dtype=torch.bool, device=vetoes.device)
     for _ in range(ROUNDS):
         doubts = doubtful(assignment, scene, start)
         doubts = doubts.only(is_open[doubts.scene] & ~tried[doubts.where()])
@@ -79,7 +79,7 @@ def searched(model: MixtureModel, scene: Scene, start: Filtered) -> Filtered:
             break
         tried[doubts.where()] = True
         options = vetoes[doubts.scene]
-        options[torch.arange(len(options)), doubts.frame, doubts.detection, doubts.decided] = -VETO
+        options[_numbers(doubts.scene), doubts.frame, doubts.detection, doubts.decided] = -VETO
         others = type(model)(model.sources, assignment.of_scenes(doubts.scene), model.likelihood)
         found = filtering_pass(others, scene.scenes(doubts.scene), vetoes=options)
         gain = _gain(assignment, scene, start, found, doubts)
@@ -111,15 +111,15 @@ def doubtful(assignment: ExclusiveAssignment, scene: Scene, start: Filtered) -> 
     b, t, k = (is_open & scene.mask & scene.present.unsqueeze(-1)).nonzero(as_tuple=True)
     c = decided[b, t, k]
     without = scores[b, t]
-    row = torch.arange(len(b))
+    row = _numbers(b)
     is_source = c < assignment.n_sources
     without[row[is_source], k[is_source], c[is_source]] = FORBIDDEN
     without[row[~is_source], k[~is_source]] += VETO
     events = best_events(without)
     margin = torch.where(scene.mask[b, t], own[b, t] - _taken(weights[b, t], events), 0.0).sum(-1)
     doubts = Doubts(b, t, k, c, margin)
-    key = torch.cat([torch.stack([b, t], -1), events], -1).numpy()
-    once = torch.from_numpy(np.unique(key, axis=0, return_index=True)[1])
+    key = torch.cat([torch.stack([b, t], -1), events], -1).cpu().numpy()
+    once = torch.from_numpy(np.unique(key, axis=0, return_index=True)[1]).to(b.device)
     doubts = doubts.only(once)
     return doubts.only(doubts.margin < DOUBTFUL)
 
@@ -130,7 +130,7 @@ def least_of_each(scene: Tensor, cost: Tensor, count: int) -> Tensor:
     order = order[scene[order].argsort(stable=True)]
     sorted_scene = scene[order]
     first = torch.searchsorted(sorted_scene, sorted_scene)
-    return order[torch.arange(len(order)) - first < count]
+    return order[_numbers(order) - first < count]
 
 
 def _gain(assignment: ExclusiveAssignment, scene: Scene, start: Filtered, found: Filtered, doubts: Doubts) -> Tensor:
@@ -142,7 +142,7 @@ def _gain(assignment: ExclusiveAssignment, scene: Scene, start: Filtered, found:
     others = scene.scenes(doubts.scene)
     before = _log_joint(assignment, scene, start)[doubts.scene]
     after = _log_joint(assignment.of_scenes(doubts.scene), others, found)
-    since = torch.arange(scene.n_frames) - doubts.frame.unsqueeze(-1)
+    since = torch.arange(scene.n_frames, device=doubts.frame.device) - doubts.frame.unsqueeze(-1)
     counts = (since >= 0) & (since <= HORIZON) & others.present
     return torch.where(counts, after - before, 0.0).sum(-1)
 
@@ -152,6 +152,11 @@ def _log_joint(assignment: ExclusiveAssignment, scene: Scene, found: Filtered) -
     scores = assignment.pair_scores(found.log_likelihood, scene.mask)
     pairs = found.responsibilities[..., :-1] > 0
     return torch.where(pairs, scores, 0.0).sum((-2, -1))
+
+
+def _numbers(rows: Tensor) -> Tensor:
+    """0, 1, ... for each of the rows."""
+    return torch.arange(len(rows), device=rows.device)
 
 
 def _taken(weights: Tensor, classes: Tensor) -> Tensor:
