@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.distributions.kalman import Chain, Transition
+from pyro_mixdvae.distributions.kalman import Chain
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.guides.source_guide import SourceGuide
 from pyro_mixdvae.inference import compiled, published
@@ -102,19 +102,7 @@ def better_start(
     ]
     crowded = (scene.mask.sum(-1) > scene.n_sources).any(-1)
     take = crowded & (foreseen[1] > foreseen[0])
-
-    def better(mine: Tensor, other: Tensor) -> Tensor:
-        return torch.where(take.view(-1, *[1] * (mine.dim() - 1)), mine, other)
-
-    transitions = None
-    if averaged.transitions is not None and decided.transitions is not None:
-        transitions = Transition(*map(better, averaged.transitions, decided.transitions))
-    return Filtered(
-        better(averaged.mean, decided.mean),
-        better(averaged.responsibilities, decided.responsibilities),
-        better(averaged.log_likelihood, decided.log_likelihood),
-        transitions,
-    )
+    return decided.replaced(take, averaged.scenes(take))
 
 
 def infer_published(

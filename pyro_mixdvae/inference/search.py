@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.exclusive import FORBIDDEN, best_events
-from pyro_mixdvae.distributions.kalman import Transition
 from pyro_mixdvae.inference import compiled
 from pyro_mixdvae.inference.start import Filtered, both_ways, filtering_pass
 from pyro_mixdvae.models.assignments import ExclusiveAssignment
@@ -89,7 +88,7 @@ def searched(model: MixtureModel, scene: Scene, start: Filtered) -> Filtered:
             break
         winners = doubts.scene[taken]
         vetoes[winners] = options[taken]
-        start = _replaced(start, winners, found, taken)
+        start = start.replaced(winners, found.scenes(taken))
         is_open = torch.zeros_like(is_open).index_fill(0, winners, True)
     return start
 
@@ -162,19 +161,6 @@ def _numbers(rows: Tensor) -> Tensor:
 def _taken(weights: Tensor, classes: Tensor) -> Tensor:
     """The weight of each detection's class: [*, K, C] and [*, K] -> [*, K]."""
     return weights.gather(-1, classes.unsqueeze(-1)).squeeze(-1)
-
-
-def _replaced(start: Filtered, scenes: Tensor, found: Filtered, numbers: Tensor) -> Filtered:
-    """`start` with the `scenes` [M] taken from those with `numbers` [M] in `found`."""
-
-    def put(old: Tensor, new: Tensor) -> Tensor:
-        return old.index_put((scenes,), new[numbers])
-
-    transitions = None
-    if start.transitions is not None and found.transitions is not None:
-        transitions = Transition(*map(put, start.transitions, found.transitions))
-    mean, responsibilities, log_likelihood = map(put, start[:3], found[:3])
-    return Filtered(mean, responsibilities, log_likelihood, transitions)
 
 
 ROUNDS = 3

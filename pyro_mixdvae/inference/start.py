@@ -24,6 +24,23 @@ class Filtered(NamedTuple):
     log_likelihood: Tensor
     transitions: Transition | None = None
 
+    def scenes(self, index: Tensor) -> "Filtered":
+        """Some scenes of the batch: a mask [B], or numbers [M]."""
+        transitions = self.transitions and Transition(*(part[index] for part in self.transitions))
+        return Filtered(self.mean[index], self.responsibilities[index], self.log_likelihood[index], transitions)
+
+    def replaced(self, scenes: Tensor, other: "Filtered") -> "Filtered":
+        """The same but for some `scenes`, a mask [B] or numbers [M]: `other` holds only these."""
+
+        def put(old: Tensor, new: Tensor) -> Tensor:
+            return old.index_put((scenes,), new)
+
+        transitions = None
+        if self.transitions is not None and other.transitions is not None:
+            transitions = Transition(*map(put, self.transitions, other.transitions))
+        mean, responsibilities, log_likelihood = map(put, self[:3], other[:3])
+        return Filtered(mean, responsibilities, log_likelihood, transitions)
+
 
 def filtering_start(
     model: MixtureModel, scene: Scene, first: int = 0, decides: bool = True, arrays: compiled.Arrays | None = None
