@@ -73,7 +73,7 @@ def filter_scenes(
             take_labels(frames.labels, frames.label_precision, t, belief)
         judge(frames, noise, t, belief, log_likelihood)
         if len(vetoes):
-            weigh_in(log_likelihood, vetoes, t, judged)
+            judged[:, t] = log_likelihood[:, t] + vetoes[:, t]
             assign(rule, judged, frames.mask, t, decides, eta)
         else:
             assign(rule, log_likelihood, frames.mask, t, decides, eta)
@@ -113,16 +113,6 @@ def judge(frames: Frames, noise: Noise, t: int, belief: Belief, log_likelihood: 
                 log_likelihood[b, t, k, n] = -0.5 * (total + log_product(spread))
             if n_classes > n_sources:
                 log_likelihood[b, t, k, n_sources] = clutter[b, t, k]
-
-
-@part
-def weigh_in(log_likelihood: Array, vetoes: Array, t: int, judged: Array) -> None:
-    """What frame t is assigned by, where something is vetoed: [B, T, K, C] each."""
-    n_scenes, _, n_detections, n_classes = judged.shape
-    for b in range(n_scenes):
-        for k in range(n_detections):
-            for c in range(n_classes):
-                judged[b, t, k, c] = log_likelihood[b, t, k, c] + vetoes[b, t, k, c]
 
 
 @part

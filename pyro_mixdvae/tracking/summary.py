@@ -45,7 +45,7 @@ def summarise(
     responsibilities = inferred.responsibilities.double().numpy()
     if not inferred.model.assignment.has_clutter:
         responsibilities = np.concatenate([responsibilities, np.zeros_like(responsibilities[..., :1])], -1)
-    observed = (responsibilities[..., :-1].sum(-2) > 0.5) | scene.label_mask.transpose(1, 2).numpy()
+    observed = ((seen > 0.5) | scene.label_mask).transpose(1, 2).numpy()
     responsibilities = np.where(scene.mask.unsqueeze(-1).numpy(), responsibilities, np.nan)
     records = [{name: value.tolist() for name, value in record.items()} for record in inferred.records]
     results = []
