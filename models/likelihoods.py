@@ -22,6 +22,7 @@ class Likelihood(Part):
     """
 
     label_spread = 1e-3  # of the noise unit: what a person draws is taken nearly as it is
+    clutter_spread = 0.4  # of the logarithm of its size, in addition to how the sources' own differ
 
     def centres(self, contents: Tensor) -> Tensor:
         """What each class predicts for each observation: contents [*, C, T, D] -> [*, T, K or 1, C, D of o]."""
@@ -54,12 +55,12 @@ class Likelihood(Part):
     def clutter(self, scene: Scene) -> tuple[Tensor, Tensor]:
         """Mean and variance, [B, D] each, of a detection that belongs to no source.
 
-        Anywhere in the image, of the sizes of the sources within a factor of e or so: a wide Gaussian.
+        Anywhere in the image, a wide Gaussian; of sizes like the sources': detectors look for what has that size.
         """
-        mean = scene.start.mean(-2)
-        mean = torch.cat([torch.full_like(mean[..., :2], 0.5), mean[..., 2:]], -1)
-        variance = torch.cat([torch.full_like(mean[..., :2], 0.25), torch.ones_like(mean[..., 2:])], -1)
-        return mean, variance
+        sizes = scene.start[..., 2:]
+        mean, spread = sizes.mean(-2), sizes.var(-2, correction=0) + self.clutter_spread**2
+        middle = torch.full_like(scene.start[..., 0, :2], 0.5)
+        return torch.cat([middle, mean], -1), torch.cat([middle.square(), spread], -1)
 
     def observe(self, mean: Tensor, variance: Tensor) -> TorchDistribution:
         """The density of a detection given the content and noise of its class: [*, D] each -> event (D,)."""
