@@ -23,13 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=20, help="of each kind")
     parser.add_argument("--methods", nargs="+", default=METHODS, help="as mixdvae bench mot has them")
+    parser.add_argument("--clutter", type=float, default=0.0, help="false boxes a frame")
     parser.add_argument("-o", "--output", type=Path, help="folder for hard_scenes.md and .json")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     methods = {name: make_method(name, MethodSettings(N)) for name in options.methods}
     rows, each = [], {}
     for kind in KINDS:
-        trials = [make_trial(hard_scene(kind, seed), Difficulty(), seed) for seed in range(options.scenes)]
+        difficulty = Difficulty(clutter=options.clutter)
+        trials = [make_trial(hard_scene(kind, seed), difficulty, seed) for seed in range(options.scenes)]
         row = [kind]
         for name, method in methods.items():
             counts = stack([count(*pair) for pair in zip(method(trials), trials, strict=True)])
