@@ -139,13 +139,12 @@ def _nearest_label(drawn: Array, first: int) -> Array:
 def _most_confident(boxes: Array, n_sources: int, confidence: Array | None) -> tuple[int, Array]:
     seen = ~np.isnan(boxes[..., 0])
     count = seen.sum(-1)
-    enough = np.flatnonzero(count >= n_sources)
-    if not len(enough):
+    first = int((count >= n_sources).argmax())
+    if count[first] < n_sources:
         raise InputError(
             f"No frame has {n_sources} detections (the fullest has {count.max(initial=0)}), so nothing says where "
             f"{n_sources} sources start: track fewer, or give their boxes with --init."
         )
-    first = int(enough[0])
     if confidence is None:
         return first, boxes[first, np.flatnonzero(seen[first])[:n_sources]]
     sure = np.nan_to_num(np.asarray(confidence, float)[first])
