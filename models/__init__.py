@@ -12,6 +12,7 @@ from pyro_mixdvae.models.complex_likelihood import ComplexLikelihood
 from pyro_mixdvae.models.kinematic_sources import KinematicSources
 from pyro_mixdvae.models.likelihoods import GaussianLikelihood, Likelihood
 from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.models.persistent_assignment import PersistentAssignment
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.models.sound_sources import SoundSources
@@ -31,6 +32,7 @@ __all__ = [
     "KinematicSources",
     "Likelihood",
     "MixtureModel",
+    "PersistentAssignment",
     "SRNNSources",
     "Scene",
     "SingleSource",

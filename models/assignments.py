@@ -62,6 +62,29 @@ class Assignment(Part):
         """The assignment for some scenes of the batch, in the order of `index` [M]; by default it is one for all."""
         return self
 
+    def frames(self, index: slice) -> "Assignment":
+        """The assignment of some frames, where it has rates of its own for each; by default all are alike."""
+        return self
+
+    def at(self, state: Tensor | None) -> "Assignment":
+        """p(w_t | w_<t) for a filter, whose `state` is what `remember` gave in the frame before (None: no frame).
+
+        By default frames are independent.
+        """
+        return self
+
+    def remember(self, state: Tensor | None, responsibilities: Tensor) -> Tensor | None:
+        """The state after a frame with these responsibilities [B, K, C]."""
+        return None
+
+    def along(self, responsibilities: Tensor, present: Tensor) -> "Assignment":
+        """p(w_t | w_<t) of all frames, given responsibilities [B, T, K, C] and which frames there are [B, T]."""
+        return self
+
+    def between(self, responsibilities: Tensor, present: Tensor, first: int = 0) -> "Assignment":
+        """p(w_t | w of the other frames) of all frames; arguments as `along`, and where the sources start."""
+        return self
+
     def can_enumerate(self, n_detections: int) -> bool:
         """Whether w's values are few enough to be enumerated for K detections a frame."""
         return True
@@ -175,8 +198,9 @@ class ExclusiveAssignment(Assignment):
 
     Args:
         n_sources: N.
-        detection_probability: P_D, the chance that a source is detected in a frame; a number, or one a scene [B].
-        clutter_rate: expected number of clutter detections a frame, likewise; None: `fitted_to` estimates both.
+        detection_probability: P_D, the chance that a source is detected in a frame; a number, one a scene [B], or one a
+            frame and source too [B, T, N] (T = 1: the same in all frames).
+        clutter_rate: expected number of clutter detections a frame, a number or [B]; None: `fitted_to` estimates both.
     """
 
     per_observation = False
@@ -190,10 +214,10 @@ class ExclusiveAssignment(Assignment):
         self.leaves_rates_open = clutter_rate is None
         probability = torch.as_tensor(detection_probability, dtype=torch.get_default_dtype())
         rate = torch.as_tensor(LEAST_CLUTTER if clutter_rate is None else clutter_rate, dtype=probability.dtype)
-        log_pair = probability.logit() - rate.log()
+        each = probability if probability.dim() == 3 else probability[..., None, None]
         self.register_buffer("detection_probability", probability)
         self.register_buffer("clutter_rate", rate)
-        self.register_buffer("log_pair", log_pair if log_pair.dim() == 0 else log_pair[:, None, None, None])
+        self.register_buffer("log_pair", (each.logit() - rate.log()[..., None, None]).unsqueeze(-2))
 
     def fitted_to_count(self, per_frame: Tensor, is_crowded: Tensor) -> "ExclusiveAssignment":
         """Rates by the number of detections a frame, k: `P_D` no more than k / N, clutter what exceeds `N P_D`.
@@ -209,9 +233,18 @@ class ExclusiveAssignment(Assignment):
 
     def of_scenes(self, index: Tensor) -> "ExclusiveAssignment":
         """The same with the rates of these scenes."""
-        if self.detection_probability.dim() == 0:
+        rates = self.detection_probability, self.clutter_rate
+        return ExclusiveAssignment(self.n_sources, *(rate[index] if rate.dim() else rate for rate in rates))
+
+    def frames(self, index: slice) -> "ExclusiveAssignment":
+        """The same with the rates of these frames."""
+        if self.log_pair.shape[-3] == 1:
             return self
-        return ExclusiveAssignment(self.n_sources, self.detection_probability[index], self.clutter_rate[index])
+        return ExclusiveAssignment(self.n_sources, self.detection_probability[:, index], self.clutter_rate)
+
+    def along(self, responsibilities: Tensor, present: Tensor) -> "ExclusiveAssignment":
+        """Frames are independent."""
+        return self
 
     def can_enumerate(self, n_detections: int) -> bool:
         """While there are no more than `FEW_EVENTS` joint events a frame."""
@@ -223,6 +256,11 @@ class ExclusiveAssignment(Assignment):
         if log_likelihood is not None:
             scores = self.log_pair + log_likelihood[..., :-1] - log_likelihood[..., -1:]
         return scores.masked_fill(~mask.unsqueeze(-1), FORBIDDEN)
+
+    def log_all_missed(self) -> Tensor:
+        """`sum_n log(1 - P_D)`, the log weight that pairs are relative to but for clutter; it broadcasts to [B, T]."""
+        missed = torch.log1p(-self.detection_probability)
+        return missed.sum(-1) if missed.dim() == 3 else self.n_sources * missed[..., None]
 
     def prior(self, mask: Tensor) -> Categorical:
         """Categorical over the joint events, [B, T, 1]."""

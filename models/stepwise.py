@@ -43,7 +43,7 @@ class StepwiseMixtureModel(MixtureModel):
 
             # p(w_t)
             with scenes, per_detection(self.assignment, observations), per_detection(self.assignment, seen):
-                prior = self.assignment.prior(scene.mask[:, t : t + 1])
+                prior = self.assignment.frames(slice(t, t + 1)).prior(scene.mask[:, t : t + 1])
                 w = pyro.sample(f"w_{t}", prior, infer={"enumerate": "parallel"})
 
             # p(o_t | w_t, s_t)

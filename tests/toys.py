@@ -17,6 +17,7 @@ from pyro_mixdvae.models import (
     KinematicSources,
     Likelihood,
     MixtureModel,
+    PersistentAssignment,
     Scene,
     Sources,
     SRNNSources,
@@ -112,10 +113,27 @@ ASSIGNMENTS = {
     "independent with clutter": lambda n: IndependentAssignment(n, 0.1),
     "exclusive": lambda n: ExclusiveAssignment(n, 0.8, 0.1),
 }
+FILTERED = ASSIGNMENTS | {"persistent": lambda n: PersistentAssignment(n, 0.8, 0.1, hides=0.2, reappears=0.3)}
+"""With one that a filter weighs by what it has seen; by itself it is "exclusive", and of no interest to other tests."""
+BY_FRAME = "by frame"
 
 
 def gaussian_likelihood(relative_noise: float = 0.3, relative_to: str = "start") -> GaussianLikelihood:
     return GaussianLikelihood(CentreLogSize().unit, relative_noise, relative_to)  # type: ignore[arg-type]
+
+
+def by_frame(scene: Scene) -> ExclusiveAssignment:
+    """Exclusive with P_D of each scene, frame and source; some frames are as the one before but for one source."""
+    probability = 0.1 + 0.8 * torch.rand(*scene.present.shape, scene.n_sources)
+    probability[:, 1:2] = probability[:, :1]
+    probability[:, 2:3, 1:] = probability[:, 1:2, 1:]
+    probability[:, 3:4, :-1] = probability[:, 2:3, :-1]
+    return ExclusiveAssignment(scene.n_sources, probability, 0.05 + torch.rand(len(scene.present)))
+
+
+def assignment_for(kind: str, scene: Scene) -> Assignment:
+    """One of `FILTERED`, or `BY_FRAME`."""
+    return by_frame(scene) if kind == BY_FRAME else FILTERED[kind](scene.n_sources)
 
 
 def toy_model(

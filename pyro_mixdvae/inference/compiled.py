@@ -18,10 +18,12 @@ from pyro_mixdvae.kernels import filtering, records, updates
 from pyro_mixdvae.kernels.assigning import LOG_2_PI, Frames, Noise, Rule
 from pyro_mixdvae.kernels.compiled import Array, array, can_serve
 from pyro_mixdvae.kernels.motion import Prior, Steps
+from pyro_mixdvae.kernels.visibility import Rates
 from pyro_mixdvae.models.assignments import Assignment, ExclusiveAssignment, IndependentAssignment
 from pyro_mixdvae.models.kinematic_sources import KinematicSources
 from pyro_mixdvae.models.likelihoods import GaussianLikelihood, Likelihood
 from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.models.persistent_assignment import PersistentAssignment
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources import Sources
 
@@ -49,7 +51,7 @@ def arrays_of(model: MixtureModel, scene: Scene, before: Arrays | None = None) -
     prior, is_gaussian = _prior(model.sources, scene.start), type(model.likelihood) is GaussianLikelihood
     if prior is None or not is_gaussian or not can_serve(scene.observations, scene.start):
         return None  # before anything else is asked for that models of sound do not have
-    rule = _rule(model.assignment, len(scene.start))
+    rule = _rule(model.assignment, *scene.present.shape)
     if rule is None:
         return None
     start = array(scene.start.flatten(0, 1))
@@ -74,7 +76,8 @@ def running_mean(sources: Sources, start: Tensor, value: Tensor, precision: Tens
     frames = Frames(
         (0,) * n_dims, no_detections, is_there, nothing[..., 0, 0], True, array(value), array(precision)
     )  # fmt: skip
-    rule = Rule(False, np.empty(0), np.zeros(n_sources), n_sources)
+    rule = _rule(IndependentAssignment(n_sources), n_scenes, n_frames)
+    assert rule is not None  # kernels know that
     noise = Noise(nothing, nothing, nothing[..., 0])
     found = filtering.filter_scenes(prior, rule, frames, noise, array(start.flatten(0, 1)), True, _NO_VETOES)
     return torch.from_numpy(found.mean), _transition(found.steps, n_sources)
@@ -119,8 +122,6 @@ def record(arrays: Arrays, guide: SourceGuide, scene: Scene, seed: int) -> dict[
     """`records.evaluate` of one draw, the same as Pyro's."""
     like = guide.centre
     random = torch.randn(like.shape, generator=torch.Generator().manual_seed(seed), dtype=like.dtype)
-    log_q = -0.5 * (random.square() + LOG_2_PI) - guide.log_scale - guide.spread.log()
-    log_q = (log_q.sum((-2, -1), dtype=torch.float64) * guide.present).sum((1, 2))
     has_assignments = isinstance(guide, MeanField)
     logits = guide.logits.reshape(*scene.present.shape, -1) if isinstance(guide, MeanField) else like[:, 0, :, :0, 0]
     terms = records.record(
@@ -135,21 +136,19 @@ def record(arrays: Arrays, guide: SourceGuide, scene: Scene, seed: int) -> dict[
         array(logits),
         _events(arrays, guide),
     )
-    return _named(torch.from_numpy(terms), -log_q, has_assignments, arrays.frames.has_labels, like.dtype)
+    return _named(torch.from_numpy(terms), has_assignments, arrays.frames.has_labels, like.dtype)
 
 
-def _named(
-    terms: Tensor, minus_log_q: Tensor, has_assignments: bool, has_labels: bool, dtype: torch.dtype
-) -> dict[str, Tensor]:
+def _named(terms: Tensor, has_assignments: bool, has_labels: bool, dtype: torch.dtype) -> dict[str, Tensor]:
     """The terms under the names of `elbo.terms`, and their sum."""
     found = {"log p(o|w,s)" if has_assignments else "log p(o|s)": terms[records.OBSERVED]}
     if has_assignments:
         found["log p(w) - log q(w)"] = terms[records.ASSIGNED]
     found["log p(s,z)"] = terms[records.PRIOR]
-    found["- log q(s,z)"] = minus_log_q
+    found["- log q(s,z)"] = terms[records.ENTROPY]
     if has_labels:
         found["log p(labels|s)"] = terms[records.LABELS]
-    found["elbo"] = terms.sum(0) + minus_log_q
+    found["elbo"] = terms.sum(0)
     return {name: term.to(dtype) for name, term in found.items()}
 
 
@@ -165,14 +164,22 @@ def _prior(sources: Sources, start: Tensor) -> Prior | None:
     return sources.arrays()
 
 
-def _rule(assignment: Assignment, n_scenes: int) -> Rule | None:
+def _rule(assignment: Assignment, n_scenes: int, n_frames: int) -> Rule | None:
     """p(w), where a kernel knows it."""
     nothing = np.empty(0)
-    if type(assignment) is ExclusiveAssignment and assignment.n_sources <= MAX_EXACT_SOURCES:
-        log_pair = assignment.log_pair.double().flatten().expand(n_scenes)
-        return Rule(True, array(log_pair), nothing, assignment.n_classes)
+    never = Rates(nothing, nothing, nothing)
     if type(assignment) is IndependentAssignment:
-        return Rule(False, nothing, array(assignment.log_prior.double()), assignment.n_classes)
+        log_prior = array(assignment.log_prior.double())
+        return Rule(False, np.empty((0, 0, 0)), never, nothing, log_prior, assignment.n_classes)
+    if not isinstance(assignment, ExclusiveAssignment) or assignment.n_sources > MAX_EXACT_SOURCES:
+        return None
+    log_pair = assignment.log_pair.double().squeeze(-2).expand(n_scenes, n_frames, assignment.n_sources)
+    if type(assignment) is ExclusiveAssignment:
+        return Rule(True, array(log_pair), never, nothing, nothing, assignment.n_classes)
+    if type(assignment) is PersistentAssignment:
+        log_clutter = array(assignment.clutter_rate.double().log().expand(n_scenes))
+        rates = assignment.rates().arrays(n_scenes)
+        return Rule(True, array(log_pair), rates, log_clutter, nothing, assignment.n_classes)
     return None
 
 

@@ -11,9 +11,10 @@ from pyro_mixdvae.guides.source_guide import SourceGuide
 from pyro_mixdvae.inference import compiled, published
 from pyro_mixdvae.inference.coordinate import coordinate_ascent
 from pyro_mixdvae.inference.records import Record, evaluate, judged
-from pyro_mixdvae.inference.search import searching_start
-from pyro_mixdvae.inference.start import Filtered, filtering_start
+from pyro_mixdvae.inference.search import searched
+from pyro_mixdvae.inference.start import Filtered, both_ways, filtering_pass
 from pyro_mixdvae.inference.svi import svi
+from pyro_mixdvae.models.assignments import ExclusiveAssignment
 from pyro_mixdvae.models.likelihoods import GaussianLikelihood
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
@@ -66,11 +67,12 @@ def infer(
     with torch.no_grad():
         model = type(model)(model.sources, model.assignment.fitted_to(scene), model.likelihood)
         arrays = compiled.arrays_of(model, scene)
-        start = searching_start(model, scene, first, arrays)
-        if (scene.mask.sum(-1) > scene.n_sources).any():
-            start = better_start(model, scene, first, start, arrays)
+        start = best_start(model, scene, first, arrays)
+        assignment = model.assignment.between(start.responsibilities, scene.present, first)
         if first > 0:
             scene = scene.starting_at(start.mean[..., 0, :])
+        if first > 0 or assignment is not model.assignment:
+            model = type(model)(model.sources, assignment, model.likelihood)
             arrays = compiled.arrays_of(model, scene)
         judge, guide = judged(model, scene, is_collapsed)
         steps = n_updates if n_iterations is None or method == "hybrid" else n_iterations
@@ -87,21 +89,38 @@ def infer(
 
 
 @torch.no_grad()
+def best_start(model: MixtureModel, scene: Scene, first: int = 0, arrays: compiled.Arrays | None = None) -> Filtered:
+    """Both ways from frame `first`: a filtering pass that decides, a search where w is a joint event, and among clutter
+
+    the better of that and the moments (`better_start`). `arrays` as in `filtering_pass`.
+    """
+    arrays = arrays if first == 0 else None
+
+    def one_way(part: Scene) -> Filtered:
+        start = filtering_pass(model, part, arrays=arrays)
+        if isinstance(model.assignment, ExclusiveAssignment):
+            start = searched(model, part, start)
+        is_crowded = (part.mask.sum(-1) > part.n_sources).any(-1)
+        return better_start(model, part, start, is_crowded, arrays) if is_crowded.any() else start
+
+    return both_ways(one_way, scene, first)
+
+
 def better_start(
-    model: MixtureModel, scene: Scene, first: int, decided: Filtered, arrays: compiled.Arrays | None = None
+    model: MixtureModel, scene: Scene, decided: Filtered, is_crowded: Tensor, arrays: compiled.Arrays | None = None
 ) -> Filtered:
-    """For each scene with more detections than sources, the better of two starts: that which decides, or the moments.
+    """For each scene with more detections than sources [B], the better of two starts: it decides, or takes the moments.
 
     Deciding keeps targets apart that cross, but one wrong decision among clutter can lead a source away for good. What
     judges is how well either foresaw the detections: `sum_t log p(o_t | o_<t)`.
     """
-    averaged = filtering_start(model, scene, first, decides=False, arrays=arrays)
-    foreseen = [
-        torch.where(scene.present, model.assignment.log_evidence(start.log_likelihood, scene.mask), 0.0).sum(-1)
-        for start in (decided, averaged)
-    ]
-    crowded = (scene.mask.sum(-1) > scene.n_sources).any(-1)
-    take = crowded & (foreseen[1] > foreseen[0])
+
+    def foreseen(start: Filtered) -> Tensor:
+        assignment = model.assignment.along(start.responsibilities, scene.present)
+        return torch.where(scene.present, assignment.log_evidence(start.log_likelihood, scene.mask), 0.0).sum(-1)
+
+    averaged = filtering_pass(model, scene, decides=False, arrays=arrays)
+    take = is_crowded & (foreseen(averaged) > foreseen(decided))
     return decided.replaced(take, averaged.scenes(take))
 
 

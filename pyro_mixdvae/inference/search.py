@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.exclusive import FORBIDDEN, best_events
-from pyro_mixdvae.inference import compiled
-from pyro_mixdvae.inference.start import Filtered, both_ways, filtering_pass
+from pyro_mixdvae.inference.start import Filtered, filtering_pass
 from pyro_mixdvae.models.assignments import ExclusiveAssignment
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
@@ -41,19 +40,6 @@ class Doubts(NamedTuple):
         return self.scene, self.frame, self.detection, self.decided
 
 
-def searching_start(
-    model: MixtureModel, scene: Scene, first: int = 0, arrays: compiled.Arrays | None = None
-) -> Filtered:
-    """`start.filtering_start` with a search, where w is a joint event; where it is not, without one."""
-    arrays = arrays if first == 0 else None
-
-    def one_way(part: Scene) -> Filtered:
-        start = filtering_pass(model, part, arrays=arrays)
-        return searched(model, part, start) if isinstance(model.assignment, ExclusiveAssignment) else start
-
-    return both_ways(one_way, scene, first)
-
-
 @torch.no_grad()
 def searched(model: MixtureModel, scene: Scene, start: Filtered) -> Filtered:
     """The start, or the filter's way from another decision, in scenes where that foresaw the next frames better.
@@ -71,7 +57,7 @@ def searched(model: MixtureModel, scene: Scene, start: Filtered) -> Filtered:
     tried = torch.zeros_like(vetoes, dtype=torch.bool)
     is_open = torch.ones(len(vetoes), dtype=torch.bool, device=vetoes.device)
     for _ in range(ROUNDS):
-        doubts = doubtful(assignment, scene, start)
+        doubts = doubtful(assignment.along(start.responsibilities, scene.present), scene, start)
         doubts = doubts.only(is_open[doubts.scene] & ~tried[doubts.where()])
         doubts = doubts.only(least_of_each(doubts.scene, doubts.margin, MOST))
         if len(doubts.scene) == 0:
@@ -148,9 +134,10 @@ def _gain(assignment: ExclusiveAssignment, scene: Scene, start: Filtered, found:
 
 def _log_joint(assignment: ExclusiveAssignment, scene: Scene, found: Filtered) -> Tensor:
     """log p(o_t, w_t | o_<t, w_<t) [B, T] of the decided w_t, but for what depends on the detections alone."""
+    assignment = assignment.along(found.responsibilities, scene.present)
     scores = assignment.pair_scores(found.log_likelihood, scene.mask)
     pairs = found.responsibilities[..., :-1] > 0
-    return torch.where(pairs, scores, 0.0).sum((-2, -1))
+    return torch.where(pairs, scores, 0.0).sum((-2, -1)) + assignment.log_all_missed()
 
 
 def _numbers(rows: Tensor) -> Tensor:
@@ -166,7 +153,7 @@ def _taken(weights: Tensor, classes: Tensor) -> Tensor:
 ROUNDS = 3
 """Changes of a scene, at most."""
 
-MOST = 8
+MOST = 16
 """Doubtful decisions that are tried in a round, in each scene."""
 
 DOUBTFUL = 10.0

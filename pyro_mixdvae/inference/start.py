@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition, predict, update, update_uncertain
 from pyro_mixdvae.inference import compiled
+from pyro_mixdvae.models.assignments import Assignment
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 
@@ -112,6 +113,7 @@ def frames_of(model: MixtureModel, scene: Scene) -> list[Frame]:
 
 def filter_frame(
     model: MixtureModel,
+    assignment: Assignment,
     memory: Any,
     belief: Gaussian | None,
     frame: Frame,
@@ -120,9 +122,10 @@ def filter_frame(
 ) -> Step:
     """Predict with the prior, assign, update; `belief` is that of the frame before, None at the first.
 
-    `vetoes` [B, K, C] are added to the log likelihood where it decides, and nowhere else.
+    `assignment` is p(w_t | w_<t), `model.assignment.at` what it remembers. `vetoes` [B, K, C] are added to the log
+    likelihood where it decides, and nowhere else.
     """
-    likelihood, assignment = model.likelihood, model.assignment
+    likelihood = model.likelihood
     transition = model.sources.transition(memory)
     predicted = predict(belief, transition) if belief else Gaussian(transition.offset, transition.noise)
     belief = predicted
@@ -163,10 +166,14 @@ def filtering_pass(
         return Filtered(*compiled.filtering_pass(arrays, decides, vetoes))
     memory = model.sources.begin(scene.start)
     belief: Gaussian | None = None
+    state: Tensor | None = None
     means, responsibilities, log_likelihoods = [], [], []
     for t, frame in enumerate(frames_of(model, scene)):
-        step = filter_frame(model, memory, belief, frame, decides, None if vetoes is None else vetoes[:, t])
+        veto = None if vetoes is None else vetoes[:, t]
+        assignment = model.assignment.frames(slice(t, t + 1)).at(state)
+        step = filter_frame(model, assignment, memory, belief, frame, decides, veto)
         belief = step.belief
+        state = model.assignment.remember(state, step.responsibilities)
         memory = model.sources.remember(memory, belief.mean[..., 0], None)
         means.append(belief.mean[..., 0])
         responsibilities.append(step.responsibilities)

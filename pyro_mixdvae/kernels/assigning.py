@@ -12,6 +12,7 @@ from pyro_mixdvae.kernels.activations import exp, log
 from pyro_mixdvae.kernels.compiled import Array, part
 from pyro_mixdvae.kernels.joint_events import best_event, pair_probabilities
 from pyro_mixdvae.kernels.recurrence import Width
+from pyro_mixdvae.kernels.visibility import Rates
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -43,10 +44,15 @@ class Noise(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """p(w): exclusive, a pair weighing exp(log_pair[b]) against "clutter, and missed"; or of each detection alone."""
+    """p(w): exclusive, a pair weighing exp(log_pair) against "clutter, and missed"; or of each detection alone.
+
+    Where sources are visible or hidden, `log_pair` is what comes of the frames before: the filter's to say.
+    """
 
     is_exclusive: bool
-    log_pair: Array  # [B], where exclusive
+    log_pair: Array  # [B, T, N], where exclusive
+    visibility: Rates
+    log_clutter: Array  # [B], the logarithm of the number of clutter detections expected, where there is visibility
     log_prior: Array  # [C], of the class of a detection, where not
     n_classes: int
 
@@ -96,13 +102,13 @@ def expect(frames: Frames, noise: Noise, mean: Array, variance: Array, log_likel
 
 
 @part
-def score_pairs(log_pair: float, log_likelihood: Array, mask: Array, b: int, t: int, scores: Array) -> None:
+def score_pairs(log_pair: Array, log_likelihood: Array, mask: Array, b: int, t: int, scores: Array) -> None:
     """Log weight of each pair of a frame against "clutter, and the source missed", into [K, N] or more."""
     n_detections, n_sources = log_likelihood.shape[2], log_likelihood.shape[3] - 1
     for k in range(n_detections):
         for n in range(n_sources):
             relative = log_likelihood[b, t, k, n] - log_likelihood[b, t, k, n_sources]
-            scores[k, n] = log_pair + relative if mask[b, t, k] else -np.inf
+            scores[k, n] = log_pair[b, t, n] + relative if mask[b, t, k] else -np.inf
 
 
 @part
@@ -141,7 +147,7 @@ def choose_event(log_pair: Array, log_likelihood: Array, mask: Array, t: int, et
     n_scenes, _, n_detections, n_classes = eta.shape
     scores, event = np.empty((n_detections, n_classes - 1)), np.empty(n_detections, np.int64)
     for b in range(n_scenes):
-        score_pairs(log_pair[b], log_likelihood, mask, b, t, scores)
+        score_pairs(log_pair, log_likelihood, mask, b, t, scores)
         best_event(scores, event)
         for k in range(n_detections):
             for c in range(n_classes):
@@ -155,7 +161,7 @@ def average_events(log_pair: Array, log_likelihood: Array, mask: Array, t: int, 
     n_sources = n_classes - 1
     scores, pairs = np.empty((n_detections, n_sources)), np.empty((n_detections, n_sources))
     for b in range(n_scenes):
-        score_pairs(log_pair[b], log_likelihood, mask, b, t, scores)
+        score_pairs(log_pair, log_likelihood, mask, b, t, scores)
         pair_probabilities(scores, pairs)
         for k in range(n_detections):
             rest = 1.0

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyro_mixdvae.kernels.activations import log
 from pyro_mixdvae.kernels.assigning import LOG_2_PI, Frames, Noise, Rule, assign, log_product, whose
 from pyro_mixdvae.kernels.compiled import Array, kernel, part
 from pyro_mixdvae.kernels.motion import (
@@ -22,6 +23,7 @@ from pyro_mixdvae.kernels.motion import (
     write_step,
 )
 from pyro_mixdvae.kernels.recurrence import empty_memory, read_motion
+from pyro_mixdvae.kernels.visibility import ahead, taken_in
 
 
 class Filtered(NamedTuple):
@@ -61,7 +63,12 @@ def filter_scenes(
     steps = empty_steps(n_tracks, n_frames, n_dims, start)
     memory, belief = empty_memory(prior.network, n_tracks), empty_belief(n_tracks, n_dims)
     before, unit = np.empty((n_tracks, n_dims)), np.empty((n_tracks, n_dims))
+    visible = np.ones((n_scenes, n_sources))
+    if len(rule.visibility.hides):
+        rule = weighing(rule, np.empty((n_scenes, n_frames, n_sources)))
     for t in range(n_frames):
+        if len(rule.visibility.hides):
+            weigh_visible(rule, t, visible)
         if t == 0:
             begin(prior, start, unit, belief)
             write_first(t, belief, steps)
@@ -78,11 +85,39 @@ def filter_scenes(
         else:
             assign(rule, log_likelihood, frames.mask, t, decides, eta)
         take_detections(rule, frames, noise, t, eta, belief)
+        if len(rule.visibility.hides):
+            look_ahead(rule, eta, t, visible)
         for m in range(n_tracks):
             for d in range(n_dims):
                 mean[m // n_sources, m % n_sources, t, d] = belief.place[m, d]
         advance(prior, t == 0, before, belief.place, unit, memory)
     return Filtered(mean, eta, log_likelihood, steps)
+
+
+@part
+def weighing(rule: Rule, log_pair: Array) -> Rule:
+    """The same with other weights."""
+    return Rule(rule.is_exclusive, log_pair, rule.visibility, rule.log_clutter, rule.log_prior, rule.n_classes)
+
+
+@part
+def weigh_visible(rule: Rule, t: int, visible: Array) -> None:
+    """log(P / (1 - P)) - log(clutter) of sources that are detected with P = P_D p(v_t = 1) [B, N], into `log_pair`."""
+    for b in range(visible.shape[0]):
+        for n in range(visible.shape[1]):
+            detected = visible[b, n] * rule.visibility.detection[b]
+            rule.log_pair[b, t, n] = log(detected / (1 - detected)) - rule.log_clutter[b]
+
+
+@part
+def look_ahead(rule: Rule, eta: Array, t: int, visible: Array) -> None:
+    """p(v_t = 1 | w_<t) to p(v_{t+1} = 1 | w_<=t), [B, N], given responsibilities [B, T, K, C]."""
+    for b in range(visible.shape[0]):
+        for n in range(visible.shape[1]):
+            seen = 0.0
+            for k in range(eta.shape[2]):
+                seen += eta[b, t, k, n]
+            visible[b, n] = ahead(rule.visibility, b, taken_in(rule.visibility, b, visible[b, n], min(seen, 1.0)))
 
 
 @part

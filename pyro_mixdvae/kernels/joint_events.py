@@ -112,13 +112,27 @@ def pair_probabilities(scores: Array, pairs: Array) -> None:
 
 
 @part
-def log_number_weight(n_detections: int, n_sources: int, log_pair: float) -> float:
-    """`log sum_a C(K, a) C(N, a) a! exp(a log_pair)`: the sum over all assignments where every pair weighs the same."""
-    total, term = 0.0, 0.0
-    for a in range(1, min(n_detections, n_sources) + 1):
-        term += log((n_detections - a + 1) * (n_sources - a + 1) / a) + log_pair
-        total = log_add(total, term)
-    return total
+def log_number_weights(log_pair: Array, log_weights: Array) -> None:
+    """`log sum_a K! / (K - a)! e_a(exp log_pair)` for K = 0, 1, ... into [K + 1], log_pair [N].
+
+    The sum over all assignments of K detections where every pair of source n weighs the same; e_a are the elementary
+    symmetric polynomials.
+    """
+    n_sources, highest = log_pair.shape[0], 0.0
+    for n in range(n_sources):
+        highest = max(highest, log_pair[n])
+    sums = np.zeros(n_sources + 1)
+    sums[0] = 1.0
+    for n in range(n_sources):
+        weight = exp(log_pair[n] - highest)
+        for a in range(n + 1, 0, -1):
+            sums[a] += weight * sums[a - 1]
+    for n_detections in range(len(log_weights)):
+        total, ways = 0.0, 0.0
+        for a in range(1, min(n_detections, n_sources) + 1):
+            ways += log(1.0 * (n_detections - a + 1)) + highest
+            total = log_add(total, ways + log(sums[a]))
+        log_weights[n_detections] = total
 
 
 @kernel

@@ -6,10 +6,10 @@
 import numpy as np
 
 from pyro_mixdvae.kernels.activations import exp, log
-from pyro_mixdvae.kernels.assigning import LEAST, LOG_2_PI, Frames, Noise, Rule, expect, score_pairs
+from pyro_mixdvae.kernels.assigning import LEAST, LOG_2_PI, Frames, Noise, Rule, expect, log_product, score_pairs
 from pyro_mixdvae.kernels.compiled import Array, kernel, part
 from pyro_mixdvae.kernels.guide_chain import GuideChain
-from pyro_mixdvae.kernels.joint_events import log_add, log_number_weight, sums_of_later
+from pyro_mixdvae.kernels.joint_events import log_add, log_number_weights, sums_of_later
 from pyro_mixdvae.kernels.motion import Prior, advance, set_unit
 from pyro_mixdvae.kernels.recurrence import (
     AGILITY,
@@ -21,9 +21,9 @@ from pyro_mixdvae.kernels.recurrence import (
     read_motion,
 )
 
-OBSERVED, ASSIGNED, PRIOR, LABELS = range(4)
+OBSERVED, ASSIGNED, PRIOR, ENTROPY, LABELS = range(5)
 """The terms: E_q[log p(o|w,s)], or E_q[log p(o|s)] without q(w); E_q[log p(w) - log q(w)]; E_q[log p(s,z)];
-E_q[log p(labels|s)]."""
+- E_q[log q(s,z)]; E_q[log p(labels|s)]."""
 
 
 @kernel
@@ -39,7 +39,7 @@ def record(
     logits: Array,
     events: Array,
 ) -> Array:
-    """The terms of each scene [4, B], all but - E_q[log q(s,z)].
+    """The terms of each scene [5, B].
 
     `start` is [M, D], the sources of scene b from b N on; `scale` the exponential of the chain's `log_scale`, `random`
     the standard normal numbers that (s, z) is drawn by, [M, T, D, 2] each.
@@ -53,7 +53,8 @@ def record(
     density = np.empty((n_tracks, n_dims))
     draw(prior.network.dims, chain, scale, random, s, z)
     set_prior(prior, chain.present, start, s, z, density)
-    terms = np.zeros((4, n_scenes))
+    terms = np.zeros((5, n_scenes))
+    add_entropy(chain, random, terms[ENTROPY])
     for m in range(n_tracks):
         for d in range(n_dims):
             terms[PRIOR, m // n_sources] += density[m, d]
@@ -89,6 +90,22 @@ def draw(dims: Width, chain: GuideChain, scale: Array, random: Array, s: Array, 
                 ahead_s[d], ahead_z[d] = y, v
                 s[m, t, d] = centre[0] + spread[0] * (offset[0] + y)
                 z[m, t, d] = centre[1] + spread[1] * (offset[1] + v)
+
+
+@part
+def add_entropy(chain: GuideChain, random: Array, entropy: Array) -> None:
+    """`- log q(s, z)` of the draws of each scene [B], by the density of the random numbers that they are made of."""
+    n_tracks, n_frames, n_dims, _ = random.shape
+    n_sources, spreads = n_tracks // len(entropy), np.empty(2 * n_dims)
+    for m in range(n_tracks):
+        for t in range(n_frames):
+            if chain.present[m, t]:
+                total = n_dims * LOG_2_PI
+                for d in range(n_dims):
+                    for i in range(2):
+                        total += 0.5 * random[m, t, d, i] ** 2 + chain.log_scale[m, t, d, i]
+                        spreads[2 * d + i] = chain.spread[m, t, d, i]
+                entropy[m // n_sources] += total + log_product(spreads)
 
 
 @part
@@ -146,9 +163,9 @@ def add_evidence(rule: Rule, mask: Array, log_likelihood: Array, log_density: Ar
     n_sources = n_classes - 1
     scores, log_weights = np.empty((n_detections, n_sources)), np.zeros(n_detections + 1)
     for b in range(n_scenes):
-        if rule.is_exclusive:
-            weigh_numbers(rule.log_pair[b], n_sources, log_weights)
         for t in range(n_frames):
+            if rule.is_exclusive:
+                weigh_numbers(rule.log_pair, b, t, log_weights)
             for k in range(n_detections):
                 if mask[b, t, k] and rule.is_exclusive:
                     log_density[b] += log_likelihood[b, t, k, n_sources]
@@ -158,15 +175,21 @@ def add_evidence(rule: Rule, mask: Array, log_likelihood: Array, log_density: Ar
                         mixture = log_add(mixture, rule.log_prior[c] + log_likelihood[b, t, k, c])
                     log_density[b] += mixture
             if rule.is_exclusive:
-                score_pairs(rule.log_pair[b], log_likelihood, mask, b, t, scores)
+                score_pairs(rule.log_pair, log_likelihood, mask, b, t, scores)
                 log_density[b] += sums_of_later(scores)[0, 0] - log_weights[count(mask, b, t)]
 
 
 @part
-def weigh_numbers(log_pair: float, n_sources: int, log_weights: Array) -> None:
-    """The log sum of the prior weights of all joint events of 0, 1, ..., K detections, [K + 1]."""
-    for n_detections in range(len(log_weights)):
-        log_weights[n_detections] = log_number_weight(n_detections, n_sources, log_pair)
+def weigh_numbers(log_pair: Array, b: int, t: int, log_weights: Array) -> None:
+    """The log sum of the prior weights of all joint events of 0, 1, ..., K detections in a frame, [K + 1].
+
+    They are still there from the frame before, where its pairs weigh the same.
+    """
+    is_same = t > 0
+    for n in range(log_pair.shape[2]):
+        is_same = is_same and log_pair[b, t, n] == log_pair[b, t - 1, n]
+    if not is_same:
+        log_number_weights(log_pair[b, t], log_weights)
 
 
 @part
@@ -185,8 +208,8 @@ def add_events(log_pair: Array, mask: Array, log_likelihood: Array, logits: Arra
     n_events = events.shape[0]
     weights, log_weights = np.empty(n_events), np.empty(n_detections + 1)
     for b in range(n_scenes):
-        weigh_numbers(log_pair[b], n_classes - 1, log_weights)
         for t in range(n_frames):
+            weigh_numbers(log_pair, b, t, log_weights)
             highest, total = logits[b, t, 0], 0.0
             for e in range(n_events):
                 highest = max(highest, logits[b, t, e])
@@ -198,13 +221,14 @@ def add_events(log_pair: Array, mask: Array, log_likelihood: Array, logits: Arra
             log_number = log_weights[count(mask, b, t)]
             for e in range(n_events):
                 if weights[e] > LEAST:
-                    observed, n_pairs, q = 0.0, 0, weights[e] / total
+                    observed, paired, q = 0.0, 0.0, weights[e] / total
                     for k in range(n_detections):
                         if mask[b, t, k]:
                             observed += log_likelihood[b, t, k, events[e, k]]
-                            n_pairs += events[e, k] < n_classes - 1
+                            if events[e, k] < n_classes - 1:
+                                paired += log_pair[b, t, events[e, k]]
                     terms[OBSERVED, b] += q * observed
-                    terms[ASSIGNED, b] += q * (n_pairs * log_pair[b] - log_number - (logits[b, t, e] - log_total))
+                    terms[ASSIGNED, b] += q * (paired - log_number - (logits[b, t, e] - log_total))
 
 
 @part

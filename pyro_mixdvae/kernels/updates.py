@@ -93,7 +93,7 @@ def weigh_events(log_pair: Array, log_likelihood: Array, mask: Array, events: Ar
     scores, weights = np.zeros((n_detections, n_classes)), np.empty(n_events)
     for b in range(n_scenes):
         for t in range(n_frames):
-            score_pairs(log_pair[b], log_likelihood, mask, b, t, scores)
+            score_pairs(log_pair, log_likelihood, mask, b, t, scores)
             highest, total = FORBIDDEN, 0.0
             for e in range(n_events):
                 score = 0.0

@@ -108,6 +108,8 @@ class LiveTracker:
         self._start: torch.Tensor | None = None
         self._memory: Any = None
         self._belief: kalman.Gaussian | None = None
+        self._assignment = self._model.assignment  # p(w_t | w_<t) of the last frame
+        self._state: torch.Tensor | None = None  # what it remembers
         self._window: deque[tuple[int, Step, Array]] = deque()
         self._frame = -1
 
@@ -132,10 +134,8 @@ class LiveTracker:
         if self._start is None and not self._begin(boxes, confidence):
             return None
         step = self._step(boxes)
-        responsibilities = self._model.assignment.responsibilities(
-            step.log_likelihood.unsqueeze(1), self._mask.unsqueeze(1)
-        )[0, 0]
-        eta = np.where(np.isnan(boxes[:, :1]), np.nan, responsibilities.double().numpy()[: len(boxes)])
+        judged = self._assignment.responsibilities(step.log_likelihood.unsqueeze(1), self._mask.unsqueeze(1))
+        eta = np.where(np.isnan(boxes[:, :1]), np.nan, judged[0, 0].double().numpy()[: len(boxes)])
         if not self._model.assignment.has_clutter:
             eta = np.concatenate([eta, np.zeros_like(eta[:, :1])], -1)
         self._window.append((self._frame, step, eta))
@@ -177,8 +177,10 @@ class LiveTracker:
         scene = Scene.of(self._content(boxes)[None, None], self._start)
         self._mask = scene.mask[:, 0]
         (frame,) = frames_of(self._model, scene)
-        step = filter_frame(self._model, self._memory, self._belief, frame)
+        self._assignment = self._model.assignment.at(self._state)
+        step = filter_frame(self._model, self._assignment, self._memory, self._belief, frame)
         self._belief = step.belief
+        self._state = self._model.assignment.remember(self._state, step.responsibilities)
         self._memory = self.preset.model.sources.remember(self._memory, step.belief.mean[..., 0], None)
         return step
 

@@ -11,11 +11,11 @@ from pyro_mixdvae.inference import published
 from pyro_mixdvae.models import (
     AdaptiveIndependentAssignment,
     AutoregressiveSources,
-    ExclusiveAssignment,
     GaussianLikelihood,
     IndependentAssignment,
     KinematicSources,
     MixtureModel,
+    PersistentAssignment,
     Sources,
     SRNNSources,
 )
@@ -51,9 +51,9 @@ class Preset:
 
 
 def default(n_sources: int, weights: str | Path | None) -> Preset:
-    """Exclusive p(w) with clutter, a learned motion prior, noise relative to the detection's own size."""
+    """Exclusive p(w) of sources that may hide, with clutter; a learned motion prior; noise relative to a detection."""
     sources, coordinates = load_sources(weights or SHIPPED)
-    assignment = ExclusiveAssignment(n_sources, clutter_rate=None)
+    assignment = PersistentAssignment(n_sources)
     return Preset(MixtureModel(sources, assignment, default_likelihood(coordinates)), coordinates)
 
 

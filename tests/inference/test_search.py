@@ -7,7 +7,8 @@ import torch
 from toys import ASSIGNMENTS, EXACT, toy_model, toy_scene, vkf
 
 from pyro_mixdvae.distributions.exclusive import event_table
-from pyro_mixdvae.inference.search import DOUBTFUL, doubtful, least_of_each, searching_start
+from pyro_mixdvae.inference.run import best_start
+from pyro_mixdvae.inference.search import DOUBTFUL, doubtful, least_of_each
 from pyro_mixdvae.inference.start import Filtered, filtering_pass, filtering_start
 from pyro_mixdvae.kernels.compiled import only_torch
 from pyro_mixdvae.models import ExclusiveAssignment, KinematicSources, MixtureModel, Scene
@@ -60,9 +61,10 @@ def test_doubts_are_those_that_brute_force_finds(n_detections: int, n_sources: i
 
 def test_without_doubts_the_start_stays() -> None:
     scene, model = crossing(n_frames=4)
+    model = MixtureModel(model.sources, ExclusiveAssignment(2, 0.8, 0.01), model.likelihood)
     start = filtering_start(model, scene)
     assert len(doubtful(model.assignment, scene, start).scene) == 0
-    found = searching_start(model, scene)
+    found = best_start(model, scene)
     torch.testing.assert_close(found.responsibilities, start.responsibilities)
 
 
@@ -107,10 +109,10 @@ def test_the_frames_after_a_crossing_say_who_was_who(is_compiled: bool) -> None:
     start = filtering_start(model, scene)
     assert (identities(scene, start)[:, -5:] == 1).all()  # decided frame by frame the two change places
     if is_compiled:
-        found = searching_start(model, scene)
+        found = best_start(model, scene)
     else:
         with only_torch():
-            found = searching_start(model, scene)
+            found = best_start(model, scene)
     assert (identities(scene, found)[:, walker] == 0).all()
     torch.testing.assert_close(found.mean[0], found.mean[1], **EXACT)
     if is_compiled:
@@ -123,8 +125,8 @@ def test_the_frames_after_a_crossing_say_who_was_who(is_compiled: bool) -> None:
 def test_backwards_it_is_the_same() -> None:
     """From the last frame of the reversed scene, where the sources start."""
     scene, model = crossing()
-    found = searching_start(model, scene)
-    backwards = searching_start(model, scene.frames(torch.arange(scene.n_frames - 1, -1, -1)), scene.n_frames - 1)
+    found = best_start(model, scene)
+    backwards = best_start(model, scene.frames(torch.arange(scene.n_frames - 1, -1, -1)), scene.n_frames - 1)
     torch.testing.assert_close(backwards.mean.flip(-2), found.mean, **EXACT)
     torch.testing.assert_close(backwards.responsibilities.flip(1), found.responsibilities)
 
@@ -134,11 +136,9 @@ def test_scenes_of_a_batch_do_not_touch_and_rates_are_their_own() -> None:
     scene = scene.scenes(torch.tensor([0, 1, 0]))
     rates = ExclusiveAssignment(2, torch.tensor([0.8, 0.6, 0.95]), torch.tensor([0.1, 0.3, 0.02]))
     model = MixtureModel(model.sources, rates, model.likelihood)
-    together = searching_start(model, scene)
+    together = best_start(model, scene)
     for b in range(3):
         index = torch.tensor([b])
-        alone = searching_start(
-            MixtureModel(model.sources, rates.of_scenes(index), model.likelihood), scene.scenes(index)
-        )
+        alone = best_start(MixtureModel(model.sources, rates.of_scenes(index), model.likelihood), scene.scenes(index))
         torch.testing.assert_close(alone.mean[0], together.mean[b], **EXACT)
         torch.testing.assert_close(alone.responsibilities[0], together.responsibilities[b])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from toys import ASSIGNMENTS, EXACT, PRIORS, condition, joint_of_transitions, toy_model, toy_scene, vkf
+from toys import EXACT, FILTERED, PRIORS, condition, joint_of_transitions, toy_model, toy_scene, vkf
 
 from pyro_mixdvae.inference.run import better_start
 from pyro_mixdvae.inference.start import filtering_pass, filtering_start
@@ -28,11 +28,11 @@ def test_one_source_is_filtered_exactly(decides: bool, is_labelled: bool) -> Non
         torch.testing.assert_close(found.mean[..., t, :], exact.mean[..., 2 * t], **EXACT)
 
 
-@pytest.mark.parametrize("kind", ASSIGNMENTS)
+@pytest.mark.parametrize("kind", FILTERED)
 @pytest.mark.parametrize("prior", PRIORS)
 def test_backwards_from_the_last_frame_is_forwards_through_the_reversed_scene(prior: str, kind: str) -> None:
     scene = toy_scene(2, 5, 3, 2, is_labelled=True)
-    model = toy_model(2, PRIORS[prior](), ASSIGNMENTS[kind](2))
+    model = toy_model(2, PRIORS[prior](), FILTERED[kind](2))
     backwards = filtering_start(model, scene, first=4)
     forwards = filtering_start(model, scene.frames(torch.arange(4, -1, -1)))
     torch.testing.assert_close(backwards.mean.flip(-2), forwards.mean, **EXACT)
@@ -52,10 +52,10 @@ def test_from_a_frame_in_the_middle_both_directions_are_joined() -> None:
     torch.testing.assert_close(found.responsibilities[:, :2], before.responsibilities.flip(1)[:, :2])
 
 
-@pytest.mark.parametrize("kind", ASSIGNMENTS)
+@pytest.mark.parametrize("kind", FILTERED)
 def test_deciding_gives_responsibilities_of_zero_and_one(kind: str) -> None:
     scene = toy_scene(2, 5, 3, 2)
-    model = toy_model(2, assignment=ASSIGNMENTS[kind](2))
+    model = toy_model(2, assignment=FILTERED[kind](2))
     decided = filtering_pass(model, scene, decides=True).responsibilities
     assert set(decided.unique().tolist()) <= {0.0, 1.0}
     for decides in (True, False):
@@ -82,8 +82,9 @@ def test_among_clutter_the_start_that_foresaw_the_detections_better_is_taken() -
     scene = Scene.of(observations, start)
     decided = filtering_start(model, scene)
     poor = decided._replace(log_likelihood=decided.log_likelihood - 5.0)
-    taken = better_start(model, scene, 0, poor)
+    taken = better_start(model, scene, poor, torch.tensor([False, True]))
     averaged = filtering_start(model, scene, decides=False)
+    torch.testing.assert_close(taken.log_likelihood[0], poor.log_likelihood[0])
     torch.testing.assert_close(taken.mean[0], decided.mean[0])
     torch.testing.assert_close(taken.mean[1], averaged.mean[1])
     assert not torch.equal(averaged.responsibilities[1], decided.responsibilities[1])

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from toys import (
-    ASSIGNMENTS,
     EXACT,
+    FILTERED,
     PRIORS,
     condition,
     gaussian_likelihood,
@@ -70,7 +70,7 @@ def test_running_mean_of_a_linear_prior_is_the_exact_filter() -> None:
         torch.testing.assert_close(found[..., t, :], exact.mean[..., 2 * t], **EXACT)
 
 
-@pytest.mark.parametrize("kind", ASSIGNMENTS)
+@pytest.mark.parametrize("kind", FILTERED)
 @pytest.mark.parametrize("prior", PRIORS)
 def test_a_scene_is_inferred_alike_alone_and_in_a_batch(prior: str, kind: str) -> None:
     """Also where the assignments of one scene move and those of another do not."""
@@ -78,7 +78,7 @@ def test_a_scene_is_inferred_alike_alone_and_in_a_batch(prior: str, kind: str) -
     easy = scene.start[:1, None].expand(-1, 6, -1, -1)
     scene.observations[:1, :, :2] = easy
     scene.mask[:1] = torch.tensor([True, True, False])
-    model = toy_model(2, PRIORS[prior](), ASSIGNMENTS[kind](2))
+    model = toy_model(2, PRIORS[prior](), FILTERED[kind](2))
     together = infer(model, scene, n_iterations=4)
     mean, variance = together.guide.marginals()
     for b in range(4):

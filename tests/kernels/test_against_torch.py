@@ -1,29 +1,52 @@
 """Every kernel against the path in PyTorch that it stands for, in double precision."""
 
+import numpy as np
 import pytest
 import torch
 from sounds import complex_normal, spectral_srnn
 from torch import Tensor
-from toys import ASSIGNMENTS, EXACT, PRIORS, gaussian_likelihood, toy_model, toy_scene
+from toys import (
+    ASSIGNMENTS,
+    BY_FRAME,
+    EXACT,
+    FILTERED,
+    PRIORS,
+    assignment_for,
+    gaussian_likelihood,
+    toy_model,
+    toy_scene,
+)
 
 from pyro_mixdvae.distributions import kalman
+from pyro_mixdvae.distributions.exclusive import FORBIDDEN, event_table
 from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
 from pyro_mixdvae.guides import AdditiveGuide, SourceGuide
 from pyro_mixdvae.inference.coordinate import coordinate_ascent
 from pyro_mixdvae.inference.latent_ascent import LatentAscent
 from pyro_mixdvae.inference.records import evaluate, judged
+from pyro_mixdvae.inference.run import infer
 from pyro_mixdvae.inference.sound import infer_sound, sound_scene
 from pyro_mixdvae.inference.sound_records import AdditiveJudge
 from pyro_mixdvae.inference.start import filtering_pass, filtering_start
 from pyro_mixdvae.inference.updates import fed, pseudo_observation
 from pyro_mixdvae.kernels.compiled import only_torch
-from pyro_mixdvae.models import AdditiveModel, ComplexLikelihood, MixtureModel, Scene, SoundSources
+from pyro_mixdvae.kernels.joint_events import log_number_weights
+from pyro_mixdvae.models import (
+    AdditiveModel,
+    ComplexLikelihood,
+    ExclusiveAssignment,
+    MixtureModel,
+    PersistentAssignment,
+    Scene,
+    SoundSources,
+)
 from pyro_mixdvae.networks.layers import GaussianNetwork
 
 F = 3
 SERVED = ["kinematic", "vkf", "relative vkf"]
 EACH_PRIOR = pytest.mark.parametrize("prior", SERVED)
-EACH_ASSIGNMENT = pytest.mark.parametrize("kind", ASSIGNMENTS)
+EACH_ASSIGNMENT = pytest.mark.parametrize("kind", [*ASSIGNMENTS, BY_FRAME])
+EACH_FILTERED = pytest.mark.parametrize("kind", FILTERED)
 HARD = pytest.mark.parametrize("is_hard", [False, True], ids=["plain", "padded and labelled"])
 SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (3, 2), (2, 3), (5, 3), (1, 4), (12, 2)])
 
@@ -33,7 +56,7 @@ def scene_and_model(
 ) -> tuple[Scene, MixtureModel]:
     scene = toy_scene(2, n_frames, n_detections, n_sources, is_padded=is_hard, is_labelled=is_hard)
     likelihood = gaussian_likelihood(relative_to="observation")
-    return scene, toy_model(n_sources, PRIORS[prior](), ASSIGNMENTS[kind](n_sources), likelihood)
+    return scene, toy_model(n_sources, PRIORS[prior](), assignment_for(kind, scene), likelihood)
 
 
 def assert_same(found: object, expected: object) -> None:
@@ -53,7 +76,7 @@ def assert_same(found: object, expected: object) -> None:
 
 @SHAPES
 @HARD
-@EACH_ASSIGNMENT
+@EACH_FILTERED
 @EACH_PRIOR
 def test_filtering_pass(prior: str, kind: str, n_detections: int, n_sources: int, is_hard: bool) -> None:
     scene, model = scene_and_model(prior, kind, n_detections, n_sources, is_hard)
@@ -67,7 +90,7 @@ def test_filtering_pass(prior: str, kind: str, n_detections: int, n_sources: int
 
 
 @HARD
-@EACH_ASSIGNMENT
+@EACH_FILTERED
 def test_vetoes_are_heard(kind: str, is_hard: bool) -> None:
     """What a pass decided is forbidden: it decides otherwise, and the likelihoods that it gives are those before."""
     scene, model = scene_and_model("vkf", kind, 3, 2, is_hard)
@@ -112,9 +135,12 @@ def test_smoother(prior: str, n_frames: int) -> None:
 def refined(
     model: MixtureModel, scene: Scene, is_collapsed: bool
 ) -> tuple[MixtureModel, SourceGuide, Tensor, list[dict[str, Tensor]]]:
-    """After two rounds of updates."""
+    """After two rounds of updates; a start knows no rates of each frame."""
     judge, guide = judged(model, scene, is_collapsed)
-    responsibilities, records = coordinate_ascent(judge, guide, scene, filtering_start(model, scene), 2)
+    is_exclusive = isinstance(model.assignment, ExclusiveAssignment)
+    assignment = ASSIGNMENTS["exclusive"](scene.n_sources) if is_exclusive else model.assignment
+    start = filtering_start(MixtureModel(model.sources, assignment, model.likelihood), scene)
+    responsibilities, records = coordinate_ascent(judge, guide, scene, start, 2)
     return judge, guide, responsibilities, records
 
 
@@ -157,6 +183,39 @@ def test_records_are_those_of_trace_enum_elbo(
     with only_torch():
         expected = evaluate(judge, guide, scene, seed=3)
     assert_same(found, expected)
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_whole_runs_in_which_some_scenes_are_crowded(first: int) -> None:
+    """Sources may hide in these, and not in the others: the start, the search, and the updates."""
+    scene = toy_scene(3, 12, 4, 2, missing=0.4)
+    scene.mask[1, :, 2:] = False
+    is_crowded = (scene.mask.sum(-1) > 2).any(-1)
+    assert is_crowded.tolist() == [True, False, True]
+    assignment = PersistentAssignment(2, hides=0.1, reappears=0.2)
+    model = toy_model(2, PRIORS["kinematic"](), assignment, gaussian_likelihood(relative_to="observation"))
+    found = infer(model, scene, first=first)
+    with only_torch():
+        expected = infer(model, scene, first=first)
+    rates, expected_rates = (each.model.assignment.detection_probability for each in (found, expected))
+    assert_same((rates, found.responsibilities), (expected_rates, expected.responsibilities))
+    assert_same((*found.guide.marginals(), *found.records), (*expected.guide.marginals(), *expected.records))
+    assert ((rates - rates[:, :1]).abs().amax((-2, -1)) > 0.1).tolist() == is_crowded.tolist()
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [[0.5], [1.0, -2.0, 0.3], [1.0, 1.0], [60.0, -60.0, 3.0], [-torch.inf, 2.0], [-200.0, -torch.inf]],
+    ids=str,
+)
+def test_sums_over_all_events_of_as_many_detections_as_there_may_be(weights: list[float]) -> None:
+    """Where all pairs of a source weigh the same: listed, event by event."""
+    log_pair, found = torch.tensor(weights), np.empty(6)
+    log_number_weights(log_pair.numpy(), found)
+    for n_detections, own in enumerate(found):
+        table = event_table(n_detections, len(weights))
+        of_each = torch.cat([log_pair.clamp(min=FORBIDDEN), torch.zeros(1)])[table]
+        assert own == pytest.approx(float(of_each.sum(-1).logsumexp(0)), rel=1e-9, abs=1e-9)
 
 
 @torch.no_grad()

@@ -1,13 +1,22 @@
 """The priors over assignments that exist keep the contract of `Assignment`."""
 
 import math
+from collections.abc import Sequence
+from itertools import product
 
 import pytest
 import torch
 from contracts.assignments import AssignmentContract
 from toys import EXACT
 
-from pyro_mixdvae.models import AdaptiveIndependentAssignment, ExclusiveAssignment, IndependentAssignment, Scene
+from pyro_mixdvae.distributions.exclusive import event_table
+from pyro_mixdvae.models import (
+    AdaptiveIndependentAssignment,
+    ExclusiveAssignment,
+    IndependentAssignment,
+    PersistentAssignment,
+    Scene,
+)
 
 
 class TestIndependent(AssignmentContract):
@@ -32,22 +41,38 @@ class TestAdaptive(TestIndependentWithClutter):
 
 
 class TestExclusive(AssignmentContract):
-    detection_probability = 0.8
+    detection_probability = (0.8, 0.8, 0.8)  # of sources 0, 1 and 2
     clutter_rate = 0.3
 
     def make(self, n_sources: int) -> ExclusiveAssignment:
-        return ExclusiveAssignment(n_sources, self.detection_probability, self.clutter_rate)
+        return ExclusiveAssignment(n_sources, self.detection_probability[0], self.clutter_rate)
 
     def log_weight(self, n_sources: int, classes: tuple[int, ...]) -> float:
-        taken = [c for c in classes if c < n_sources]
-        if len(set(taken)) < len(taken):
-            return -math.inf
-        missed = n_sources - len(taken)
-        return (
-            len(taken) * math.log(self.detection_probability)
-            + missed * math.log(1 - self.detection_probability)
-            + (len(classes) - len(taken)) * math.log(self.clutter_rate)
-        )
+        return log_exclusive(self.detection_probability[:n_sources], self.clutter_rate, classes)
+
+
+class TestExclusiveOfSourcesWithRatesOfTheirOwn(TestExclusive):
+    detection_probability = (0.9, 0.5, 0.25)
+
+    def make(self, n_sources: int) -> ExclusiveAssignment:
+        each = torch.tensor(self.detection_probability[:n_sources])
+        return ExclusiveAssignment(n_sources, each[None, None], self.clutter_rate)
+
+
+class TestPersistent(TestExclusive):
+    """By itself, without a word of other frames, it is exclusive and all sources are visible."""
+
+    def make(self, n_sources: int) -> PersistentAssignment:
+        return PersistentAssignment(n_sources, 0.8, self.clutter_rate, hides=0.2, reappears=0.3)
+
+
+def log_exclusive(detection_probability: Sequence[float], clutter_rate: float, classes: tuple[int, ...]) -> float:
+    """`log prod_n [P_D or 1 - P_D] rate^clutter` of the classes of a frame's detections; -inf where not exclusive."""
+    taken = [c for c in classes if c < len(detection_probability)]
+    if len(set(taken)) < len(taken):
+        return -math.inf
+    each = sum(math.log(p if n in taken else 1 - p) for n, p in enumerate(detection_probability))
+    return each + (len(classes) - len(taken)) * math.log(clutter_rate)
 
 
 class TestExclusiveWithManyDetections:
@@ -143,3 +168,48 @@ class TestRatesOfAScene:
                 found = getattr(together, name)(log_likelihood, mask)[b : b + 1]
                 torch.testing.assert_close(found, getattr(alone, name)(*own), **EXACT)
             torch.testing.assert_close(together.prior(mask).probs[b : b + 1], alone.prior(own[1]).probs)
+
+    def test_each_frame_and_source_has_its_own_rates(self) -> None:
+        probability, clutter = 0.1 + 0.8 * torch.rand(2, 3, 2), torch.tensor([0.3, 0.05])
+        together = ExclusiveAssignment(2, probability, clutter)
+        log_likelihood, mask = torch.randn(2, 3, 4, 3), torch.rand(2, 3, 4) < 0.7
+        for b, t in product(range(2), range(3)):
+            alone = ExclusiveAssignment(2, probability[b, t].expand(1, 1, 2), float(clutter[b]))
+            here = slice(b, b + 1), slice(t, t + 1)
+            picked = together.of_scenes(torch.tensor([b])).frames(slice(t, t + 1))
+            own = log_likelihood[here], mask[here]
+            for name in ("responsibilities", "log_evidence", "posterior_logits", "most_likely"):
+                expected = getattr(alone, name)(*own)
+                torch.testing.assert_close(getattr(together, name)(log_likelihood, mask)[here], expected, **EXACT)
+                torch.testing.assert_close(getattr(picked, name)(*own), expected, **EXACT)
+            torch.testing.assert_close(together.prior(mask).probs[here], alone.prior(own[1]).probs)
+
+    def test_scenes_come_in_the_order_that_is_asked_for(self) -> None:
+        probability, clutter = torch.rand(3, 4, 2), torch.rand(3)
+        index = torch.tensor([2, 0, 2])
+        for rates in [(probability, clutter), (probability[:, :1], clutter), (clutter, probability[:, 0, 0])]:
+            found = ExclusiveAssignment(2, *rates).of_scenes(index)
+            assert torch.equal(found.detection_probability, rates[0][index])
+            assert torch.equal(found.clutter_rate, rates[1][index])
+        one = ExclusiveAssignment(2, 0.7, 0.3).of_scenes(index)
+        assert (float(one.detection_probability), float(one.clutter_rate)) == (0.7, 0.3)
+
+    @pytest.mark.parametrize("is_one_for_all", [True, False])
+    def test_rates_that_are_the_same_in_all_frames_are_those_of_any(self, is_one_for_all: bool) -> None:
+        probability = torch.tensor(0.7) if is_one_for_all else torch.rand(2, 1, 2)
+        assignment = ExclusiveAssignment(2, probability, 0.3)
+        assert assignment.frames(slice(3, 5)) is assignment
+
+    @pytest.mark.parametrize("shape", [(), (2,), (2, 1, 3), (2, 4, 3)], ids=str)
+    def test_pairs_are_relative_to_all_sources_missed_and_all_detections_clutter(self, shape: tuple[int, ...]) -> None:
+        """With that and the clutter's rate an event weighs what the rates say, not only in proportion to others."""
+        probability, clutter = 0.1 + 0.8 * torch.rand(shape), torch.tensor([0.3, 0.05])
+        assignment = ExclusiveAssignment(3, probability, clutter)
+        scores = assignment.pair_scores(None, torch.ones(2, 4, 2, dtype=torch.bool))
+        missed = assignment.log_all_missed().expand(2, 4)
+        each = probability.reshape(*shape, *[1] * (3 - len(shape))).expand(2, 4, 3)
+        for b, t in product(range(2), range(4)):
+            for event in event_table(2, 3).tolist():
+                found = missed[b, t] + sum(scores[b, t, k, n] for k, n in enumerate(event) if n < 3)
+                expected = log_exclusive(each[b, t].tolist(), float(clutter[b]), tuple(event))
+                assert float(found + 2 * clutter[b].log()) == pytest.approx(expected, rel=1e-9)

@@ -8,9 +8,11 @@ from pyro.infer import Predictive, TraceEnum_ELBO
 from torch import Tensor
 from toys import (
     ASSIGNMENTS,
+    BY_FRAME,
     EXACT,
     PRIORS,
     assert_mean_close,
+    assignment_for,
     gaussian_likelihood,
     lively_kinematic,
     toy_model,
@@ -40,14 +42,14 @@ def one_w(model: MixtureModel, scene: Scene) -> Tensor:
     return model.assignment.prior(scene.mask).sample()
 
 
-@pytest.mark.parametrize("kind", ASSIGNMENTS)
+@pytest.mark.parametrize("kind", [*ASSIGNMENTS, BY_FRAME])
 @pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.parametrize("is_hard", [False, True], ids=["plain", "padded and labelled"])
 def test_frame_by_frame_and_at_once_are_one_log_density(prior: str, kind: str, is_hard: bool) -> None:
     scene = toy_scene(2, 5, 3, 2, is_padded=is_hard, is_labelled=is_hard)
     for relative_to in ("start", "observation", "column"):
         likelihood = gaussian_likelihood(relative_to=relative_to)
-        model = toy_model(2, PRIORS[prior](), ASSIGNMENTS[kind](2), likelihood)
+        model = toy_model(2, PRIORS[prior](), assignment_for(kind, scene), likelihood)
         width = 4 + model.sources.latent_dim
         sz = torch.cat(
             [scene.start.unsqueeze(-2) + 0.05 * torch.randn(2, 2, 5, 4), torch.randn(2, 2, 5, width - 4)], -1
@@ -158,12 +160,12 @@ def test_scenes_drawn_at_once_and_frame_by_frame_have_equal_moments(kind: str, r
     assert float(off.max()) < 4.5  # of some 200 moments
 
 
-@pytest.mark.parametrize("kind", ASSIGNMENTS)
+@pytest.mark.parametrize("kind", [*ASSIGNMENTS, BY_FRAME])
 @pytest.mark.parametrize("n_detections", [1, 3])
 def test_enumerating_w_frame_by_frame_and_at_once_gives_one_evidence(kind: str, n_detections: int) -> None:
     """TraceEnum_ELBO sums w out of either model, at a given (s, z)."""
     scene = toy_scene(2, 4, n_detections, 2, missing=0.4, is_padded=True, is_labelled=True)
-    model = toy_model(2, lively_kinematic(), ASSIGNMENTS[kind](2))
+    model = toy_model(2, lively_kinematic(), assignment_for(kind, scene))
     sz = torch.cat([scene.start.unsqueeze(-2) + 0.05 * torch.randn(2, 2, 4, 4), torch.randn(2, 2, 4, 4)], -1)
     sz = sz[:, None, None]
 

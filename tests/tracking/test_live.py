@@ -9,7 +9,7 @@ import torch
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.start import filtering_pass
-from pyro_mixdvae.models import ExclusiveAssignment, MixtureModel
+from pyro_mixdvae.models import Assignment, ExclusiveAssignment, MixtureModel, PersistentAssignment
 from pyro_mixdvae.tracking import live
 from pyro_mixdvae.tracking.live import LiveTracker
 from pyro_mixdvae.tracking.presets import Preset, default
@@ -29,9 +29,13 @@ def boxes(rng: np.random.Generator) -> np.ndarray:
 
 
 def with_rates(detection_probability: float, clutter_rate: float) -> Preset:
-    """The default with rates that nothing changes."""
+    """The default of exclusive frames, with rates that nothing changes."""
+    return assigning(ExclusiveAssignment(2, detection_probability, clutter_rate))
+
+
+def assigning(assignment: Assignment) -> Preset:
+    """The default with another p(w)."""
     preset = default(2, None)
-    assignment = ExclusiveAssignment(2, detection_probability, clutter_rate)
     return replace(preset, model=MixtureModel(preset.model.sources, assignment, preset.model.likelihood))
 
 
@@ -50,14 +54,21 @@ def test_every_frame_comes_once_and_in_order_whatever_the_lag(boxes: np.ndarray)
         assert frames == list(range(len(boxes)))
 
 
-def test_without_a_lag_it_is_the_filtering_pass(boxes: np.ndarray) -> None:
-    """The same steps as the start of the batch tracker, fed one by one."""
-    preset = with_rates(0.92, 0.01)
+@pytest.mark.parametrize("kind", [ExclusiveAssignment, PersistentAssignment])
+def test_without_a_lag_it_is_the_filtering_pass(boxes: np.ndarray, kind: type[ExclusiveAssignment]) -> None:
+    """The same steps as the start of the batch tracker, fed one by one; what was seen is remembered."""
+    rates = {} if kind is ExclusiveAssignment else {"hides": 0.3, "reappears": 0.2}
+    preset = assigning(kind(2, 0.92, 0.01, **rates))
     scene, scale = make_scene([make_problem(boxes, 2, SIZE)], preset.coordinates)
     filtered = filtering_pass(preset.model, scene)
     expected = preset.coordinates.boxes(filtered.mean[0]) * scale[0]
-    found = np.stack([result.boxes for result in _run(LiveTracker(2, SIZE, preset=preset), boxes)])
+    results = _run(LiveTracker(2, SIZE, preset=preset), boxes)
+    found = np.stack([result.boxes for result in results])
     np.testing.assert_allclose(found, expected.transpose(0, 1).numpy(), atol=1e-6)
+    assignment = preset.model.assignment.along(filtered.responsibilities, scene.present)
+    judged = assignment.responsibilities(filtered.log_likelihood, scene.mask)[0].numpy()
+    for result, own, is_there in zip(results, judged, scene.mask[0].numpy(), strict=True):
+        np.testing.assert_allclose(result.responsibilities[is_there], own[is_there], rtol=1e-6, atol=1e-12)
 
 
 def test_rates_follow_the_number_of_detections(boxes: np.ndarray, rng: np.random.Generator) -> None:
