@@ -26,8 +26,8 @@ class MeanField(SourceGuide):
         super().__init__(sources, scene)
         self.assignment = assignment
         with torch.no_grad():
-            logits = assignment.prior(scene.mask).logits
-        self.logits = nn.Parameter(logits.clone().contiguous())
+            logits = assignment.prior_logits(scene.mask)
+        self.logits = nn.Parameter(logits.clone(memory_format=torch.contiguous_format))
 
     @torch.no_grad()
     def set_assignments(self, logits: Tensor) -> None:

@@ -90,8 +90,12 @@ class Assignment(Part):
         return True
 
     @abstractmethod
+    def prior_logits(self, mask: Tensor) -> Tensor:
+        """Logits of p(w), not normalised: mask [B, T, K] -> [B, T, K, C], or [B, T, 1, E] over joint events."""
+
     def prior(self, mask: Tensor) -> Categorical:
         """p(w): mask [B, T, K] -> batch shape [B, T, K] (one a detection) or [B, T, 1] (one a frame)."""
+        return Categorical(logits=self.prior_logits(mask), validate_args=False)  # these are numbers, whatever the mask
 
     @abstractmethod
     def classes(self, w: Tensor, n_detections: int) -> Tensor:
@@ -131,9 +135,9 @@ class IndependentAssignment(Assignment):
         share = [(1 - clutter) / n_sources] * n_sources + [clutter] * self.has_clutter
         self.register_buffer("log_prior", torch.tensor(share).log())
 
-    def prior(self, mask: Tensor) -> Categorical:
-        """Categorical over classes, [B, T, K]."""
-        return Categorical(logits=self.log_prior.expand(*mask.shape, self.n_classes))
+    def prior_logits(self, mask: Tensor) -> Tensor:
+        """Of the classes, [B, T, K, C]."""
+        return self.log_prior.expand(*mask.shape, self.n_classes)
 
     def classes(self, w: Tensor, n_detections: int) -> Tensor:
         """w is the class."""
@@ -262,10 +266,9 @@ class ExclusiveAssignment(Assignment):
         missed = torch.log1p(-self.detection_probability)
         return missed.sum(-1) if missed.dim() == 3 else self.n_sources * missed[..., None]
 
-    def prior(self, mask: Tensor) -> Categorical:
-        """Categorical over the joint events, [B, T, 1]."""
-        logits = event_scores(self.pair_scores(None, mask)).clamp(min=FORBIDDEN).unsqueeze(-2)
-        return Categorical(logits=logits, validate_args=False)  # these logits are numbers, whatever the mask
+    def prior_logits(self, mask: Tensor) -> Tensor:
+        """Of the joint events, [B, T, 1, E]."""
+        return event_scores(self.pair_scores(None, mask)).clamp(min=FORBIDDEN).unsqueeze(-2)
 
     def classes(self, w: Tensor, n_detections: int) -> Tensor:
         """The row of the event table, with `[*, B, T, 1]` spread over the detections."""

@@ -124,9 +124,9 @@ def _gain(assignment: ExclusiveAssignment, scene: Scene, start: Filtered, found:
     Only so many frames: what sources are like (how their speeds change, say), which the prior's memory holds on to,
     would in the long run count for more than who is who.
     """
-    others = scene.scenes(doubts.scene)
-    before = _log_joint(assignment, scene, start)[doubts.scene]
-    after = _log_joint(assignment.of_scenes(doubts.scene), others, found)
+    others, assignment = scene.scenes(doubts.scene), assignment.of_scenes(doubts.scene)
+    before = _log_joint(assignment, others, start.scenes(doubts.scene))
+    after = _log_joint(assignment, others, found)
     since = torch.arange(scene.n_frames, device=doubts.frame.device) - doubts.frame.unsqueeze(-1)
     counts = (since >= 0) & (since <= HORIZON) & others.present
     return torch.where(counts, after - before, 0.0).sum(-1)

@@ -64,14 +64,20 @@ def whose(n: int, n_noises: int) -> int:
 
 
 @part
+def gather_log(value: float, total: float, product: float) -> tuple[float, float]:
+    """log(value) into `total + log(product)`: into the product as long as it is in range, for logarithms take time."""
+    product *= value
+    if 1e-200 < product < 1e200:
+        return total, product
+    return total + log(product), 1.0
+
+
+@part
 def log_product(values: Array) -> float:
-    """The logarithm of the product of positive numbers [D]: one logarithm where the product is in range."""
+    """The logarithm of the product of positive numbers [D]."""
     total, product = 0.0, 1.0
     for d in range(values.shape[0]):
-        product *= values[d]
-        if not 1e-200 < product < 1e200:
-            total += log(product)
-            product = 1.0
+        total, product = gather_log(values[d], total, product)
     return total + log(product)
 
 

@@ -29,15 +29,15 @@ def set_chain(smoothed: Smoothed, guide: GuideChain) -> None:
     """`SourceGuide.set_chain`."""
     n_tracks, n_frames, n_dims = smoothed.mean.shape[:3]
     for m in range(n_tracks):
-        for t in range(n_frames - 1, -1, -1):
-            after = t if t + 1 == n_frames else t + 1  # of the last frame the gain is zero
-            is_linked = after > t and guide.present[m, after]
+        for t in range(n_frames):
+            is_last = t + 1 == n_frames
+            is_linked = not is_last and guide.present[m, t + 1]
             for d in range(n_dims):
                 marginal = smoothed.covariance[m, t, d]
                 own = smoothed.conditional[m, t, d] if is_linked else marginal
+                after = marginal if is_last else smoothed.covariance[m, t + 1, d]
                 s, z = math.sqrt(marginal[0, 0]), math.sqrt(marginal[1, 1])
-                guide.spread[m, t, d, 0], guide.spread[m, t, d, 1] = s, z
-                after_s, after_z = guide.spread[m, after, d, 0], guide.spread[m, after, d, 1]
+                after_s, after_z = math.sqrt(after[0, 0]), math.sqrt(after[1, 1])
                 # Cholesky's factor of the frame's own covariance.
                 first = math.sqrt(own[0, 0])
                 below = own[1, 0] / first
@@ -49,6 +49,7 @@ def set_chain(smoothed: Smoothed, guide: GuideChain) -> None:
                 guide.gain[m, t, d, 1, 1] = gain[1, 1] * after_z * per_z
                 guide.log_scale[m, t, d, 0], guide.log_scale[m, t, d, 1] = log(first * per_s), log(second * per_z)
                 guide.below[m, t, d, 0] = below / second
+                guide.spread[m, t, d, 0], guide.spread[m, t, d, 1] = s, z
                 guide.offset[m, t, d, 0] = guide.offset[m, t, d, 1] = 0
                 centre, mean = guide.centre[m, t, d], smoothed.mean[m, t, d]
                 centre[0], centre[1] = mean[0], mean[1]

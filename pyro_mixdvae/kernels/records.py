@@ -6,7 +6,7 @@
 import numpy as np
 
 from pyro_mixdvae.kernels.activations import exp, log
-from pyro_mixdvae.kernels.assigning import LEAST, LOG_2_PI, Frames, Noise, Rule, expect, log_product, score_pairs
+from pyro_mixdvae.kernels.assigning import LEAST, LOG_2_PI, Frames, Noise, Rule, expect, gather_log, score_pairs
 from pyro_mixdvae.kernels.compiled import Array, kernel, part
 from pyro_mixdvae.kernels.guide_chain import GuideChain
 from pyro_mixdvae.kernels.joint_events import log_add, log_number_weights, sums_of_later
@@ -96,16 +96,17 @@ def draw(dims: Width, chain: GuideChain, scale: Array, random: Array, s: Array, 
 def add_entropy(chain: GuideChain, random: Array, entropy: Array) -> None:
     """`- log q(s, z)` of the draws of each scene [B], by the density of the random numbers that they are made of."""
     n_tracks, n_frames, n_dims, _ = random.shape
-    n_sources, spreads = n_tracks // len(entropy), np.empty(2 * n_dims)
+    n_sources = n_tracks // len(entropy)
     for m in range(n_tracks):
+        total, product = 0.0, 1.0  # of the spreads: one logarithm for as many as it is in range for
         for t in range(n_frames):
             if chain.present[m, t]:
-                total = n_dims * LOG_2_PI
+                total += n_dims * LOG_2_PI
                 for d in range(n_dims):
-                    for i in range(2):
-                        total += 0.5 * random[m, t, d, i] ** 2 + chain.log_scale[m, t, d, i]
-                        spreads[2 * d + i] = chain.spread[m, t, d, i]
-                entropy[m // n_sources] += total + log_product(spreads)
+                    new, log_scale, spread = random[m, t, d], chain.log_scale[m, t, d], chain.spread[m, t, d]
+                    total += 0.5 * (new[0] * new[0] + new[1] * new[1]) + (log_scale[0] + log_scale[1])
+                    total, product = gather_log(spread[0] * spread[1], total, product)
+        entropy[m // n_sources] += total + log(product)
 
 
 @part

@@ -18,7 +18,7 @@ from pyro_mixdvae.kernels.compiled import Array, part
 
 PERSISTENCE, AGILITY, DRIFT, JITTER = range(4)
 
-AT_ONCE = 8
+AT_ONCE = 16
 """Inputs that `affine` takes at once."""
 
 Width = tuple[int, ...]
@@ -35,12 +35,11 @@ class Network(NamedTuple):
     """The layers of the network; only `constants` count where H is 0."""
 
     dims: Width  # its length is D
-    inputs: Width  # D, or more, with weights of zero: as many as `affine` takes at once
     hidden: Width  # H; 0 for a network without memory
     gates: Width  # 4H
     heads: Width  # 4D
     floor: float  # of variances
-    input_layer: Layer  # I to H; the gain of displacements is in it
+    input_layer: Layer  # D to H; the gain of displacements is in it
     gate_layer: Layer  # 2H to 4H
     feature_layer: Layer  # H to H
     head_layer: Layer  # H to 4D; drifts are in units of displacement
@@ -50,7 +49,7 @@ class Network(NamedTuple):
 class Memory(NamedTuple):
     """What M sources carry from frame to frame, and room to work in."""
 
-    displacement: Array  # y, [M, I], zero beyond D
+    displacement: Array  # y, [M, D]
     joined: Array  # x and h, [M, 2H]
     cell: Array  # c, [M, H]
     gates: Array  # [M, 4H]
@@ -66,7 +65,7 @@ def empty_memory(network: Network, n_tracks: int) -> Memory:
     real = network.constants.dtype
     hidden, dims = len(network.hidden), len(network.dims)
     return Memory(
-        np.zeros((n_tracks, len(network.inputs)), real),
+        np.zeros((n_tracks, dims), real),
         np.zeros((n_tracks, 2 * hidden), real),
         np.zeros((n_tracks, hidden), real),
         np.zeros((n_tracks, 4 * hidden), real),
@@ -81,26 +80,40 @@ def empty_memory(network: Network, n_tracks: int) -> Memory:
 def affine(rows: Array, first: int, inputs: Width, layer: Layer, outputs: Width, out: Array) -> None:
     """out[:, :O] = rows[:, first : first + I] weight + bias, of M rows.
 
-    Inputs in eights, so that what is summed up in `out` is loaded and stored an eighth as often.
+    Inputs in blocks, or in fours, so that what is summed up in `out` is loaded and stored once for all of them.
     """
     n_inputs, n_outputs, weight = len(inputs), len(outputs), layer.weight
-    by_eight = n_inputs - n_inputs % AT_ONCE
+    in_blocks, in_fours = n_inputs - n_inputs % AT_ONCE, n_inputs - n_inputs % 4
     for m in range(rows.shape[0]):
         row, total = rows[m], out[m]
         for o in range(n_outputs):
             total[o] = layer.bias[o]
-        for i in range(0, by_eight, AT_ONCE):
+        for i in range(0, in_blocks, AT_ONCE):
             at, j = i * n_outputs, first + i
             a, b, c, d = row[j], row[j + 1], row[j + 2], row[j + 3]
             e, f, g, h = row[j + 4], row[j + 5], row[j + 6], row[j + 7]
+            p, q, r, s = row[j + 8], row[j + 9], row[j + 10], row[j + 11]
+            t, u, v, x = row[j + 12], row[j + 13], row[j + 14], row[j + 15]
             for o in range(n_outputs):
                 w = at + o
-                half = a * weight[w] + b * weight[w + n_outputs]
-                half += c * weight[w + 2 * n_outputs] + d * weight[w + 3 * n_outputs]
-                rest = e * weight[w + 4 * n_outputs] + f * weight[w + 5 * n_outputs]
-                rest += g * weight[w + 6 * n_outputs] + h * weight[w + 7 * n_outputs]
-                total[o] += half + rest
-        for i in range(by_eight, n_inputs):
+                one = a * weight[w] + b * weight[w + n_outputs]
+                one += c * weight[w + 2 * n_outputs] + d * weight[w + 3 * n_outputs]
+                two = e * weight[w + 4 * n_outputs] + f * weight[w + 5 * n_outputs]
+                two += g * weight[w + 6 * n_outputs] + h * weight[w + 7 * n_outputs]
+                three = p * weight[w + 8 * n_outputs] + q * weight[w + 9 * n_outputs]
+                three += r * weight[w + 10 * n_outputs] + s * weight[w + 11 * n_outputs]
+                four = t * weight[w + 12 * n_outputs] + u * weight[w + 13 * n_outputs]
+                four += v * weight[w + 14 * n_outputs] + x * weight[w + 15 * n_outputs]
+                total[o] += (one + two) + (three + four)
+        for i in range(in_blocks, in_fours, 4):
+            at, j = i * n_outputs, first + i
+            a, b, c, d = row[j], row[j + 1], row[j + 2], row[j + 3]
+            for o in range(n_outputs):
+                w = at + o
+                one = a * weight[w] + b * weight[w + n_outputs]
+                two = c * weight[w + 2 * n_outputs] + d * weight[w + 3 * n_outputs]
+                total[o] += one + two
+        for i in range(in_fours, n_inputs):
             for o in range(n_outputs):
                 total[o] += row[first + i] * weight[i * n_outputs + o]
 
@@ -111,7 +124,7 @@ def remember(network: Network, memory: Memory) -> None:
     hidden, joined, gates = network.hidden, network.hidden + network.hidden, network.gates
     if len(hidden) == 0:
         return
-    affine(memory.displacement, 0, network.inputs, network.input_layer, hidden, memory.joined)
+    affine(memory.displacement, 0, network.dims, network.input_layer, hidden, memory.joined)
     tanh_rows(memory.joined, hidden)
     affine(memory.joined, 0, joined, network.gate_layer, gates, memory.gates)
     open_gates(hidden, memory.gates, memory.cell, memory.joined)

@@ -17,7 +17,7 @@ from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.small_matrices import cholesky
 from pyro_mixdvae.kernels.compiled import array
-from pyro_mixdvae.kernels.recurrence import AT_ONCE, DRIFT, Layer, Network
+from pyro_mixdvae.kernels.recurrence import DRIFT, Layer, Network
 from pyro_mixdvae.networks.dvae import DVAE, as_estimated
 from pyro_mixdvae.networks.layers import History, NoHistory, TanhMLP
 
@@ -130,16 +130,14 @@ class KinematicNetwork(Kinematic):
         input_gates, hidden_gates, input_bias, hidden_bias = self.history.lstm.all_weights[0]
         scale = first.bias.new_ones(4, self.content_dim)
         scale[DRIFT] = gain
-        more = -self.content_dim % AT_ONCE
         dims, hidden = (0,) * self.content_dim, (0,) * len(first.bias)
         return Network(
             dims,
-            dims + (0,) * more,
             hidden,
             4 * hidden,
             4 * dims,
             VARIANCE_FLOOR,
-            _layer(nn.functional.pad(gain * first.weight.T, (0, 0, 0, more)), first.bias),
+            _layer(gain * first.weight.T, first.bias),
             _layer(torch.cat([input_gates.T, hidden_gates.T]), input_bias + hidden_bias),
             _layer(features.weight.T, features.bias),
             _layer(self.heads.weight.T / scale.flatten(), self.heads.bias / scale.flatten()),
@@ -200,7 +198,7 @@ class ConstantVelocity(Kinematic):
         nothing = self.agility.new_zeros(0)
         layer, dims = _layer(nothing, nothing), (0,) * self.content_dim
         constants = torch.stack(list(self.motion(nothing)))
-        return Network(dims, dims, (), (), 4 * dims, VARIANCE_FLOOR, layer, layer, layer, layer, array(constants))
+        return Network(dims, (), (), 4 * dims, VARIANCE_FLOOR, layer, layer, layer, layer, array(constants))
 
 
 def _layer(weight: Tensor, bias: Tensor) -> Layer:
