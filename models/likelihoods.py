@@ -103,6 +103,9 @@ class GaussianLikelihood(Likelihood):
         systematic_share: which part of Phi a detector's error repeats in every frame (0: none, as in the paper). A
             detector that draws a box too wide draws it too wide in the next frame as well.
         least_noise: where given, r is left to the data (`fitted_to`), starts at `relative_noise`, and is no less.
+        correlation: rho, of what the data say of the noise, between one frame and the next. A mean of n such errors is
+            as uncertain as one of n independent errors of (1 + rho) / (1 - rho) times the variance: it is their r.
+        systematic_noise: r of what repeats, where that is another one; None: `relative_noise`.
         relative_to: "start": u at each source's start, as the paper describes it; "observation": u at the detection
             itself, which follows a target that comes nearer; "column": u at the first detection of the same column,
             as the published code has it, whose columns are detections already matched to targets.
@@ -115,13 +118,18 @@ class GaussianLikelihood(Likelihood):
         relative_to: Literal["start", "observation", "column"] = "start",
         systematic_share: float = 0.0,
         least_noise: float | None = None,
+        correlation: float = 0.0,
+        systematic_noise: Tensor | None = None,
     ):
         super().__init__()
         self.least_noise = least_noise
+        self.correlation = correlation
         self.systematic_share = systematic_share
         self.noise_unit = noise_unit
         self.relative_to = relative_to
         self.register_buffer("relative_noise", torch.as_tensor(relative_noise, dtype=torch.get_default_dtype()))
+        repeated = self.relative_noise if systematic_noise is None else systematic_noise
+        self.register_buffer("systematic_noise", repeated)
 
     def variances(self, scene: Scene) -> Tensor:
         """Phi, [B, T, K, N, D]."""
@@ -135,7 +143,7 @@ class GaussianLikelihood(Likelihood):
             unit = self.noise_unit(scene.observations).unsqueeze(-2)
         # Scenes that are being drawn may have axes of samples in front of the batch.
         shape = torch.broadcast_shapes(unit.shape, (*scene.mask.shape, scene.n_sources, scene.start.shape[-1]))
-        phi = (self._noise(unit) * unit).square().expand(shape)
+        phi = (_spread(self.relative_noise, unit) * unit).square().expand(shape)
         # Where there is no detection its size is no size; any noise will do there, but a positive one.
         return torch.where(scene.mask[..., None, None], phi, 1.0)
 
@@ -146,39 +154,45 @@ class GaussianLikelihood(Likelihood):
         detections that its box is inferred from are worse than others.
         """
         unit = self.noise_unit(content)
-        return self.systematic_share * (2 - seen.unsqueeze(-1)) * (self._noise(unit) * unit).square()
+        spread = _spread(self.systematic_noise, unit) * unit
+        return self.systematic_share * (2 - seen.unsqueeze(-1)) * spread.square()
 
     def start_variances(self, scene: Scene) -> Tensor:
         """Phi of a detection like the source's start, [B, N, D]."""
         unit = self.noise_unit(scene.start)
-        return (self._noise(unit) * unit).square()
+        return (_spread(self.relative_noise, unit) * unit).square()
 
     def label_variances(self, scene: Scene) -> Tensor:
         """(label_spread u)^2 at the source's start, [B, N, T, D]."""
         unit = self.noise_unit(scene.start).unsqueeze(-2)
         return (self.label_spread * unit).square().expand(scene.labels.shape)
 
-    def _noise(self, unit: Tensor) -> Tensor:
-        """r, with the axes of `unit`, whose first is that of the scenes."""
-        if self.relative_noise.dim() < 2:
-            return self.relative_noise
-        return self.relative_noise.reshape(len(self.relative_noise), *[1] * (unit.dim() - 1))
-
     def fitted_to(self, scene: Scene, mean: Tensor, variance: Tensor, responsibilities: Tensor) -> "GaussianLikelihood":
-        """M-step: `r^2 = least^2 + E_q[(o - s)^2 / u^2]`, the mean over detections by their responsibilities.
-
-        What repeats from frame to frame the track follows, so that residuals hold only what does not; `least_noise`
-        stands for the rest.
-        """
+        """M-step: `with_white_noise` of the mean of `E_q[(o - s)^2 / u^2]` over detections, by responsibilities."""
         if self.least_noise is None:
             return self
         eta = responsibilities[..., : scene.n_sources].unsqueeze(-1)
         residual = scene.observations.unsqueeze(-2) - mean.transpose(-3, -2).unsqueeze(-3)
         error = residual.square() + variance.transpose(-3, -2).unsqueeze(-3)
-        relative = error * self._noise(error).square() / self.variances(scene)
+        relative = error * _spread(self.relative_noise, error).square() / self.variances(scene)
         counted = eta.sum((-4, -3, -2, -1)).clamp(min=1.0) * error.shape[-1]
-        white = (eta * relative).sum((-4, -3, -2, -1)) / counted
-        noise = (self.least_noise**2 + white).sqrt().unsqueeze(-1)
+        return self.with_white_noise((eta * relative).sum((-4, -3, -2, -1)) / counted)
+
+    def with_white_noise(self, white: Tensor) -> "GaussianLikelihood":
+        """`r^2 = least^2 + (1 + rho) / (1 - rho) white`, given the mean square of what residuals show of it, [B].
+
+        What repeats from frame to frame the track follows, so that residuals hold only what does not; `least_noise`
+        stands for the rest.
+        """
+        assert self.least_noise is not None  # else r is not left to the data
+        longer = (1 + self.correlation) / (1 - self.correlation)
+        noise, repeated = ((self.least_noise**2 + part).sqrt().unsqueeze(-1) for part in (longer * white, white))
+        share, least = self.systematic_share, self.least_noise
         return GaussianLikelihood(
-            self.noise_unit, noise, self.relative_to, self.systematic_share, least_noise=self.least_noise
+            self.noise_unit, noise, self.relative_to, share, least, self.correlation, systematic_noise=repeated
         )
+
+
+def _spread(noise: Tensor, unit: Tensor) -> Tensor:
+    """r, a number, [D] or [B, 1], with the axes of `unit`, whose first is that of the scenes."""
+    return noise if noise.dim() < 2 else noise.reshape(len(noise), *[1] * (unit.dim() - 1))

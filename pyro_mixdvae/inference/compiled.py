@@ -112,10 +112,7 @@ def fitted_likelihood(
     errors, weights = updates.squared_errors(arrays.frames, arrays.noise, mean, variance, array(responsibilities))
     before = likelihood.relative_noise.square()
     counted = torch.from_numpy(weights).clamp(min=1.0) * errors.shape[-1]
-    white = (torch.from_numpy(errors) * before).sum(-1) / counted
-    noise = (likelihood.least_noise**2 + white).sqrt().unsqueeze(-1)
-    unit, relative_to, share = likelihood.noise_unit, likelihood.relative_to, likelihood.systematic_share
-    return GaussianLikelihood(unit, noise, relative_to, share, least_noise=likelihood.least_noise)
+    return likelihood.with_white_noise((torch.from_numpy(errors) * before).sum(-1) / counted)
 
 
 def record(arrays: Arrays, guide: SourceGuide, scene: Scene, seed: int) -> dict[str, Tensor]:

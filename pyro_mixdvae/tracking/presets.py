@@ -102,7 +102,7 @@ def _baseline(n_sources: int, sources: Sources, coordinates: Coordinates) -> Pre
 def default_likelihood(coordinates: Coordinates) -> GaussianLikelihood:
     """Noise relative to the detection's own size, estimated from the scene."""
     return GaussianLikelihood(
-        coordinates.noise_unit, RELATIVE_NOISE, "observation", SYSTEMATIC_SHARE, least_noise=LEAST_NOISE
+        coordinates.noise_unit, RELATIVE_NOISE, "observation", SYSTEMATIC_SHARE, LEAST_NOISE, CORRELATION
     )
 
 
@@ -138,6 +138,9 @@ RELATIVE_NOISE = 0.08
 
 LEAST_NOISE = 0.05
 """What a good detector errs by in every frame alike, which no residual shows."""
+
+CORRELATION = 0.42
+"""Of a detector's errors from one frame to the next, but for what it repeats in all (`benchmarks/NOTES.md`)."""
 
 SYSTEMATIC_SHARE = 1.0
 """Detectors repeat their errors: from frame to frame they change by little of what they are (`benchmarks/NOTES.md`)."""
