@@ -90,9 +90,9 @@ def infer(
 
 @torch.no_grad()
 def best_start(model: MixtureModel, scene: Scene, first: int = 0, arrays: compiled.Arrays | None = None) -> Filtered:
-    """Both ways from frame `first`: a filtering pass that decides, a search where w is a joint event, and among clutter
+    """The start that all updates begin with, both ways from frame `first`; `arrays` as in `filtering_pass`.
 
-    the better of that and the moments (`better_start`). `arrays` as in `filtering_pass`.
+    A pass that decides, a search where w is a joint event, and among clutter the better of that and the moments.
     """
     arrays = arrays if first == 0 else None
 
