@@ -62,16 +62,18 @@ def searched(model: MixtureModel, scene: Scene, start: Filtered) -> Filtered:
         doubts = doubts.only(least_of_each(doubts.scene, doubts.margin, MOST))
         if len(doubts.scene) == 0:
             break
-        tried[doubts.where()] = True
         options = vetoes[doubts.scene]
         options[_numbers(doubts.scene), doubts.frame, doubts.detection, doubts.decided] = -VETO
         others = type(model)(model.sources, assignment.of_scenes(doubts.scene), model.likelihood)
         found = filtering_pass(others, scene.scenes(doubts.scene), vetoes=options)
         gain = _gain(assignment, scene, start, found, doubts)
+        # What would gain, but less than another change of its scene, is tried again when that has been made.
+        tried[doubts.only(gain <= LEAST_GAIN).where()] = True
         taken = least_of_each(doubts.scene, -gain, 1)
         taken = taken[gain[taken] > LEAST_GAIN]
         if len(taken) == 0:
             break
+        tried[doubts.only(taken).where()] = True
         winners = doubts.scene[taken]
         vetoes[winners] = options[taken]
         start = start.replaced(winners, found.scenes(taken))
@@ -150,7 +152,7 @@ def _taken(weights: Tensor, classes: Tensor) -> Tensor:
     return weights.gather(-1, classes.unsqueeze(-1)).squeeze(-1)
 
 
-ROUNDS = 3
+ROUNDS = 6
 """Changes of a scene, at most."""
 
 MOST = 16

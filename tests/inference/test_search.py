@@ -122,6 +122,20 @@ def test_the_frames_after_a_crossing_say_who_was_who(is_compiled: bool) -> None:
             torch.testing.assert_close(part, other, **EXACT)
 
 
+def test_what_would_gain_less_than_another_change_is_made_after_it() -> None:
+    """Two such crossings at once in one scene, far apart: a round changes one, and the next round the other."""
+    scene, model = crossing()
+    seen = torch.where(scene.mask[:1].unsqueeze(-1), scene.observations[:1], torch.nan)
+    away = torch.tensor([0.0, 5.0, 0.0, 0.0])
+    both = Scene.of(torch.cat([seen, seen + away], 2), torch.cat([scene.start[:1], scene.start[:1] + away], 1))
+    model = MixtureModel(model.sources, ExclusiveAssignment(4, 0.8, 0.1), model.likelihood)
+    walker = torch.cat([torch.arange(8), torch.arange(11, 20)])
+    for start, first, second in ((filtering_start(model, both), 1, 3), (best_start(model, both), 0, 2)):
+        classes = start.responsibilities.argmax(-1)[0, walker]
+        assert (classes[-5:, 0] == first).all()
+        assert (classes[-5:, 2] == second).all()
+
+
 def test_backwards_it_is_the_same() -> None:
     """From the last frame of the reversed scene, where the sources start."""
     scene, model = crossing()
