@@ -70,9 +70,9 @@ def gentle_srnn() -> SRNNSources:
     return SRNNSources(SRNN(content_dim=4, latent_dim=3), start_variance=0.01)
 
 
-def lively_kinematic() -> KinematicSources:
+def lively_kinematic(hidden: int = 6) -> KinematicSources:
     """A learned prior of motion whose four quantities differ from frame to frame."""
-    network = KinematicNetwork(hidden=6)
+    network = KinematicNetwork(hidden=hidden)
     with torch.no_grad():
         network.heads.weight.mul_(20)
         network.heads.bias[4:8] = -4.0

@@ -13,6 +13,7 @@ from toys import (
     PRIORS,
     assignment_for,
     gaussian_likelihood,
+    lively_kinematic,
     toy_model,
     toy_scene,
 )
@@ -87,6 +88,18 @@ def test_filtering_pass(prior: str, kind: str, n_detections: int, n_sources: int
             assert expected.transitions is None
             transitions = model.sources.transitions(expected.mean, scene.start)
         assert_same(tuple(found), (*expected[:3], transitions))
+
+
+def test_a_network_of_many_units() -> None:
+    """Inputs are summed up sixteen at once, then four, then one: a width of 22 needs them all, of 6 not the first."""
+    scene = toy_scene(2, 6, 3, 3)
+    sources = lively_kinematic(22)
+    model = toy_model(3, sources, ExclusiveAssignment(3, 0.8, 0.1), gaussian_likelihood(relative_to="observation"))
+    found = filtering_pass(model, scene)
+    with only_torch():
+        expected = filtering_pass(model, scene)
+        assert_same(found[3], sources.transitions(expected.mean, scene.start))
+    assert_same(tuple(found[:3]), tuple(expected[:3]))
 
 
 @HARD
