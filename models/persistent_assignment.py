@@ -15,7 +15,8 @@ class PersistentAssignment(ExclusiveAssignment):
     that it was seen for one frame: it would have to come into view and hide again. The frames of q(w) are independent,
     so each is judged by what the others were found to be: `at` and `along` give p(w_t | w_<t), for the filter,
     `between` gives p(w_t | w of the other frames), for the updates. By itself, where nothing is known of the others,
-    this is `ExclusiveAssignment` with all sources visible.
+    this is `ExclusiveAssignment` with all sources visible. After the chain of a target's existence in IPDA (Musicki,
+    Evans and Stankovic 1994).
 
     Args:
         n_sources: N.
