@@ -16,9 +16,9 @@ from pyro_mixdvae.models.mixture import MAX_PLATE_NESTING, MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.presets import Preset
 from pyro_mixdvae.tracking.scenes import make_problem, make_scene
-from pyro_mixdvae.tracking.sequences import Size
 
 
 def make_gradients(

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pyro_mixdvae.benchmark.triples import SURE_FRAMES, Sample
 from pyro_mixdvae.tracking.boxes import Array, centre_size_to_xyxy
-from pyro_mixdvae.tracking.draws import Generator, ornstein_uhlenbeck
-from pyro_mixdvae.tracking.rows import Flags
-from pyro_mixdvae.tracking.sequences import Size
-from pyro_mixdvae.tracking.triples import SURE_FRAMES, Sample
+from pyro_mixdvae.tracking.files.rows import Flags
+from pyro_mixdvae.tracking.files.sequences import Size
+from pyro_mixdvae.tracking.tracks.quantities import Generator, ornstein_uhlenbeck
 
 N = 3
 SIZE: Size = (1920, 1080)

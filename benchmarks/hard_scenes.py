@@ -1,4 +1,4 @@
-"""Score ours and its rivals on hard synthetic scenes, all in one run: ``python benchmarks/hard_scenes.py``."""
+"""Score ours and its baselines on hard synthetic scenes, all in one run: ``python benchmarks/hard_scenes.py``."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from pyro_mixdvae.benchmark.methods import MethodSettings, make_method
 from pyro_mixdvae.benchmark.tables import markdown_table
 from pyro_mixdvae.benchmark.trials import Difficulty, make_trial
 
-METHODS = ("mixdvae", "sort", "jpda", "vkf", "ceiling")
+METHODS = ("mixdvae", "sort", "jpda", "vkf", "oracle")
 SCORES = ("MOTA", "IDF1", "HOTA", "#IDS")
 CELL = "{MOTA:.3f} / {IDF1:.3f} / {HOTA:.3f}, {#IDS:.0f}"
 

@@ -9,7 +9,7 @@ import torch
 from synthetic_scenes import SIZE, synthetic_detections
 
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.live import LiveTracker
+from pyro_mixdvae.tracking.live.tracker import LiveTracker
 
 CASES = ((3, 0), (3, 5), (3, 15), (20, 0), (20, 5))  # sources, lag
 

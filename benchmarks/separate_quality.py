@@ -22,13 +22,13 @@ from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference import published_sound
 from pyro_mixdvae.models.sound_sources import SoundSources
-from pyro_mixdvae.separation.mixtures import Mixture, draw_mixtures, plan_mixtures
-from pyro_mixdvae.separation.score_rows import Item, Mean, Row, rows_of
-from pyro_mixdvae.separation.scores import SCORES, estoi, pesq, scaled_rmse, si_sdr
+from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.audio.reading import Samples
+from pyro_mixdvae.separation.mixtures.mixing import Mixture, draw_mixtures, plan_mixtures
+from pyro_mixdvae.separation.scores.measures import SCORES, estoi, pesq, scaled_rmse, si_sdr
+from pyro_mixdvae.separation.scores.rows import Item, Mean, Row, rows_of
 from pyro_mixdvae.separation.separator import Separator
-from pyro_mixdvae.separation.sound_files import Samples
 from pyro_mixdvae.separation.source_files import load_sources
-from pyro_mixdvae.separation.stft import STFT
 
 SOURCES = ("speech", "flute")
 BATCH = 20

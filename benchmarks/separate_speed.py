@@ -21,10 +21,10 @@ from pyro_mixdvae.benchmark.tables import markdown_table
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference import published_sound, sound
 from pyro_mixdvae.models.sound_sources import SoundSources
-from pyro_mixdvae.separation.mixtures import RATE, draw_mixtures, plan_mixtures
+from pyro_mixdvae.separation.audio.trimming import HOP
+from pyro_mixdvae.separation.mixtures.mixing import RATE, draw_mixtures, plan_mixtures
 from pyro_mixdvae.separation.separator import Separator
 from pyro_mixdvae.separation.source_files import load_sources
-from pyro_mixdvae.separation.trimming import HOP
 
 DEFAULT = "default"
 PUBLISHED = "published"

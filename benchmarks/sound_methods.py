@@ -8,9 +8,9 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference import published_sound
 from pyro_mixdvae.models.complex_likelihood import ComplexLikelihood
 from pyro_mixdvae.models.sound_sources import SoundSources
-from pyro_mixdvae.separation.mixtures import RATE, Mixture
+from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.mixtures.mixing import RATE, Mixture
 from pyro_mixdvae.separation.separator import ASSIGNMENT_NOISE, Separator
-from pyro_mixdvae.separation.stft import STFT
 
 
 def true_sources(mixtures: list[Mixture]) -> Tensor:

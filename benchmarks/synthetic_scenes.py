@@ -3,8 +3,8 @@
 import numpy as np
 
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.sequences import Size
-from pyro_mixdvae.tracking.trajectories import rich_trajectories
+from pyro_mixdvae.tracking.files.sequences import Size
+from pyro_mixdvae.tracking.tracks.trajectories import rich_trajectories
 
 SIZE: Size = (1920, 1080)
 MISSED = 0.1

@@ -1,4 +1,4 @@
-"""Time our tracker and its rivals, all in one run on one thread.
+"""Time our tracker and its baselines, all in one run on one thread.
 
 ``python benchmarks/track_speed.py``: synthetic scenes; ``--data DATA`` takes samples of annotated sequences instead.
 """
@@ -18,15 +18,15 @@ from report import write
 from synthetic_scenes import SIZE, synthetic_detections
 from timing import Timing, measure
 
+from pyro_mixdvae.baselines import jpda, sort
 from pyro_mixdvae.benchmark.tables import markdown_table
+from pyro_mixdvae.benchmark.triples import make_triples
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.srnn import SRNN
-from pyro_mixdvae.rivals import jpda, sort
+from pyro_mixdvae.representations.boxes import PublishedCorners
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.coordinates import PublishedCorners
-from pyro_mixdvae.tracking.sequences import Size, find_sequences
+from pyro_mixdvae.tracking.files.sequences import Size, find_sequences
 from pyro_mixdvae.tracking.tracker import Tracker
-from pyro_mixdvae.tracking.triples import make_triples
 from pyro_mixdvae.weights.store import save_network
 
 N_SOURCES = 3

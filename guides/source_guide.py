@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.kalman import Chain
 from pyro_mixdvae.distributions.small_matrices import cholesky
-from pyro_mixdvae.kernels import guide_chain
-from pyro_mixdvae.kernels.compiled import Array, array, can_serve
+from pyro_mixdvae.engines.numba import guide_chain
+from pyro_mixdvae.engines.numba.compiled import Array, array, can_serve
 from pyro_mixdvae.models.mixture import plates
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene

@@ -9,8 +9,8 @@ from pyro.distributions import Normal
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Transition
-from pyro_mixdvae.kernels.compiled import array
-from pyro_mixdvae.kernels.motion import ONE, Prior
+from pyro_mixdvae.engines.numba.compiled import array
+from pyro_mixdvae.engines.numba.motion import ONE, Prior
 from pyro_mixdvae.models.sources import Sources
 from pyro_mixdvae.networks.kinematic import Kinematic, Motion
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.distributions.kalman import Transition
-from pyro_mixdvae.kernels.compiled import array
-from pyro_mixdvae.kernels.spectra import Heads
+from pyro_mixdvae.engines.numba.compiled import array
+from pyro_mixdvae.engines.numba.spectra import Heads
 from pyro_mixdvae.models.complex_likelihood import as_content, as_spectrum
 from pyro_mixdvae.models.sources import Sources
 from pyro_mixdvae.networks.spectral_srnn import LOUDEST, SpectralSRNN

@@ -1,10 +1,16 @@
 """Explain a mixture of N sources over time with a learned dynamical model of each, and say how sure you are."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyro_mixdvae.separation.separator import Separator
     from pyro_mixdvae.tracking.tracker import Tracker
+
+_HERE = Path(__file__).parent
+if not (_HERE / "models").is_dir() and (_HERE.parent / "models" / "__init__.py").is_file():
+    # In a clone `models/` and `guides/` stand beside this folder; an install puts them into it (pyproject.toml).
+    __path__.append(str(_HERE.parent))
 
 __version__ = "0.1.0"
 __all__ = ["Separator", "Tracker", "__version__"]

@@ -25,7 +25,7 @@ from pyro_mixdvae.models import (
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.srnn import SRNN
-from pyro_mixdvae.tracking.coordinates import CentreLogSize
+from pyro_mixdvae.representations.boxes import CentreLogSize
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 N_ERRORS = 4.0  # how many standard errors a sample mean may be off

@@ -7,7 +7,7 @@ from scipy.stats import norm
 from pyro_mixdvae.benchmark.outcome import Outcome
 from pyro_mixdvae.benchmark.trials import ABSENT, CLUTTER, Trial
 from pyro_mixdvae.tracking.boxes import Array, iou
-from pyro_mixdvae.tracking.rows import Integers
+from pyro_mixdvae.tracking.files.rows import Integers
 
 Counts = dict[str, Array]
 

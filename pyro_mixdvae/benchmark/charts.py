@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from pyro_mixdvae.benchmark.calibration import LEVELS
 from pyro_mixdvae.benchmark.rows import Row
-from pyro_mixdvae.tracking.plots import colour_of
-from pyro_mixdvae.tracking.scores import OVERALL
+from pyro_mixdvae.tracking.report.plots import colour_of
+from pyro_mixdvae.tracking.scores.clear import OVERALL
 
 _SCORES = ("MOTA", "IDF1", "HOTA")
 

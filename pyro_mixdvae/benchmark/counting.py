@@ -9,9 +9,9 @@ from pyro_mixdvae.benchmark.calibration import Counts, assignment_counts, calibr
 from pyro_mixdvae.benchmark.outcome import Outcome
 from pyro_mixdvae.benchmark.trials import Trial
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.files import Tracks
-from pyro_mixdvae.tracking.hota import HotaCounts, hota_counts, hota_scores
-from pyro_mixdvae.tracking.scores import score
+from pyro_mixdvae.tracking.files.detections import Tracks
+from pyro_mixdvae.tracking.scores.clear import score
+from pyro_mixdvae.tracking.scores.hota import HotaCounts, hota_counts, hota_scores
 
 
 def count(outcome: Outcome, trial: Trial) -> Counts:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyro_mixdvae.baselines import artist, oracle, jpda, pmht, roboflow, sort
 from pyro_mixdvae.benchmark.outcome import Outcome, outcome_of
 from pyro_mixdvae.benchmark.trials import Trial
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.rivals import artist, ceiling, jpda, pmht, roboflow, sort
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.presets import PRESETS
 from pyro_mixdvae.tracking.tracker import Tracker
@@ -16,7 +16,7 @@ from pyro_mixdvae.tracking.tracker import Tracker
 # From a batch of trials to the outcome of each.
 Method = Callable[[Sequence[Trial]], list[Outcome]]
 OURS = "mixdvae"
-DEFAULT_METHODS = (OURS, "sort", "jpda", "ceiling")
+DEFAULT_METHODS = (OURS, "sort", "jpda", "oracle")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class MethodSettings:
 
 
 def method_names() -> list[str]:
-    """The methods that there are: ours, its other presets, the rivals."""
+    """The methods that there are: ours, its other presets, the baselines."""
     return [OURS, *(name for name in PRESETS if name != "default"), *_RIVALS]
 
 
@@ -70,7 +70,7 @@ def _track(tracker: Tracker, trials: Sequence[Trial]) -> list[Outcome]:
 
 
 def _one_by_one(track: Callable[[Array, int], Array]) -> Callable[[MethodSettings], Method]:
-    """A rival that is given the detections of one trial ``[T, K, 4]`` and N."""
+    """A baseline that is given the detections of one trial ``[T, K, 4]`` and N."""
 
     def make(settings: MethodSettings) -> Method:
         return lambda trials: [Outcome(track(trial.detections, settings.n_sources)) for trial in trials]
@@ -78,9 +78,9 @@ def _one_by_one(track: Callable[[Array, int], Array]) -> Callable[[MethodSetting
     return make
 
 
-def _ceiling(settings: MethodSettings) -> Method:
+def _oracle(settings: MethodSettings) -> Method:
     """True identities and lines through the gaps: the one method that looks at the sample itself."""
-    return lambda trials: [Outcome(ceiling.track(trial.sample)) for trial in trials]
+    return lambda trials: [Outcome(oracle.track(trial.sample)) for trial in trials]
 
 
 def _artist(settings: MethodSettings) -> Method:
@@ -110,7 +110,7 @@ _RIVALS: dict[str, Callable[[MethodSettings], Method]] = {
     "bytetrack": _roboflow("bytetrack"),
     "ocsort": _roboflow("ocsort"),
     "pmht": _pmht,
-    "ceiling": _ceiling,
+    "oracle": _oracle,
 }
 
 

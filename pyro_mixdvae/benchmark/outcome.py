@@ -6,8 +6,8 @@ import numpy as np
 from scipy.stats import norm
 
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.result import TrackingResult
-from pyro_mixdvae.tracking.rows import Flags
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pyro_mixdvae.benchmark.bootstrap import bootstrap
 from pyro_mixdvae.benchmark.calibration import Counts
 from pyro_mixdvae.benchmark.counting import columns, stack
 from pyro_mixdvae.benchmark.sample_list import SampleList
-from pyro_mixdvae.tracking.scores import OVERALL
+from pyro_mixdvae.tracking.scores.clear import OVERALL
 
 # The columns that get an interval.
 INTERVALS = ("MOTA", "MOTP", "IDF1", "HOTA")

@@ -10,7 +10,7 @@ from typing import Any
 
 from pyro_mixdvae.benchmark.rows import INTERVALS, MethodResult, Row
 from pyro_mixdvae.benchmark.sample_list import SampleList
-from pyro_mixdvae.tracking.scores import OVERALL
+from pyro_mixdvae.tracking.scores.clear import OVERALL
 
 # The paper's columns with HOTA, in whole numbers or with so many digits.
 _DIGITS = {

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pyro_mixdvae.benchmark.triples import SURE_FRAMES, Sample
 from pyro_mixdvae.tracking.boxes import Array, centre_size_to_xyxy, xyxy_to_centre_size
-from pyro_mixdvae.tracking.rows import Flags, Integers
-from pyro_mixdvae.tracking.triples import SURE_FRAMES, Sample
+from pyro_mixdvae.tracking.files.rows import Flags, Integers
 
 CLUTTER = -1
 ABSENT = -2

@@ -1,4 +1,4 @@
-"""``mixdvae bench``: our tracker and its rivals on the same samples."""
+"""``mixdvae bench``: our tracker and its baselines on the same samples."""
 
 import os
 import sys
@@ -10,9 +10,9 @@ import typer
 
 from pyro_mixdvae.cli.checks import at_least
 from pyro_mixdvae.cli.many_values import ManyValues
-from pyro_mixdvae.cli.progress import progress
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing, write_atomically, write_together
+from pyro_mixdvae.progress import progress
 
 if TYPE_CHECKING:
     from pyro_mixdvae.benchmark.blocks import Block, BlockResult
@@ -44,7 +44,7 @@ def mot(
     ] = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option(help="What to compare; mixdvae sort jpda ceiling if not given.", show_default=False),
+        typer.Option(help="What to compare; mixdvae sort jpda oracle if not given.", show_default=False),
     ] = None,
     samples: Annotated[
         Path | None, typer.Option(help="Run the samples of this list: a samples.json of another run.")

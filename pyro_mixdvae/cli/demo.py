@@ -55,7 +55,7 @@ def demo(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
 ) -> None:
     """Track 3 pedestrians in two real scenes, print the scores, write tracks, uncertainties and pictures."""
-    from pyro_mixdvae.tracking.result_files import result_paths
+    from pyro_mixdvae.tracking.files.results import result_paths
 
     inputs = {scene: _sequence_files(scene, output / "sequences" / scene.name) for scene in SCENES}
     results = {scene: output / f"{scene.name}.txt" for scene in SCENES}
@@ -67,9 +67,9 @@ def demo(
 
     from pyro_mixdvae.cli.eval import show
     from pyro_mixdvae.cli.track import Job, track_job
-    from pyro_mixdvae.tracking.caveats import caveats
-    from pyro_mixdvae.tracking.files import read_detections, read_ground_truth, read_labels, read_results
-    from pyro_mixdvae.tracking.scores import score
+    from pyro_mixdvae.tracking.files.detections import read_detections, read_ground_truth, read_labels, read_results
+    from pyro_mixdvae.tracking.scores.clear import score
+    from pyro_mixdvae.tracking.scores.diagnostics import caveats
     from pyro_mixdvae.tracking.tracker import Tracker
 
     torch.set_num_threads(1)

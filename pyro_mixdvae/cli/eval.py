@@ -10,7 +10,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing, write_together
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.tracking.scores import Scores
+    from pyro_mixdvae.tracking.scores.clear import Scores
 
 LEGEND = (
     "MOTP is a distance: 1 - IoU, the mean over matches, 0 at best; mean IoU = 1 - MOTP. "
@@ -34,9 +34,9 @@ def evaluate(
     """Score tracks against ground truth: MOTA, MOTP, IDF1 and the counts behind them."""
     # motmetrics and pandas take a second to import: `mixdvae --help` does without them.
     from pyro_mixdvae.cli.score_table import csv_text, json_text
-    from pyro_mixdvae.tracking.caveats import caveats
-    from pyro_mixdvae.tracking.files import read_ground_truth, read_results
-    from pyro_mixdvae.tracking.scores import score
+    from pyro_mixdvae.tracking.files.detections import read_ground_truth, read_results
+    from pyro_mixdvae.tracking.scores.clear import score
+    from pyro_mixdvae.tracking.scores.diagnostics import caveats
 
     chosen = _parse_ids(ids)
     refuse_existing([path for path in (csv_file, json_file) if path], overwrite)
@@ -82,7 +82,7 @@ def _parse_ids(text: str) -> list[int]:
 
 def _pairs(results: Path, gt: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
     """Result file and ground truth of each sequence by its name, and notes on what has no counterpart."""
-    from pyro_mixdvae.tracking.sequences import find_sequences, kind_of, name_of
+    from pyro_mixdvae.tracking.files.sequences import find_sequences, kind_of, name_of
 
     truth_kind = kind_of(gt)
     truths = {name_of(path): path for path in (find_sequences(gt) if truth_kind == "folder" else [gt])}

@@ -10,7 +10,7 @@ import typer
 from pyro_mixdvae.outputs import refuse_existing, write_together
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.separation.score_rows import Item, Row
+    from pyro_mixdvae.separation.scores.rows import Item, Row
 
 LEGEND = (
     "Means over mixtures; in brackets 95 % intervals of a bootstrap over them; gain: how much better than the mixture "
@@ -43,10 +43,10 @@ def evaluate_audio(
     """
     refuse_existing([path for path in (csv_file, json_file) if path], overwrite)
     # scipy and pandas take seconds to import.
-    from pyro_mixdvae.cli.progress import progress
     from pyro_mixdvae.cli.score_table import json_text
-    from pyro_mixdvae.separation.score_rows import rows_of
-    from pyro_mixdvae.separation.scored_files import find_pairs, score_pair
+    from pyro_mixdvae.progress import progress
+    from pyro_mixdvae.separation.scores.files import find_pairs, score_pair
+    from pyro_mixdvae.separation.scores.rows import rows_of
 
     pairs, notes = find_pairs(estimates, reference)
     items = []
@@ -67,7 +67,7 @@ def evaluate_audio(
 
 
 def _notes(items: "Sequence[Item]") -> list[str]:
-    from pyro_mixdvae.separation.scores import SCORES, has_pesq
+    from pyro_mixdvae.separation.scores.measures import SCORES, has_pesq
 
     notes = []
     for name in SCORES:

@@ -26,8 +26,8 @@ def import_weights(
     refuse_existing([target, target.with_suffix(".json")], overwrite)
     # torch and Pyro take seconds to import: `mixdvae --help` does without them.
     from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
-    from pyro_mixdvae.separation.stft import STFT
-    from pyro_mixdvae.tracking.coordinates import PublishedCorners
+    from pyro_mixdvae.representations.boxes import PublishedCorners
+    from pyro_mixdvae.representations.stft import STFT
     from pyro_mixdvae.weights.authors import CARD, import_network
     from pyro_mixdvae.weights.store import save_network
 

@@ -11,7 +11,7 @@ from pyro_mixdvae.errors import InputError
 
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.boxes import Array
-    from pyro_mixdvae.tracking.sequences import Size
+    from pyro_mixdvae.tracking.files.sequences import Size
 
 STANDARD_INPUT = Path("-")
 LONGEST_LINE = 10_000
@@ -44,7 +44,7 @@ def track_live(
     Raises:
         InputError: an argument or a line cannot be used. What was printed before is printed.
     """
-    from pyro_mixdvae.tracking.live_stream import FORMATS, follow, read_frames
+    from pyro_mixdvae.tracking.live.stream import FORMATS, follow, read_frames
 
     if written_as not in FORMATS:
         raise InputError(f"--format is '{written_as}': choose from {', '.join(FORMATS)}.")
@@ -54,7 +54,7 @@ def track_live(
         # torch and Pyro take seconds to import: bad arguments and files end before that.
         import torch
 
-        from pyro_mixdvae.tracking.live import LiveTracker
+        from pyro_mixdvae.tracking.live.tracker import LiveTracker
 
         torch.set_num_threads(1)
         tracker = LiveTracker(sources, size, lag, start, preset, level, weights)
@@ -68,7 +68,7 @@ def track_live(
 
 def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":
     """What is to be read, and the size of the image."""
-    from pyro_mixdvae.tracking.sequences import kind_of, read_info
+    from pyro_mixdvae.tracking.files.sequences import kind_of, read_info
 
     if sequence != STANDARD_INPUT:
         kind = kind_of(sequence)
@@ -90,7 +90,7 @@ def _start(init: str, sources: int) -> "tuple[int | None, Array | None]":
         return None, None
     import numpy as np
 
-    from pyro_mixdvae.tracking.labels import read_labels
+    from pyro_mixdvae.tracking.files.labels import read_labels
 
     labels = read_labels(init)
     order = np.argsort(labels.source)

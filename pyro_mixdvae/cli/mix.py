@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from pyro_mixdvae.cli.checks import at_least
-from pyro_mixdvae.cli.progress import progress
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing
+from pyro_mixdvae.progress import progress
 
 DEFAULT_SNRS = (-10.0, -5.0, 0.0, 5.0)
 DEFAULT_LENGTHS = (50, 100, 300)
@@ -49,8 +49,8 @@ def mix(
     snrs, lengths = snr or list(DEFAULT_SNRS), frames or list(DEFAULT_LENGTHS)
     _check(snrs, lengths, count, seed)
 
-    from pyro_mixdvae.separation.mixture_files import check_names, output_paths, write_mixtures
-    from pyro_mixdvae.separation.mixtures import Mixture, draw_mixtures, plan_mixtures
+    from pyro_mixdvae.separation.mixtures.files import check_names, output_paths, write_mixtures
+    from pyro_mixdvae.separation.mixtures.mixing import Mixture, draw_mixtures, plan_mixtures
 
     check_names(names)
     recipes = plan_mixtures(snrs, lengths, count, seed)

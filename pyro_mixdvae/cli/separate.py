@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from pyro_mixdvae.cli.checks import at_least, one_of
-from pyro_mixdvae.cli.progress import progress
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing
+from pyro_mixdvae.progress import progress
 
 if TYPE_CHECKING:
     from pyro_mixdvae.inference.run import Method
-    from pyro_mixdvae.separation.separate_files import SeparatedFile
-    from pyro_mixdvae.separation.separation_jobs import JobPaths, MixtureFile
+    from pyro_mixdvae.separation.files.jobs import JobPaths, MixtureFile
+    from pyro_mixdvae.separation.files.separating import SeparatedFile
     from pyro_mixdvae.separation.separator import Estimate, Likelihood, Separator
 
 
@@ -73,14 +73,14 @@ def separate(
     """
     chosen = _check_options(sources, bits, likelihood, method, iterations, estimate, segment, overlap, seed)
 
-    from pyro_mixdvae.separation.separation_jobs import check_paths, check_template, examine, job_paths
-    from pyro_mixdvae.separation.sound_files import find_sounds
+    from pyro_mixdvae.separation.audio.reading import find_sounds
+    from pyro_mixdvae.separation.files.jobs import check_paths, check_template, examine, job_paths
 
     check_template(filename)
     found = [examine(path, mono) for path in find_sounds(mixtures)]
 
     # torch takes seconds to import: bad arguments and files end before that.
-    from pyro_mixdvae.separation.separate_files import check_posterior_fits
+    from pyro_mixdvae.separation.files.separating import check_posterior_fits
     from pyro_mixdvae.separation.separator import Separator
 
     if save_posterior:
@@ -144,7 +144,7 @@ def _check_options(
 def _separate_all(
     separator: "Separator", jobs: "Sequence[tuple[MixtureFile, JobPaths]]", bits: int, overwrite: bool
 ) -> None:
-    from pyro_mixdvae.separation.separate_files import separate_file
+    from pyro_mixdvae.separation.files.separating import separate_file
 
     done: list[SeparatedFile] = []
     try:

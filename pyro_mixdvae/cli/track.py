@@ -16,8 +16,8 @@ from pyro_mixdvae.outputs import refuse_existing, write_together
 
 if TYPE_CHECKING:
     from pyro_mixdvae.inference.run import Method
-    from pyro_mixdvae.tracking.files import Detections
-    from pyro_mixdvae.tracking.labels import Labels
+    from pyro_mixdvae.tracking.files.detections import Detections
+    from pyro_mixdvae.tracking.files.labels import Labels
     from pyro_mixdvae.tracking.tracker import Tracker
 
 DEFAULT_FOLDER = Path("tracks")
@@ -170,7 +170,7 @@ def _parse_size(text: str) -> tuple[int, int] | None:
 
 def _targets(sequence: Path, output: Path | None) -> list[tuple[Path, Path]]:
     """Each sequence, and its result file."""
-    from pyro_mixdvae.tracking.sequences import find_sequences, kind_of, name_of
+    from pyro_mixdvae.tracking.files.sequences import find_sequences, kind_of, name_of
 
     if kind_of(sequence) == "folder":
         folder = output or DEFAULT_FOLDER
@@ -181,7 +181,7 @@ def _targets(sequence: Path, output: Path | None) -> list[tuple[Path, Path]]:
 
 
 def _outputs(result: Path, report: bool, samples: bool) -> list[Path]:
-    from pyro_mixdvae.tracking.result_files import result_paths
+    from pyro_mixdvae.tracking.files.results import result_paths
 
     return result_paths(result, report, samples)
 
@@ -210,7 +210,7 @@ def _keep_inputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
 def _labels(init: str, targets: Sequence[tuple[Path, Path]]) -> "Labels | None":
     if not init:
         return None
-    from pyro_mixdvae.tracking.labels import read_labels
+    from pyro_mixdvae.tracking.files.labels import read_labels
 
     if len(targets) > 1:
         raise InputError("--init labels boxes of one sequence, and there are several: track that one by itself.")
@@ -219,7 +219,7 @@ def _labels(init: str, targets: Sequence[tuple[Path, Path]]) -> "Labels | None":
 
 def _read(targets: Sequence[tuple[Path, Path]], size: tuple[int, int] | None) -> list[Job]:
     """The detections of all sequences: each is checked before the first is tracked."""
-    from pyro_mixdvae.tracking.files import read_detections
+    from pyro_mixdvae.tracking.files.detections import read_detections
 
     jobs = [Job(read_detections(path, size), result) for path, result in targets]
     for job in jobs:
@@ -264,8 +264,8 @@ def track_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: in
     Raises:
         InputError: the sequence cannot be tracked, or its files cannot be written.
     """
-    from pyro_mixdvae.tracking.report import summary
-    from pyro_mixdvae.tracking.result_files import result_files
+    from pyro_mixdvae.tracking.files.results import result_files
+    from pyro_mixdvae.tracking.report.tables import summary
 
     found = job.detections
     with _named(found.path):

@@ -12,7 +12,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import write_together
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.tracking.motion_prior import TrainingTracks
+    from pyro_mixdvae.tracking.tracks.recipes import TrainingTracks
 
 NETWORKS = ["kinematic", "constant-velocity", "autoregressive", "artist", "srnn"]
 
@@ -29,7 +29,9 @@ def boxes(
     ] = Path("boxes.safetensors"),
     network: Annotated[
         str,
-        typer.Option(help="kinematic; constant-velocity, autoregressive or artist (rivals); or srnn as in the paper."),
+        typer.Option(
+            help="kinematic; constant-velocity, autoregressive or artist (baselines); or srnn as in the paper."
+        ),
     ] = "kinematic",
     tracks: Annotated[
         list[Path] | None,
@@ -77,13 +79,13 @@ def boxes(
     # torch and Pyro take seconds to import: bad arguments end before that.
     import torch
 
-    from pyro_mixdvae.tracking.learning_curve import curve_image
-    from pyro_mixdvae.tracking.motion_prior import (
+    from pyro_mixdvae.tracking.tracks.recipes import (
         RECIPES,
         recorded_tracks,
         synthetic_tracks,
         train,
     )
+    from pyro_mixdvae.training.curves import curve_image
     from pyro_mixdvae.weights.cards import training_card
     from pyro_mixdvae.weights.store import network_files
 

@@ -64,9 +64,9 @@ def audio(
     checkpoint = output.with_suffix(".checkpoint")
     refuse(output, paths, checkpoint, resume=resume, overwrite=overwrite)
 
-    from pyro_mixdvae.separation.clips import check_clips
-    from pyro_mixdvae.separation.mixtures import RATE
-    from pyro_mixdvae.separation.trimming import HOP
+    from pyro_mixdvae.separation.audio.trimming import HOP
+    from pyro_mixdvae.separation.mixtures.mixing import RATE
+    from pyro_mixdvae.separation.recordings.clips import check_clips
 
     for folders in (folder, against or []):
         if folders:
@@ -75,9 +75,9 @@ def audio(
     # torch and Pyro take seconds to import: bad arguments end before that.
     import torch
 
-    from pyro_mixdvae.separation.resynthesis import resynthesis_scores
-    from pyro_mixdvae.separation.source_model import schedule_of, train, training_clips
-    from pyro_mixdvae.tracking.learning_curve import curve_image
+    from pyro_mixdvae.separation.recordings.recipes import schedule_of, train, training_clips
+    from pyro_mixdvae.separation.recordings.resynthesis import resynthesis_scores
+    from pyro_mixdvae.training.curves import curve_image
     from pyro_mixdvae.weights.cards import training_card
     from pyro_mixdvae.weights.store import network_files
 

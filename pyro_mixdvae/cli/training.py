@@ -13,7 +13,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.inference.pretrain import Epoch
+    from pyro_mixdvae.training.pretrain import Epoch
 
 
 def check_learning_rate(learning_rate: float | None) -> None:

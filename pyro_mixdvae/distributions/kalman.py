@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.small_matrices import apply, inverse
-from pyro_mixdvae.kernels import smoothing
-from pyro_mixdvae.kernels.compiled import array, can_serve
+from pyro_mixdvae.engines.numba import smoothing
+from pyro_mixdvae.engines.numba.compiled import array, can_serve
 
 
 class Transition(NamedTuple):

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.kernels import visibility
-from pyro_mixdvae.kernels.compiled import array, can_serve
+from pyro_mixdvae.engines.numba import visibility
+from pyro_mixdvae.engines.numba.compiled import array, can_serve
 
 
 class Rates(NamedTuple):

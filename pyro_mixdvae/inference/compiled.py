@@ -12,13 +12,13 @@ from torch import Tensor
 
 from pyro_mixdvae.distributions.exclusive import MAX_EXACT_SOURCES, event_table
 from pyro_mixdvae.distributions.kalman import Chain, Transition
+from pyro_mixdvae.engines.numba import filtering, records, updates
+from pyro_mixdvae.engines.numba.assigning import LOG_2_PI, Frames, Noise, Rule
+from pyro_mixdvae.engines.numba.compiled import Array, array, can_serve
+from pyro_mixdvae.engines.numba.motion import Prior, Steps
+from pyro_mixdvae.engines.numba.visibility import Rates
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.guides.source_guide import SourceGuide
-from pyro_mixdvae.kernels import filtering, records, updates
-from pyro_mixdvae.kernels.assigning import LOG_2_PI, Frames, Noise, Rule
-from pyro_mixdvae.kernels.compiled import Array, array, can_serve
-from pyro_mixdvae.kernels.motion import Prior, Steps
-from pyro_mixdvae.kernels.visibility import Rates
 from pyro_mixdvae.models.assignments import Assignment, ExclusiveAssignment, IndependentAssignment
 from pyro_mixdvae.models.kinematic_sources import KinematicSources
 from pyro_mixdvae.models.likelihoods import GaussianLikelihood, Likelihood

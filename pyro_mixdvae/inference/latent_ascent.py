@@ -12,9 +12,9 @@ from torch import Tensor
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.distributions.markov_gaussian import Conditional, MarkovGaussian
 from pyro_mixdvae.distributions.shared_sum import SharedSum
+from pyro_mixdvae.engines.numba import spectra
+from pyro_mixdvae.engines.numba.compiled import array, can_serve
 from pyro_mixdvae.inference.adam import Adam
-from pyro_mixdvae.kernels import spectra
-from pyro_mixdvae.kernels.compiled import array, can_serve
 from pyro_mixdvae.models.sound_sources import SoundSources
 
 Gradients = Callable[[], Sequence[Tensor]]

@@ -12,7 +12,7 @@ from pyro_mixdvae.inference import compiled, published
 from pyro_mixdvae.inference.coordinate import coordinate_ascent
 from pyro_mixdvae.inference.records import Record, evaluate, judged
 from pyro_mixdvae.inference.search import searched
-from pyro_mixdvae.inference.start import Filtered, both_ways, filtering_pass
+from pyro_mixdvae.inference.start import Filtered, bidirectional, filtering_pass
 from pyro_mixdvae.inference.svi import svi
 from pyro_mixdvae.models.assignments import ExclusiveAssignment
 from pyro_mixdvae.models.likelihoods import GaussianLikelihood
@@ -103,7 +103,7 @@ def best_start(model: MixtureModel, scene: Scene, first: int = 0, arrays: compil
         is_crowded = (part.mask.sum(-1) > part.n_sources).any(-1)
         return better_start(model, part, start, is_crowded, arrays) if is_crowded.any() else start
 
-    return both_ways(one_way, scene, first)
+    return bidirectional(one_way, scene, first)
 
 
 def better_start(

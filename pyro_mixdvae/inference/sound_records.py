@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
+from pyro_mixdvae.engines.numba import spectra
+from pyro_mixdvae.engines.numba.compiled import array, can_serve
 from pyro_mixdvae.guides.additive import AdditiveGuide
 from pyro_mixdvae.inference.records import Record
-from pyro_mixdvae.kernels import spectra
-from pyro_mixdvae.kernels.compiled import array, can_serve
 from pyro_mixdvae.models.sound_sources import SoundSources
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 

@@ -52,10 +52,10 @@ def filtering_start(
     speeds and noises holds in either.
     """
     arrays = arrays if first == 0 else None
-    return both_ways(lambda part: filtering_pass(model, part, decides, arrays), scene, first)
+    return bidirectional(lambda part: filtering_pass(model, part, decides, arrays), scene, first)
 
 
-def both_ways(one_way: Callable[[Scene], Filtered], scene: Scene, first: int) -> Filtered:
+def bidirectional(one_way: Callable[[Scene], Filtered], scene: Scene, first: int) -> Filtered:
     """From frame `first` to the last, and back from there to frame 0, each by `one_way`, which starts at its first."""
     if first == 0:
         return one_way(scene)

@@ -16,8 +16,8 @@ from torch.distributions.transforms import ReshapeTransform
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.small_matrices import cholesky
-from pyro_mixdvae.kernels.compiled import array
-from pyro_mixdvae.kernels.recurrence import DRIFT, Layer, Network
+from pyro_mixdvae.engines.numba.compiled import array
+from pyro_mixdvae.engines.numba.recurrence import DRIFT, Layer, Network
 from pyro_mixdvae.networks.dvae import DVAE, as_estimated
 from pyro_mixdvae.networks.layers import History, NoHistory, TanhMLP
 

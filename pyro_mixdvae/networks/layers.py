@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_mixdvae.kernels import latent_path
-from pyro_mixdvae.kernels.compiled import array, can_serve
+from pyro_mixdvae.engines.numba import latent_path
+from pyro_mixdvae.engines.numba.compiled import array, can_serve
 
 
 class TanhMLP(nn.Module):

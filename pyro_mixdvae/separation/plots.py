@@ -10,9 +10,9 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pyro_mixdvae.separation.kept_posterior import KeptSegment
-from pyro_mixdvae.separation.sound_files import Samples
-from pyro_mixdvae.separation.stft import STFT
+from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.audio.reading import Samples
+from pyro_mixdvae.separation.files.posterior import KeptSegment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

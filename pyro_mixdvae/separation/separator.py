@@ -18,10 +18,10 @@ from pyro_mixdvae.models.assignments import IndependentAssignment
 from pyro_mixdvae.models.complex_likelihood import ComplexLikelihood
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.sound_sources import SoundSources
+from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.audio.resampling import resample
 from pyro_mixdvae.separation.fit import Fit, fit_of
-from pyro_mixdvae.separation.resampling import resample
 from pyro_mixdvae.separation.source_files import load_sources
-from pyro_mixdvae.separation.stft import STFT
 from pyro_mixdvae.separation.stream import Segmenting, SegmentStream
 
 Likelihood = Literal["additive", "assignment"]

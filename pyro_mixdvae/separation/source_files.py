@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
-from pyro_mixdvae.separation.stft import STFT
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.store import load_network
 
 

@@ -22,8 +22,8 @@ from pyro_mixdvae.models import (
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import Kinematic
 from pyro_mixdvae.networks.srnn import SRNN
-from pyro_mixdvae.separation.stft import STFT
-from pyro_mixdvae.tracking.coordinates import Coordinates, PublishedCorners
+from pyro_mixdvae.representations.boxes import Coordinates, PublishedCorners
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.store import load_network
 
 SHIPPED = "boxes"

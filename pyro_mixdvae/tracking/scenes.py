@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.coordinates import Coordinates
-from pyro_mixdvae.tracking.labels import Labels
+from pyro_mixdvae.tracking.files.labels import Labels
 
 
 class Problem(NamedTuple):

@@ -10,8 +10,8 @@ from torch import Tensor
 from pyro_mixdvae.guides.source_guide import SourceGuide
 from pyro_mixdvae.inference.run import Inferred
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.coordinates import Coordinates
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import Problem
 

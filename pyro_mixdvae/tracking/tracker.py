@@ -7,7 +7,7 @@ from pathlib import Path
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.run import METHODS, Method, infer, infer_published
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.labels import Labels
+from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.presets import PRESETS, Preset
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import Problem, make_problem, make_scene

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.outputs import refuse_existing, write_together
-from pyro_mixdvae.separation.stft import STFT
-from pyro_mixdvae.tracking.coordinates import COORDINATES, Coordinates
+from pyro_mixdvae.representations.boxes import COORDINATES, Coordinates
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.registry import NETWORKS, kind_of
 
 FORMAT_VERSION = 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyro_mixdvae.tracking.boxes import xyxy_to_ltwh
-from pyro_mixdvae.tracking.trajectories import rich_trajectories
+from pyro_mixdvae.tracking.tracks.trajectories import rich_trajectories
 
 WIDTH, HEIGHT = 640, 480
 FRAMES = 40

@@ -16,7 +16,7 @@ from pyro_mixdvae.cli.many_values import spread
 # Of the numbers that a table holds, only these change from run to run.
 TIMINGS = {"seconds per sample"}
 FEW = ("--triples-per-window", 2, "--workers", 1)
-NUMPY_ONLY = ("--methods", "sort", "jpda", "ceiling")
+NUMPY_ONLY = ("--methods", "sort", "jpda", "oracle")
 
 
 def table(folder: Path) -> list[dict[str, str]]:
@@ -41,7 +41,7 @@ def test_the_command_writes_tables_and_the_same_again(data: Path, tmp_path: Path
         (length, name, method)
         for length in ("20", "40")
         for name in ("SEQ-A", "SEQ-B", "OVERALL")
-        for method in ("mixdvae", "sort", "jpda", "ceiling")
+        for method in ("mixdvae", "sort", "jpda", "oracle")
     }
     for row in rows:
         assert 0 <= float(row["HOTA low"]) <= float(row["HOTA"]) <= float(row["HOTA high"]) <= 1
@@ -94,7 +94,7 @@ def test_the_same_command_goes_on_after_a_kill(data: Path, tmp_path: Path, mixdv
 
 
 def test_what_stands_in_the_way_is_told(data: Path, tmp_path: Path, mixdvae: Callable) -> None:
-    options = ("bench", "mot", data, "-T", 20, "--methods", "ceiling", "--workers", 1)
+    options = ("bench", "mot", data, "-T", 20, "--methods", "oracle", "--workers", 1)
     out = tmp_path / "out"
     out.mkdir()
     (out / "table.md").write_text("mine")
@@ -123,7 +123,7 @@ def test_a_method_that_cannot_run_has_a_row_that_says_so(
     data: Path, tmp_path: Path, mixdvae: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "trackers", None)
-    methods = ("--methods", "published", "bytetrack", "ceiling")
+    methods = ("--methods", "published", "bytetrack", "oracle")
     ended = mixdvae("bench", "mot", data, "-T", 20, 41, *methods, "--workers", 1, "-o", tmp_path)
     assert ended.code == 0, ended.err
     assert "T = 41 has no rows" in ended.err

@@ -14,9 +14,9 @@ from pyro_mixdvae.benchmark.calibration import (
 from pyro_mixdvae.benchmark.counting import columns, count, stack, weighted
 from pyro_mixdvae.benchmark.outcome import Outcome
 from pyro_mixdvae.benchmark.trials import ABSENT, CLUTTER, Trial
-from pyro_mixdvae.tracking.files import Tracks
-from pyro_mixdvae.tracking.scores import pool, score
-from pyro_mixdvae.tracking.triples import Sample
+from pyro_mixdvae.benchmark.triples import Sample
+from pyro_mixdvae.tracking.files.detections import Tracks
+from pyro_mixdvae.tracking.scores.clear import pool, score
 
 
 def trial(truth: np.ndarray, owner: np.ndarray | None = None) -> Trial:

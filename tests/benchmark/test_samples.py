@@ -7,8 +7,8 @@ import pytest
 
 from pyro_mixdvae.benchmark.sample_list import SampleList, SampleOptions, draw_list, format_list, read_list
 from pyro_mixdvae.benchmark.trials import ABSENT, CLUTTER, Difficulty, make_trial
+from pyro_mixdvae.benchmark.triples import make_triples
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.triples import make_triples
 
 HARD = SampleOptions(extra_misses=0.2, clutter=1.5, seed=3)
 

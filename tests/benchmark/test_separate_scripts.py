@@ -13,8 +13,8 @@ import torch
 from sound_methods import by_separator
 from sounds import spectral_srnn
 
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.separator import Separator
-from pyro_mixdvae.separation.stft import STFT
 from pyro_mixdvae.weights.store import save_network
 
 SMALL = STFT(16_000, 64, 32)

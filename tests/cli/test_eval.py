@@ -138,5 +138,5 @@ def test_an_interrupt_ends_in_130(mixdvae: Run, dataset: tuple[Path, Path], monk
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyro_mixdvae.tracking.scores.score", interrupt)
+    monkeypatch.setattr("pyro_mixdvae.tracking.scores.clear.score", interrupt)
     assert mixdvae("eval", dataset[0], "--gt", dataset[1])[0] == 130

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pyro_mixdvae.separation import scores
-from pyro_mixdvae.separation.scores import si_sdr
+from pyro_mixdvae.separation.scores import measures as scores
+from pyro_mixdvae.separation.scores.measures import si_sdr
 
 Run = Callable[..., tuple[int, str, str]]
 RATE = 16_000

@@ -11,10 +11,10 @@ import torch
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation import fit
+from pyro_mixdvae.separation.audio.writing import WavWriter
 from pyro_mixdvae.separation.separator import Separator
-from pyro_mixdvae.separation.stft import STFT
-from pyro_mixdvae.separation.wav_files import WavWriter
 from pyro_mixdvae.weights.store import save_network
 
 Run = Callable[..., tuple[int, str, str]]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyro_mixdvae.tracking.files import read_results
+from pyro_mixdvae.tracking.files.detections import read_results
 
 Run = Callable[..., tuple[int, str, str]]
 COMPANIONS = (".boxes.csv", ".assignments.csv", ".elbo.csv", ".png")

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_mixdvae.tracking.files import read_detections, read_results
-from pyro_mixdvae.tracking.live import LiveResult, LiveTracker
+from pyro_mixdvae.tracking.files.detections import read_detections, read_results
+from pyro_mixdvae.tracking.live.tracker import LiveResult, LiveTracker
 
 Run = Callable[..., tuple[int, str, str]]
 SIZE = (640, 480)

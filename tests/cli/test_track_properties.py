@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pyro_mixdvae.cli.track import track
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.files import read_detections, read_results
+from pyro_mixdvae.tracking.files.detections import read_detections, read_results
 
 coordinates = st.floats(-50, 700)
 sizes = st.floats(0.01, 400)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyro_mixdvae.inference.checkpoint import write_checkpoint
+from pyro_mixdvae.training.checkpoint import write_checkpoint
 from pyro_mixdvae.weights.cards import source_version
 from pyro_mixdvae.weights.store import load_network
 
@@ -194,7 +194,7 @@ def test_trainings_without_svi_are_resumed_too(
         if len(written) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"pyro_mixdvae.inference.{module}.write_checkpoint", stop_after_two)
+    monkeypatch.setattr(f"pyro_mixdvae.training.{module}.write_checkpoint", stop_after_two)
     small = ("--network", network, "--epochs", 5, *SMALL)
     whole, broken = tmp_path / "whole" / "a.safetensors", tmp_path / "broken" / "a.safetensors"
     interrupted = mixdvae("train", "boxes", "-o", broken, *small)

@@ -15,7 +15,7 @@ import soundfile
 import torch
 
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
-from pyro_mixdvae.separation.stft import STFT
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.store import load_network
 
 SMALL = ("--count", 6, "--frames", 10, "--batch-size", 3)
@@ -26,7 +26,7 @@ def _as_in_use(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Torch's own default precision, but few held-out pieces; and whoever commits while a test runs is not noticed."""
     threads = torch.get_num_threads()
     torch.set_default_dtype(torch.float32)
-    monkeypatch.setattr("pyro_mixdvae.separation.source_model.N_VALIDATION", 4)
+    monkeypatch.setattr("pyro_mixdvae.separation.recordings.recipes.N_VALIDATION", 4)
     monkeypatch.setattr("pyro_mixdvae.weights.cards.source_version", lambda: "this one")
     yield
     torch.set_num_threads(threads)
@@ -153,7 +153,7 @@ def test_bad_sounds_to_be_heard_with_are_refused_before_clips_are_read(
     def refuse(*arguments: object) -> None:
         raise AssertionError("all clips were read")
 
-    monkeypatch.setattr("pyro_mixdvae.separation.source_model.read_clips", refuse)
+    monkeypatch.setattr("pyro_mixdvae.separation.recordings.recipes.read_clips", refuse)
     (tmp_path / "bare").mkdir()
     for against, sentence in (
         ([tmp_path / "none"], "none does not exist"),
@@ -230,7 +230,7 @@ def command(path: Path, clips: Path, *more: object) -> list[str]:
 def start_and_signal(path: Path, clips: Path, number: int) -> tuple[int, str]:
     """Start a training and send it a signal when it has a checkpoint; its exit status and output."""
     code = (
-        "from pyro_mixdvae.separation import source_model; source_model.N_VALIDATION = 4\n"
+        "from pyro_mixdvae.separation.recordings import recipes; recipes.N_VALIDATION = 4\n"
         "from pyro_mixdvae.cli.main import run; run()"
     )
     words = [sys.executable, "-c", code, *command(path, clips)]

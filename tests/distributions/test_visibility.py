@@ -11,7 +11,7 @@ from torch import Tensor
 from toys import EXACT
 
 from pyro_mixdvae.distributions.visibility import Rates, ahead, between, foreseen, taken_in
-from pyro_mixdvae.kernels.compiled import only_torch
+from pyro_mixdvae.engines.numba.compiled import only_torch
 
 T, N = 5, 2
 COMPILED = pytest.mark.parametrize("is_compiled", [True, False], ids=["compiled", "torch"])

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.distributions import Independent, MixtureSameFamily, Normal
 
-from pyro_mixdvae.inference.categories import fit_categories, k_means, log_probability_per_frame, set_clusters
 from pyro_mixdvae.networks.motion_categories import MotionCategories
+from pyro_mixdvae.training.categories import fit_categories, k_means, log_probability_per_frame, set_clusters
 
 
 def test_k_means_finds_clusters_that_are_far_apart() -> None:

@@ -10,10 +10,10 @@ from torch.distributions import MultivariateNormal
 from toys import joint_of_transitions
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference.expectation_maximisation import Constants, expectation, fit_constants, guess
-from pyro_mixdvae.inference.pretrain import Epoch
 from pyro_mixdvae.models import KinematicSources
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
+from pyro_mixdvae.training.expectation_maximisation import Constants, expectation, fit_constants, guess
+from pyro_mixdvae.training.pretrain import Epoch
 
 AGILITY = torch.tensor([0.01, 0.02, 0.005, 0.008], dtype=torch.float64).square()
 JITTER = torch.tensor([0.05, 0.02, 0.01, 0.03], dtype=torch.float64).square()

@@ -4,10 +4,10 @@ import pytest
 import torch
 from toys import EXACT, gaussian_likelihood, toy_model, toy_scene, vkf
 
+from pyro_mixdvae.engines.numba.compiled import only_torch
 from pyro_mixdvae.inference.run import best_start, better_start, infer
 from pyro_mixdvae.inference.search import searched
 from pyro_mixdvae.inference.start import filtering_pass
-from pyro_mixdvae.kernels.compiled import only_torch
 from pyro_mixdvae.models import (
     ExclusiveAssignment,
     GaussianLikelihood,
@@ -17,7 +17,7 @@ from pyro_mixdvae.models import (
     Scene,
 )
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
-from pyro_mixdvae.tracking.coordinates import CentreLogSize
+from pyro_mixdvae.representations.boxes import CentreLogSize
 
 GAP = slice(25, 40)
 MIDDLE = 32

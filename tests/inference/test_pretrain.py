@@ -12,13 +12,13 @@ from torch import Tensor
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides.single_source import SingleSourceGuide
-from pyro_mixdvae.inference.checkpoint import read_checkpoint, write_checkpoint
-from pyro_mixdvae.inference.pretrain import Epoch, Example, Schedule, elbo_per_frame, pretrain
 from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import KinematicNetwork
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.training.checkpoint import read_checkpoint, write_checkpoint
+from pyro_mixdvae.training.pretrain import Epoch, Example, Schedule, elbo_per_frame, pretrain
 
 
 def schedule(**changes: float) -> Schedule:

@@ -10,7 +10,7 @@ from torch import Tensor
 from pyro_mixdvae.inference import published
 from pyro_mixdvae.inference.run import infer_published
 from pyro_mixdvae.models import GaussianLikelihood, IndependentAssignment, MixtureModel, Scene, SRNNSources
-from pyro_mixdvae.tracking.coordinates import PublishedCorners
+from pyro_mixdvae.representations.boxes import PublishedCorners
 from pyro_mixdvae.weights.authors import import_network
 
 N_ITERATIONS = 10

@@ -13,7 +13,7 @@ from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.inference.published_sound import forward_source, responsibilities, separate
 from pyro_mixdvae.models import ComplexLikelihood, SoundSources
 from pyro_mixdvae.models.complex_likelihood import as_content
-from pyro_mixdvae.separation.stft import STFT
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.authors import import_network
 
 TOLERANCES = (1e-3, 1e-3, 1e-3, 1e-2, 1e-2)  # single precision amplifies rounding

@@ -7,10 +7,10 @@ import torch
 from toys import ASSIGNMENTS, EXACT, toy_model, toy_scene, vkf
 
 from pyro_mixdvae.distributions.exclusive import event_table
+from pyro_mixdvae.engines.numba.compiled import only_torch
 from pyro_mixdvae.inference.run import best_start
 from pyro_mixdvae.inference.search import DOUBTFUL, doubtful, least_of_each
 from pyro_mixdvae.inference.start import Filtered, filtering_pass, filtering_start
-from pyro_mixdvae.kernels.compiled import only_torch
 from pyro_mixdvae.models import ExclusiveAssignment, KinematicSources, MixtureModel, Scene
 from pyro_mixdvae.models.likelihoods import GaussianLikelihood
 from pyro_mixdvae.networks.kinematic import ConstantVelocity

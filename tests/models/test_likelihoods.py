@@ -5,7 +5,7 @@ from contracts.likelihoods import LikelihoodContract
 from toys import gaussian_likelihood
 
 from pyro_mixdvae.models import GaussianLikelihood, Scene
-from pyro_mixdvae.tracking.coordinates import CentreLogSize
+from pyro_mixdvae.representations.boxes import CentreLogSize
 
 
 class TestRelativeToTheStart(LikelihoodContract):

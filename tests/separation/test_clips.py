@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.separation.clips import Clips, check_clips, hold_out, read_clips
-from pyro_mixdvae.separation.sound_files import SoundReader
+from pyro_mixdvae.separation.audio.reading import SoundReader
+from pyro_mixdvae.separation.recordings.clips import Clips, check_clips, hold_out, read_clips
 
 RATE = 16000
 LEAST = 4000

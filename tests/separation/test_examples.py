@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_mixdvae.inference.pretrain import Example
-from pyro_mixdvae.separation.clips import Clips
-from pyro_mixdvae.separation.examples import ClipExamples, Mixing
-from pyro_mixdvae.separation.interference import coloured_noise, harmonic_tones
-from pyro_mixdvae.separation.stft import STFT
+from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.recordings.clips import Clips
+from pyro_mixdvae.separation.recordings.examples import ClipExamples, Mixing
+from pyro_mixdvae.separation.recordings.interference import coloured_noise, harmonic_tones
+from pyro_mixdvae.training.pretrain import Example
 
 TINY = STFT(16000, 64, 16)
 FRAMES = 21  # 320 samples

@@ -8,18 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.separation import segments
-from pyro_mixdvae.separation.mixtures import (
+from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.audio.trimming import HOP, THRESHOLD, frame_energy
+from pyro_mixdvae.separation.mixtures.mixing import (
     PEAK,
     RATE,
     Mixture,
     draw_mixtures,
     mixing_gains,
     plan_mixtures,
+    segments,
 )
-from pyro_mixdvae.separation.segments import LEAST_SOUNDING, Recordings, sounding_places
-from pyro_mixdvae.separation.stft import STFT
-from pyro_mixdvae.separation.trimming import HOP, THRESHOLD, frame_energy
+from pyro_mixdvae.separation.mixtures.segments import LEAST_SOUNDING, Recordings, sounding_places
 
 
 def write_recording(path: Path, seconds: float, rate: int = RATE, channels: int = 1, seed: int = 0) -> None:

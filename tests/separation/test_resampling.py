@@ -7,8 +7,8 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyro_mixdvae.separation.resampling import Resampler, read_mono, resample, resample_blocks, resampled_length
-from pyro_mixdvae.separation.sound_files import SoundReader
+from pyro_mixdvae.separation.audio.reading import SoundReader
+from pyro_mixdvae.separation.audio.resampling import Resampler, read_mono, resample, resample_blocks, resampled_length
 
 RATES = [8000, 11025, 16000, 22050, 44100, 48000, 96000]
 rates = st.sampled_from(RATES)

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from pyro_mixdvae.separation.score_rows import Item, Row, mean_with_interval, rows_of
-from pyro_mixdvae.separation.scores import SCORES
+from pyro_mixdvae.separation.scores.measures import SCORES
+from pyro_mixdvae.separation.scores.rows import Item, Row, mean_with_interval, rows_of
 
 
 def item(source: str, value: float, n_frames: int | None = None, snr: float | None = None, before: float = 1.0) -> Item:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from pyro_mixdvae.separation import scores
-from pyro_mixdvae.separation.resampling import resample
-from pyro_mixdvae.separation.scores import SCORES, estoi, pesq, scaled_rmse, score, si_sdr
+from pyro_mixdvae.separation.audio.resampling import resample
+from pyro_mixdvae.separation.scores import measures as scores
+from pyro_mixdvae.separation.scores.measures import SCORES, estoi, pesq, scaled_rmse, score, si_sdr
 
 RATE = 16_000
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.separation.sound_files import SoundReader, find_sounds, read_sound
+from pyro_mixdvae.separation.audio.reading import SoundReader, find_sounds, read_sound
 
 LOSSLESS = [
     ("wav", "PCM_U8", 2**-7),

@@ -14,13 +14,13 @@ from toys import EXACT
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference.pretrain import elbo_per_frame
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
-from pyro_mixdvae.separation import source_model
-from pyro_mixdvae.separation.clips import Clips
-from pyro_mixdvae.separation.resynthesis import LONGEST, reconstructed_freely, resynthesis_scores
-from pyro_mixdvae.separation.source_model import TrainingClips, new_network, schedule_of, train, training_clips
-from pyro_mixdvae.separation.stft import STFT
+from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.recordings import recipes as source_model
+from pyro_mixdvae.separation.recordings.clips import Clips
+from pyro_mixdvae.separation.recordings.recipes import TrainingClips, new_network, schedule_of, train, training_clips
+from pyro_mixdvae.separation.recordings.resynthesis import LONGEST, reconstructed_freely, resynthesis_scores
+from pyro_mixdvae.training.pretrain import elbo_per_frame
 
 TINY = STFT(8000, 16, 8)
 

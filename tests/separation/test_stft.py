@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.signal import ShortTimeFFT
 
-from pyro_mixdvae.separation.stft import STFT
+from pyro_mixdvae.representations.stft import STFT
 
 TRANSFORMS = [STFT(), STFT(8000, 64, 16), STFT(8000, 64, 32), STFT(44100, 30, 7)]
 

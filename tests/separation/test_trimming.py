@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyro_mixdvae.separation.trimming import (
+from pyro_mixdvae.separation.audio.trimming import (
     FRAME,
     HOP,
     frame_energy,

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.separation.sound_files import SoundReader, read_sound
-from pyro_mixdvae.separation.wav_files import count_clipped, encode, sound_bytes, wav_header, wav_writers
+from pyro_mixdvae.separation.audio.reading import SoundReader, read_sound
+from pyro_mixdvae.separation.audio.writing import count_clipped, encode, sound_bytes, wav_header, wav_writers
 
 sounds = st.tuples(st.integers(1, 3), st.integers(1, 60), st.integers(0, 2**32 - 1))
 

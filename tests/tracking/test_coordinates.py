@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pyro_mixdvae.tracking.coordinates import COORDINATES, MIN_SIZE, CentreLogSize, Coordinates
+from pyro_mixdvae.representations.boxes import COORDINATES, MIN_SIZE, CentreLogSize, Coordinates
 
 EACH = pytest.mark.parametrize("coordinates", COORDINATES.values(), ids=COORDINATES)
 

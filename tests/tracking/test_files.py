@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.files import (
+from pyro_mixdvae.tracking.files.detections import (
     Tracks,
     find_sequences,
     format_results,

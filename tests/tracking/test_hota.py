@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pyro_mixdvae.tracking.boxes import iou
-from pyro_mixdvae.tracking.hota import ALPHAS, HotaCounts, hota_counts, hota_scores
+from pyro_mixdvae.tracking.scores.hota import ALPHAS, HotaCounts, hota_counts, hota_scores
 
 BOX = np.array([0.0, 0.0, 10.0, 10.0])
 FAR = BOX + 1000.0

@@ -10,8 +10,8 @@ import torch
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.start import filtering_pass
 from pyro_mixdvae.models import Assignment, ExclusiveAssignment, MixtureModel, PersistentAssignment
-from pyro_mixdvae.tracking import live
-from pyro_mixdvae.tracking.live import LiveTracker
+from pyro_mixdvae.tracking.live import tracker as live
+from pyro_mixdvae.tracking.live.tracker import LiveTracker
 from pyro_mixdvae.tracking.presets import Preset, default
 from pyro_mixdvae.tracking.scenes import make_problem, make_scene
 

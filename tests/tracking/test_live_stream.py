@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.files import read_detections
-from pyro_mixdvae.tracking.live import LiveResult
-from pyro_mixdvae.tracking.live_stream import CSV_COLUMNS, FORMATS, LiveFrame, csv_lines, read_frames
+from pyro_mixdvae.tracking.files.detections import read_detections
+from pyro_mixdvae.tracking.live.stream import CSV_COLUMNS, FORMATS, LiveFrame, csv_lines, read_frames
+from pyro_mixdvae.tracking.live.tracker import LiveResult
 
 SIZE = (640, 480)
 NAME = Path("stream")

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.plots import PALETTE, centre_band, colour_of, picture
+from pyro_mixdvae.tracking.report.plots import PALETTE, centre_band, colour_of, picture
 from pyro_mixdvae.tracking.result import TrackingResult
 
 

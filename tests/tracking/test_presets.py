@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference.expectation_maximisation import Constants, expectation
-from pyro_mixdvae.inference.pretrain import elbo_per_frame
 from pyro_mixdvae.models import AutoregressiveSources, IndependentAssignment, KinematicSources
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
-from pyro_mixdvae.tracking.coordinates import CentreLogSize
-from pyro_mixdvae.tracking.motion_prior import synthetic_tracks
+from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.tracking.presets import PRESETS
 from pyro_mixdvae.tracking.scenes import make_problem, make_scene
 from pyro_mixdvae.tracking.tracker import Tracker
+from pyro_mixdvae.tracking.tracks.recipes import synthetic_tracks
+from pyro_mixdvae.training.expectation_maximisation import Constants, expectation
+from pyro_mixdvae.training.pretrain import elbo_per_frame
 from pyro_mixdvae.weights.store import load_network, save_network
 
 SIZE = (640, 480)

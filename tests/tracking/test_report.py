@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.report import (
+from pyro_mixdvae.tracking.report.tables import (
     Stretch,
     assignments_table,
     boxes_table,

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.coordinates import CentreLogSize
-from pyro_mixdvae.tracking.labels import Labels
+from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import make_problem, make_scene
 

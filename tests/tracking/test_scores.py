@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyro_mixdvae.tracking.boxes import iou, ltwh_to_xyxy
-from pyro_mixdvae.tracking.caveats import agreement, caveats
-from pyro_mixdvae.tracking.files import Tracks
-from pyro_mixdvae.tracking.scores import OVERALL, pool, score
+from pyro_mixdvae.tracking.files.detections import Tracks
+from pyro_mixdvae.tracking.scores.clear import OVERALL, pool, score
+from pyro_mixdvae.tracking.scores.diagnostics import agreement, caveats
 
 
 def walkers(frames: int = 10, targets: int = 3) -> np.ndarray:

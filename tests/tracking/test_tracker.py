@@ -21,10 +21,10 @@ from pyro_mixdvae.models import (
 )
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.representations.boxes import CentreLogSize, PublishedCorners
 from pyro_mixdvae.tracking import tracker as tracker_module
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.coordinates import CentreLogSize, PublishedCorners
-from pyro_mixdvae.tracking.labels import Labels
+from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.presets import Preset
 from pyro_mixdvae.tracking.result import TrackingResult
 

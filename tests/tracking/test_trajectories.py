@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.coordinates import CentreLogSize
-from pyro_mixdvae.tracking.draws import log_uniform, ornstein_uhlenbeck
-from pyro_mixdvae.tracking.recorded_tracks import tracks_from_files
-from pyro_mixdvae.tracking.trajectories import published_trajectories, rich_trajectories
+from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.tracking.tracks.quantities import log_uniform, ornstein_uhlenbeck
+from pyro_mixdvae.tracking.tracks.recorded import tracks_from_files
+from pyro_mixdvae.tracking.tracks.trajectories import published_trajectories, rich_trajectories
 
 GENERATORS = [published_trajectories, rich_trajectories]
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pyro_mixdvae.benchmark.triples import Sample, make_triples
 from pyro_mixdvae.tracking.boxes import iou, ltwh_to_xyxy, xyxy_to_ltwh
-from pyro_mixdvae.tracking.files import find_sequences
-from pyro_mixdvae.tracking.triples import Sample, make_triples
+from pyro_mixdvae.tracking.files.detections import find_sequences
 
 FRAMES = 20
 

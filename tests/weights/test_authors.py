@@ -12,7 +12,7 @@ from torch import Tensor
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
-from pyro_mixdvae.separation.stft import STFT
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.authors import MODULES, import_network
 from pyro_mixdvae.weights.store import load_network
 

@@ -15,8 +15,8 @@ from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.kinematic import KinematicNetwork
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
-from pyro_mixdvae.separation.stft import STFT
-from pyro_mixdvae.tracking.coordinates import CentreLogSize
+from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.tracking.tracker import Tracker
 from pyro_mixdvae.weights.authors import SOUND_MODULES, import_network
 from pyro_mixdvae.weights.store import HEADER, load_network, save_network

@@ -14,7 +14,7 @@ from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.motion_categories import MotionCategories
 from pyro_mixdvae.networks.srnn import SRNN
-from pyro_mixdvae.tracking.coordinates import CentreLogSize, PublishedCorners
+from pyro_mixdvae.representations.boxes import CentreLogSize, PublishedCorners
 from pyro_mixdvae.weights.store import HEADER, load_network, save_network, shipped_names
 
 

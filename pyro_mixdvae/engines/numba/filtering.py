@@ -1,0 +1,198 @@
+"""The filtering start, and the running mean of E-S: frame by frame, all sources of all scenes side by side.
+
+The running mean is the filter of a scene without detections, in which what they say together stands as labels.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pyro_mixdvae.engines.numba.activations import log
+from pyro_mixdvae.engines.numba.assigning import LOG_2_PI, Frames, Noise, Rule, assign, log_product, whose
+from pyro_mixdvae.engines.numba.compiled import Array, kernel, part
+from pyro_mixdvae.engines.numba.motion import (
+    Belief,
+    Prior,
+    Steps,
+    advance,
+    begin,
+    empty_belief,
+    predict,
+    update,
+    write_first,
+    write_step,
+)
+from pyro_mixdvae.engines.numba.recurrence import empty_memory, read_motion
+from pyro_mixdvae.engines.numba.visibility import ahead, taken_in
+
+
+class Filtered(NamedTuple):
+    """As `inference.start.Filtered`, and how each frame was entered."""
+
+    mean: Array  # [B, N, T, D]
+    responsibilities: Array  # [B, T, K, C]
+    log_likelihood: Array  # [B, T, K, C]
+    steps: Steps  # of M = B N tracks
+
+
+@part
+def empty_steps(n_tracks: int, n_frames: int, n_dims: int, like: Array) -> Steps:
+    """Room for the transitions of M tracks."""
+    return Steps(
+        np.empty((n_tracks, n_frames, n_dims, 2, 2), like.dtype),
+        np.empty((n_tracks, n_frames, n_dims, 2), like.dtype),
+        np.empty((n_tracks, n_frames, n_dims, 2, 2), like.dtype),
+    )
+
+
+@kernel
+def filter_scenes(
+    prior: Prior, rule: Rule, frames: Frames, noise: Noise, start: Array, decides: bool, vetoes: Array
+) -> Filtered:
+    """`filtering_pass`: predict with the prior, assign, update; start [M, D], the sources of scene b from b N on.
+
+    `vetoes` are [B, T, K, C], or none.
+    """
+    n_scenes, n_frames, n_detections = frames.mask.shape
+    n_sources, n_dims = start.shape[0] // n_scenes, start.shape[1]
+    mean = np.empty((n_scenes, n_sources, n_frames, n_dims), start.dtype)
+    eta = np.empty((n_scenes, n_frames, n_detections, rule.n_classes), start.dtype)
+    log_likelihood = np.empty_like(eta)
+    judged = np.empty(eta.shape if len(vetoes) else (0, 0, 0, 0), eta.dtype)
+    n_tracks = n_scenes * n_sources
+    steps = empty_steps(n_tracks, n_frames, n_dims, start)
+    memory, belief = empty_memory(prior.network, n_tracks), empty_belief(n_tracks, n_dims)
+    before, unit = np.empty((n_tracks, n_dims)), np.empty((n_tracks, n_dims))
+    visible = np.ones((n_scenes, n_sources))
+    if len(rule.visibility.hides):
+        rule = weighing(rule, np.empty((n_scenes, n_frames, n_sources)))
+    for t in range(n_frames):
+        if len(rule.visibility.hides):
+            weigh_visible(rule, t, visible)
+        if t == 0:
+            begin(prior, start, unit, belief)
+            write_first(t, belief, steps)
+        else:
+            read_motion(prior.network, memory)
+            predict(unit, memory.motion, belief)
+            write_step(t, unit, memory.motion, steps)
+        if frames.has_labels:
+            take_labels(frames.labels, frames.label_precision, t, belief)
+        judge(frames, noise, t, belief, log_likelihood)
+        if len(vetoes):
+            judged[:, t] = log_likelihood[:, t] + vetoes[:, t]
+            assign(rule, judged, frames.mask, t, decides, eta)
+        else:
+            assign(rule, log_likelihood, frames.mask, t, decides, eta)
+        take_detections(rule, frames, noise, t, eta, belief)
+        if len(rule.visibility.hides):
+            look_ahead(rule, eta, t, visible)
+        for m in range(n_tracks):
+            for d in range(n_dims):
+                mean[m // n_sources, m % n_sources, t, d] = belief.place[m, d]
+        advance(prior, t == 0, before, belief.place, unit, memory)
+    return Filtered(mean, eta, log_likelihood, steps)
+
+
+@part
+def weighing(rule: Rule, log_pair: Array) -> Rule:
+    """The same with other weights."""
+    return Rule(rule.is_exclusive, log_pair, rule.visibility, rule.log_clutter, rule.log_prior, rule.n_classes)
+
+
+@part
+def weigh_visible(rule: Rule, t: int, visible: Array) -> None:
+    """log(P / (1 - P)) - log(clutter) of sources that are detected with P = P_D p(v_t = 1) [B, N], into `log_pair`."""
+    for b in range(visible.shape[0]):
+        for n in range(visible.shape[1]):
+            detected = visible[b, n] * rule.visibility.detection[b]
+            rule.log_pair[b, t, n] = log(detected / (1 - detected)) - rule.log_clutter[b]
+
+
+@part
+def look_ahead(rule: Rule, eta: Array, t: int, visible: Array) -> None:
+    """p(v_t = 1 | w_<t) to p(v_{t+1} = 1 | w_<=t), [B, N], given responsibilities [B, T, K, C]."""
+    for b in range(visible.shape[0]):
+        for n in range(visible.shape[1]):
+            seen = 0.0
+            for k in range(eta.shape[2]):
+                seen += eta[b, t, k, n]
+            visible[b, n] = ahead(rule.visibility, b, taken_in(rule.visibility, b, visible[b, n], min(seen, 1.0)))
+
+
+@part
+def take_labels(labels: Array, precision: Array, t: int, belief: Belief) -> None:
+    """Boxes that a person has drawn in frame t: [B, N, T, D] each."""
+    n_scenes, n_sources, _, n_dims = labels.shape
+    for b in range(n_scenes):
+        for n in range(n_sources):
+            for d in range(n_dims):
+                update(labels[b, n, t, d], precision[b, n, t, d], b * n_sources + n, d, belief)
+
+
+@part
+def judge(frames: Frames, noise: Noise, t: int, belief: Belief, log_likelihood: Array) -> None:
+    """`log N(o_k; m_n, Phi_kn + V_n)` of the detections of frame t, and their density as clutter: [B, T, K, C]."""
+    observed, variances, clutter = frames.observed, noise.variances, frames.clutter
+    place, place_variance = belief.place, belief.place_variance
+    n_scenes, _, n_detections, n_classes = log_likelihood.shape
+    n_sources, n_noises, n_dims = place.shape[0] // n_scenes, variances.shape[3], len(frames.dims)
+    spread = np.empty(n_dims)
+    for b in range(n_scenes):
+        for k in range(n_detections):
+            for n in range(n_sources):
+                own, m, total = whose(n, n_noises), b * n_sources + n, LOG_2_PI * n_dims
+                for d in range(n_dims):
+                    spread[d] = variances[b, t, k, own, d] + place_variance[m, d]
+                    total += (observed[b, t, k, d] - place[m, d]) ** 2 / spread[d]
+                log_likelihood[b, t, k, n] = -0.5 * (total + log_product(spread))
+            if n_classes > n_sources:
+                log_likelihood[b, t, k, n_sources] = clutter[b, t, k]
+
+
+@part
+def take_detections(rule: Rule, frames: Frames, noise: Noise, t: int, eta: Array, belief: Belief) -> None:
+    """Condition each source on the detection of frame t that may be its own; eta [B, T, K, C].
+
+    Detections that may share a source do not exclude one another: they are taken in one after the other.
+    """
+    n_detections = eta.shape[2]
+    if rule.is_exclusive:
+        update_uncertain(frames, noise, t, 0, n_detections, eta, belief)
+    else:
+        for k in range(n_detections):
+            update_uncertain(frames, noise, t, k, k + 1, eta, belief)
+
+
+@part
+def update_uncertain(frames: Frames, noise: Noise, t: int, since: int, until: int, eta: Array, belief: Belief) -> None:
+    """`kalman.update_uncertain`: the moments of the mixture over detections `since` to `until`, and none of them."""
+    observed, variances, n_noises = frames.observed, noise.variances, noise.variances.shape[3]
+    place, place_variance, covariances = belief.place, belief.place_variance, belief.covariance
+    speed, speed_variance = belief.speed, belief.speed_variance
+    n_scenes, n_dims = eta.shape[0], len(frames.dims)
+    n_sources = place.shape[0] // n_scenes
+    for b in range(n_scenes):
+        for n in range(n_sources):
+            none, own, m = 1.0, whose(n, n_noises), b * n_sources + n
+            for k in range(since, until):
+                none -= eta[b, t, k, n]
+            for d in range(n_dims):
+                before, variance, covariance = place[m, d], place_variance[m, d], covariances[m, d]
+                shift, taken = 0.0, 0.0
+                for k in range(since, until):
+                    if eta[b, t, k, n] > 0:
+                        gain = eta[b, t, k, n] / (variance + variances[b, t, k, own, d])
+                        shift += gain * (observed[b, t, k, d] - before)
+                        taken += gain
+                spread = none * shift * shift
+                for k in range(since, until):
+                    if eta[b, t, k, n] > 0:
+                        gain = 1 / (variance + variances[b, t, k, own, d])
+                        spread += eta[b, t, k, n] * (gain * (observed[b, t, k, d] - before) - shift) ** 2
+                scale = spread - taken
+                place[m, d] += variance * shift
+                speed[m, d] += covariance * shift
+                place_variance[m, d] += scale * variance * variance
+                covariances[m, d] += scale * variance * covariance
+                speed_variance[m, d] += scale * covariance * covariance

@@ -1,0 +1,161 @@
+"""p(s, z) of `KinematicSources` for compiled loops: the state (s, z) of each coordinate of M tracks.
+
+    z_t = a z_{t-1} + N(0, q),   s_t = s_{t-1} + u (z_t + c) + N(0, u^2 r)
+
+with a, q, c, r the motion that the network reads from its memory, and u the unit of displacement at s_{t-1}.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from pyro_mixdvae.engines.numba.activations import exp
+from pyro_mixdvae.engines.numba.compiled import Array, part
+from pyro_mixdvae.engines.numba.recurrence import AGILITY, DRIFT, JITTER, PERSISTENCE, Memory, Network, remember
+
+Unit = TypeVar("Unit", bound=Callable[..., object])
+
+ONE = -1
+
+
+def exponential(*places: int) -> Callable[[Unit], Unit]:
+    """Says of a unit how kernels are to compute it: coordinate d is exp(content[places[d]]), or 1 for `ONE`.
+
+    A unit of which this is not said keeps kernels away.
+    """
+
+    def say(unit: Unit) -> Unit:
+        unit.places = places  # type: ignore[attr-defined]
+        return unit
+
+    return say
+
+
+class Prior(NamedTuple):
+    """What `KinematicSources` knows."""
+
+    network: Network
+    places: Array  # of the logarithm of each coordinate's unit in the content, or ONE; [D]
+    start_spread: float
+    first_velocity: Array  # [D]
+
+
+class Belief(NamedTuple):
+    """Gaussian beliefs about the states of M tracks in double precision, [M, D] each."""
+
+    place: Array  # E[s]
+    speed: Array  # E[z]
+    place_variance: Array
+    covariance: Array
+    speed_variance: Array
+
+
+@part
+def empty_belief(n_tracks: int, n_dims: int) -> Belief:
+    """Room for the beliefs about M tracks."""
+    shape = (n_tracks, n_dims)
+    return Belief(np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape))
+
+
+@part
+def set_unit(prior: Prior, content: Array, unit: Array) -> None:
+    """u at contents, [M, D] each."""
+    places, dims = prior.places, prior.network.dims
+    for m in range(content.shape[0]):
+        for d in range(len(dims)):
+            unit[m, d] = 1.0 if places[d] == ONE else exp(content[m, places[d]])
+
+
+@part
+def begin(prior: Prior, start: Array, unit: Array, belief: Belief) -> None:
+    """The first frame: s ~ N(start, (spread u)^2), z ~ N(0, first velocity); start and unit [M, D]."""
+    set_unit(prior, start, unit)
+    for m in range(start.shape[0]):
+        for d in range(start.shape[1]):
+            belief.place[m, d] = start[m, d]
+            belief.speed[m, d] = 0.0
+            belief.place_variance[m, d] = (prior.start_spread * unit[m, d]) ** 2
+            belief.covariance[m, d] = 0.0
+            belief.speed_variance[m, d] = prior.first_velocity[d]
+
+
+@part
+def predict(unit: Array, motion: Array, belief: Belief) -> None:
+    """The next frame, in place: mean A x + b and covariance A P A' + Q; unit [M, D], motion [M, 4, D]."""
+    for m in range(unit.shape[0]):
+        for d in range(unit.shape[1]):
+            u, a, q = unit[m, d], motion[m, PERSISTENCE, d], motion[m, AGILITY, d]
+            c, r = motion[m, DRIFT, d], motion[m, JITTER, d]
+            speed = a * belief.speed[m, d]
+            speed_variance = a * a * belief.speed_variance[m, d]
+            covariance = a * belief.covariance[m, d]
+            belief.place[m, d] += u * (speed + c)
+            belief.speed[m, d] = speed
+            belief.place_variance[m, d] += u * (2 * covariance + u * (speed_variance + q + r))
+            belief.covariance[m, d] = covariance + u * (speed_variance + q)
+            belief.speed_variance[m, d] = speed_variance + q
+
+
+@part
+def update(value: float, precision: float, m: int, d: int, belief: Belief) -> None:
+    """Condition coordinate d of track m on an observation of its place; zero precision: none."""
+    variance, covariance = belief.place_variance[m, d], belief.covariance[m, d]
+    remain = 1 / (1 + precision * variance)
+    weight = precision * remain
+    shift = weight * (value - belief.place[m, d])
+    belief.place[m, d] += variance * shift
+    belief.speed[m, d] += covariance * shift
+    # What is observed shrinks by a factor, not by a difference, which rounding would make 0 or negative.
+    belief.place_variance[m, d] = variance * remain
+    belief.covariance[m, d] = covariance * remain
+    belief.speed_variance[m, d] -= weight * covariance * covariance
+
+
+@part
+def advance(prior: Prior, is_first: bool, before: Array, content: Array, unit: Array, memory: Memory) -> None:
+    """Feed the network the displacement from `before` to `content` [M, D], none at the first frame.
+
+    Afterwards `before` is the content, and `unit` [M, D] that of displacements from there.
+    """
+    displacement, dims = memory.displacement, prior.network.dims
+    for m in range(content.shape[0]):
+        for d in range(len(dims)):
+            displacement[m, d] = 0.0 if is_first else (content[m, d] - before[m, d]) / unit[m, d]
+            before[m, d] = content[m, d]
+    set_unit(prior, content, unit)
+    remember(prior.network, memory)
+
+
+class Steps(NamedTuple):
+    """Transitions of M tracks through T frames, as `kalman.Transition` has them."""
+
+    matrix: Array  # [M, T, D, 2, 2]
+    offset: Array  # [M, T, D, 2]
+    noise: Array  # [M, T, D, 2, 2]
+
+
+@part
+def write_first(t: int, belief: Belief, steps: Steps) -> None:
+    """Mean and covariance of the first state, in place of a step."""
+    for m in range(belief.place.shape[0]):
+        for d in range(belief.place.shape[1]):
+            matrix, offset, noise = steps.matrix[m, t, d], steps.offset[m, t, d], steps.noise[m, t, d]
+            matrix[0, 0] = matrix[0, 1] = matrix[1, 0] = matrix[1, 1] = 0
+            offset[0], offset[1] = belief.place[m, d], belief.speed[m, d]
+            noise[0, 0], noise[1, 1] = belief.place_variance[m, d], belief.speed_variance[m, d]
+            noise[0, 1] = noise[1, 0] = belief.covariance[m, d]
+
+
+@part
+def write_step(t: int, unit: Array, motion: Array, steps: Steps) -> None:
+    """`(s, z) -> (s + u (a z + c), a z)` and the covariance of its noise."""
+    for m in range(unit.shape[0]):
+        for d in range(unit.shape[1]):
+            u, a, q = unit[m, d], motion[m, PERSISTENCE, d], motion[m, AGILITY, d]
+            c, r = motion[m, DRIFT, d], motion[m, JITTER, d]
+            matrix, offset, noise = steps.matrix[m, t, d], steps.offset[m, t, d], steps.noise[m, t, d]
+            matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1] = 1, u * a, 0, a
+            offset[0], offset[1] = u * c, 0
+            noise[0, 0], noise[1, 1] = u * u * (q + r), q
+            noise[0, 1] = noise[1, 0] = u * q

@@ -1,0 +1,174 @@
+"""The recurrence of a frozen `Kinematic` network: how M sources move next, given all their displacements so far.
+
+    x_t = tanh(A y_t + a)
+    i, f, g, r = W [x_t, h_{t-1}] + b                            an LSTM, gates in PyTorch's order
+    c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g),   h_t = sigmoid(r) tanh(c_t)
+    (persistence, agility, drift, jitter) = heads(tanh(F h_t + f))
+
+The widths H and D are lengths of tuples: a tuple's length is part of its type, so that the compiler knows them, and can
+lay out the inner loops for just these.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pyro_mixdvae.engines.numba.activations import exp, sigmoid, tanh
+from pyro_mixdvae.engines.numba.compiled import Array, part
+
+PERSISTENCE, AGILITY, DRIFT, JITTER = range(4)
+
+AT_ONCE = 16
+"""Inputs that `affine` takes at once."""
+
+Width = tuple[int, ...]
+
+
+class Layer(NamedTuple):
+    """An affine map: its weight [I, O] row by row, [I O], and its bias [O]."""
+
+    weight: Array
+    bias: Array
+
+
+class Network(NamedTuple):
+    """The layers of the network; only `constants` count where H is 0."""
+
+    dims: Width  # its length is D
+    hidden: Width  # H; 0 for a network without memory
+    gates: Width  # 4H
+    heads: Width  # 4D
+    floor: float  # of variances
+    input_layer: Layer  # D to H; the gain of displacements is in it
+    gate_layer: Layer  # 2H to 4H
+    feature_layer: Layer  # H to H
+    head_layer: Layer  # H to 4D; drifts are in units of displacement
+    constants: Array  # the motion of a network without memory, [4, D]
+
+
+class Memory(NamedTuple):
+    """What M sources carry from frame to frame, and room to work in."""
+
+    displacement: Array  # y, [M, D]
+    joined: Array  # x and h, [M, 2H]
+    cell: Array  # c, [M, H]
+    gates: Array  # [M, 4H]
+    features: Array  # [M, H]
+    heads: Array  # [M, 4D]
+    powers: Array  # their exponentials, [M, 4D]
+    motion: Array  # persistence, agility, drift, jitter: [M, 4, D]
+
+
+@part
+def empty_memory(network: Network, n_tracks: int) -> Memory:
+    """The memory of M sources of which nothing is known."""
+    real = network.constants.dtype
+    hidden, dims = len(network.hidden), len(network.dims)
+    return Memory(
+        np.zeros((n_tracks, dims), real),
+        np.zeros((n_tracks, 2 * hidden), real),
+        np.zeros((n_tracks, hidden), real),
+        np.zeros((n_tracks, 4 * hidden), real),
+        np.zeros((n_tracks, hidden), real),
+        np.zeros((n_tracks, 4 * dims), real),
+        np.zeros((n_tracks, 4 * dims), real),
+        np.zeros((n_tracks, 4, dims), real),
+    )
+
+
+@part
+def affine(rows: Array, first: int, inputs: Width, layer: Layer, outputs: Width, out: Array) -> None:
+    """out[:, :O] = rows[:, first : first + I] weight + bias, of M rows.
+
+    Inputs in blocks, or in fours, so that what is summed up in `out` is loaded and stored once for all of them.
+    """
+    n_inputs, n_outputs, weight = len(inputs), len(outputs), layer.weight
+    in_blocks, in_fours = n_inputs - n_inputs % AT_ONCE, n_inputs - n_inputs % 4
+    for m in range(rows.shape[0]):
+        row, total = rows[m], out[m]
+        for o in range(n_outputs):
+            total[o] = layer.bias[o]
+        for i in range(0, in_blocks, AT_ONCE):
+            at, j = i * n_outputs, first + i
+            a, b, c, d = row[j], row[j + 1], row[j + 2], row[j + 3]
+            e, f, g, h = row[j + 4], row[j + 5], row[j + 6], row[j + 7]
+            p, q, r, s = row[j + 8], row[j + 9], row[j + 10], row[j + 11]
+            t, u, v, x = row[j + 12], row[j + 13], row[j + 14], row[j + 15]
+            for o in range(n_outputs):
+                w = at + o
+                one = a * weight[w] + b * weight[w + n_outputs]
+                one += c * weight[w + 2 * n_outputs] + d * weight[w + 3 * n_outputs]
+                two = e * weight[w + 4 * n_outputs] + f * weight[w + 5 * n_outputs]
+                two += g * weight[w + 6 * n_outputs] + h * weight[w + 7 * n_outputs]
+                three = p * weight[w + 8 * n_outputs] + q * weight[w + 9 * n_outputs]
+                three += r * weight[w + 10 * n_outputs] + s * weight[w + 11 * n_outputs]
+                four = t * weight[w + 12 * n_outputs] + u * weight[w + 13 * n_outputs]
+                four += v * weight[w + 14 * n_outputs] + x * weight[w + 15 * n_outputs]
+                total[o] += (one + two) + (three + four)
+        for i in range(in_blocks, in_fours, 4):
+            at, j = i * n_outputs, first + i
+            a, b, c, d = row[j], row[j + 1], row[j + 2], row[j + 3]
+            for o in range(n_outputs):
+                w = at + o
+                one = a * weight[w] + b * weight[w + n_outputs]
+                two = c * weight[w + 2 * n_outputs] + d * weight[w + 3 * n_outputs]
+                total[o] += one + two
+        for i in range(in_fours, n_inputs):
+            for o in range(n_outputs):
+                total[o] += row[first + i] * weight[i * n_outputs + o]
+
+
+@part
+def remember(network: Network, memory: Memory) -> None:
+    """One step of the LSTM, fed `memory.displacement`."""
+    hidden, joined, gates = network.hidden, network.hidden + network.hidden, network.gates
+    if len(hidden) == 0:
+        return
+    affine(memory.displacement, 0, network.dims, network.input_layer, hidden, memory.joined)
+    tanh_rows(memory.joined, hidden)
+    affine(memory.joined, 0, joined, network.gate_layer, gates, memory.gates)
+    open_gates(hidden, memory.gates, memory.cell, memory.joined)
+
+
+@part
+def tanh_rows(rows: Array, width: Width) -> None:
+    """tanh in place of the first numbers of each row, [M, .]."""
+    for m in range(rows.shape[0]):
+        for j in range(len(width)):
+            rows[m, j] = tanh(rows[m, j])
+
+
+@part
+def open_gates(width: Width, gates: Array, cell: Array, joined: Array) -> None:
+    """c = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(r) tanh(c): gates [M, 4H], c [M, H], h the end of [M, 2H]."""
+    hidden = len(width)
+    for m in range(cell.shape[0]):
+        for j in range(hidden):
+            admitted = sigmoid(gates[m, j]) * tanh(gates[m, 2 * hidden + j])
+            cell[m, j] = sigmoid(gates[m, hidden + j]) * cell[m, j] + admitted
+        for j in range(hidden):
+            joined[m, hidden + j] = sigmoid(gates[m, 3 * hidden + j]) * tanh(cell[m, j])
+
+
+@part
+def read_motion(network: Network, memory: Memory) -> None:
+    """How each source moves next, into `memory.motion`."""
+    hidden, n_dims = network.hidden, len(network.dims)
+    if len(hidden) == 0:
+        for m in range(memory.motion.shape[0]):
+            for quantity in range(4):
+                for d in range(n_dims):
+                    memory.motion[m, quantity, d] = network.constants[quantity, d]
+        return
+    affine(memory.joined, len(hidden), hidden, network.feature_layer, hidden, memory.features)
+    tanh_rows(memory.features, hidden)
+    affine(memory.features, 0, hidden, network.head_layer, network.heads, memory.heads)
+    for m in range(memory.motion.shape[0]):
+        for j in range(4 * n_dims):
+            memory.powers[m, j] = exp(memory.heads[m, j])
+        for d in range(n_dims):
+            power = memory.powers[m, d]
+            memory.motion[m, PERSISTENCE, d] = power / (1 + power)
+            memory.motion[m, AGILITY, d] = memory.powers[m, n_dims + d] + network.floor
+            memory.motion[m, DRIFT, d] = memory.heads[m, 2 * n_dims + d]
+            memory.motion[m, JITTER, d] = memory.powers[m, 3 * n_dims + d] + network.floor

@@ -1,0 +1,1 @@
+"""Files to separate, and the files that this leaves."""

@@ -1,0 +1,1 @@
+"""Mixtures with known parts."""

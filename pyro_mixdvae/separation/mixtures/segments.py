@@ -1,0 +1,91 @@
+"""Segments without silence, drawn at random from a folder of recordings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.separation.audio.reading import Samples, find_sounds
+from pyro_mixdvae.separation.audio.resampling import read_mono
+from pyro_mixdvae.separation.audio.trimming import HOP, sounding_frames, sounding_range
+
+# A segment of which fewer frames sound is a pause.
+LEAST_SOUNDING = 0.5
+# Samples of recordings that are kept for the next draw.
+_KEPT = 1 << 25
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of a recording.
+
+    Attributes:
+        samples: ``[n]``, as they are in the recording.
+        path: of the recording.
+        offset: of the first sample, counted in the recording as one channel at the rate of the mixtures.
+    """
+
+    samples: Samples
+    path: Path
+    offset: int
+
+
+class Recordings:
+    """The sounds of a folder, as one channel at one rate, without the silence before and after them.
+
+    Args:
+        folder: is searched for sound files.
+        rate: samples a second of what is drawn.
+
+    Raises:
+        InputError: the folder cannot be listed or holds no sound.
+    """
+
+    def __init__(self, folder: str | Path, rate: int) -> None:
+        self.folder, self._rate = Path(folder), rate
+        self._paths = find_sounds([folder])
+        self._kept: dict[Path, tuple[Samples, int]] = {}
+
+    def draw(self, n_frames: int, random: np.random.Generator) -> Segment:
+        """A segment of ``(n_frames - 1) * HOP`` samples, which a centred STFT sees as so many frames.
+
+        Recordings are equally likely if they are long enough, and so are places in a recording, a multiple of `HOP`
+        from its start, where at least half of the frames sound.
+
+        Raises:
+            InputError: no recording has such a place, or one cannot be read.
+        """
+        for i in random.permutation(len(self._paths)):
+            samples, start = self._recording(self._paths[i])
+            places = sounding_places(samples, n_frames)
+            if len(places) > 0:
+                offset = int(random.choice(places))
+                piece = samples[offset : offset + (n_frames - 1) * HOP]
+                return Segment(piece, self._paths[i], start + offset)
+        seconds = (n_frames - 1) * HOP / self._rate
+        raise InputError(
+            f"{self.folder} holds no sound of {seconds:.3g} seconds without silence ({n_frames} frames): "
+            "give longer recordings or fewer frames."
+        )
+
+    def _recording(self, path: Path) -> tuple[Samples, int]:
+        """Trimmed samples ``[n]`` of a file, and how many were trimmed before them."""
+        if path not in self._kept:
+            samples = read_mono(path, self._rate)
+            start, stop = sounding_range(samples[None])
+            if sum(len(kept) for kept, _ in self._kept.values()) > _KEPT:
+                self._kept.clear()
+            self._kept[path] = samples[start:stop].copy(), start
+        return self._kept[path]
+
+
+def sounding_places(samples: Samples, n_frames: int) -> npt.NDArray[np.int64]:
+    """Multiples of `HOP` at which ``n_frames`` frames of samples ``[n]`` begin, of which enough are not silent."""
+    sounding = sounding_frames(samples[None])[0]
+    if len(sounding) < n_frames:
+        return np.zeros(0, np.int64)
+    count = np.concatenate([[0], np.cumsum(sounding)])
+    share = (count[n_frames:] - count[:-n_frames]) / n_frames
+    return np.flatnonzero(share >= LEAST_SOUNDING) * HOP

@@ -1,0 +1,1 @@
+"""Clean recordings of one source to learn from."""

@@ -1,0 +1,148 @@
+"""Clean recordings of one source, to learn it from."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.separation.audio.reading import Samples, SoundReader, find_sounds
+from pyro_mixdvae.separation.audio.resampling import read_mono, resampled_length
+from pyro_mixdvae.separation.audio.trimming import normalise_peak, peak_level, trim_silence
+
+HELD_OUT = 10  # one clip in so many is for validation
+# Decibels of full scale: whatever has no louder peak (dither, the rounding of 16-bit samples) is not the source.
+QUIETEST = -60.0
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Recordings without the silence around them, at their loudest 1.
+
+    Attributes:
+        paths: of the files.
+        samples: of each, ``[n]`` mono.
+        skipped: what could not be used, and why.
+    """
+
+    paths: list[Path]
+    samples: list[Samples]
+    skipped: list[str]
+
+    @property
+    def n_samples(self) -> int:
+        """Of all clips together."""
+        return sum(map(len, self.samples))
+
+    def chosen(self, indices: Sequence[int]) -> "Clips":
+        """Those with the given numbers."""
+        return Clips([self.paths[i] for i in indices], [self.samples[i] for i in indices], [])
+
+    def description(self) -> list[dict[str, str]]:
+        """Names and checksums of the files, for a card."""
+        return [
+            {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in sorted(self.paths)
+        ]
+
+
+def check_clips(folders: Sequence[str | Path], rate: int, least: int) -> None:
+    """Whether there may be two clips, one of them for validation, as far as names and headers of the files tell.
+
+    Arguments as in `read_clips`, which reads the files and finds out more.
+
+    Raises:
+        InputError: fewer than two files can be opened and are long enough.
+    """
+    hopeful, skipped = [], []
+    for path in find_sounds(folders):
+        try:
+            with SoundReader(path) as file:
+                _check_length(path, resampled_length(file.length, file.rate, rate), rate, least)
+        except InputError as error:
+            skipped.append(str(error))
+            continue
+        hopeful.append(path)
+        if len(hopeful) == 2:
+            return
+    for path in hopeful:  # only one: worth a look, so that the right thing is said of it
+        try:
+            _read_clip(path, rate, least)
+        except InputError as error:
+            skipped.append(str(error))
+        else:
+            raise _single(path)
+    raise _none(folders, skipped)
+
+
+def read_clips(folders: Sequence[str | Path], rate: int, least: int) -> Clips:
+    """All sound files of folders, mono at `rate`.
+
+    Those that cannot be read, that are nearly silent, or that have less than `least` samples of sound are skipped.
+
+    Raises:
+        InputError: no clip can be used.
+    """
+    paths, kept, skipped = [], [], []
+    for path in find_sounds(folders):
+        try:
+            kept.append(_read_clip(path, rate, least))
+        except InputError as error:
+            skipped.append(str(error))
+        else:
+            paths.append(path)
+    if not kept:
+        raise _none(folders, skipped)
+    return Clips(paths, kept, skipped)
+
+
+def hold_out(clips: Clips, seed: int) -> tuple[Clips, Clips]:
+    """Clips for training, and one in ten (at least one) for validation.
+
+    Raises:
+        InputError: there is only one clip.
+    """
+    if len(clips.samples) < 2:
+        raise _single(clips.paths[0])
+    order = np.random.default_rng(seed).permutation(len(clips.samples)).tolist()
+    count = max(1, len(order) // HELD_OUT)
+    return clips.chosen(order[count:]), clips.chosen(order[:count])
+
+
+def _read_clip(path: Path, rate: int, least: int) -> Samples:
+    """A clip ``[n]``.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    samples = read_mono(path, rate)
+    level = peak_level(samples)
+    if level == -math.inf:
+        raise InputError(f"{path} is silent in mono.")
+    if level < QUIETEST:
+        raise InputError(
+            f"{path} is nearly silent in mono: its peak is {level:.1f} dB of full scale, below {QUIETEST:g}."
+        )
+    trimmed = trim_silence(samples[None])[0]
+    _check_length(path, len(trimmed), rate, least)
+    return normalise_peak(trimmed).astype(np.float32)
+
+
+def _check_length(path: Path, n: int, rate: int, least: int) -> None:
+    if n < least:
+        raise InputError(f"{path} has {n / rate:.2f} s of sound, {least / rate:.2f} s are needed.")
+
+
+def _none(folders: Sequence[str | Path], skipped: Sequence[str]) -> InputError:
+    reasons = " ".join(skipped[:3])
+    return InputError(
+        f"{', '.join(map(str, folders))}: no clip can be used ({reasons}); give longer sound files, or others."
+    )
+
+
+def _single(path: Path) -> InputError:
+    return InputError(
+        f"{path} is the only clip that can be used, and one more is needed for validation: give another one."
+    )

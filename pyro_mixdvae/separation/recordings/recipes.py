@@ -1,0 +1,130 @@
+"""Pre-training of the model of one source of sound: clips, schedule and network put together."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.recordings.clips import Clips, hold_out, read_clips
+from pyro_mixdvae.separation.recordings.examples import ClipExamples
+from pyro_mixdvae.training.pretrain import Epoch, Pretrained, Schedule, pretrain
+
+VALIDATION_EPOCH = 2**31  # no epoch has this number
+N_VALIDATION = 256
+
+
+class TrainingClips(NamedTuple):
+    """Clips of a source and of what it may be heard with, for training and for validation (in this order).
+
+    `description` says what they are, for the card; `notes` are sentences that the user should read.
+    """
+
+    source: tuple[Clips, Clips]
+    others: tuple[Clips, Clips] | None
+    n_frames: int
+    stft: STFT
+    description: dict[str, Any]
+    notes: list[str]
+
+    def of_epoch(self, seed: int, epoch: int, count: int) -> ClipExamples:
+        """The training examples of an epoch (from 0): fresh pieces each time."""
+        return self._examples(0, count, [seed, epoch])
+
+    def validation(self, seed: int) -> ClipExamples:
+        """The held-out examples."""
+        return self._examples(1, N_VALIDATION, [seed, VALIDATION_EPOCH])
+
+    def _examples(self, part: int, count: int, key: list[int]) -> ClipExamples:
+        others = self.others[part] if self.others else None
+        return ClipExamples(self.source[part], others, self.stft, self.n_frames, count, key)
+
+
+def training_clips(
+    folders: Sequence[str | Path],
+    against: Sequence[str | Path] = (),
+    n_frames: int = 50,
+    seed: int = 0,
+    stft: STFT = STFT(),  # noqa: B008 - frozen
+) -> TrainingClips:
+    """Read and check the clips of a source, and of sounds that it may be mixed with.
+
+    Raises:
+        InputError: a folder has no clip, or only one, that can be used.
+    """
+    least = (n_frames - 1) * stft.hop
+    clips = read_clips(folders, stft.rate, least)
+    others = read_clips(against, stft.rate, least) if against else None
+    minutes = clips.n_samples / stft.rate / 60
+    notes = [f"{len(clips.samples)} clips, {minutes:.1f} min."]
+    skipped = clips.skipped + (others.skipped if others else [])
+    notes += [f"Skipped: {reason}" for reason in skipped]
+    description = {
+        "files": clips.description(),
+        "minutes": round(minutes, 2),
+        "frames": n_frames,
+        "against": others.description() if others else "noise and tones",
+    }
+    return TrainingClips(
+        hold_out(clips, seed), hold_out(others, seed) if others else None, n_frames, stft, description, notes
+    )
+
+
+def schedule_of(epochs: int, batch_size: int = 16, learning_rate: float = 0.002) -> Schedule:
+    """KL warm-up, then scheduled sampling, both over a fraction of the epochs; the learning rate falls along a cosine.
+
+    Unlike the paper's, whose E-S step feeds each model its own output of the frame before, separation feeds the models
+    what they made of the mixture in the last iteration (`SpectralSRNN.evidence`), so that few frames are replaced.
+    """
+    return Schedule(
+        epochs=epochs,
+        warm_up=min(10, epochs // 10),
+        sampling_start=min(10, epochs // 10),
+        sampling_end=min(30, epochs // 5),
+        kl_weight=0.01,  # the paper's: with the whole KL term z carries too little to resynthesise a voice
+        own_output_probability=0.3,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        final_learning_rate=0.02,
+        clip=100.0,
+        patience=max(40, epochs // 4),
+    )
+
+
+def train(
+    data: TrainingClips,
+    schedule: Schedule,
+    seed: int = 0,
+    *,
+    count: int = 1024,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+) -> tuple[SpectralSRNN, Pretrained]:
+    """Train the SRNN of one source, `count` examples an epoch; other arguments as in `pretrain`."""
+    network = new_network(data, seed)
+    result = pretrain(
+        network,
+        lambda epoch: data.of_epoch(seed, epoch, count),
+        data.validation(seed),
+        schedule,
+        seed,
+        checkpoint=checkpoint,
+        resume=resume,
+        settings={"network": "spectral-srnn", "data": data.description, "count": count},
+        report=report,
+    )
+    return network, result
+
+
+@torch.no_grad()
+def new_network(data: TrainingClips, seed: int) -> SpectralSRNN:
+    """An untrained network in single precision that emits the mean spectrum of the clips, whatever its inputs."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = SpectralSRNN(data.stft.n_frequencies).float()
+    spectrum = data.validation(seed)[torch.arange(N_VALIDATION)].content
+    network.begin_at(spectrum.abs().square().mean((0, 1)))
+    return network

@@ -1,0 +1,1 @@
+"""Files of detections, labels and tracks."""

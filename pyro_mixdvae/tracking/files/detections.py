@@ -1,0 +1,255 @@
+"""MOTChallenge text files in and out: detections, ground truth, results."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
+from pyro_mixdvae.tracking.files.labels import Labels, read_labels
+from pyro_mixdvae.tracking.files.rows import (
+    Flags,
+    Integers,
+    Rows,
+    boxes_of,
+    frames_of,
+    ids_of,
+    read_rows,
+    refuse_outside,
+    refuse_vast,
+)
+from pyro_mixdvae.tracking.files.sequences import (
+    Kind,
+    SequenceInfo,
+    Size,
+    find_sequences,
+    kind_of,
+    name_of,
+    read_info,
+)
+
+__all__ = [
+    "Detections",
+    "Kind",
+    "Labels",
+    "Tracks",
+    "find_sequences",
+    "format_results",
+    "kind_of",
+    "name_of",
+    "read_detections",
+    "read_ground_truth",
+    "read_labels",
+    "read_results",
+]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector saw in a sequence of T frames, at most K boxes in one.
+
+    Attributes:
+        boxes: ``[T, K, 4]`` xyxy in pixels, in the file's order within a frame, padded with NaN.
+        confidence: ``[T, K]`` as the file gives it, -1 where it gives none, padded with NaN.
+        size: width and height of the image in pixels.
+        size_is_guessed: nobody gave the size; it is where the furthest boxes end.
+        name: of the sequence.
+        frame_rate: frames a second, if known.
+        path: the file that was read.
+    """
+
+    boxes: Array
+    confidence: Array
+    size: Size
+    size_is_guessed: bool
+    name: str
+    frame_rate: float | None
+    path: Path
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Boxes that carry identities: ground truth or results.
+
+    Attributes:
+        ids: ``[n]``, rising.
+        boxes: ``[T, n, 4]`` xyxy in pixels, NaN where the target is absent.
+        name: of the sequence.
+        size: width and height of the image in pixels, if known.
+        frame_rate: frames a second, if known.
+        path: the file that was read; None where the tracks come from no file.
+        notes: sentences that the user should read.
+    """
+
+    ids: Integers
+    boxes: Array
+    name: str = ""
+    size: Size | None = None
+    frame_rate: float | None = None
+    path: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_boxes(cls, boxes: Array, name: str = "") -> "Tracks":
+        """Tracks with the ids 1..N from boxes ``[T, N, 4]`` xyxy, NaN where a target is absent."""
+        return cls(np.arange(1, boxes.shape[1] + 1), np.asarray(boxes, dtype=np.float64), name)
+
+    def with_ids(self, ids: list[int]) -> "Tracks":
+        """The same sequence with some of its targets only.
+
+        Raises:
+            InputError: there is no target with one of the ids.
+        """
+        known = [int(number) for number in self.ids]
+        for number in ids:
+            if number not in known:
+                shown = ", ".join(map(str, known[:20])) + (", ..." if len(known) > 20 else "")
+                raise InputError(f"{self.path or self.name}: there is no id {number}: choose among {shown}.")
+        kept = np.isin(self.ids, ids)
+        return replace(self, ids=self.ids[kept], boxes=self.boxes[:, kept])
+
+
+def read_detections(path: str | Path, size: Size | None = None) -> Detections:
+    """Read the detections of a sequence folder (``det/det.txt``, ``seqinfo.ini``) or of a bare file.
+
+    Corners are x1 = left, y1 = top, x2 = left + width, y2 = top + height; nothing is shifted by one.
+    The image size is that of ``seqinfo.ini``, else ``size``, else where the furthest boxes end. The number of
+    frames is ``seqLength``, else the last frame of the file. Boxes may overhang the image, as they do in
+    real files, but each must touch it. The column of ids is not used.
+
+    Raises:
+        InputError: the file, ``seqinfo.ini`` or ``size`` cannot be used; says where and why.
+    """
+    file, info = _locate(Path(path), "det/det.txt")
+    rows = read_rows(file)
+    length = _length(info)
+    frames = frames_of(rows, *length) if length else frames_of(rows)
+    boxes = boxes_of(rows)
+    chosen, origin = _size(info, size)
+    # Not below 1: a box left of every image is then refused like any other outside.
+    width, height = chosen or (max(1, math.ceil(boxes[:, 2].max())), max(1, math.ceil(boxes[:, 3].max())))
+    refuse_outside(rows, boxes, (width, height), origin)
+    confidence = rows.values[:, 6] if rows.values.shape[1] > 6 else np.full(len(frames), -1.0)
+
+    total = length[0] if length else int(frames.max()) + 1
+    order = np.argsort(frames, kind="stable")
+    counts = np.bincount(frames, minlength=total)
+    refuse_vast(file, total, int(counts.max()), "boxes")
+    starts = np.cumsum(counts) - counts
+    column = np.arange(len(order)) - starts[frames[order]]
+    padded = np.full((total, counts.max(), 5), np.nan)
+    padded[frames[order], column, :4] = boxes[order]
+    padded[frames[order], column, 4] = confidence[order]
+    return Detections(
+        boxes=padded[..., :4],
+        confidence=padded[..., 4],
+        size=(width, height),
+        size_is_guessed=chosen is None,
+        name=name_of(Path(path)),
+        frame_rate=info.frame_rate if info else None,
+        path=file,
+    )
+
+
+def read_ground_truth(path: str | Path) -> Tracks:
+    """Read the ground truth of a sequence folder (``gt/gt.txt``) or of a bare file.
+
+    Rows with flag 0 (7th column) do not count. In files of nine columns (MOT16, MOT17, MOT20) the 8th is a
+    class, and only pedestrians, class 1, count. Where every flag is -1 no flag is given: all rows count,
+    and a note says so.
+
+    Raises:
+        InputError: the file cannot be used, or no row counts; says where and why.
+    """
+    file, info = _locate(Path(path), "gt/gt.txt")
+    rows = read_rows(file)
+    columns = rows.values.shape[1]
+    counted = np.ones(len(rows.values), dtype=np.bool_)
+    notes: tuple[str, ...] = ()
+    if columns == 6 or (rows.values[:, 6] == -1).all():
+        notes = (f"{file} does not say which boxes count (its flag is -1 or missing), so all of them do.",)
+    else:
+        counted &= rows.values[:, 6] != 0
+    if columns == 9:
+        counted &= rows.values[:, 7] == 1
+    if not counted.any():
+        raise InputError(f"{file}: no row counts, all have flag 0 or are not class 1: give another ground truth.")
+    return replace(_tracks(rows, counted, Path(path), info), notes=notes)
+
+
+def read_results(path: str | Path) -> Tracks:
+    """Read the result file of a tracker.
+
+    Raises:
+        InputError: the file cannot be used; says where and why.
+    """
+    path = Path(path)
+    if kind_of(path) != "file":
+        raise InputError(f"{path} is a folder where a result file is needed: give the path of a file.")
+    rows = read_rows(path)
+    return _tracks(rows, np.ones(len(rows.values), dtype=np.bool_), path, None)
+
+
+def format_results(boxes: Array, first: int = 1) -> str:
+    """MOTChallenge result text of N tracks over T frames: every source in every frame, ids 1..N.
+
+    Frames and ids count from 1; two decimals; a size never falls below 0.01, so that the text can be read.
+
+    Args:
+        boxes: ``[T, N, 4]`` xyxy in pixels.
+        first: number of the first frame.
+
+    Raises:
+        ValueError: a box is not finite (a tracker says where its target is in every frame).
+    """
+    if not np.isfinite(boxes).all():
+        raise ValueError("results hold a box that is not finite")
+    rounded = np.round(xyxy_to_ltwh(boxes), 2) + 0.0  # + 0.0 turns -0.0 into 0.0
+    rounded[..., 2:] = np.maximum(rounded[..., 2:], 0.01)
+    return "".join(
+        f"{frame},{source},{left:.2f},{top:.2f},{width:.2f},{height:.2f},1,-1,-1,-1\n"
+        for frame, sources in enumerate(rounded.tolist(), start=first)
+        for source, (left, top, width, height) in enumerate(sources, start=1)
+    )
+
+
+def _locate(path: Path, part: str) -> tuple[Path, SequenceInfo | None]:
+    """The file to read, and what is known about the sequence it belongs to."""
+    kind = kind_of(path)
+    if kind == "folder":
+        raise InputError(f"{path} is no sequence folder: it holds no {part}; give such a folder or a text file.")
+    return (path, None) if kind == "file" else (path / part, read_info(path))
+
+
+def _length(info: SequenceInfo | None) -> tuple[int, str] | None:
+    return (info.length, f"the seqLength of {info.path}") if info and info.length else None
+
+
+def _size(info: SequenceInfo | None, given: Size | None) -> tuple[Size | None, str]:
+    """The size of the image if anyone gave it, and who did."""
+    if given and min(given) < 1:
+        raise InputError(f"the image size {given[0]}x{given[1]} has no pixels: give a width and height above 0.")
+    if info and given and info.size != given:
+        raise InputError(
+            f"{info.path} says that images have {info.size[0]}x{info.size[1]} pixels, "
+            f"not {given[0]}x{given[1]} as given: leave the given size out, or correct one of the two."
+        )
+    if info:
+        return info.size, f"by {info.path}"
+    return (given, "as given") if given else (None, "guessed from the boxes")
+
+
+def _tracks(rows: Rows, counted: Flags, path: Path, info: SequenceInfo | None) -> Tracks:
+    """The tracks of the rows that count; the others are checked as well, and make the sequence as long."""
+    length = _length(info)
+    frames = frames_of(rows, *length) if length else frames_of(rows)
+    boxes = boxes_of(rows)
+    ids, target = np.unique(ids_of(rows)[counted], return_inverse=True)
+    total = length[0] if length else int(frames.max()) + 1
+    refuse_vast(rows.path, total, len(ids), "ids")
+    padded = np.full((total, len(ids), 4), np.nan)
+    padded[frames[counted], target] = boxes[counted]
+    size, rate = (info.size, info.frame_rate) if info else (None, None)
+    return Tracks(ids, padded, name_of(path), size, rate, rows.path)

@@ -1,0 +1,92 @@
+"""Boxes that a person drew, to say where sources are."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
+from pyro_mixdvae.tracking.files.rows import (
+    FURTHEST_PIXEL,
+    LAST_FRAME,
+    Integers,
+    boxes_of,
+    frames_of,
+    ids_of,
+    read_rows,
+)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """n labelled boxes: ``frame [n]`` 0-based, ``source [n]`` 0-based, ``boxes [n, 4]`` xyxy in pixels (or lists)."""
+
+    frame: Integers
+    source: Integers
+    boxes: Array
+
+    def __post_init__(self) -> None:
+        """Lists become arrays."""
+        for name, dtype in (("frame", int), ("source", int), ("boxes", float)):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
+
+
+def read_labels(text_or_path: str | Path) -> Labels:
+    """Read labelled boxes from a file, or from the text itself.
+
+    A file has rows ``frame,id,left,top,width,height`` (ids and frames from 1, further columns not used).
+    Text is ``frame:left,top,width,height;left,top,width,height;...``: the boxes of one frame belong to the
+    sources 1, 2, ... in their order. More frames follow after ``;`` or ``|``, each with its own
+    ``frame:`` in front, and the sources start at 1 again: ``1:10,10,5,9;40,12,5,9;30:14,11,5,9``.
+
+    Raises:
+        InputError: neither a file that can be used nor such text; says where and why.
+    """
+    text = str(text_or_path)
+    # os.path says no to names that are too long for a file, as a long text is; Path raises.
+    is_file = os.path.exists(text)
+    if not is_file and isinstance(text_or_path, str) and ":" in text:
+        return _parse(text)
+    if not is_file:
+        raise InputError(
+            f"{text} is neither a file nor labelled boxes: write frame:left,top,width,height;..., or give a file."
+        )
+    rows = read_rows(Path(text))
+    return Labels(frames_of(rows), ids_of(rows, smallest=1) - 1, boxes_of(rows))
+
+
+def _parse(text: str) -> Labels:
+    frame = source = 0
+    labels: dict[tuple[int, int], list[float]] = {}
+    for piece in re.split(r"[;|]", text.strip().rstrip(";|")):
+        before, colon, after = piece.rpartition(":")
+        # A box before any frame fails here as well: it stands behind the frame "".
+        if colon or not frame:
+            frame, source = _frame(before.strip(), text), 0
+        if (frame, source) in labels:
+            raise InputError(f"frame {frame} stands twice in {text!r}: put all boxes of a frame together.")
+        labels[frame, source] = _box(after, text)
+        source += 1
+    keys = np.array(list(labels), dtype=np.int64)
+    return Labels(keys[:, 0] - 1, keys[:, 1], ltwh_to_xyxy(np.array(list(labels.values()))))
+
+
+def _frame(cell: str, text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", cell) or not 1 <= int(cell) <= LAST_FRAME:
+        raise InputError(f"{cell[:30]!r} is no frame in {text!r}: write a whole number from 1 before the colon.")
+    return int(cell)
+
+
+def _box(piece: str, text: str) -> list[float]:
+    try:
+        box = [float(cell) for cell in piece.split(",")]
+    except ValueError:
+        box = []
+    if len(box) != 4 or not all(abs(number) <= FURTHEST_PIXEL for number in box) or min(box[2:]) <= 0:
+        raise InputError(
+            f"{piece.strip()[:50]!r} is no box in {text!r}: write left,top,width,height in pixels, sizes above 0."
+        )
+    return box

@@ -1,0 +1,53 @@
+"""The files that tracking one sequence leaves: the MOTChallenge result, and its companions beside it."""
+
+from pathlib import Path
+
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.sequences import Size
+from pyro_mixdvae.tracking.result import TrackingResult
+
+BOXES, ASSIGNMENTS, ELBO, PICTURE = ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png"
+SAMPLES = ".samples.csv"
+
+
+def result_paths(path: Path, report: bool = True, samples: bool = False) -> list[Path]:
+    """Where `result_files` puts what; companions are named from the result's stem, as out.boxes.csv from out.txt.
+
+    Args:
+        path: of the MOTChallenge result.
+        report: with tables and picture.
+        samples: with posterior trajectories.
+    """
+    suffixes = [BOXES, ASSIGNMENTS, ELBO, PICTURE] if report else []
+    if samples:
+        suffixes.append(SAMPLES)
+    return [path, *(path.with_suffix(suffix) for suffix in suffixes)]
+
+
+def result_files(
+    path: Path, boxes: Array, result: TrackingResult, size: Size, name: str = "", report: bool = True
+) -> dict[str | Path, str | bytes]:
+    """The content of each file by its path, for `outputs.write_together`; samples are in it if the result has any.
+
+    Args:
+        path: of the MOTChallenge result.
+        boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none.
+        result: of tracking them.
+        size: width and height of the image in pixels.
+        name: of the sequence.
+        report: with tables and picture.
+    """
+    # matplotlib takes a second to import: who only asks for the paths does without it.
+    from pyro_mixdvae.tracking.files.detections import format_results
+    from pyro_mixdvae.tracking.report.plots import picture
+    from pyro_mixdvae.tracking.report.tables import assignments_table, boxes_table, elbo_table, samples_table
+
+    contents: dict[str | Path, str | bytes] = {path: format_results(result.boxes)}
+    if report:
+        contents[path.with_suffix(BOXES)] = boxes_table(result)
+        contents[path.with_suffix(ASSIGNMENTS)] = assignments_table(boxes, result)
+        contents[path.with_suffix(ELBO)] = elbo_table(result)
+        contents[path.with_suffix(PICTURE)] = picture(boxes, result, size, name)
+    if len(result.samples):
+        contents[path.with_suffix(SAMPLES)] = samples_table(result)
+    return contents

@@ -1,0 +1,120 @@
+"""Sequence folders of the MOTChallenge: ``det/det.txt``, ``gt/gt.txt`` and ``seqinfo.ini``."""
+
+import configparser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.tracking.files.rows import read_text
+
+Kind = Literal["file", "sequence", "folder"]
+Size = tuple[int, int]
+# More pixels or frames than any sequence has.
+LARGEST_NUMBER = 1_000_000
+
+
+@dataclass(frozen=True)
+class SequenceInfo:
+    """What ``seqinfo.ini`` says: ``size`` (width, height) in pixels, and what else it holds."""
+
+    path: Path
+    size: Size
+    length: int | None
+    frame_rate: float | None
+
+
+def kind_of(path: str | Path) -> Kind:
+    """Which of three things a path is: a file, a sequence folder, or some other folder.
+
+    A folder is a sequence if it holds one of ``det/det.txt``, ``gt/gt.txt`` and ``seqinfo.ini``.
+
+    Raises:
+        InputError: there is nothing at the path, or it may not be looked at.
+    """
+    path = Path(path)
+    try:
+        if not path.exists():
+            raise InputError(f"{path} does not exist: check the path.")
+        if not path.is_dir():
+            return "file"
+        is_sequence = any((path / part).exists() for part in ("det/det.txt", "gt/gt.txt", "seqinfo.ini"))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{path} cannot be read ({reason}): give a path that you may read.") from error
+    return "sequence" if is_sequence else "folder"
+
+
+def find_sequences(folder: str | Path) -> list[Path]:
+    """The sequence folders directly inside a folder, sorted by name.
+
+    Raises:
+        InputError: the folder cannot be read, or holds none.
+    """
+    folder = Path(folder)
+    try:
+        inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{folder} cannot be listed ({reason}): give a folder that you may read.") from error
+    sequences = [path for path in inside if kind_of(path) == "sequence"]
+    if not sequences:
+        raise InputError(
+            f"{folder} holds no sequence: give a folder whose subfolders hold det/det.txt and seqinfo.ini."
+        )
+    return sequences
+
+
+def name_of(path: Path) -> str:
+    """The name of a sequence: that of its folder, or of a file without its suffix.
+
+    ``SEQ/gt/gt.txt`` and ``SEQ/det/det.txt`` are called ``SEQ``.
+    """
+    path = path.absolute()
+    if path.is_dir():
+        return path.resolve().name
+    if path.stem == path.parent.name and path.stem in ("det", "gt"):
+        return path.parent.parent.name
+    return path.stem
+
+
+def read_info(folder: Path) -> SequenceInfo | None:
+    """What the ``seqinfo.ini`` of a sequence folder says; None where there is none.
+
+    Raises:
+        InputError: it cannot be read, or its numbers cannot be used.
+    """
+    path = folder / "seqinfo.ini"
+    if not path.exists():
+        return None
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(read_text(path))
+    except configparser.Error as error:
+        # configparser calls a text that comes from no file <string>, and puts line ends into its messages.
+        reason = " ".join(str(error).replace("<string>", "it").split()).rstrip(".:")
+        raise InputError(f"{path} is broken ({reason}): correct it, or remove it.") from error
+    if not parser.has_section("Sequence"):
+        raise InputError(f"{path} has no section [Sequence]: add it, with imWidth and imHeight, or remove the file.")
+    section = parser["Sequence"]
+    width = _positive(path, section, "imWidth")
+    height = _positive(path, section, "imHeight")
+    length = _positive(path, section, "seqLength") if "seqLength" in section else None
+    rate = _positive(path, section, "frameRate", whole=False) if "frameRate" in section else None
+    return SequenceInfo(path, (int(width), int(height)), None if length is None else int(length), rate)
+
+
+def _positive(path: Path, section: configparser.SectionProxy, key: str, whole: bool = True) -> float:
+    text = section.get(key)
+    if text is None:
+        raise InputError(f"{path}: {key} is missing: add {key}=..., or remove the file.")
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= LARGEST_NUMBER or (whole and number != int(number)):
+        raise InputError(
+            f"{path}: {key} is {text[:30]!r}, not a {'whole ' * whole}number between 0 and {LARGEST_NUMBER}: "
+            "correct it."
+        )
+    return number

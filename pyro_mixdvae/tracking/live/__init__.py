@@ -1,0 +1,1 @@
+"""Tracking frame by frame, as detections come."""

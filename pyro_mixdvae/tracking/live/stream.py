@@ -1,0 +1,223 @@
+"""Detections as lines that come one by one, and results as lines that go out one by one.
+
+A line is a row of a MOTChallenge file. A frame is complete when a row of a later frame comes, or the input ends; a row
+that holds the number of a frame and nothing else says that the detector is that far, with or without detections.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.detections import format_results
+from pyro_mixdvae.tracking.files.rows import Rows, boxes_of, frames_of, numbers_of, refuse_outside
+from pyro_mixdvae.tracking.files.sequences import Size
+from pyro_mixdvae.tracking.live.tracker import LiveResult, LiveTracker
+from pyro_mixdvae.tracking.report.tables import BOX_COLUMNS, box_cells, written
+
+MOST_SKIPPED = 1000
+"""Frames without detections between two rows: a source that is not seen for longer could be anywhere."""
+
+LAST_NUMBER = 2**53
+"""A stream may be longer than any file, but its frames must be countable."""
+
+
+class LiveFrame(NamedTuple):
+    """One frame of a stream: its number there, its boxes ``[K, 4]`` xyxy in pixels, their confidence ``[K]``.
+
+    Confidence is -1 where the rows give none.
+    """
+
+    number: int
+    boxes: Array
+    confidence: Array
+
+
+class _Row(NamedTuple):
+    """A row of the stream: its line, from 1, its frame, and its numbers."""
+
+    line: int
+    frame: int
+    numbers: list[float]
+
+
+def read_frames(lines: Iterable[str], name: Path, size: Size, first: int | None = None) -> Iterator[LiveFrame]:
+    """The frames of a stream, each as soon as it is complete; those that the rows skip are without detections.
+
+    Args:
+        lines: as they come; blank ones do not count.
+        name: what the stream is called in messages.
+        size: width and height of the image in pixels.
+        first: number of the first frame to give, which may come before the first row; None: that of the first row.
+
+    Raises:
+        InputError: a row that no file of detections may have, frames that go back or leap, with the line; no row at
+            all, or none so late as `first`.
+    """
+    due = first
+    number = 0
+    # groupby gives a group away when the first row of the next one has been read.
+    for number, group in groupby(_rows(lines, name), key=lambda row: row.frame):
+        rows = list(group)
+        due = number if due is None else due
+        if number - due > MOST_SKIPPED:
+            raise InputError(
+                f"{name}, line {rows[0].line}: no row for {number - due} frames before frame {number}, and after "
+                f"{MOST_SKIPPED} a source could be anywhere: start again from there."
+            )
+        frame = _frame(rows, name, size)
+        yield from map(_empty, range(due, number))
+        if number >= due:
+            yield frame
+        due = max(due, number + 1)
+    if number < (first or 1):
+        ends = f"ends at frame {number}, before frame {first}" if number else "is empty"
+        raise InputError(f"{name} {ends}: give rows of frame,id,left,top,width,height.")
+
+
+def _rows(lines: Iterable[str], name: Path) -> Iterator[_Row]:
+    """The rows of a stream: frames do not go back, and all rows of boxes have the same columns."""
+    last = 0
+    columns: tuple[int, int] | None = None  # how many, and the line that said so
+    for line, text in enumerate(lines, start=1):
+        text = text.strip().rstrip(", \t")
+        if not text:
+            continue
+        is_box = "," in text or len(text.split()) > 1
+        # A frame's number alone is checked as if it stood before a box.
+        numbers = numbers_of(text if is_box else f"{text},-1,0,0,1,1", f"{name}, line {line}")
+        frame = int(frames_of(Rows(name, np.array([numbers]), np.array([line])), LAST_NUMBER, "more than can be")[0])
+        if frame + 1 < last:
+            raise InputError(
+                f"{name}, line {line}: frame {frame + 1} comes after frame {last}: give frames in their order."
+            )
+        last = frame + 1
+        if is_box:
+            columns = columns or (len(numbers), line)
+            if len(numbers) != columns[0]:
+                raise InputError(
+                    f"{name}, line {line}: {len(numbers)} columns where line {columns[1]} has {columns[0]}: "
+                    "give every row the same columns."
+                )
+        yield _Row(line, last, numbers if is_box else [])
+
+
+def _frame(rows: list[_Row], name: Path, size: Size) -> LiveFrame:
+    """The frame that its rows make, those without a box not counted."""
+    detections = [row for row in rows if row.numbers]
+    if not detections:
+        return _empty(rows[0].frame)
+    values = Rows(
+        name, np.array([row.numbers for row in detections]), np.array([row.line for row in detections], np.int64)
+    )
+    boxes = boxes_of(values)
+    refuse_outside(values, boxes, size, "as given")
+    confidence = values.values[:, 6] if values.values.shape[1] > 6 else np.full(len(boxes), -1.0)
+    return LiveFrame(rows[0].frame, boxes, confidence)
+
+
+def _empty(number: int) -> LiveFrame:
+    return LiveFrame(number, np.zeros((0, 4)), np.zeros(0))
+
+
+def follow(frames: Iterable[LiveFrame], tracker: LiveTracker, tell: Callable[[str], None]) -> Iterator[LiveResult]:
+    """The result of each frame, numbered as in the stream, as soon as the tracker gives it.
+
+    Args:
+        frames: without gaps.
+        tracker: that has seen no frame yet.
+        tell: is given a sentence if the sources cannot start in the first frame.
+
+    Raises:
+        InputError: no frame has as many detections as there are sources.
+    """
+    first: int | None = None
+    fullest = 0
+    for frame in frames:
+        result = tracker.update(frame.boxes, frame.confidence)
+        if first is None and not tracker.has_started:
+            tell(
+                f"Frame {frame.number} has {len(frame.boxes)} detections: waiting for one that has "
+                f"{tracker.n_sources}, where the sources start."
+            )
+        first = frame.number if first is None else first
+        fullest = max(fullest, len(frame.boxes))
+        if result is not None:
+            yield replace(result, frame=first + result.frame)
+    if not tracker.has_started:
+        raise InputError(
+            f"No frame has {tracker.n_sources} detections (the fullest has {fullest}), so nothing says where "
+            f"{tracker.n_sources} sources start: track fewer, or give their boxes with --init."
+        )
+    for result in tracker.flush():
+        yield replace(result, frame=(first or 0) + result.frame)
+
+
+def mot_lines(result: LiveResult, level: float) -> str:
+    """Rows of a MOTChallenge result, a line a source."""
+    return format_results(result.boxes[None], first=result.frame)
+
+
+def csv_lines(result: LiveResult, level: float) -> str:
+    """The cells of `CSV_COLUMNS`, a line a source.
+
+    After those of the table of boxes come the detection that most likely belongs to the source, counted from 1 in the
+    order in which the frame's came, and how likely that is; both empty in a frame without detections.
+    """
+    lines = []
+    for n, (box, lower, upper) in enumerate(zip(result.boxes, result.lower, result.upper, strict=True)):
+        cells = box_cells(result.frame, n + 1, box, lower, upper, level, bool(result.observed[n]))
+        shares = result.responsibilities[:, n]
+        likeliest = [str(shares.argmax() + 1), f"{shares.max():.4f}"] if len(shares) else ["", ""]
+        lines.append(",".join([*cells, *likeliest]) + "\n")
+    return "".join(lines)
+
+
+def json_lines(result: LiveResult, level: float) -> str:
+    """An object a line and source.
+
+    ``box`` is left, top, width, height; ``low`` and ``high`` are the limits of x1, y1, x2, y2; ``assignments`` holds
+    for each detection of the frame, in the order in which they came, the probability that it belongs to this source.
+    """
+    ltwh = written(result.boxes) + 0.0  # turns -0.0 into 0.0
+    return "".join(
+        json.dumps(
+            {
+                "frame": result.frame,
+                "source": n + 1,
+                "box": _rounded(ltwh[n], 2),
+                "low": _rounded(result.lower[n], 2),
+                "high": _rounded(result.upper[n], 2),
+                "level": level,
+                "observed": bool(result.observed[n]),
+                "assignments": _rounded(result.responsibilities[:, n], 4),
+            }
+        )
+        + "\n"
+        for n in range(len(ltwh))
+    )
+
+
+def _rounded(values: Array, decimals: int) -> list[float]:
+    return [round(value, decimals) + 0.0 for value in values.tolist()]
+
+
+class Format(NamedTuple):
+    """A way to write results: what comes before the first line, and the lines of a frame, given the level."""
+
+    header: str
+    lines: Callable[[LiveResult, float], str]
+
+
+CSV_COLUMNS = (*BOX_COLUMNS, "detection", "probability")
+FORMATS = {
+    "mot": Format("", mot_lines),
+    "csv": Format(",".join(CSV_COLUMNS) + "\n", csv_lines),
+    "json": Format("", json_lines),
+}

@@ -1,0 +1,212 @@
+"""Track frame by frame, as detections come: the filter of the default start, with a smoother some frames behind."""
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import norm
+
+from pyro_mixdvae.distributions import kalman
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inference.start import Step, filter_frame, frames_of
+from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.presets import PRESETS, Preset
+from pyro_mixdvae.tracking.scenes import make_problem
+
+
+@dataclass(frozen=True)
+class LiveResult:
+    """Every source in one frame; boxes are (x1, y1, x2, y2) in pixels.
+
+    Attributes:
+        frame: which frame this is, 0 for the first that was given.
+        boxes, lower, upper: mean and credible interval ``[N, 4]``.
+        observed: ``[N]``, whether a detection of this frame was taken for the source.
+        responsibilities: ``[K, N + 1]``, the probability that a detection belongs to each source, and to none, as
+            it was judged when the frame came; NaN where there is no detection.
+    """
+
+    frame: int
+    boxes: Array
+    lower: Array
+    upper: Array
+    observed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    responsibilities: Array
+
+
+PRIOR_FRAMES = 10
+"""So many frames with one detection a source are thought of before the first, so that it does not decide alone."""
+
+MEMORY = 100
+"""Frames after which the number of detections counts for a third."""
+
+REFIT = 10
+"""Frames from one estimate of the rates to the next: they change slowly, and a frame has little time."""
+
+
+class LiveTracker:
+    """N sources through frames that come one at a time.
+
+    What `Tracker` estimates from the whole sequence cannot be known yet. The rates of detection and clutter are those
+    of the frames so far, the old ones fading; the noise is the preset's, and every frame is decided as it comes.
+
+    >>> import numpy as np
+    >>> from pyro_mixdvae.tracking.live.tracker import LiveTracker
+    >>> live = LiveTracker(n_sources=1, size=(320, 240), lag=2)
+    >>> results = [live.update(np.array([[10 + 4 * t, 50, 30 + 4 * t, 90]])) for t in range(5)] + live.flush()
+    >>> [result.frame for result in results if result is not None]
+    [0, 1, 2, 3, 4]
+
+    Args:
+        n_sources: N.
+        size: (width, height) of the image in pixels.
+        lag: how many frames a result waits for, to be smoothed by them; 0 for none.
+        start: boxes ``[N, 4]`` of the sources in the first frame; None: they start at the first frame with N
+            detections, at the most confident ones.
+        preset: "default", or a `Preset` of your own (not the published one, which needs whole sequences).
+        level: how much probability the credible intervals hold.
+        weights: of the motion prior: a name, a file, or None for the preset's.
+
+    Raises:
+        InputError: N < 1, a negative lag, a level outside (0, 1), no such weights, a preset that needs whole sequences.
+    """
+
+    def __init__(
+        self,
+        n_sources: int,
+        size: tuple[float, float],
+        lag: int = 0,
+        start: Array | None = None,
+        preset: str | Preset = "default",
+        level: float = 0.9,
+        weights: str | Path | None = None,
+    ):
+        if n_sources < 1:
+            raise InputError(f"{n_sources} sources cannot be tracked: give 1 or more.")
+        if lag < 0:
+            raise InputError(f"A lag of {lag} frames would need the past to come: give 0 or more.")
+        if not 0 < level < 1:
+            raise InputError(f"A credible level of {level} is not between 0 and 1: give .9, say.")
+        if isinstance(preset, str) and preset not in PRESETS:
+            raise InputError(f"There is no preset '{preset}': choose from {', '.join(PRESETS)}.")
+        if preset == "published" or (isinstance(preset, Preset) and preset.is_published):
+            raise InputError("The published algorithm needs whole sequences: it cannot run frame by frame.")
+        self.preset = PRESETS[preset](n_sources, weights) if isinstance(preset, str) else preset
+        self.n_sources = n_sources
+        self.size = size
+        self.lag = lag
+        self.reach = float(norm.ppf(0.5 + level / 2))
+        self._model = self.preset.model
+        self._per_frame = float(n_sources)  # detections, on average
+        self._is_crowded = False  # whether a frame has had more than N
+        self._given_start = None if start is None else np.asarray(start, dtype=float)
+        self._start: torch.Tensor | None = None
+        self._memory: Any = None
+        self._belief: kalman.Gaussian | None = None
+        self._assignment = self._model.assignment  # p(w_t | w_<t) of the last frame
+        self._state: torch.Tensor | None = None  # what it remembers
+        self._window: deque[tuple[int, Step, Array]] = deque()
+        self._frame = -1
+
+    @property
+    def has_started(self) -> bool:
+        """Whether a frame has said where the sources are."""
+        return self._start is not None
+
+    @torch.no_grad()
+    def update(self, boxes: Array, confidence: Array | None = None) -> LiveResult | None:
+        """Take in the detections ``[K, 4]`` of the next frame, NaN rows for none.
+
+        Returns the result of the frame `lag` frames back; None while there is none yet, or no frame has had N
+        detections to start at.
+
+        Raises:
+            InputError: the detections cannot be used; says why.
+        """
+        self._frame += 1
+        boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
+        self._adapt(int((~np.isnan(boxes[:, 0])).sum()))
+        if self._start is None and not self._begin(boxes, confidence):
+            return None
+        step = self._step(boxes)
+        judged = self._assignment.responsibilities(step.log_likelihood.unsqueeze(1), self._mask.unsqueeze(1))
+        eta = np.where(np.isnan(boxes[:, :1]), np.nan, judged[0, 0].double().numpy()[: len(boxes)])
+        if not self._model.assignment.has_clutter:
+            eta = np.concatenate([eta, np.zeros_like(eta[:, :1])], -1)
+        self._window.append((self._frame, step, eta))
+        return self._oldest() if len(self._window) > self.lag else None
+
+    @torch.no_grad()
+    def flush(self) -> list[LiveResult]:
+        """The results of the last frames, which no more frames will follow."""
+        return [self._oldest() for _ in range(len(self._window))]
+
+    def _adapt(self, seen: int) -> None:
+        """Take a frame with so many detections into the rates: a prior of some frames first, then a fading mean."""
+        is_first_crowd = seen > self.n_sources and not self._is_crowded
+        self._is_crowded |= is_first_crowd
+        self._per_frame += (seen - self._per_frame) / min(PRIOR_FRAMES + self._frame + 1, MEMORY)
+        if self._frame % REFIT and not is_first_crowd:
+            return
+        model = self.preset.model
+        assignment = model.assignment.fitted_to_count(torch.tensor(self._per_frame), torch.tensor(self._is_crowded))
+        if assignment is not model.assignment:
+            self._model = MixtureModel(model.sources, assignment, model.likelihood)
+
+    def _begin(self, boxes: Array, confidence: Array | None) -> bool:
+        """Find the start in this frame; False where it has too few detections."""
+        start = self._given_start
+        if start is None:
+            if (~np.isnan(boxes[:, 0])).sum() < self.n_sources:
+                return False
+            sure = None if confidence is None else np.asarray(confidence, float)[None]
+            start = make_problem(boxes[None], self.n_sources, self.size, sure).start
+        self._start = self._content(start)[None]
+        self._memory = self.preset.model.sources.begin(self._start)
+        return True
+
+    def _step(self, boxes: Array) -> Step:
+        assert self._start is not None  # `_begin` has found it
+        if not len(boxes):
+            boxes = np.full((1, 4), np.nan)
+        scene = Scene.of(self._content(boxes)[None, None], self._start)
+        self._mask = scene.mask[:, 0]
+        (frame,) = frames_of(self._model, scene)
+        self._assignment = self._model.assignment.at(self._state)
+        step = filter_frame(self._model, self._assignment, self._memory, self._belief, frame)
+        self._belief = step.belief
+        self._state = self._model.assignment.remember(self._state, step.responsibilities)
+        self._memory = self.preset.model.sources.remember(self._memory, step.belief.mean[..., 0], None)
+        return step
+
+    def _content(self, boxes: Array) -> torch.Tensor:
+        scale = np.array([*self.size, *self.size], dtype=float)
+        return self.preset.coordinates.content(torch.as_tensor(boxes / scale, dtype=torch.get_default_dtype()))
+
+    def _oldest(self) -> LiveResult:
+        """The result of the oldest frame of the window, smoothed by those after it, which then leaves the window."""
+        steps = [step for _, step, _ in self._window]
+        if len(steps) > 1:
+            transitions = kalman.Transition(
+                torch.stack([step.transition.matrix for step in steps], -4),
+                torch.stack([step.transition.offset for step in steps], -3),
+                torch.stack([step.transition.noise for step in steps], -4),
+            )
+            filtered = kalman.stack([step.belief for step in steps])
+            chain = kalman.smooth(filtered, kalman.stack([step.predicted for step in steps]), transitions)
+            mean, variance = chain.mean[0, :, 0, :, 0], chain.covariance[0, :, 0, :, 0, 0]
+        else:
+            mean, variance = steps[0].belief.mean[0, ..., 0], steps[0].belief.covariance[0, ..., 0, 0]
+        number, step, eta = self._window.popleft()
+        seen = step.responsibilities[:, :, : self.n_sources].sum(1).clamp(max=1.0)
+        systematic = self.preset.model.likelihood.systematic_variance(mean.unsqueeze(0), seen)[0]
+        scale = np.array([*self.size, *self.size], dtype=float)
+        coordinates = self.preset.coordinates
+        boxes = coordinates.boxes(mean).double().numpy() * scale
+        reach = self.reach * coordinates.box_covariance(mean, variance + systematic).sqrt().double().numpy() * scale
+        return LiveResult(number, boxes, boxes - reach, boxes + reach, seen[0].numpy() > 0.5, eta)

@@ -1,0 +1,196 @@
+"""A tracking result as one picture: paths over the image, position over time with bands, uncertainty below."""
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import EllipseCollection, PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from pyro_mixdvae.tracking.boxes import Array, xyxy_to_centre_size
+from pyro_mixdvae.tracking.files.rows import Flags
+from pyro_mixdvae.tracking.files.sequences import Size
+from pyro_mixdvae.tracking.report.tables import UNCERTAIN_BITS, frame_entropy
+from pyro_mixdvae.tracking.result import TrackingResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours, which differ for colour-blind readers too, and three darker ones for N up to 10.
+PALETTE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#882255",
+    "#999933",
+    "#332288",
+)
+CLUTTER = "#9a9a9a"
+BOXES_A_SOURCE = 5
+
+
+def picture(boxes: Array, result: TrackingResult, size: Size, name: str = "") -> bytes:
+    """PNG of a tracking result; the same result gives the same bytes.
+
+    Left, the paths of the box centres over the image, with a few boxes. Right, the centre over time with its credible
+    band, the detections as dots coloured by their most likely source, and the entropy of the least certain assignment
+    in each frame. Inferred stretches are dashed and light. Without pyplot: no global state is touched.
+
+    Args:
+        boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none.
+        result: of tracking them.
+        size: width and height of the image in pixels.
+        name: of the sequence, for the title.
+    """
+    figure = Figure(figsize=(14, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(3, 2, width_ratios=(1.15, 1), height_ratios=(5, 5, 2))
+    over_image = figure.add_subplot(grid[:, 0])
+    over_x = figure.add_subplot(grid[0, 1])
+    over_y = figure.add_subplot(grid[1, 1], sharex=over_x)
+    entropy = figure.add_subplot(grid[2, 1], sharex=over_x)
+
+    _paths(over_image, result, size)
+    _over_time(over_x, boxes, result, axis=0)
+    _over_time(over_y, boxes, result, axis=1)
+    over_y.invert_yaxis()
+    _entropy(entropy, result)
+    for axes in (over_x, over_y):
+        axes.tick_params(labelbottom=False)
+    entropy.set_xlim(0.5, len(result.boxes) + 0.5)
+    entropy.xaxis.set_major_locator(MaxNLocator(integer=True))
+    n_sources = result.boxes.shape[1]
+    title = f"{n_sources} source{'s' * (n_sources > 1)} over {len(result.boxes)} frames"
+    # A $ would start a formula.
+    figure.suptitle(f"{name}: {title}".replace("$", r"\$") if name else title)
+    figure.legend(handles=_legend(result), loc="outside lower center", ncols=6, fontsize=9, frameon=False)
+
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
+    return content.getvalue()
+
+
+def colour_of(source: int) -> str:
+    """The colour of a source, counted from 0; they repeat after ten."""
+    return PALETTE[source % len(PALETTE)]
+
+
+def centre_band(result: TrackingResult) -> tuple[Array, Array]:
+    """Limits ``[T, N, 2]`` between which the box's centre lies with at least the probability ``result.level``.
+
+    The mean of the limits of two opposite edges. A standard deviation of a mean of two is at most the mean of theirs,
+    so for Gaussian edges the band is never too narrow.
+    """
+    return tuple((limit[..., :2] + limit[..., 2:]) / 2 for limit in (result.lower, result.upper))  # type: ignore[return-value]
+
+
+def _paths(axes: "Axes", result: TrackingResult, size: Size) -> None:
+    width, height = size
+    centres = xyxy_to_centre_size(result.boxes)[..., :2]
+    low, high = centre_band(result)
+    axes.add_patch(Rectangle((0, 0), width, height, facecolor="#f7f7f7", edgecolor="#bbbbbb", zorder=0))
+    for n in range(centres.shape[1]):
+        colour = colour_of(n)
+        spread = (high - low)[:, n]
+        axes.add_collection(
+            EllipseCollection(
+                spread[:, 0], spread[:, 1], np.zeros(len(spread)), units="xy", offsets=centres[:, n],
+                offset_transform=axes.transData, facecolor=colour, edgecolor="none", alpha=0.06, zorder=1,
+            )
+        )  # fmt: skip
+        chosen = np.unique(np.linspace(0, len(centres) - 1, BOXES_A_SOURCE).round().astype(int))
+        outlines = [Rectangle((x1, y1), x2 - x1, y2 - y1) for x1, y1, x2, y2 in result.boxes[chosen, n].tolist()]
+        axes.add_collection(
+            PatchCollection(outlines, facecolor="none", edgecolor=colour, linewidth=1, alpha=0.35, zorder=2)
+        )
+        _line(axes, centres[:, n, 0], centres[:, n, 1], result.observed[:, n], colour)
+        axes.plot(*centres[-1, n], "o", color=colour, markersize=4, zorder=4)
+        _label(axes, centres[0, n, 0], centres[0, n, 1], n)
+    corners = result.boxes[[0, -1]].reshape(-1, 4)
+    axes.set_xlim(
+        min(0, corners[:, 0].min(), centres[..., 0].min()), max(width, corners[:, 2].max(), centres[..., 0].max())
+    )
+    axes.set_ylim(
+        max(height, corners[:, 3].max(), centres[..., 1].max()), min(0, corners[:, 1].min(), centres[..., 1].min())
+    )
+    axes.set_aspect("equal")
+    axes.set_xlabel("x (pixels)")
+    axes.set_ylabel("y (pixels)")
+    axes.set_title("Paths of the box centres; the number stands at the start, the dot at the end", fontsize=10)
+
+
+def _over_time(axes: "Axes", boxes: Array, result: TrackingResult, axis: int) -> None:
+    """One coordinate of the centre over the frames: 0 is x, 1 is y."""
+    frames = np.arange(1.0, len(result.boxes) + 1)
+    centres = xyxy_to_centre_size(result.boxes)[..., axis]
+    low, high = (limit[..., axis] for limit in centre_band(result))
+    seen = np.argwhere(~np.isnan(boxes[..., 0]))
+    owner = result.responsibilities[seen[:, 0], seen[:, 1]].argmax(-1)
+    n_sources = centres.shape[1]
+    colours = [CLUTTER if n == n_sources else colour_of(n) for n in owner.tolist()]
+    where = xyxy_to_centre_size(boxes)[seen[:, 0], seen[:, 1], axis]
+    axes.scatter(seen[:, 0] + 1, where, s=7, c=colours, linewidths=0, zorder=3)
+    for n in range(n_sources):
+        axes.fill_between(frames, low[:, n], high[:, n], color=colour_of(n), alpha=0.22, linewidth=0, zorder=1)
+        _line(axes, frames, centres[:, n], result.observed[:, n], colour_of(n))
+        _label(axes, 1, centres[0, n], n)
+    axes.set_ylabel(f"{'xy'[axis]} of the centre\n(pixels)")
+    axes.grid(alpha=0.25)
+
+
+def _entropy(axes: "Axes", result: TrackingResult) -> None:
+    bits = frame_entropy(result)
+    frames = np.arange(1, len(bits) + 1)
+    axes.bar(frames, bits, width=1.0, color=np.where(bits > UNCERTAIN_BITS, "#333333", "#aaaaaa").tolist())
+    axes.axhline(UNCERTAIN_BITS, color="#333333", linewidth=0.8, linestyle=":")
+    axes.set_ylim(0, max(1.0, 1.05 * float(bits.max(initial=0.0))))
+    axes.set_xlabel("frame")
+    axes.set_ylabel("entropy\n(bits)")
+    axes.set_title("Least certain assignment of the frame; dark bars: less certain than 9 : 1", fontsize=9)
+
+
+def _line(axes: "Axes", x: Array, y: Array, observed: Flags, colour: str) -> None:
+    """A path, solid between observed frames and dashed where an end of the step is inferred."""
+    solid = observed[:-1] & observed[1:]
+    for kept, style, alpha in ((solid, "-", 1.0), (~solid, "--", 0.65)):
+        ends = np.zeros(len(y), dtype=bool)
+        ends[:-1] |= kept
+        ends[1:] |= kept
+        # Steps that are not of this kind are cut out by a NaN between their ends.
+        cut = np.flatnonzero(~kept) + 1
+        shown_y = np.insert(np.where(ends, y, np.nan), cut, np.nan)
+        axes.plot(
+            np.insert(x, cut, np.nan),
+            shown_y,
+            style,
+            color=colour,
+            alpha=alpha,
+            linewidth=1.4,
+            zorder=2.5,
+        )
+
+
+def _label(axes: "Axes", x: float, y: float, source: int) -> None:
+    axes.annotate(
+        str(source + 1), (x, y), color="white", fontsize=8, fontweight="bold", ha="center", va="center", zorder=5,
+        bbox={"boxstyle": "circle,pad=0.2", "facecolor": colour_of(source), "edgecolor": "white", "linewidth": 0.6},
+    )  # fmt: skip
+
+
+def _legend(result: TrackingResult) -> list[Line2D | Rectangle]:
+    grey = "#444444"
+    return [
+        Line2D([], [], color=grey, label="observed"),
+        Line2D([], [], color=grey, linestyle="--", alpha=0.65, label="inferred"),
+        Rectangle((0, 0), 1, 1, color=grey, alpha=0.22, linewidth=0, label=f"band: at least {100 * result.level:g} %"),
+        Line2D([], [], color=grey, marker=".", linestyle="", label="detection, in the colour of its likeliest source"),
+        Line2D([], [], color=CLUTTER, marker=".", linestyle="", label="detection of none of them"),
+    ]

@@ -1,0 +1,1 @@
+"""Tracks to learn a motion prior from, and how each kind of prior is trained."""

@@ -1,0 +1,34 @@
+"""The learning curve of a pre-training as a picture."""
+
+import io
+from collections.abc import Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pyro_mixdvae.training.pretrain import Epoch
+
+
+def curve_image(curve: Sequence[Epoch], best_epoch: int, objective: str = "ELBO") -> bytes:
+    """PNG of the objective of training and validation, per frame, over the epochs; a mark at the best (from 1)."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    numbers = [point.number for point in curve]
+    validation = [point.validation for point in curve]
+    axes.plot(numbers, [point.training for point in curve], color="tab:blue", label="training")
+    axes.plot(numbers, validation, color="tab:orange", label="validation")
+    axes.plot([best_epoch], [validation[best_epoch - 1]], "o", color="tab:orange", label="kept")
+    # The first epochs lie so far below that nothing else could be told apart.
+    low = sorted(validation)[len(validation) // 10]
+    high = max(max(point.training for point in curve), max(validation))
+    if high > low:
+        axes.set_ylim(low - 0.3 * (high - low), high + 0.1 * (high - low))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(f"{objective} per frame (nats)")
+    axes.legend(loc="lower right")
+    axes.grid(alpha=0.3)
+    content = io.BytesIO()
+    # No version of matplotlib in the file: the same curve is to give the same bytes.
+    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    return content.getvalue()
