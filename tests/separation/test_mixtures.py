@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.trimming import HOP, THRESHOLD, frame_energy
+from pyro_mixdvae.separation.mixtures import segments
 from pyro_mixdvae.separation.mixtures.mixing import (
     PEAK,
     RATE,
@@ -17,7 +18,6 @@ from pyro_mixdvae.separation.mixtures.mixing import (
     draw_mixtures,
     mixing_gains,
     plan_mixtures,
-    segments,
 )
 from pyro_mixdvae.separation.mixtures.segments import LEAST_SOUNDING, Recordings, sounding_places
 
