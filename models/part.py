@@ -1,10 +1,29 @@
-"""The base of models, guides and the choices that they are made of."""
+"""The base of models, guides and the parts that they are made of."""
 
 from abc import ABCMeta
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pyro
 from pyro.nn import PyroModule
+from torch import Tensor
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+Self = TypeVar("Self", bound="Part")
+
+
+def closed_form(*of: str) -> Callable[[Method], Method]:
+    """Marks a method that says in closed form what the contract derives from the methods named.
+
+    A subclass that overrides one of those without the closed form gets the contract's own, derived method back: a
+    closed form of another density would be silently wrong.
+    """
+
+    def mark(method: Method) -> Method:
+        method.closed_form_of = of  # type: ignore[attr-defined]
+        return method
+
+    return mark
 
 
 class _PartMeta(type(PyroModule), ABCMeta):  # type: ignore[misc]
@@ -15,14 +34,66 @@ class Part(PyroModule, metaclass=_PartMeta):
     """A PyroModule whose parameters stay its own: Pyro's global parameter store is neither read nor written.
 
     That is Pyro's setting `module_local_params`; it is set here for these modules alone, so that importing this
-    package changes nothing for others.
+    package changes nothing for others. Inference never changes a part: it makes another of the same class (`replace`).
     """
 
     def __init__(self) -> None:
         with pyro.settings.context(module_local_params=True):
             super().__init__()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Put derived methods in the place of closed forms that no longer hold."""
+        super().__init_subclass__(**options)
+        inherited = {name for base in cls.__mro__[1:] for name, value in vars(base).items() if _is_closed_form(value)}
+        for name in sorted(inherited - set(vars(cls))):
+            found = _valid(cls, name)
+            if found is not _first(cls, name):
+                setattr(cls, name, found)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run `forward` with local parameters."""
         with pyro.settings.context(module_local_params=True):
             return super().__call__(*args, **kwargs)
+
+    def replace(self: Self, **changes: Any) -> Self:
+        """The same part, of the same class, with some attributes changed; tensors that stay are shared.
+
+        Raises:
+            AttributeError: it has no attribute of that name.
+        """
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        for registry in ("_parameters", "_buffers", "_modules"):
+            other.__dict__[registry] = dict(self.__dict__[registry])
+        for name, value in changes.items():
+            if not hasattr(self, name):
+                raise AttributeError(f"{type(self).__name__} has no attribute {name!r} to replace")
+            if name in self._buffers and isinstance(value, Tensor):
+                other._buffers[name] = value
+                continue
+            for registry in ("_parameters", "_buffers", "_modules"):
+                other.__dict__[registry].pop(name, None)
+            setattr(other, name, value)
+        return other
+
+
+def _is_closed_form(value: object) -> bool:
+    return bool(getattr(value, "closed_form_of", ()))
+
+
+def _first(cls: type, name: str) -> object:
+    """What the class inherits under this name."""
+    return next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
+
+
+def _valid(cls: type, name: str) -> object:
+    """The first method of that name of which nothing that it is a closed form of is overridden below it."""
+    for depth, base in enumerate(cls.__mro__):
+        method = vars(base).get(name)
+        if method is None:
+            continue
+        below = cls.__mro__[:depth]
+        overridden = any(other in vars(lower) for other in getattr(method, "closed_form_of", ()) for lower in below)
+        if not overridden:
+            return method
+    raise TypeError(f"{cls.__name__}.{name} has only closed forms of what it overrides")

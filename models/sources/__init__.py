@@ -1,0 +1,1 @@
+"""p(s, z): the contract of a prior over the sources, and the families that ship."""
