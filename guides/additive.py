@@ -5,10 +5,10 @@ import torch
 from pyro.distributions import Delta
 from torch import Tensor, nn
 
+from pyro_mixdvae.distributions.complex_normal import as_content
 from pyro_mixdvae.distributions.shared_sum import SharedSum
-from pyro_mixdvae.guides.source_guide import draw_latent
+from pyro_mixdvae.guides.collapsed import draw_encoded
 from pyro_mixdvae.models.additive import AdditiveModel
-from pyro_mixdvae.models.complex_likelihood import as_content
 from pyro_mixdvae.models.mixture import plates
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
@@ -30,7 +30,7 @@ class AdditiveGuide(Part):
         self.sources = model.sources
         total = scene.observations.squeeze(-1)
         self.register_buffer("total", total)
-        self.register_buffer("noise", model.likelihood.noise(total))
+        self.register_buffer("noise", model.likelihood.noise.variance(total))
         self.register_buffer("present", scene.present)
         shape = (total.shape[0], scene.n_sources, *total.shape[1:])
         self.log_powers = nn.Parameter(torch.zeros(shape, dtype=scene.start.dtype, device=scene.start.device))
@@ -61,6 +61,6 @@ class AdditiveGuide(Part):
         with plates(scene).scenes:
             spectrum = pyro.sample("q_s", q, infer={"is_auxiliary": True})
             s = as_content(spectrum)
-            z = draw_latent(self.sources, scene, s) if self.sources.latent_dim else s[..., :0]
+            z = draw_encoded(self.sources, scene, s) if self.sources.latent_dim else s[..., :0]
             pyro.sample("sz", Delta(torch.cat([s, z], -1), event_dim=3))
         return s, z

@@ -1,42 +1,68 @@
-"""Generative models: p(o|w,s), p(w) and p(s,z) as Pyro statements, and the choices that they are made of."""
+"""Generative models: p(o|w,s), p(w) and p(s,z) as Pyro statements, and the parts that they are made of."""
 
 from pyro_mixdvae.models.additive import AdditiveModel
-from pyro_mixdvae.models.assignments import (
-    AdaptiveIndependentAssignment,
-    Assignment,
-    ExclusiveAssignment,
-    IndependentAssignment,
-)
-from pyro_mixdvae.models.autoregressive_sources import AutoregressiveSources
-from pyro_mixdvae.models.complex_likelihood import ComplexLikelihood
-from pyro_mixdvae.models.kinematic_sources import KinematicSources
-from pyro_mixdvae.models.likelihoods import GaussianLikelihood, Likelihood
+from pyro_mixdvae.models.assignments.contract import Assignment
+from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
+from pyro_mixdvae.models.assignments.independent import AdaptiveIndependentAssignment, IndependentAssignment
+from pyro_mixdvae.models.assignments.learned_weights import LearnedWeights
+from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
+from pyro_mixdvae.models.clutter import Clutter, SizedClutter
+from pyro_mixdvae.models.labels import Labels, NearlyExactLabels
+from pyro_mixdvae.models.likelihoods.complex_normal import ComplexNormal, PowerNoise, SpectralLikelihood
+from pyro_mixdvae.models.likelihoods.contract import Likelihood
+from pyro_mixdvae.models.likelihoods.heavy_tailed import Huber, Laplace, StudentT
+from pyro_mixdvae.models.likelihoods.learned import LearnedScale
+from pyro_mixdvae.models.likelihoods.normal import Normal
 from pyro_mixdvae.models.mixture import MixtureModel
-from pyro_mixdvae.models.persistent_assignment import PersistentAssignment
+from pyro_mixdvae.models.noise import EstimatedNoise, Noise, RelativeNoise
+from pyro_mixdvae.models.part import Part, closed_form
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.single_source import SingleSource
-from pyro_mixdvae.models.sound_sources import SoundSources
-from pyro_mixdvae.models.sources import Sources
-from pyro_mixdvae.models.srnn_sources import SRNNSources
-from pyro_mixdvae.models.summed import SummedMixtureModel
+from pyro_mixdvae.models.sources.autoregressive import AutoregressiveSources
+from pyro_mixdvae.models.sources.contract import Sources
+from pyro_mixdvae.models.sources.kinematic import KinematicSources
+from pyro_mixdvae.models.sources.sound import SoundSources
+from pyro_mixdvae.models.sources.srnn import SRNNSources
+from pyro_mixdvae.models.sources.step import Step
+from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
+from pyro_mixdvae.models.systematic import RepeatedError, SystematicError
 
 __all__ = [
     "AdaptiveIndependentAssignment",
     "AdditiveModel",
     "Assignment",
     "AutoregressiveSources",
-    "ComplexLikelihood",
+    "Clutter",
+    "ComplexNormal",
+    "EstimatedNoise",
     "ExclusiveAssignment",
-    "GaussianLikelihood",
+    "Huber",
     "IndependentAssignment",
     "KinematicSources",
+    "Labels",
+    "Laplace",
+    "LearnedScale",
+    "LearnedWeights",
     "Likelihood",
     "MixtureModel",
+    "NearlyExactLabels",
+    "Noise",
+    "Normal",
+    "Part",
     "PersistentAssignment",
+    "PowerNoise",
+    "RelativeNoise",
+    "RepeatedError",
     "SRNNSources",
     "Scene",
     "SingleSource",
+    "SizedClutter",
     "SoundSources",
     "Sources",
-    "SummedMixtureModel",
+    "SpectralLikelihood",
+    "Step",
+    "StepwiseMixtureModel",
+    "StudentT",
+    "SystematicError",
+    "closed_form",
 ]

@@ -4,22 +4,23 @@ import pyro
 from pyro import poutine
 from torch import Tensor
 
-from pyro_mixdvae.models.complex_likelihood import ComplexLikelihood
+from pyro_mixdvae.distributions.complex_normal import as_spectrum
+from pyro_mixdvae.models.likelihoods.complex_normal import PowerNoise, SpectralLikelihood
 from pyro_mixdvae.models.mixture import plates
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
-from pyro_mixdvae.models.sources import Sources
+from pyro_mixdvae.models.sources.contract import Sources
 
 
 class AdditiveModel(Part):
-    """`p(o | s) p(s, z)`, `o_tf | s ~ N_c(sum_n s_n,tf, v_o,tf)`: sounds overlap; in `MixtureModel` one wins.
+    """`p(o | s) p(s, z)`, `o_tf | s ~ p(o | sum_n s_n,tf)`: sounds overlap; in `MixtureModel` one wins.
 
     Args:
         sources: p(s, z).
-        likelihood: gives v_o.
+        likelihood: of the sum; `N_c(sum_n s_n, v_o)` for `ComplexNormal`.
     """
 
-    def __init__(self, sources: Sources, likelihood: ComplexLikelihood):
+    def __init__(self, sources: Sources, likelihood: SpectralLikelihood):
         super().__init__()
         self.sources = sources
         self.likelihood = likelihood
@@ -36,8 +37,10 @@ class AdditiveModel(Part):
             pyro.deterministic("z", z, event_dim=3)
 
         # p(o | s)
-        total = self.likelihood.centres(s[..., 0, 0, :, :, :]).sum(-2)
-        noise = self.likelihood.noise(total if generate else scene.observations)
+        total = as_spectrum(s[..., 0, 0, :, :, :]).sum(-3).unsqueeze(-1)
+        noise = self.likelihood.noise
+        assert isinstance(noise, PowerNoise)
+        scale = noise.variance(total if generate else scene.observations).sqrt()
         with scenes, time, frequencies, poutine.mask(mask=scene.mask):
-            pyro.sample("o", self.likelihood.observe(total, noise), obs=None if generate else scene.observations)
+            pyro.sample("o", self.likelihood.observe(total, scale), obs=None if generate else scene.observations)
         return s[..., 0, 0, :, :, :]

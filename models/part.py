@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pyro
 from pyro.nn import PyroModule
-from torch import Tensor
+from torch import Tensor, nn
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 Self = TypeVar("Self", bound="Part")
@@ -73,7 +73,10 @@ class Part(PyroModule, metaclass=_PartMeta):
                 continue
             for registry in ("_parameters", "_buffers", "_modules"):
                 other.__dict__[registry].pop(name, None)
-            setattr(other, name, value)
+            if isinstance(value, nn.Module):
+                other._modules[name] = value  # parameters are each module's own: no Pyro context is shared
+            else:
+                setattr(other, name, value)
         return other
 
 

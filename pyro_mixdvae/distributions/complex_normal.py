@@ -64,3 +64,13 @@ def squared_modulus(value: Tensor) -> Tensor:
     if not value.is_complex():
         return value.square()
     return value.real.square() + value.imag.square()
+
+
+def as_spectrum(content: Tensor) -> Tensor:
+    """Real and imaginary parts side by side, [*, 2F], as complex numbers [*, F]."""
+    return torch.view_as_complex(content.unflatten(-1, (-1, 2)).contiguous())
+
+
+def as_content(spectrum: Tensor) -> Tensor:
+    """Complex numbers [*, F] as real and imaginary parts side by side, [*, 2F]."""
+    return torch.view_as_real(spectrum).flatten(-2)

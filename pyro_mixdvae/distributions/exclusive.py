@@ -171,8 +171,10 @@ def _likely_detections(scores: Tensor) -> Tensor | None:
 CONVERGED = 1e-7
 """A change of the logarithms of all messages of belief propagation that ends it."""
 
-NEGLIGIBLE = -20.0
-"""A pair whose weight is below exp of this, against "clutter, and the source missed", is left out of the sums."""
+NEGLIGIBLE = -45.0
+"""A pair is left out of the sums whose weight is below exp of this, against "clutter, and the source missed", which is
+less than double precision resolves beside 1."""
+
 FEW_EVENTS = 256
 """Up to this many joint events are listed; more are summed without a list."""
 FORBIDDEN = -1e30

@@ -4,15 +4,12 @@ The state of one coordinate of one source is `x_t = (s_t)` or `x_t = (s_t, z_t)`
 first. Shapes: `[*, T, D, S]` for vectors and `[*, T, D, S, S]` for matrices; `*` is any batch.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.small_matrices import apply, inverse
-from pyro_mixdvae.engines.numba import smoothing
-from pyro_mixdvae.engines.numba.compiled import array, can_serve
 
 
 class Transition(NamedTuple):
@@ -75,12 +72,12 @@ def update(belief: Gaussian, value: Tensor, precision: Tensor) -> Gaussian:
 def update_uncertain(belief: Gaussian, values: Tensor, variances: Tensor, probabilities: Tensor) -> Gaussian:
     """Condition on one of K observations, or on none, when it is not known which: the moments of the mixture.
 
-    Observation k of the content has `values` [*, K, D] and noise `variances` [*, K, N, D], and is the right one for
+    Observation k of the content has `values` and noise `variances` [*, K, N, D] (or N = 1), and is the right one for
     source n with `probabilities` [*, K, N]; the belief has batch [*, N]. Unlike a weighted mean of the observations,
     the mixture's covariance grows with their disagreement (probabilistic data association; Bar-Shalom and Tse 1975).
     """
     column = belief.covariance[..., :, 0]
-    innovation = values.unsqueeze(-2) - belief.mean[..., 0].unsqueeze(-3)
+    innovation = values - belief.mean[..., 0].unsqueeze(-3)
     gain = 1 / (column[..., 0].unsqueeze(-3) + variances)
     weight = probabilities.unsqueeze(-1) * gain
     shift = (weight * innovation).sum(-3)
@@ -130,10 +127,6 @@ def stack(beliefs: list[Gaussian]) -> Gaussian:
 
 def smooth(filtered: Gaussian, predicted: Gaussian, transitions: Transition) -> Chain:
     """Rauch-Tung-Striebel smoother; arguments as `filter_sequence` takes and gives them."""
-    if filtered.mean.shape[-1] == 2 and can_serve(*filtered, *predicted, *transitions):
-        beliefs = [(part, axes) for belief in (filtered, predicted) for part, axes in zip(belief, (3, 4), strict=True)]
-        batch = filtered.mean.shape[:-3]
-        return _by_kernel(smoothing.smooth, batch, (transitions.matrix, 4), (transitions.noise, 4), *beliefs)
     matrix, noise = transitions.matrix[..., 1:, :, :, :], transitions.noise[..., 1:, :, :, :]
     covariance = filtered.covariance
     before = covariance[..., :-1, :, :, :]
@@ -163,19 +156,8 @@ def smooth(filtered: Gaussian, predicted: Gaussian, transitions: Transition) -> 
 
 def posterior(transitions: Transition, value: Tensor, precision: Tensor) -> Chain:
     """The exact posterior chain of `filter_sequence`'s arguments."""
-    if transitions.offset.shape[-1] == 2 and can_serve(*transitions, value, precision):
-        batch = torch.broadcast_shapes(transitions.offset.shape[:-3], value.shape[:-2])
-        matrix, offset, noise = (transitions.matrix, 4), (transitions.offset, 3), (transitions.noise, 4)
-        return _by_kernel(smoothing.posterior, batch, matrix, offset, noise, (value, 2), (precision, 2))
     filtered, predicted = filter_sequence(transitions, value, precision)
     return smooth(filtered, predicted, transitions)
-
-
-def _by_kernel(kernel: Callable[..., smoothing.Smoothed], batch: torch.Size, *tensors: tuple[Tensor, int]) -> Chain:
-    """A kernel for chains [M, T, ...] on tensors [*, T, ...] of that batch, each with the number of its other axes."""
-    flat = (tensor.expand(batch + tensor.shape[-axes:]).reshape(-1, *tensor.shape[-axes:]) for tensor, axes in tensors)
-    smoothed = kernel(*(array(tensor) for tensor in flat))
-    return Chain(*(torch.from_numpy(part).reshape(batch + part.shape[1:]) for part in smoothed))
 
 
 def factorised(transitions: Transition, chain: Chain, precision: Tensor) -> Chain:

@@ -1,21 +1,13 @@
 """Gaussian Markov chain forwards in time, whose conditionals a network gives."""
 
 from collections.abc import Callable
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import torch
 from pyro.distributions import Normal, TorchDistribution, constraints
 from torch import Tensor
 
 Conditional = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-@runtime_checkable
-class Rolling(Protocol):
-    """A conditional that has a faster way through all frames."""
-
-    def roll(self, features: Tensor, noise: Tensor) -> Tensor | None:
-        """The path of features [*, T, H] and noise [*, T, L], or None where it has to be gone frame by frame."""
 
 
 class MarkovGaussian(TorchDistribution):
@@ -74,9 +66,6 @@ class MarkovGaussian(TorchDistribution):
     def path(self, noise: Tensor) -> Tensor:
         """The path that noise [*, T, L] of unit variance makes."""
         features = self.features.expand(noise.shape[:-1] + self.features.shape[-1:])
-        rolled = self.conditional.roll(features, noise) if isinstance(self.conditional, Rolling) else None
-        if rolled is not None:
-            return rolled
         z = torch.zeros_like(noise[..., 0, :])
         path = []
         for t in range(noise.shape[-2]):

@@ -1,80 +1,124 @@
 """Whether a source is visible (v = 1) or hidden: a Markov chain of two states for each source.
 
-A visible source is detected with probability P_D, a hidden one never; in the first frame all are visible. A frame says
-with probability s = `seen` that a source is detected, of which its posterior is
-`p(v_t = 1 | s) = s + (1 - s) p(v_t = 1 | missed)`.
+All sources are visible before the first frame. A path is written as pairs: entry t, [2, 2], is 1 at (v_{t-1}, v_t) and 0
+elsewhere, or holds the probabilities of the four; v_{-1} = 1.
 """
 
-from typing import NamedTuple
+import math
+from typing import ClassVar, NamedTuple
 
 import torch
+from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-from pyro_mixdvae.engines.numba import visibility
-from pyro_mixdvae.engines.numba.compiled import array, can_serve
+LEAST = 1e-30
+"""A probability that is divided by, and a message beside one of 1, is no less."""
 
 
 class Rates(NamedTuple):
     """What each of B scenes is like, [B, 1] each.
 
-    `hides` = p(v_{t+1} = 0 | v_t = 1), `reappears` = p(v_{t+1} = 1 | v_t = 0), `detection` = P_D.
+    `hide` = p(v_{t+1} = 0 | v_t = 1), `reappear` = p(v_{t+1} = 1 | v_t = 0).
     """
 
-    hides: Tensor
-    reappears: Tensor
-    detection: Tensor
+    hide: Tensor
+    reappear: Tensor
 
-    def arrays(self, n_scenes: int) -> visibility.Rates:
-        """As kernels take them, [B] each."""
-        return visibility.Rates(*(array(rate.double().expand(n_scenes, 1).flatten()) for rate in self))
+    def matrix(self) -> Tensor:
+        """p(v_t | v_{t-1}), rows v_{t-1}: [B, 1, 2, 2]."""
+        hidden = torch.stack([1 - self.reappear, self.reappear], -1)
+        visible = torch.stack([self.hide, 1 - self.hide], -1)
+        return torch.stack([hidden, visible], -2)
 
 
-def ahead(rates: Rates, visible: Tensor) -> Tensor:
+def log(probability: float) -> float:
+    """The logarithm of a number."""
+    return math.log(probability)
+
+
+def predict(rates: Rates, visible: Tensor) -> Tensor:
     """p(v_{t+1} = 1) from p(v_t = 1), [B, N] each."""
-    return visible * (1 - rates.hides) + (1 - visible) * rates.reappears
+    return visible * (1 - rates.hide) + (1 - visible) * rates.reappear
 
 
-def taken_in(rates: Rates, visible: Tensor, seen: Tensor) -> Tensor:
-    """p(v_t = 1) once a frame has said how probably each source is detected, [B, N] each."""
-    missed = visible * (1 - rates.detection) / (1 - visible * rates.detection)
-    return seen + (1 - seen) * missed
+def update(visible: Tensor, seen: Tensor, detection: Tensor, ghost: float) -> Tensor:
+    """p(v_t = 1) once a frame has said how probably each source is detected, [B, N] each.
 
-
-def foreseen(rates: Rates, seen: Tensor, present: Tensor) -> Tensor:
-    """p(v_tn = 1 | the frames before) [B, T, N]: seen [B, T, N], present [B, T], False where there is no frame."""
-    if can_serve(seen):
-        return torch.from_numpy(visibility.foreseen(rates.arrays(len(seen)), array(seen), array(present)))
-    now, visible = torch.ones_like(seen[:, 0]), []
-    for s, is_there in zip(seen.unbind(1), present.unbind(1), strict=True):
-        visible.append(now)
-        now = ahead(rates, torch.where(is_there.unsqueeze(-1), taken_in(rates, now, s), now))
-    return torch.stack(visible, 1)
-
-
-def between(rates: Rates, seen: Tensor, present: Tensor) -> Tensor:
-    """p(v_tn = 1 | the frames before and after) [B, T, N], by forward and backward messages; arguments as `foreseen`.
-
-    What a frame itself says enters the others by the likelihood ratio that took its prior `p = P_D p(v_t = 1)` of a
-    detection to `seen`.
+    `detection` [B, 1] and `ghost` are the chances of a detection of a visible and of a hidden source.
     """
-    if can_serve(seen):
-        return torch.from_numpy(visibility.between(rates.arrays(len(seen)), array(seen), array(present)))
-    before = foreseen(rates, seen, present)
-    p = before * rates.detection.unsqueeze(-1)
-    missed = (1 - seen) / (1 - p)
-    found = seen / before.clamp(min=visibility.LEAST) + (1 - rates.detection.unsqueeze(-1)) * missed
-    is_there = present.unsqueeze(-1)
-    found, missed = torch.where(is_there, found, 1.0), torch.where(is_there, missed, 1.0)
-    later = later_hidden = torch.ones_like(seen[:, 0])
-    visible = []
-    for t in range(seen.shape[1] - 1, -1, -1):
-        together = before[:, t] * later + (1 - before[:, t]) * later_hidden
-        visible.append(before[:, t] * later / together)
-        later, later_hidden = later * found[:, t], later_hidden * missed[:, t]
-        largest = torch.maximum(later, later_hidden)
-        later, later_hidden = ((each / largest).clamp(min=visibility.LEAST) for each in (later, later_hidden))
-        later, later_hidden = (
-            (1 - rates.hides) * later + rates.hides * later_hidden,
-            rates.reappears * later + (1 - rates.reappears) * later_hidden,
-        )
-    return torch.stack(visible[::-1], 1)
+    found = visible * detection
+    found = found / (found + (1 - visible) * ghost)
+    missed = visible * (1 - detection)
+    missed = missed / (missed + (1 - visible) * (1 - ghost))
+    return seen * found + (1 - seen) * missed
+
+
+def marginal(pairs: Tensor) -> Tensor:
+    """p(v_t = 1): pairs [*, T, 2, 2] -> [*, T]."""
+    return pairs[..., 1].sum(-1)
+
+
+def expected_log_prior(rates: Rates, pairs: Tensor) -> Tensor:
+    """`E[log p(v)]`, or log p(v) of a path: pairs [*, B, N, T, 2, 2] -> [*, B]."""
+    log_matrix = rates.matrix().clamp(min=LEAST).log().unsqueeze(-3)
+    # What never happens has no probability under q either: it adds nothing, not 0 times infinity.
+    return (pairs * log_matrix).sum((-4, -3, -2, -1))
+
+
+def smooth(rates: Rates, log_odds: Tensor) -> tuple[Tensor, Tensor]:
+    """`q(v) ∝ p(v) prod_t exp(a_t v_t)`, a [B, N, T]: its pairs [B, N, T, 2, 2], and `log sum_v` of that [B, N].
+
+    By forward and backward messages; with gradients in a.
+    """
+    log_matrix = rates.matrix().clamp(min=LEAST).log()
+    zero = torch.zeros_like(log_odds[..., 0])
+    forward = torch.stack([zero + math.log(LEAST), zero], -1)  # log p(v_{-1}): visible
+    weights = torch.stack([torch.zeros_like(log_odds), log_odds], -1).unbind(-2)
+    before, total = [], zero
+    for weight in weights:
+        before.append(forward)
+        forward = torch.logsumexp(forward.unsqueeze(-1) + log_matrix, -2) + weight
+        scale = torch.logsumexp(forward, -1)
+        forward, total = forward - scale.unsqueeze(-1), total + scale
+    backward, pairs = torch.zeros_like(forward), []
+    for weight, earlier in zip(reversed(weights), reversed(before), strict=True):
+        joint = earlier.unsqueeze(-1) + log_matrix + (weight + backward).unsqueeze(-2)
+        pairs.append(joint.flatten(-2).softmax(-1).unflatten(-1, (2, 2)))
+        backward = torch.logsumexp(log_matrix + (weight + backward).unsqueeze(-2), -1)
+        backward = backward - backward.amax(-1, keepdim=True)
+    return torch.stack(pairs[::-1], -3), total
+
+
+class VisibilityChain(TorchDistribution):
+    """p(v) of N sources through T frames, in pairs: event (N, T, 2, 2), batch (B,).
+
+    The log density is linear in the pairs, so that at their probabilities under q it is `E_q[log p(v)]`.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.independent(constraints.real, 4)
+
+    def __init__(self, rates: Rates, n_sources: int, n_frames: int):
+        self.rates = rates
+        super().__init__(rates.hide.shape[:-1], torch.Size([n_sources, n_frames, 2, 2]), validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "VisibilityChain":
+        """The same with a larger batch."""
+        shape = torch.Size(batch_shape)
+        rates = Rates(*(rate.expand(*shape, 1) for rate in self.rates))
+        return VisibilityChain(rates, *self.event_shape[:2])
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - torch's signature
+        """Draw paths [*sample_shape, *, N, T, 2, 2]."""
+        shape = torch.Size(sample_shape) + self.batch_shape + self.event_shape[:1]
+        visible, pairs = self.rates.hide.new_ones(shape), []
+        for _ in range(self.event_shape[1]):
+            now = torch.bernoulli(predict(self.rates, visible))
+            before = torch.stack([1 - visible, visible], -1)
+            pairs.append(before.unsqueeze(-1) * torch.stack([1 - now, now], -1).unsqueeze(-2))
+            visible = now
+        return torch.stack(pairs, -3)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log p(v) [*]."""
+        return expected_log_prior(self.rates, value)

@@ -1,64 +1,62 @@
-"""Stochastic variational inference: Adam on TraceEnum_ELBO, for the guide and, if wanted, the prior."""
+"""Stochastic variational inference: Adam on TraceEnum_ELBO, for all that is free in model and guide."""
+
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from pyro_mixdvae.guides.source_guide import SourceGuide
-from pyro_mixdvae.inference.elbo import RecordingELBO, terms
-from pyro_mixdvae.inference.records import Record
-from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.engines.protocol import Record
+from pyro_mixdvae.engines.torch.evaluator import RecordingELBO
 from pyro_mixdvae.models.scene import Scene
 
 
-def svi(
-    model: MixtureModel,
-    guide: SourceGuide,
+def optimise(
+    model: Any,
+    guide: Any,
     scene: Scene,
-    n_iterations: int = 100,
+    n_steps: int,
     learning_rate: float = 0.02,
     n_particles: int = 1,
     fine_tunes_prior: bool = False,
     seed: int = 0,
 ) -> list[Record]:
-    """Refine the guide from where it is.
+    """Refine guide and model in place, from where they are.
 
     Args:
-        model, guide: as `records.judged` gives them.
-        learning_rate: in posterior standard deviations (see `SourceGuide`) and logits.
+        model: its parameters move, those of p(s, z) only with `fine_tunes_prior`; give a copy.
+        guide: all of its own parameters move.
+        learning_rate: in posterior standard deviations (see `Collapsed`) and logits; a tenth of it for the prior, as the
+            paper's fine-tuning does.
         n_particles: draws of (s, z) a step.
-        fine_tunes_prior: also move the weights of p(s, z), at a tenth of the learning rate, as the paper's
-            fine-tuning does; the model's own weights change.
+        seed: of the draws.
 
     Returns:
         a record a step, of the step's own draws.
     """
-    own = [parameter for name, parameter in guide.named_parameters() if not name.startswith("sources.")]
-    groups = [{"params": own, "lr": learning_rate}]
-    prior = list(model.sources.parameters())
-    if fine_tunes_prior and prior:
-        groups.append({"params": prior, "lr": learning_rate / 10})
-    frozen = [] if fine_tunes_prior else [parameter for parameter in prior if parameter.requires_grad]
+    prior = {id(parameter): parameter for parameter in model.sources.parameters()}
+    own = {id(parameter): parameter for part in (guide, model) if isinstance(part, nn.Module) for parameter in part.parameters()}
+    free = [parameter for key, parameter in own.items() if key not in prior]
+    frozen = [] if fine_tunes_prior else [parameter for parameter in prior.values() if parameter.requires_grad]
+    elbo = RecordingELBO(n_particles)
     for parameter in frozen:
         parameter.requires_grad_(False)
-    optimiser = torch.optim.Adam(groups)
-    elbo = RecordingELBO(n_particles)
-    records = []
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for _ in range(n_iterations):
-                elbo.traces.clear()
-                optimiser.zero_grad()
-                loss = elbo.differentiable_loss(model, guide, scene)
-                loss.backward()
-                optimiser.step()
-                records.append(_mean_record(elbo))
+            groups: list[dict[str, Any]] = [{"params": free, "lr": learning_rate}]
+            if fine_tunes_prior and prior:
+                groups.append({"params": list(prior.values()), "lr": learning_rate / 10})
+            optimiser = torch.optim.Adam(groups)
+            return [_step(elbo, optimiser, model, guide, scene) for _ in range(n_steps)]
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
-    return records
 
 
-@torch.no_grad()
-def _mean_record(elbo: RecordingELBO) -> Record:
-    particles = [terms(*traces) for traces in elbo.traces]
-    return {name: torch.stack([particle[name] for particle in particles]).mean(0).detach() for name in particles[0]}
+def _step(elbo: RecordingELBO, optimiser: torch.optim.Optimizer, model: Any, guide: Any, scene: Scene) -> Record:
+    elbo.traces.clear()
+    optimiser.zero_grad()
+    loss: Tensor = elbo.differentiable_loss(model, guide, scene)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return elbo.record()

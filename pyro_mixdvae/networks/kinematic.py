@@ -16,8 +16,6 @@ from torch.distributions.transforms import ReshapeTransform
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.small_matrices import cholesky
-from pyro_mixdvae.engines.numba.compiled import array
-from pyro_mixdvae.engines.numba.recurrence import DRIFT, Layer, Network
 from pyro_mixdvae.networks.dvae import DVAE, as_estimated
 from pyro_mixdvae.networks.layers import History, NoHistory, TanhMLP
 
@@ -46,10 +44,6 @@ class Kinematic(DVAE):
     @abstractmethod
     def motion(self, h: Tensor) -> Motion:
         """h [*, H] -> the four quantities of `Motion`, each [*, D]."""
-
-    def arrays(self) -> Network | None:
-        """The weights as kernels take them; None where they do not know the network."""
-        return None
 
     def latent_prior(self, h: Tensor, z_before: Tensor) -> tuple[Tensor, Tensor]:
         """p(z_t | h_t, z_{t-1})."""
@@ -120,31 +114,6 @@ class KinematicNetwork(Kinematic):
         )
 
     @torch.no_grad()
-    def arrays(self) -> Network | None:
-        """The weights, transposed, with the gain in those that it stands beside."""
-        if type(self) is not KinematicNetwork:
-            return None
-        gain, first, features = self.history.gain, self.history.input.layers[0], self.features.layers[0]
-        assert isinstance(first, nn.Linear)
-        assert isinstance(features, nn.Linear)
-        input_gates, hidden_gates, input_bias, hidden_bias = self.history.lstm.all_weights[0]
-        scale = first.bias.new_ones(4, self.content_dim)
-        scale[DRIFT] = gain
-        dims, hidden = (0,) * self.content_dim, (0,) * len(first.bias)
-        return Network(
-            dims,
-            hidden,
-            4 * hidden,
-            4 * dims,
-            VARIANCE_FLOOR,
-            _layer(gain * first.weight.T, first.bias),
-            _layer(torch.cat([input_gates.T, hidden_gates.T]), input_bias + hidden_bias),
-            _layer(features.weight.T, features.bias),
-            _layer(self.heads.weight.T / scale.flatten(), self.heads.bias / scale.flatten()),
-            array(first.bias.new_zeros(4, self.content_dim)),
-        )
-
-    @torch.no_grad()
     def mixed_inputs(
         self, y: Tensor, own_output_probability: float, generator: torch.Generator | None = None
     ) -> Tensor:
@@ -190,20 +159,6 @@ class ConstantVelocity(Kinematic):
         """The constants, each [*, D]."""
         one = h.new_ones(*h.shape[:-1], self.content_dim)
         return Motion(self.persistence * one, self.agility * one, 0 * one, self.jitter * one)
-
-    def arrays(self) -> Network | None:
-        """No weights: the constants."""
-        if type(self) is not ConstantVelocity:
-            return None
-        nothing = self.agility.new_zeros(0)
-        layer, dims = _layer(nothing, nothing), (0,) * self.content_dim
-        constants = torch.stack(list(self.motion(nothing)))
-        return Network(dims, (), (), 4 * dims, VARIANCE_FLOOR, layer, layer, layer, layer, array(constants))
-
-
-def _layer(weight: Tensor, bias: Tensor) -> Layer:
-    """[I, O] and [O]."""
-    return Layer(array(weight.flatten()), array(bias))
 
 
 VARIANCE_FLOOR = 1e-8

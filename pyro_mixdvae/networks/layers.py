@@ -3,12 +3,9 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_mixdvae.engines.numba import latent_path
-from pyro_mixdvae.engines.numba.compiled import array, can_serve
 
 
 class TanhMLP(nn.Module):
@@ -68,30 +65,6 @@ class GaussianNetwork(nn.Module):
 
     def _heads(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         return self.mean(hidden), self.log_variance(hidden).exp()
-
-    def roll(self, features: Tensor, noise: Tensor) -> Tensor | None:
-        """The path `z_t = mean + sqrt(variance) noise_t`, both given the features of frame t and z_{t-1}; `z_0 = 0`.
-
-        Features [*, T, D] and noise [*, T, L] -> [*, T, L]; None where no kernel can serve.
-        """
-        if not (self.hidden.layers and can_serve(features, noise, *self.parameters())):
-            return None
-        first, *others = self.hidden.linear()
-        from_features, from_latent = first.weight.split([features.shape[-1], noise.shape[-1]], -1)
-        known = nn.functional.linear(features, from_features, first.bias)
-        weights: list[Tensor] = [layer.weight for layer in others]
-        weights.append(torch.cat([self.mean.weight, self.log_variance.weight]))
-        biases: list[Tensor] = [*(layer.bias for layer in others), self.mean.bias, self.log_variance.bias]
-        layers = latent_path.Layers(
-            array(from_latent.T.flatten()),
-            array(torch.cat([weight.T.flatten() for weight in weights])),
-            array(torch.cat(biases)),
-            np.array([len(first.weight), *map(len, weights)]),
-        )
-        path = latent_path.roll(
-            array(known.reshape(-1, *known.shape[-2:])), layers, array(noise.reshape(-1, *noise.shape[-2:]))
-        )
-        return torch.from_numpy(path).view(noise.shape)
 
 
 class History(nn.Module):

@@ -4,11 +4,28 @@ All functions take and give boxes as (x1, y1, x2, y2), y downwards, divided by t
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.engines.numba.motion import ONE, exponential
+
+Unit = TypeVar("Unit", bound=Callable[..., object])
+
+
+def exponential(*places: int | None) -> Callable[[Unit], Unit]:
+    """Says of a unit that coordinate d of it is exp(content[places[d]]), or 1 for None: what a compiled engine reads.
+
+    A unit of which this is not said is computed by PyTorch, and so is all that it enters.
+    """
+
+    def say(unit: Unit) -> Unit:
+        unit.places = places  # type: ignore[attr-defined]
+        return unit
+
+    return say
+
 
 MIN_SIZE = 1e-5  # of the image: a box of a hundredth of a pixel, so that its logarithm stays finite
 
@@ -70,7 +87,7 @@ class CentreLogSize(Coordinates):
         corner = covariance[..., :2] + half.square() * covariance[..., 2:]
         return torch.cat([corner, corner], -1)
 
-    @exponential(2, 3, ONE, ONE)
+    @exponential(2, 3, None, None)
     def unit(self, content: Tensor) -> Tensor:
         """(w, h, 1, 1)."""
         size = content.exp()[..., 2:]
@@ -105,7 +122,7 @@ class PublishedCorners(Coordinates):
         x1, y1, x2, reflected = covariance.unbind(-1)
         return torch.stack([x1, y1, x2, 4 * y1 + reflected], -1)
 
-    @exponential(ONE, ONE, ONE, ONE)
+    @exponential(None, None, None, None)
     def unit(self, content: Tensor) -> Tensor:
         """1: displacements count in images."""
         return torch.ones_like(content)

@@ -55,6 +55,7 @@ class Rule(NamedTuple):
     log_clutter: Array  # [B], the logarithm of the number of clutter detections expected, where there is visibility
     log_prior: Array  # [C], of the class of a detection, where not
     n_classes: int
+    log_none: Array  # [B, T], log p(all clutter, and so many detections), where exclusive
 
 
 @part
@@ -118,18 +119,18 @@ def score_pairs(log_pair: Array, log_likelihood: Array, mask: Array, b: int, t: 
 
 
 @part
-def assign(rule: Rule, log_likelihood: Array, mask: Array, t: int, decides: bool, eta: Array) -> None:
-    """q(w) of frame t of all scenes given log p(o | w), as responsibilities [B, T, K, C]; of 0 and 1 if it decides."""
+def assign(rule: Rule, log_likelihood: Array, mask: Array, t: int, is_hard: bool, eta: Array) -> None:
+    """q(w) of frame t of all scenes given log p(o | w), as responsibilities [B, T, K, C]; of 0 and 1 if it is_hard."""
     if not rule.is_exclusive:
-        choose_each(rule.log_prior, log_likelihood, mask, t, decides, eta)
-    elif decides:
+        choose_each(rule.log_prior, log_likelihood, mask, t, is_hard, eta)
+    elif is_hard:
         choose_event(rule.log_pair, log_likelihood, mask, t, eta)
     else:
         average_events(rule.log_pair, log_likelihood, mask, t, eta)
 
 
 @part
-def choose_each(log_prior: Array, log_likelihood: Array, mask: Array, t: int, decides: bool, eta: Array) -> None:
+def choose_each(log_prior: Array, log_likelihood: Array, mask: Array, t: int, is_hard: bool, eta: Array) -> None:
     """The best class of each detection, or the probabilities of all: `eta ∝ exp(log_prior + log_likelihood)`."""
     n_scenes, _, n_detections, n_classes = eta.shape
     weights = np.empty(n_classes)
@@ -141,7 +142,7 @@ def choose_each(log_prior: Array, log_likelihood: Array, mask: Array, t: int, de
                 best = c if weights[c] > weights[best] else best
             highest = weights[best]
             for c in range(n_classes):
-                weights[c] = 1.0 * (c == best) if decides else exp(weights[c] - highest)
+                weights[c] = 1.0 * (c == best) if is_hard else exp(weights[c] - highest)
                 total += weights[c]
             for c in range(n_classes):
                 eta[b, t, k, c] = weights[c] / total if mask[b, t, k] else 0.0

@@ -23,11 +23,12 @@ from pyro_mixdvae.engines.numba.motion import (
     write_step,
 )
 from pyro_mixdvae.engines.numba.recurrence import empty_memory, read_motion
-from pyro_mixdvae.engines.numba.visibility import ahead, taken_in
+from pyro_mixdvae.engines.numba.visibility import predict as predict_visible
+from pyro_mixdvae.engines.numba.visibility import update as update_visible
 
 
 class Filtered(NamedTuple):
-    """As `inference.start.Filtered`, and how each frame was entered."""
+    """As `engines.protocol.Filtered`, and how each frame was entered."""
 
     mean: Array  # [B, N, T, D]
     responsibilities: Array  # [B, T, K, C]
@@ -47,27 +48,29 @@ def empty_steps(n_tracks: int, n_frames: int, n_dims: int, like: Array) -> Steps
 
 @kernel
 def filter_scenes(
-    prior: Prior, rule: Rule, frames: Frames, noise: Noise, start: Array, decides: bool, vetoes: Array
+    prior: Prior, rule: Rule, frames: Frames, noise: Noise, start: Array, is_hard: bool, penalties: Array
 ) -> Filtered:
     """`filtering_pass`: predict with the prior, assign, update; start [M, D], the sources of scene b from b N on.
 
-    `vetoes` are [B, T, K, C], or none.
+    `penalties` are [B, T, K, C], or none.
     """
     n_scenes, n_frames, n_detections = frames.mask.shape
     n_sources, n_dims = start.shape[0] // n_scenes, start.shape[1]
     mean = np.empty((n_scenes, n_sources, n_frames, n_dims), start.dtype)
     eta = np.empty((n_scenes, n_frames, n_detections, rule.n_classes), start.dtype)
     log_likelihood = np.empty_like(eta)
-    judged = np.empty(eta.shape if len(vetoes) else (0, 0, 0, 0), eta.dtype)
+    weighed = np.empty(eta.shape if len(penalties) else (0, 0, 0, 0), eta.dtype)
     n_tracks = n_scenes * n_sources
     steps = empty_steps(n_tracks, n_frames, n_dims, start)
     memory, belief = empty_memory(prior.network, n_tracks), empty_belief(n_tracks, n_dims)
     before, unit = np.empty((n_tracks, n_dims)), np.empty((n_tracks, n_dims))
     visible = np.ones((n_scenes, n_sources))
-    if len(rule.visibility.hides):
+    if len(rule.visibility.hide):
+        start_visible(rule, visible)
+    if len(rule.visibility.hide):
         rule = weighing(rule, np.empty((n_scenes, n_frames, n_sources)))
     for t in range(n_frames):
-        if len(rule.visibility.hides):
+        if len(rule.visibility.hide):
             weigh_visible(rule, t, visible)
         if t == 0:
             begin(prior, start, unit, belief)
@@ -78,15 +81,15 @@ def filter_scenes(
             write_step(t, unit, memory.motion, steps)
         if frames.has_labels:
             take_labels(frames.labels, frames.label_precision, t, belief)
-        judge(frames, noise, t, belief, log_likelihood)
-        if len(vetoes):
-            judged[:, t] = log_likelihood[:, t] + vetoes[:, t]
-            assign(rule, judged, frames.mask, t, decides, eta)
+        weigh(frames, noise, t, belief, log_likelihood)
+        if len(penalties):
+            weighed[:, t] = log_likelihood[:, t] + penalties[:, t]
+            assign(rule, weighed, frames.mask, t, is_hard, eta)
         else:
-            assign(rule, log_likelihood, frames.mask, t, decides, eta)
+            assign(rule, log_likelihood, frames.mask, t, is_hard, eta)
         take_detections(rule, frames, noise, t, eta, belief)
-        if len(rule.visibility.hides):
-            look_ahead(rule, eta, t, visible)
+        if len(rule.visibility.hide):
+            predict_all(rule, eta, t, visible)
         for m in range(n_tracks):
             for d in range(n_dims):
                 mean[m // n_sources, m % n_sources, t, d] = belief.place[m, d]
@@ -97,27 +100,38 @@ def filter_scenes(
 @part
 def weighing(rule: Rule, log_pair: Array) -> Rule:
     """The same with other weights."""
-    return Rule(rule.is_exclusive, log_pair, rule.visibility, rule.log_clutter, rule.log_prior, rule.n_classes)
+    return Rule(
+        rule.is_exclusive, log_pair, rule.visibility, rule.log_clutter, rule.log_prior, rule.n_classes, rule.log_none
+    )
+
+
+@part
+def start_visible(rule: Rule, visible: Array) -> None:
+    """p(v_1 = 1) [B, N]: before the first frame all are visible."""
+    for b in range(visible.shape[0]):
+        for n in range(visible.shape[1]):
+            visible[b, n] = predict_visible(rule.visibility, b, 1.0)
 
 
 @part
 def weigh_visible(rule: Rule, t: int, visible: Array) -> None:
-    """log(P / (1 - P)) - log(clutter) of sources that are detected with P = P_D p(v_t = 1) [B, N], into `log_pair`."""
+    """log(P / (1 - P)) - log(clutter) of sources detected with P = p(v_t = 1) P_D + p(v_t = 0) ghost, into `log_pair`."""
     for b in range(visible.shape[0]):
         for n in range(visible.shape[1]):
-            detected = visible[b, n] * rule.visibility.detection[b]
+            detected = visible[b, n] * rule.visibility.detection[b] + (1 - visible[b, n]) * rule.visibility.ghost
             rule.log_pair[b, t, n] = log(detected / (1 - detected)) - rule.log_clutter[b]
 
 
 @part
-def look_ahead(rule: Rule, eta: Array, t: int, visible: Array) -> None:
+def predict_all(rule: Rule, eta: Array, t: int, visible: Array) -> None:
     """p(v_t = 1 | w_<t) to p(v_{t+1} = 1 | w_<=t), [B, N], given responsibilities [B, T, K, C]."""
     for b in range(visible.shape[0]):
         for n in range(visible.shape[1]):
             seen = 0.0
             for k in range(eta.shape[2]):
                 seen += eta[b, t, k, n]
-            visible[b, n] = ahead(rule.visibility, b, taken_in(rule.visibility, b, visible[b, n], min(seen, 1.0)))
+            now = update_visible(rule.visibility, b, visible[b, n], min(seen, 1.0))
+            visible[b, n] = predict_visible(rule.visibility, b, now)
 
 
 @part
@@ -131,7 +145,7 @@ def take_labels(labels: Array, precision: Array, t: int, belief: Belief) -> None
 
 
 @part
-def judge(frames: Frames, noise: Noise, t: int, belief: Belief, log_likelihood: Array) -> None:
+def weigh(frames: Frames, noise: Noise, t: int, belief: Belief, log_likelihood: Array) -> None:
     """`log N(o_k; m_n, Phi_kn + V_n)` of the detections of frame t, and their density as clutter: [B, T, K, C]."""
     observed, variances, clutter = frames.observed, noise.variances, frames.clutter
     place, place_variance = belief.place, belief.place_variance

@@ -6,12 +6,11 @@ has, at the weight exp(scores[k, n]) of the pair, or none, at 1. `scores` is [K,
 
 import numpy as np
 
+from pyro_mixdvae.distributions.exclusive import NEGLIGIBLE
 from pyro_mixdvae.engines.numba.activations import exp, log
 from pyro_mixdvae.engines.numba.compiled import Array, kernel, part
 
 NOTHING = -np.inf
-NEGLIGIBLE = -45.0
-"""exp of this is less than double precision resolves beside 1, the weight of "clutter, and the source missed"."""
 
 
 @part

@@ -5,8 +5,7 @@
 with a, q, c, r the motion that the network reads from its memory, and u the unit of displacement at s_{t-1}.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,22 +13,8 @@ from pyro_mixdvae.engines.numba.activations import exp
 from pyro_mixdvae.engines.numba.compiled import Array, part
 from pyro_mixdvae.engines.numba.recurrence import AGILITY, DRIFT, JITTER, PERSISTENCE, Memory, Network, remember
 
-Unit = TypeVar("Unit", bound=Callable[..., object])
-
 ONE = -1
-
-
-def exponential(*places: int) -> Callable[[Unit], Unit]:
-    """Says of a unit how kernels are to compute it: coordinate d is exp(content[places[d]]), or 1 for `ONE`.
-
-    A unit of which this is not said keeps kernels away.
-    """
-
-    def say(unit: Unit) -> Unit:
-        unit.places = places  # type: ignore[attr-defined]
-        return unit
-
-    return say
+"""In `Prior.places`: a coordinate whose unit is 1."""
 
 
 class Prior(NamedTuple):

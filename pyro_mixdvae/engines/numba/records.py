@@ -21,9 +21,9 @@ from pyro_mixdvae.engines.numba.recurrence import (
     read_motion,
 )
 
-OBSERVED, ASSIGNED, PRIOR, ENTROPY, LABELS = range(5)
+OBSERVED, ASSIGNED, PRIOR, ENTROPY, LABELS, COUNT = range(6)
 """The terms: E_q[log p(o|w,s)], or E_q[log p(o|s)] without q(w); E_q[log p(w) - log q(w)]; E_q[log p(s,z)];
-- E_q[log q(s,z)]; E_q[log p(labels|s)]."""
+- E_q[log q(s,z)]; E_q[log p(labels|s)]; log p(K), of the numbers of detections."""
 
 
 @kernel
@@ -39,7 +39,7 @@ def record(
     logits: Array,
     events: Array,
 ) -> Array:
-    """The terms of each scene [5, B].
+    """The terms of each scene [6, B].
 
     `start` is [M, D], the sources of scene b from b N on; `scale` the exponential of the chain's `log_scale`, `random`
     the standard normal numbers that (s, z) is drawn by, [M, T, D, 2] each.
@@ -53,7 +53,7 @@ def record(
     density = np.empty((n_tracks, n_dims))
     draw(prior.network.dims, chain, scale, random, s, z)
     set_prior(prior, chain.present, start, s, z, density)
-    terms = np.zeros((5, n_scenes))
+    terms = np.zeros((6, n_scenes))
     add_entropy(chain, random, terms[ENTROPY])
     for m in range(n_tracks):
         for d in range(n_dims):
@@ -62,6 +62,8 @@ def record(
         add_labels(frames, s, terms[LABELS])
     log_likelihood = np.empty((*frames.mask.shape, rule.n_classes))
     expect(frames, noise, s, s[:0], log_likelihood)
+    if rule.is_exclusive:
+        add_count(rule, frames.mask, present_of(chain.present, n_sources), terms[COUNT])
     if logits.shape[2] == 0:
         add_evidence(rule, frames.mask, log_likelihood, terms[OBSERVED])
     elif rule.is_exclusive:
@@ -178,6 +180,23 @@ def add_evidence(rule: Rule, mask: Array, log_likelihood: Array, log_density: Ar
             if rule.is_exclusive:
                 score_pairs(rule.log_pair, log_likelihood, mask, b, t, scores)
                 log_density[b] += sums_of_later(scores)[0, 0] - log_weights[count(mask, b, t)]
+
+
+@part
+def present_of(present: Array, n_sources: int) -> Array:
+    """Which frames there are [B, T], from those of tracks [M, T]."""
+    return present[::n_sources]
+
+
+@part
+def add_count(rule: Rule, mask: Array, present: Array, log_density: Array) -> None:
+    """`log p(K_t) = log sum_w p(w_t, K_t)` of the frames that there are, of each scene [B]."""
+    log_weights = np.zeros(mask.shape[2] + 1)
+    for b in range(mask.shape[0]):
+        for t in range(mask.shape[1]):
+            weigh_numbers(rule.log_pair, b, t, log_weights)
+            if present[b, t]:
+                log_density[b] += log_weights[count(mask, b, t)] + rule.log_none[b, t]
 
 
 @part

@@ -2,13 +2,11 @@
 
 import numpy as np
 
+from pyro_mixdvae.distributions.exclusive import FORBIDDEN
 from pyro_mixdvae.engines.numba.activations import exp, log
 from pyro_mixdvae.engines.numba.assigning import LEAST, Frames, Noise, Rule, assign, expect, score_pairs, whose
 from pyro_mixdvae.engines.numba.compiled import Array, kernel, part
 from pyro_mixdvae.engines.numba.joint_events import log_add
-
-FORBIDDEN = -1e30
-"""As `exclusive.FORBIDDEN`: a logit that no sum can rescue, but with which sums stay finite."""
 
 
 @kernel

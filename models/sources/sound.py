@@ -7,16 +7,16 @@ import torch
 from pyro.distributions import Normal, TorchDistribution, constraints
 from torch import Tensor, nn
 
-from pyro_mixdvae.distributions.complex_normal import squared_modulus
-from pyro_mixdvae.distributions.kalman import Transition
-from pyro_mixdvae.engines.numba.compiled import array
-from pyro_mixdvae.engines.numba.spectra import Heads
-from pyro_mixdvae.models.complex_likelihood import as_content, as_spectrum
-from pyro_mixdvae.models.sources import Sources
-from pyro_mixdvae.networks.spectral_srnn import LOUDEST, SpectralSRNN
+from pyro_mixdvae.distributions.complex_normal import as_spectrum, squared_modulus
+from pyro_mixdvae.distributions.kalman import Gaussian, Transition
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.models.part import closed_form
+from pyro_mixdvae.models.sources.contract import Before, Sources
+from pyro_mixdvae.models.sources.step import Step
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 
 
-class SoundMemory(NamedTuple):
+class SoundState(NamedTuple):
     """Of one source: h_t and the LSTM's cell, [*, H] each, and z_{t-1} [*, L]."""
 
     h: Tensor
@@ -32,61 +32,64 @@ class SoundSources(Sources):
 
     Args:
         networks: the pre-trained SRNN of each source, in the order of the sources; equal F and L.
-    """
 
-    state_size = 1
+    Raises:
+        InputError: networks of unequal F or L.
+    """
 
     def __init__(self, networks: Sequence[SpectralSRNN]):
         super().__init__()
+        sizes = [(network.content_dim, network.latent_dim) for network in networks]
+        if len(set(sizes)) > 1:
+            raise InputError(
+                f"networks of different numbers of frequencies or latents, {sizes}: they have to be equal."
+            )
         self.networks = nn.ModuleList(networks)
+        self.n_sources = len(networks)
         self.content_dim, self.latent_dim = 2 * networks[0].content_dim, networks[0].latent_dim
 
-    def begin(self, start: Tensor) -> list[SoundMemory]:
-        """Silence is what was heard before the first frame."""
-        memories = []
+    def init_state(self, start: Tensor) -> list[SoundState]:
+        """Silence is what was there before the first frame."""
+        states = []
         for network in self.each():
             silence = start.new_zeros(*start.shape[:-2], network.content_dim)
             h, cell = network.history.step(network.heard(silence), network.history.begin(silence))
-            memories.append(SoundMemory(h, cell, start.new_zeros(*start.shape[:-2], self.latent_dim)))
-        return memories
+            states.append(SoundState(h, cell, start.new_zeros(*start.shape[:-2], self.latent_dim)))
+        return states
 
-    def draw(self, memory: list[SoundMemory]) -> tuple[Tensor, Tensor]:
-        """Draw z_t, then s_t."""
-        contents, latents = [], []
-        for network, before in zip(self.each(), memory, strict=True):
-            mean, variance = network.latent_prior(before.h, before.z)
-            latents.append(Normal(mean, variance.sqrt()).sample())
-            contents.append(as_content(network.density(before.h, latents[-1]).sample()))
-        return torch.stack(contents, -2), torch.stack(latents, -2)
+    def conditional(self, state: list[SoundState]) -> Step:
+        """p(z_t | h_t, z_{t-1}), and p(s_t | h_t, z_t): Gaussian real and imaginary parts of half the power each."""
+        each = list(zip(self.each(), state, strict=True))
+        priors = [network.latent_prior(memory.h, memory.z) for network, memory in each]
+        mean, variance = (torch.stack(part, -2) for part in zip(*priors, strict=True))
 
-    def log_density_step(self, memory: list[SoundMemory], s: Tensor, z: Tensor) -> Tensor:
-        """log p(z_t | h_t, z_{t-1}) + log p(s_t | h_t, z_t)."""
-        per_source = []
-        for n, (network, before) in enumerate(zip(self.each(), memory, strict=True)):
-            mean, variance = network.latent_prior(before.h, before.z)
-            log_z = Normal(mean, variance.sqrt()).log_prob(z[..., n, :]).sum(-1)
-            log_s = network.density(before.h, z[..., n, :]).log_prob(as_spectrum(s[..., n, :])).sum(-1)
-            per_source.append(log_z + log_s)
-        return torch.stack(per_source, -1)
+        def emission(z: Tensor) -> Normal:
+            powers = [network.power(memory.h, z[..., n, :]) for n, (network, memory) in enumerate(each)]
+            spread = (torch.stack(powers, -2) / 2).sqrt().repeat_interleave(2, -1)
+            return Normal(torch.zeros_like(spread), spread)
 
-    def remember(self, memory: list[SoundMemory], s: Tensor, z: Tensor | None) -> list[SoundMemory]:
-        """Feed |s_t|^2 to the LSTMs; without a z, the mean of p(z_t) stands for it: q(z | s) hears the future."""
-        memories = []
-        for n, (network, before) in enumerate(zip(self.each(), memory, strict=True)):
+        return Step(Normal(mean, variance.sqrt()), emission)
+
+    def update_state(self, state: list[SoundState], s: Tensor, z: Tensor | None) -> list[SoundState]:
+        """Feed |s_t|^2 to the LSTMs; without a z, the mean of p(z_t) stands for it: q(z | s) reads the future."""
+        states = []
+        for n, (network, before) in enumerate(zip(self.each(), state, strict=True)):
             latent = network.latent_prior(before.h, before.z)[0] if z is None else z[..., n, :]
             heard = network.heard(squared_modulus(as_spectrum(s[..., n, :])))
-            memories.append(SoundMemory(*network.history.step(heard, (before.h, before.cell)), latent))
-        return memories
+            states.append(SoundState(*network.history.step(heard, (before.h, before.cell)), latent))
+        return states
 
-    def transition(self, memory: list[SoundMemory]) -> Transition:
+    @closed_form("init_state", "conditional", "update_state")
+    def transition(self, state: list[SoundState], before: Before | None = None) -> Transition:
         """The emission at the mean of p(z_t | h_t, z_{t-1})."""
         powers = []
-        for network, before in zip(self.each(), memory, strict=True):
-            z, _ = network.latent_prior(before.h, before.z)
-            powers.append(network.power(before.h, z))
+        for network, memory in zip(self.each(), state, strict=True):
+            z, _ = network.latent_prior(memory.h, memory.z)
+            powers.append(network.power(memory.h, z))
         return _from_nothing(torch.stack(powers, -2))
 
-    def log_density(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
+    @closed_form("init_state", "conditional", "update_state")
+    def log_prob(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
         """One LSTM call a source over |s_{t-1}|^2, then all frames in parallel: [*, N, T, 2F] -> [*, N, T]."""
         spectrum = as_spectrum(s)
         per_source = []
@@ -99,9 +102,10 @@ class SoundSources(Sources):
             per_source.append(log_z + network.density(h, latent).log_prob(spectrum[..., n, :, :]).sum(-1))
         return torch.stack(per_source, -2)
 
-    def transitions(self, s: Tensor, start: Tensor) -> Transition:
+    @closed_form("init_state", "conditional", "update_state", "transition")
+    def transitions(self, filtered: Gaussian, start: Tensor) -> Transition:
         """The emissions at the central path of q(z | s)."""
-        return _from_nothing(self.reconstructed(squared_modulus(as_spectrum(s))))
+        return _from_nothing(self.reconstructed(squared_modulus(as_spectrum(filtered.mean[..., 0]))))
 
     def reconstructed(self, power: Tensor, present: Tensor | None = None) -> Tensor:
         """v_s of all frames, the networks being fed |s|^2, at the central path of q(z | s): [*, N, T, F] -> same.
@@ -122,11 +126,6 @@ class SoundSources(Sources):
             own = None if present is None else present[..., n, :]
             encoders.append(network.listen(power[..., n, :, :], own)[1])
         return EachLatentPosterior(encoders)
-
-    def heads(self, like: Tensor) -> Heads:
-        """How the networks' heads are read, as kernels take it, in the precision of a tensor."""
-        read = [(*network.head_units, LOUDEST, network.floor) for network in self.each()]
-        return Heads(*map(array, torch.tensor(read, dtype=like.dtype).unbind(1)))
 
     def each(self) -> list[SpectralSRNN]:
         """The N networks."""

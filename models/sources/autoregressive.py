@@ -6,13 +6,15 @@ import torch
 from pyro.distributions import Normal
 from torch import Tensor
 
-from pyro_mixdvae.distributions.kalman import Transition
-from pyro_mixdvae.models.kinematic_sources import UnitOfDisplacement
-from pyro_mixdvae.models.sources import Sources
+from pyro_mixdvae.distributions.kalman import Gaussian, Transition
+from pyro_mixdvae.models.part import closed_form
+from pyro_mixdvae.models.sources.contract import Before, Sources
+from pyro_mixdvae.models.sources.kinematic import UnitOfDisplacement
+from pyro_mixdvae.models.sources.step import Step
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 
 
-class AutoregressiveMemory(NamedTuple):
+class AutoregressiveState(NamedTuple):
     """h_t and the LSTM's cell [*, H], and s_{t-1} [*, D]: the start before the first frame."""
 
     h: Tensor
@@ -32,7 +34,6 @@ class AutoregressiveSources(Sources):
         start_spread: in units of displacement.
     """
 
-    state_size = 1
     latent_dim = 0
 
     def __init__(self, network: Autoregressive, unit: UnitOfDisplacement, start_spread: float = 0.5):
@@ -42,47 +43,45 @@ class AutoregressiveSources(Sources):
         self.unit = unit
         self.start_spread = start_spread
 
-    def begin(self, start: Tensor) -> AutoregressiveMemory:
+    def init_state(self, start: Tensor) -> AutoregressiveState:
         """Nothing has been fed to the history yet."""
         h, cell = self.network.history.begin(start)
-        return AutoregressiveMemory(h, cell, start, True)
+        return AutoregressiveState(h, cell, start, True)
 
-    def _emission(self, memory: AutoregressiveMemory) -> Normal:
+    def _emission(self, state: AutoregressiveState) -> Normal:
         """p(s_t | memory)."""
-        unit = self.unit(memory.s)
-        if memory.is_first:
-            return Normal(memory.s, self.start_spread * unit)
-        mean, variance = self._displacement(memory.h)
-        return Normal(memory.s + unit * mean, unit * variance.sqrt())
+        unit = self.unit(state.s)
+        if state.is_first:
+            return Normal(state.s, self.start_spread * unit)
+        mean, variance = self._displacement(state.h)
+        return Normal(state.s + unit * mean, unit * variance.sqrt())
 
     def _displacement(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of y_t, [*, D] each."""
         return self.network.emission(h, h[..., :0])
 
-    def draw(self, memory: AutoregressiveMemory) -> tuple[Tensor, Tensor]:
-        """Draw s_t; z_t is empty, [*, 0]."""
-        s = self._emission(memory).sample()
-        return s, s[..., :0]
+    def conditional(self, state: AutoregressiveState) -> Step:
+        """p(s_t | s_{t-1}, h_t)."""
+        return Step(None, lambda z: self._emission(state))
 
-    def log_density_step(self, memory: AutoregressiveMemory, s: Tensor, z: Tensor) -> Tensor:
-        """log p(s_t | s_{t-1}, h_t)."""
-        return self._emission(memory).log_prob(s).sum(-1)
-
-    def remember(self, memory: AutoregressiveMemory, s: Tensor, z: Tensor | None) -> AutoregressiveMemory:
+    def update_state(self, state: AutoregressiveState, s: Tensor, z: Tensor | None) -> AutoregressiveState:
         """Feed the displacement to the history (zero after the first frame)."""
-        displacement = torch.zeros_like(s) if memory.is_first else (s - memory.s) / self.unit(memory.s)
-        h, cell = self.network.history.step(displacement, (memory.h, memory.cell))
-        return AutoregressiveMemory(h, cell, s, False)
+        displacement = torch.zeros_like(s) if state.is_first else (s - state.s) / self.unit(state.s)
+        h, cell = self.network.history.step(displacement, (state.h, state.cell))
+        return AutoregressiveState(h, cell, s, False)
 
-    def transition(self, memory: AutoregressiveMemory) -> Transition:
-        """The step of s, exact given the memory."""
-        unit = self.unit(memory.s)
-        if memory.is_first:
-            return _start(memory.s, self.start_spread * unit)
-        return _step(unit, *self._displacement(memory.h))
+    @closed_form("init_state", "conditional", "update_state")
+    def transition(self, state: AutoregressiveState, before: Before | None = None) -> Transition:
+        """The step of s, exact given the state."""
+        unit = self.unit(state.s)
+        if state.is_first:
+            return _start(state.s, self.start_spread * unit)
+        return _step(unit, *self._displacement(state.h))
 
-    def transitions(self, s: Tensor, start: Tensor) -> Transition:
+    @closed_form("init_state", "conditional", "update_state", "transition")
+    def transitions(self, filtered: Gaussian, start: Tensor) -> Transition:
         """One LSTM call over the displacements, then all steps in parallel."""
+        s = filtered.mean[..., 0]
         first = _start(start.unsqueeze(-2), self.start_spread * self.unit(start).unsqueeze(-2))
         rest = _step(*self._steps(s))
         return Transition(
@@ -91,7 +90,8 @@ class AutoregressiveSources(Sources):
             torch.cat([first.noise, rest.noise], -4),
         )
 
-    def log_density(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
+    @closed_form("init_state", "conditional", "update_state")
+    def log_prob(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
         """One LSTM call, then all frames in parallel."""
         place = Normal(start.unsqueeze(-2), self.start_spread * self.unit(start).unsqueeze(-2))
         unit, mean, variance = self._steps(s)

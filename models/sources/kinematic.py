@@ -3,22 +3,22 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from pyro.distributions import Normal
 from torch import Tensor
 
-from pyro_mixdvae.distributions.kalman import Transition
-from pyro_mixdvae.engines.numba.compiled import array
-from pyro_mixdvae.engines.numba.motion import ONE, Prior
-from pyro_mixdvae.models.sources import Sources
+from pyro_mixdvae.distributions.kalman import Gaussian, Transition
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.models.part import closed_form
+from pyro_mixdvae.models.sources.contract import Before, Sources
+from pyro_mixdvae.models.sources.step import Step
 from pyro_mixdvae.networks.kinematic import Kinematic, Motion
 
 UnitOfDisplacement = Callable[[Tensor], Tensor]
 """Content [*, D] -> the unit of displacement there, [*, D]."""
 
 
-class KinematicMemory(NamedTuple):
+class KinematicState(NamedTuple):
     """h_t and the LSTM's cell [*, H], s_{t-1} [*, D] (the start before the first frame) and z_{t-1} [*, D]."""
 
     h: Tensor
@@ -38,58 +38,53 @@ class KinematicSources(Sources):
         unit: the unit of displacement at a content, [*, D] -> [*, D] (`Coordinates.unit`); `torch.ones_like` makes
             the chain linear in s.
         start_spread: in units of displacement.
-    """
 
-    state_size = 2
+    Raises:
+        InputError: a start without spread.
+    """
 
     def __init__(self, network: Kinematic, unit: UnitOfDisplacement, start_spread: float = 0.5):
         super().__init__()
+        if not start_spread > 0:
+            raise InputError(f"sources that start with a spread of {start_spread}: it has to be positive.")
         self.network = network
         self.content_dim = self.latent_dim = network.content_dim
         self.unit = unit
         self.start_spread = start_spread
 
-    def begin(self, start: Tensor) -> KinematicMemory:
+    def init_state(self, start: Tensor) -> KinematicState:
         """Nothing has been fed to the history yet."""
         h, cell = self.network.history.begin(start)
-        return KinematicMemory(h, cell, start, torch.zeros_like(start), True)
+        return KinematicState(h, cell, start, torch.zeros_like(start), True)
 
-    def _conditionals(self, memory: KinematicMemory) -> tuple[Normal, Callable[[Tensor], Normal]]:
-        """p(z_t | memory), and p(s_t | z_t, memory) as a function of z_t."""
-        unit = self.unit(memory.s)
-        if memory.is_first:
-            first = Normal(memory.z, self._first_velocity(memory.z).sqrt())
-            return first, lambda z: Normal(memory.s, self.start_spread * unit)
-        motion = self.network.motion(memory.h)
-        latent = Normal(motion.persistence * memory.z, motion.agility.sqrt().expand_as(memory.z))
-        return latent, lambda z: Normal(memory.s + unit * (z + motion.drift), unit * motion.jitter.sqrt())
+    def conditional(self, state: KinematicState) -> Step:
+        """p(z_t | z_{t-1}, h_t) and p(s_t | s_{t-1}, z_t, h_t)."""
+        unit = self.unit(state.s)
+        if state.is_first:
+            first = Normal(state.z, self._first_velocity(state.z).sqrt())
+            return Step(first, lambda z: Normal(state.s, self.start_spread * unit))
+        motion = self.network.motion(state.h)
+        latent = Normal(motion.persistence * state.z, motion.agility.sqrt().expand_as(state.z))
+        return Step(latent, lambda z: Normal(state.s + unit * (z + motion.drift), unit * motion.jitter.sqrt()))
 
-    def draw(self, memory: KinematicMemory) -> tuple[Tensor, Tensor]:
-        """Draw z_t, then s_t."""
-        latent, emission = self._conditionals(memory)
-        z = latent.sample()
-        return emission(z).sample(), z
+    def update_state(self, state: KinematicState, s: Tensor, z: Tensor | None) -> KinematicState:
+        """Feed the displacement to the history (zero after the first frame)."""
+        displacement = torch.zeros_like(s) if state.is_first else (s - state.s) / self.unit(state.s)
+        h, cell = self.network.history.step(displacement, (state.h, state.cell))
+        return KinematicState(h, cell, s, state.z if z is None else z, False)
 
-    def log_density_step(self, memory: KinematicMemory, s: Tensor, z: Tensor) -> Tensor:
-        """log p(z_t | h_t, z_{t-1}) + log p(s_t | s_{t-1}, h_t, z_t)."""
-        latent, emission = self._conditionals(memory)
-        return (latent.log_prob(z) + emission(z).log_prob(s)).sum(-1)
-
-    def remember(self, memory: KinematicMemory, s: Tensor, z: Tensor | None) -> KinematicMemory:
-        """Feed the displacement to the history (zero after the first frame); inference carries z in its state."""
-        displacement = torch.zeros_like(s) if memory.is_first else (s - memory.s) / self.unit(memory.s)
-        h, cell = self.network.history.step(displacement, (memory.h, memory.cell))
-        return KinematicMemory(h, cell, s, memory.z if z is None else z, False)
-
-    def transition(self, memory: KinematicMemory) -> Transition:
+    @closed_form("init_state", "conditional", "update_state")
+    def transition(self, state: KinematicState, before: Before | None = None) -> Transition:
         """The step of (s, z), exact given the memory."""
-        unit = self.unit(memory.s)
-        if memory.is_first:
-            return self._first(memory.s, unit)
-        return _step(self.network.motion(memory.h), unit)
+        unit = self.unit(state.s)
+        if state.is_first:
+            return self._first(state.s, unit)
+        return _step(self.network.motion(state.h), unit)
 
-    def transitions(self, s: Tensor, start: Tensor) -> Transition:
+    @closed_form("init_state", "conditional", "update_state", "transition")
+    def transitions(self, filtered: Gaussian, start: Tensor) -> Transition:
         """One LSTM call over the displacements, then all steps in parallel."""
+        s = filtered.mean[..., 0]
         first = self._first(start, self.unit(start))
         if s.shape[-2] == 1:
             return Transition(first.matrix.unsqueeze(-4), first.offset.unsqueeze(-3), first.noise.unsqueeze(-4))
@@ -101,7 +96,8 @@ class KinematicSources(Sources):
             torch.cat([first.noise.unsqueeze(-4), steps.noise], -4),
         )
 
-    def log_density(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
+    @closed_form("init_state", "conditional", "update_state")
+    def log_prob(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
         """One LSTM call, then all frames in parallel."""
         zero = torch.zeros_like(z[..., :1, :])
         velocity = Normal(zero, self._first_velocity(zero).sqrt())
@@ -122,15 +118,6 @@ class KinematicSources(Sources):
         """How each frame but the first is entered, given the displacements before: [*, T - 1, D] each."""
         displacement = (s[..., 1:, :] - s[..., :-1, :]) / unit
         return self.network.motion(self.network.history(self.network.teacher_forced(displacement)))
-
-    def arrays(self) -> Prior | None:
-        """The prior as kernels take it; None where they do not know its network or its unit."""
-        places = (ONE,) * self.content_dim if self.unit is torch.ones_like else getattr(self.unit, "places", None)
-        network = self.network.arrays()
-        if places is None or network is None:
-            return None
-        velocity = self._first_velocity(torch.zeros(self.content_dim, dtype=torch.float64))
-        return Prior(network, np.array(places), self.start_spread, array(velocity))
 
     def _first_velocity(self, like: Tensor) -> Tensor:
         """The variance of z_1, [*, D] as `like`."""

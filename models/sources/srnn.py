@@ -6,13 +6,15 @@ import torch
 from pyro.distributions import Normal
 from torch import Tensor
 
-from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.distributions.kalman import Gaussian, Transition
 from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
-from pyro_mixdvae.models.sources import Sources
+from pyro_mixdvae.models.part import closed_form
+from pyro_mixdvae.models.sources.contract import Before, Sources
+from pyro_mixdvae.models.sources.step import Step
 from pyro_mixdvae.networks.srnn import SRNN
 
 
-class SRNNMemory(NamedTuple):
+class SRNNState(NamedTuple):
     """h_t and the LSTM's cell [*, H], z_{t-1} [*, L]; `start` [*, D] is None after the first frame."""
 
     h: Tensor
@@ -31,51 +33,47 @@ class SRNNSources(Sources):
         start_variance: 1e-5 in the published code, in units of the image squared.
     """
 
-    state_size = 1
-
     def __init__(self, network: SRNN, start_variance: float = 1e-5):
         super().__init__()
         self.network = network
         self.content_dim, self.latent_dim = network.content_dim, network.latent_dim
         self.start_variance = start_variance
 
-    def begin(self, start: Tensor) -> SRNNMemory:
+    def init_state(self, start: Tensor) -> SRNNState:
         """Feed the start to the LSTM."""
         h, cell = self.network.history.step(start, self.network.history.begin(start))
-        return SRNNMemory(h, cell, start.new_zeros(*start.shape[:-1], self.latent_dim), start)
+        return SRNNState(h, cell, start.new_zeros(*start.shape[:-1], self.latent_dim), start)
 
-    def _emission(self, memory: SRNNMemory, z: Tensor) -> tuple[Tensor, Tensor]:
-        if memory.start is None:
-            return self.network.emission(memory.h, z)
-        return memory.start, torch.full_like(memory.start, self.start_variance)
+    def _emission(self, state: SRNNState, z: Tensor) -> tuple[Tensor, Tensor]:
+        if state.start is None:
+            return self.network.emission(state.h, z)
+        return state.start, torch.full_like(state.start, self.start_variance)
 
-    def draw(self, memory: SRNNMemory) -> tuple[Tensor, Tensor]:
-        """Draw z_t, then s_t."""
-        mean, variance = self.network.latent_prior(memory.h, memory.z)
-        z = Normal(mean, variance.sqrt()).sample()
-        mean, variance = self._emission(memory, z)
-        return Normal(mean, variance.sqrt()).sample(), z
+    def conditional(self, state: SRNNState) -> Step:
+        """p(z_t | h_t, z_{t-1}) and p(s_t | h_t, z_t)."""
+        mean, variance = self.network.latent_prior(state.h, state.z)
 
-    def log_density_step(self, memory: SRNNMemory, s: Tensor, z: Tensor) -> Tensor:
-        """log p(z_t | h_t, z_{t-1}) + log p(s_t | h_t, z_t)."""
-        mean, variance = self.network.latent_prior(memory.h, memory.z)
-        log_z = Normal(mean, variance.sqrt()).log_prob(z).sum(-1)
-        mean, variance = self._emission(memory, z)
-        return log_z + Normal(mean, variance.sqrt()).log_prob(s).sum(-1)
+        def emission(z: Tensor) -> Normal:
+            centre, spread = self._emission(state, z)
+            return Normal(centre, spread.sqrt())
 
-    def remember(self, memory: SRNNMemory, s: Tensor, z: Tensor | None) -> SRNNMemory:
+        return Step(Normal(mean, variance.sqrt()), emission)
+
+    def update_state(self, state: SRNNState, s: Tensor, z: Tensor | None) -> SRNNState:
         """Feed s_t to the LSTM; without a z, the encoder's mean stands for it."""
         if z is None:
-            z, _ = self.network.encoder(torch.cat([memory.h, s], -1), memory.z)
-        h, cell = self.network.history.step(s, (memory.h, memory.cell))
-        return SRNNMemory(h, cell, z, None)
+            z, _ = self.network.encoder(torch.cat([state.h, s], -1), state.z)
+        h, cell = self.network.history.step(s, (state.h, state.cell))
+        return SRNNState(h, cell, z, None)
 
-    def transition(self, memory: SRNNMemory) -> Transition:
+    @closed_form("init_state", "conditional", "update_state")
+    def transition(self, state: SRNNState, before: Before | None = None) -> Transition:
         """The emission at the mean of p(z_t | h_t, z_{t-1})."""
-        z, _ = self.network.latent_prior(memory.h, memory.z)
-        return _forgetful(*self._emission(memory, z))
+        z, _ = self.network.latent_prior(state.h, state.z)
+        return _forgetful(*self._emission(state, z))
 
-    def log_density(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
+    @closed_form("init_state", "conditional", "update_state")
+    def log_prob(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
         """One LSTM call over s_{t-1}, then all frames in parallel."""
         h = self.network.history(_one_late(s, start))
         before = torch.cat([torch.zeros_like(z[..., :1, :]), z[..., :-1, :]], -2)
@@ -84,8 +82,10 @@ class SRNNSources(Sources):
         mean, variance = self._emissions(h, z, start)
         return log_z + Normal(mean, variance.sqrt()).log_prob(s).sum(-1)
 
-    def transitions(self, s: Tensor, start: Tensor) -> Transition:
+    @closed_form("init_state", "conditional", "update_state", "transition", "latent_posterior")
+    def transitions(self, filtered: Gaussian, start: Tensor) -> Transition:
         """The emissions at the central path of q(z | s)."""
+        s = filtered.mean[..., 0]
         h = self.network.history(_one_late(s, start))
         z = self.network.latent_posterior(h, s).central_path()
         return _forgetful(*self._emissions(h, z, start))

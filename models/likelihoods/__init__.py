@@ -1,0 +1,1 @@
+"""p(o | w, s): the contract of a likelihood, and the families that ship."""

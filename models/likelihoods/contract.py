@@ -1,0 +1,131 @@
+"""p(o | w, s): the contract of a likelihood. One method says what is observed of a source; the rest follows from it."""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor
+from torch.distributions import Independent
+
+from pyro_mixdvae.distributions.quadrature import expectation_of_all, expectation_of_each
+from pyro_mixdvae.models.noise import Noise
+from pyro_mixdvae.models.part import Part
+
+
+class Site(NamedTuple):
+    """The Gaussian that stands for a density in an update: `value` and `precision`, [*, D] each."""
+
+    value: Tensor
+    precision: Tensor
+
+
+class Likelihood(Part):
+    """p(o | w = n, s_n), given the content of source n and the scale of the noise.
+
+    A likelihood of one's own writes `observe`. The rest is derived from it, for any density that has a gradient in the
+    content; a closed form may override what is derived (`part.closed_form`), and a contract test holds it to that.
+
+    Args:
+        noise: gives the scale of every observation.
+    """
+
+    def __init__(self, noise: Noise):
+        super().__init__()
+        self.noise = noise
+
+    @abstractmethod
+    def observe(self, content: Tensor, scale: Tensor) -> TorchDistribution:
+        """p(o | s): content [*, D] and scale [*, D] of the noise -> batch shape [*], event shape (D,)."""
+
+    def locate(self, contents: Tensor) -> Tensor:
+        """What each observation sees of each class: contents [*, C, T, D] -> [*, T, K or 1, C, E].
+
+        By default all of it (E = D); of a spectrum each observation is one frequency.
+        """
+        return contents.transpose(-3, -2).unsqueeze(-3)
+
+    def locate_variance(self, variances: Tensor) -> Tensor:
+        """The same of variances."""
+        return self.locate(variances)
+
+    def log_prob(self, observed: Tensor, content: Tensor, scale: Tensor) -> Tensor:
+        """log p(o | s): [*, D] each -> [*]."""
+        return self.observe(content, scale).log_prob(observed)
+
+    def expected_log_prob(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Tensor:
+        """`E log p(o | s)` for `s ~ N(mean, variance)`: [*, D] each -> [*].
+
+        By Gauss-Hermite quadrature of each coordinate where the density is a product over them (a distribution made
+        by `.to_event(1)`), else by cubature of degree 5.
+        """
+        if _is_product(self.observe(mean, scale)):
+
+            def of_each(content: Tensor) -> Tensor:
+                density = self.observe(content, scale)
+                return density.base_dist.log_prob(observed)
+
+            return expectation_of_each(of_each, mean, variance).sum(-1)
+        return expectation_of_all(lambda content: self.log_prob(observed, content, scale), mean, variance)
+
+    def site(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Site:
+        """The Gaussian that moves q(s) as this observation does, at `q(s) = N(mean, variance)`.
+
+        Its natural parameters are gradients of `E = expected_log_prob` in the mean parameters of q (conjugate-computation
+        variational inference, Khan and Lin 2017): precision `-2 dE/dV`, value `m + (dE/dm) / precision`. A density with
+        heavy tails is convex there, and its precision would be negative: it is kept positive, which leaves the
+        mean's stationary point where it is. Shapes [*, D].
+        """
+        shape = torch.broadcast_shapes(observed.shape, mean.shape, variance.shape, scale.shape)
+        with torch.enable_grad():
+            at = [mean.detach().expand(shape).clone(), variance.detach().expand(shape).clone()]
+            for part in at:
+                part.requires_grad_()
+            expected = self.expected_log_prob(observed.detach(), *at, scale.detach())
+            slope, curvature = torch.autograd.grad(expected.sum(), at)
+        precision = torch.maximum(-2 * curvature, LEAST_PRECISION / scale.detach().square())
+        value = at[0].detach() + slope / precision
+        # A complex number has two parts of half its variance each, and its precision is that of both together.
+        return Site(value, precision / 2 if value.is_complex() else precision)
+
+    def predictive(self, mean: Tensor, variance: Tensor, scale: Tensor) -> TorchDistribution:
+        """p(o) for `s ~ N(mean, variance)`: [*, D] each -> batch [*], event (D,).
+
+        By default the same family with the variance of the content added to the square of the scale, which is exact
+        for Gaussians; the filter weighs associations by it.
+        """
+        return self.observe(mean, (scale.square() + variance).sqrt())
+
+    def scale_statistic(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Tensor:
+        """By which factor the square of the scale would have to grow, [*]; its mean is 1 at the best scale.
+
+        `1 + dE/d(log scale) / D`, E the expected log density: for a Gaussian the mean square of the residual in scales, for
+        Student's t the weighted one of its EM algorithm (Liu and Rubin 1995).
+        """
+        with torch.enable_grad():
+            log_factor = torch.zeros(
+                torch.broadcast_shapes(observed.shape[:-1], mean.shape[:-1], scale.shape[:-1]),
+                dtype=scale.dtype,
+                device=scale.device,
+                requires_grad=True,
+            )
+            scaled = scale.detach() * log_factor.exp().unsqueeze(-1)
+            expected = self.expected_log_prob(observed.detach(), mean.detach(), variance.detach(), scaled)
+            (slope,) = torch.autograd.grad(expected.sum(), log_factor)
+        return 1 + slope / observed.shape[-1]
+
+    def conjugate(self) -> bool:
+        """Whether sites are the same wherever q(s) is, so that one update is exact."""
+        return False
+
+
+def _is_product(density: object) -> bool:
+    return (
+        isinstance(density, Independent)
+        and density.reinterpreted_batch_ndims == 1
+        and not density.base_dist.event_shape
+    )
+
+
+LEAST_PRECISION = 1e-6
+"""Of a site, in units of the observation's own."""

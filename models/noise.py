@@ -1,0 +1,145 @@
+"""The scale of the noise of every observation: a part of its own, which any likelihood takes."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.models.part import Part, closed_form
+from pyro_mixdvae.models.scene import Scene
+
+Unit = Callable[[Tensor], Tensor]
+"""Content [*, D] -> the unit of noise there, [*, D]."""
+
+Reference = Literal["start", "observation", "column"]
+
+
+class Noise(Part):
+    """The contract: the scale of each observation, should it belong to each source."""
+
+    is_estimated = False
+
+    @abstractmethod
+    def scale(self, scene: Scene) -> Tensor:
+        """[B, T, K, N, D], positive everywhere, also where nothing is observed."""
+
+    def at(self, content: Tensor) -> Tensor:
+        """The scale of an observation of such a content, [B, *, D] -> [B, *, D]."""
+        raise InputError(f"{type(self).__name__} does not say how an observation errs at a content: write `at`.")
+
+    def is_shared(self) -> bool:
+        """Whether the scale of an observation is the same for all sources, so that it need be known for one only."""
+        return False
+
+    def repeated(self, content: Tensor) -> Tensor:
+        """The scale of what repeats in every frame alike, [B, *, D]; by default that of all noise."""
+        return self.at(content)
+
+    def fitted(self, statistic: Tensor) -> "Noise":
+        """M-step, from the mean `Likelihood.scale_statistic` of the observations of each scene [B]; by default none."""
+        return self
+
+
+class RelativeNoise(Noise):
+    """`r u`: r a number, u the unit of noise of the box (or spectrum) that is observed.
+
+    Args:
+        unit: u at a content, [*, D] -> [*, D] (`Coordinates.noise_unit`).
+        relative: r (.04 in the paper): a number, one for each of the D coordinates, or one a scene [B, 1].
+        relative_to: "start": u at each source's start, as the paper describes it; "observation": u at the detection
+            itself, which follows a target that comes nearer; "column": u at the first detection of the same column,
+            as the published code has it, whose columns are detections already matched to targets.
+
+    Raises:
+        InputError: a noise that is not positive, or another `relative_to`.
+    """
+
+    relative: Tensor
+
+    def __init__(self, unit: Unit, relative: float | Sequence[float] | Tensor = 0.04, relative_to: Reference = "start"):
+        super().__init__()
+        if relative_to not in get_args(Reference):
+            raise InputError(
+                f"noise relative to {relative_to!r}: it is relative to {' or '.join(get_args(Reference))}."
+            )
+        self.unit, self.relative_to = unit, relative_to
+        self.register_buffer("relative", torch.as_tensor(relative, dtype=torch.get_default_dtype()))
+        if not bool((self.relative > 0).all()):
+            raise InputError(f"a relative noise of {relative} is not positive.")
+
+    def scale(self, scene: Scene) -> Tensor:
+        """r u, [B, T, K, N, D]."""
+        if self.relative_to == "start":
+            unit = self.unit(scene.start)[:, None, None]
+        elif self.relative_to == "column":
+            first = scene.mask.to(torch.uint8).argmax(1)[:, None, :, None]
+            first = first.expand(*scene.observations.shape[:-3], -1, -1, -1)
+            unit = self.unit(torch.take_along_dim(scene.observations, first, -3)).unsqueeze(-2)
+        else:
+            unit = self.unit(scene.observations).unsqueeze(-2)
+        # Scenes that are being drawn may have axes of samples in front of the batch.
+        shape = torch.broadcast_shapes(unit.shape, (*scene.mask.shape, scene.n_sources, scene.start.shape[-1]))
+        scale = (spread_over(self.relative, unit) * unit).expand(shape)
+        # Where there is no detection its size is no size; any noise will do there, but a positive one.
+        return torch.where(scene.mask[..., None, None], scale, 1.0)
+
+    @closed_form("scale")
+    def is_shared(self) -> bool:
+        """Unless it is relative to where the source starts."""
+        return self.relative_to != "start"
+
+    def at(self, content: Tensor) -> Tensor:
+        """r u(content)."""
+        unit = self.unit(content)
+        return spread_over(self.relative, unit) * unit
+
+
+class EstimatedNoise(RelativeNoise):
+    """r is left to the data: `r^2 = least^2 + (1 + rho) / (1 - rho) white`, white being what residuals show of it.
+
+    What repeats from frame to frame the track follows, so that residuals hold only what does not; `least` stands for
+    the rest. A mean of n errors that last is as uncertain as one of n independent errors of (1 + rho) / (1 - rho) times
+    the variance: it is their r.
+
+    Args:
+        unit, relative, relative_to: as in `RelativeNoise`; `relative` is where r starts.
+        least: r is no less.
+        correlation: rho, of what residuals show, between one frame and the next.
+    """
+
+    is_estimated = True
+
+    def __init__(
+        self,
+        unit: Unit,
+        relative: float | Sequence[float] | Tensor = 0.08,
+        relative_to: Reference = "observation",
+        least: float = 0.05,
+        correlation: float = 0.42,
+    ):
+        super().__init__(unit, relative, relative_to)
+        if not least >= 0 or not 0 <= correlation < 1:
+            raise InputError(f"noise of {least} or more, correlation {correlation}: give 0 or more, and 0 to below 1.")
+        self.least, self.correlation = least, correlation
+        self.register_buffer("relative_repeated", self.relative)
+
+    def repeated(self, content: Tensor) -> Tensor:
+        """`sqrt(least^2 + white) u`."""
+        unit = self.unit(content)
+        return spread_over(self.relative_repeated, unit) * unit
+
+    def fitted(self, statistic: Tensor) -> "EstimatedNoise":
+        """The r of each scene, [B, 1]."""
+        before = self.relative.square()
+        white = statistic * (before.squeeze(-1) if before.dim() == 2 else before.mean())
+        longer = (1 + self.correlation) / (1 - self.correlation)
+        noise, repeated = ((self.least**2 + part).sqrt().unsqueeze(-1) for part in (longer * white, white))
+        return self.replace(relative=noise, relative_repeated=repeated)
+
+
+def spread_over(relative: Tensor, unit: Tensor) -> Tensor:
+    """r, a number, [D] or [B, 1], with the axes of `unit`, whose first is that of the scenes."""
+    return relative if relative.dim() < 2 else relative.reshape(len(relative), *[1] * (unit.dim() - 1))

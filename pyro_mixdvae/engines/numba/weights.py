@@ -1,0 +1,80 @@
+"""The weights of frozen networks as kernels take them."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pyro_mixdvae.engines.numba import latent_path
+from pyro_mixdvae.engines.numba.compiled import Array, array
+from pyro_mixdvae.engines.numba.recurrence import DRIFT, Layer, Network
+from pyro_mixdvae.networks.kinematic import VARIANCE_FLOOR, ConstantVelocity, Kinematic, KinematicNetwork
+from pyro_mixdvae.networks.layers import GaussianNetwork
+
+
+@torch.no_grad()
+def network_arrays(network: Kinematic) -> Network | None:
+    """The weights of a network of motion; None where kernels do not know it."""
+    if type(network) is KinematicNetwork:
+        return _recurrent(network)
+    if type(network) is ConstantVelocity:
+        return _constant(network)
+    return None
+
+
+def _recurrent(network: KinematicNetwork) -> Network:
+    """Transposed, with the gain in those that it stands beside."""
+    gain, first, features = network.history.gain, network.history.input.layers[0], network.features.layers[0]
+    assert isinstance(first, nn.Linear)
+    assert isinstance(features, nn.Linear)
+    input_gates, hidden_gates, input_bias, hidden_bias = network.history.lstm.all_weights[0]
+    scale = first.bias.new_ones(4, network.content_dim)
+    scale[DRIFT] = gain
+    dims, hidden = (0,) * network.content_dim, (0,) * len(first.bias)
+    return Network(
+        dims,
+        hidden,
+        4 * hidden,
+        4 * dims,
+        VARIANCE_FLOOR,
+        _layer(gain * first.weight.T, first.bias),
+        _layer(torch.cat([input_gates.T, hidden_gates.T]), input_bias + hidden_bias),
+        _layer(features.weight.T, features.bias),
+        _layer(network.heads.weight.T / scale.flatten(), network.heads.bias / scale.flatten()),
+        array(first.bias.new_zeros(4, network.content_dim)),
+    )
+
+
+def _constant(network: ConstantVelocity) -> Network:
+    """No weights: the constants."""
+    nothing = network.agility.new_zeros(0)
+    layer, dims = _layer(nothing, nothing), (0,) * network.content_dim
+    constants = torch.stack(list(network.motion(nothing)))
+    return Network(dims, (), (), 4 * dims, VARIANCE_FLOOR, layer, layer, layer, layer, array(constants))
+
+
+def _layer(weight: Tensor, bias: Tensor) -> Layer:
+    """[I, O] and [O]."""
+    return Layer(array(weight.flatten()), array(bias))
+
+
+def latent_path_of(network: GaussianNetwork, features: Tensor, noise: Tensor) -> Tensor:
+    """The path `z_t = mean + sqrt(variance) noise_t`, both given the features of frame t and z_{t-1}; `z_0 = 0`.
+
+    Features [*, T, D] and noise [*, T, L] -> [*, T, L]; what `MarkovGaussian.path` gives.
+    """
+    first, *others = network.hidden.linear()
+    from_features, from_latent = first.weight.split([features.shape[-1], noise.shape[-1]], -1)
+    known = nn.functional.linear(features, from_features, first.bias)
+    weights: list[Tensor] = [layer.weight for layer in others]
+    weights.append(torch.cat([network.mean.weight, network.log_variance.weight]))
+    biases: list[Tensor] = [*(layer.bias for layer in others), network.mean.bias, network.log_variance.bias]
+    layers = latent_path.Layers(
+        array(from_latent.T.flatten()),
+        array(torch.cat([weight.T.flatten() for weight in weights])),
+        array(torch.cat(biases)),
+        np.array([len(first.weight), *map(len, weights)]),
+    )
+    path: Array = latent_path.roll(
+        array(known.reshape(-1, *known.shape[-2:])), layers, array(noise.reshape(-1, *noise.shape[-2:]))
+    )
+    return torch.from_numpy(path).view(noise.shape)

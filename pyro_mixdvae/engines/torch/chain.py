@@ -1,0 +1,246 @@
+"""The steps of inference for boxes in PyTorch: for any model whose parts keep their contracts."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.distributions import kalman
+from pyro_mixdvae.distributions.kalman import Chain, Gaussian, Transition, predict, update, update_uncertain
+from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced
+from pyro_mixdvae.engines.torch.evaluator import RecordingELBO
+from pyro_mixdvae.guides.contract import Guide
+from pyro_mixdvae.guides.mean_field import MeanField
+from pyro_mixdvae.models.assignments.contract import Assignment
+from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.sources.contract import Before, Sources
+
+
+class Frame(NamedTuple):
+    """What one frame says: detections [B, K, D], which of them exist [B, K], and their scale [B, K, N, D].
+
+    `clutter` [B, K] is each detection's log density as clutter (None: the model has none); `label` and
+    `label_precision` [B, N, D] are boxes drawn by a person (None: there are none in this frame).
+    """
+
+    observed: Tensor
+    mask: Tensor
+    scale: Tensor
+    clutter: Tensor | None
+    label: Tensor | None
+    label_precision: Tensor | None
+
+
+class FilterStep(NamedTuple):
+    """One frame filtered: how it was entered, the belief before and after its detections, log p(o | w) [B, K, C]."""
+
+    transition: Transition
+    predicted: Gaussian
+    belief: Gaussian
+    log_likelihood: Tensor
+    responsibilities: Tensor
+
+
+class TorchChainEngine:
+    """`engines.protocol.ChainEngine` by the methods of the model's parts, frame by frame."""
+
+    name = "torch"
+
+    def __init__(self, model: MixtureModel, scene: Scene):
+        self.model, self.scene = model, scene
+
+    def with_model(self, model: MixtureModel) -> "TorchChainEngine":
+        """Nothing is kept of the model before."""
+        return type(self)(model, self.scene)
+
+    def with_scene(self, model: MixtureModel, scene: Scene) -> "TorchChainEngine":
+        """Nothing is kept of the scene before."""
+        return type(self)(model, scene)
+
+    @torch.no_grad()
+    def filter(self, is_hard: bool = True, penalties: Tensor | None = None) -> Filtered:
+        """Detections are weighed by their predictive density; the prior's memory is fed the filtered means.
+
+        Where targets cross, a mean over assignments would merge them for good (`is_hard` takes the most likely one).
+        Labels count as detections whose source is known.
+        """
+        sources, prior = self.model.sources, self.model.assignment
+        state, before = sources.init_state(self.scene.start), None
+        filter_state = prior.init_filter(len(self.scene.present))
+        steps = []
+        for t, frame in enumerate(frames_of(self.model, self.scene)):
+            assignment = prior.frames(slice(t, t + 1)).predictive(filter_state)
+            penalty = None if penalties is None else penalties[:, t]
+            steps.append(filter_frame(self.model, assignment, state, before, frame, is_hard, penalty))
+            filter_state = prior.update_filter(filter_state, steps[-1].responsibilities)
+            before = Before(state, steps[-1].belief)
+            state = feed(sources, state, steps[-1].belief)
+        belief = kalman.stack([step.belief for step in steps])
+        return Filtered(
+            belief.mean[..., 0],
+            torch.stack([step.responsibilities for step in steps], 1),
+            torch.stack([step.log_likelihood for step in steps], 1),
+            sources.transitions(belief, self.scene.start),
+            belief,
+        )
+
+    @torch.no_grad()
+    def teacher_forced(self, observation: PseudoObservation, index: Tensor | None = None) -> TeacherForced:
+        """The forward half of E-S: each frame's mean given the frames up to it.
+
+        As in the paper the decoder is evaluated at the running mean: a memory of means that have seen the future would
+        take the straight line through a gap for a target that moves along straight lines.
+        """
+        sources = self.model.sources
+        start = self.scene.start if index is None else self.scene.start[index]
+        state, before, beliefs = sources.init_state(start), None, []
+        for value, precision in zip(observation.value.unbind(-2), observation.precision.unbind(-2), strict=True):
+            transition = sources.transition(state, before)
+            belief = predict(beliefs[-1], transition) if beliefs else Gaussian(transition.offset, transition.noise)
+            beliefs.append(update(belief, value, precision))
+            before = Before(state, beliefs[-1])
+            state = feed(sources, state, beliefs[-1])
+        belief = kalman.stack(beliefs)
+        return TeacherForced(belief.mean[..., 0], sources.transitions(belief, start))
+
+    @torch.no_grad()
+    def observe(self, responsibilities: Tensor, at: tuple[Tensor, Tensor] | None) -> PseudoObservation:
+        """`sum_k eta_tkn precision_tkn` and the mean that it belongs to (E-S's pseudo-observation)."""
+        scene, likelihood = self.scene, self.model.likelihood
+        mean, variance = at or (torch.zeros_like(scene.start).unsqueeze(-2),) * 2
+        scale = likelihood.noise.scale(scene)
+        located, spread = likelihood.locate(mean), likelihood.locate_variance(variance)
+        site = likelihood.site(scene.observations.unsqueeze(-2), located, spread, scale)
+        weight = responsibilities[..., : scene.n_sources].unsqueeze(-1) * site.precision
+        precision = weight.sum(-3).transpose(-3, -2)
+        total = (weight * site.value).sum(-3).transpose(-3, -2)
+        if self.model.labels is not None and scene.label_mask.any():
+            drawn = scene.label_mask.unsqueeze(-1) / self.model.labels.scale(scene).square()
+            precision = precision + drawn
+            total = total + drawn * scene.labels
+        seen = precision > 0
+        return PseudoObservation(torch.where(seen, total / torch.where(seen, precision, 1.0), 0.0), precision)
+
+    def smooth(self, transitions: Transition, observation: PseudoObservation) -> Chain:
+        """`kalman.posterior`."""
+        return kalman.posterior(transitions, *observation)
+
+    def set_chain(self, guide: Any, chain: Chain) -> None:
+        """The guide's own."""
+        guide.set_chain(chain)
+
+    @torch.no_grad()
+    def update_latent(self, guide: Guide, responsibilities: Tensor) -> Assignment:
+        """By the factor's own `update` and `expected`."""
+        assignment = self.model.assignment
+        latent = getattr(guide, "latent", None)
+        if latent is None:
+            return assignment
+        latent.update(responsibilities, assignment, self.scene.present)
+        found: Assignment = latent.expected(assignment)
+        return found
+
+    @torch.no_grad()
+    def filtered_assignment(self, responsibilities: Tensor) -> Assignment:
+        """`Assignment.filtered`."""
+        return self.model.assignment.filtered(responsibilities, self.scene.present)
+
+    @torch.no_grad()
+    def assign(self, guide: Guide, chain: Chain, assignment: Assignment) -> Tensor:
+        """A guide without q(w) leaves w to the model, and the same responsibilities are the model's own."""
+        mean, variance = chain.mean[..., 0], chain.covariance[..., 0, 0]
+        log_likelihood = self.model.expected_log_likelihood(self.scene, mean, variance)
+        if isinstance(guide, MeanField) and guide.logits is not None:
+            guide.set_assignments(assignment.posterior_logits(log_likelihood, self.scene.mask))
+            responsibilities = guide.responsibilities()
+            assert responsibilities is not None  # it has a q(w)
+            return responsibilities
+        return assignment.responsibilities(log_likelihood, self.scene.mask)
+
+    @torch.no_grad()
+    def scale_statistic(self, chain: Chain, responsibilities: Tensor) -> Tensor:
+        """`sum eta_tkn statistic_tkn / sum eta_tkn`."""
+        scene, likelihood = self.scene, self.model.likelihood
+        eta = responsibilities[..., : scene.n_sources]
+        statistic = likelihood.scale_statistic(
+            scene.observations.unsqueeze(-2),
+            likelihood.locate(chain.mean[..., 0]),
+            likelihood.locate_variance(chain.covariance[..., 0, 0]),
+            likelihood.noise.scale(scene),
+        )
+        return (eta * statistic).sum((-3, -2, -1)) / eta.sum((-3, -2, -1)).clamp(min=1.0)
+
+    def record(self, guide: Guide, n_particles: int = 1, seed: int = 0) -> Record:
+        """By TraceEnum_ELBO on the programs of model and guide."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return RecordingELBO(n_particles).evaluate(self.model, guide, self.scene)
+
+    def marginals(self, guide: Guide) -> tuple[Tensor, Tensor]:
+        """The guide's own."""
+        return guide.marginals()
+
+
+def frames_of(model: MixtureModel, scene: Scene) -> list[Frame]:
+    """The T frames of a scene."""
+    has_clutter = model.clutter is not None and model.assignment.has_clutter
+    clutter = model.clutter.log_prob(scene).unbind(1) if has_clutter and model.clutter is not None else None
+    is_labelled = scene.label_mask.any((0, 1)).tolist() if model.labels is not None else [False] * scene.n_frames
+    precision = None
+    if model.labels is not None and any(is_labelled):
+        precision = scene.label_mask.unsqueeze(-1) / model.labels.scale(scene).square()
+    scale = model.likelihood.noise.scale(scene)
+    parts = zip(scene.observations.unbind(1), scene.mask.unbind(1), scale.unbind(1), strict=True)
+    return [
+        Frame(
+            *part,
+            clutter[t] if clutter else None,
+            scene.labels[:, :, t] if is_labelled[t] else None,
+            precision[:, :, t] if precision is not None and is_labelled[t] else None,
+        )
+        for t, part in enumerate(parts)
+    ]
+
+
+def filter_frame(
+    model: MixtureModel,
+    assignment: Assignment,
+    state: Any,
+    before: Before | None,
+    frame: Frame,
+    is_hard: bool = True,
+    penalty: Tensor | None = None,
+) -> FilterStep:
+    """Predict with the prior, assign, update; `before` is the frame before, None at the first.
+
+    `assignment` is p(w_t | w_<t). `penalty` [B, K, C] is added to the log likelihood where it assigns, and nowhere else.
+    """
+    likelihood = model.likelihood
+    transition = model.sources.transition(state, before)
+    predicted = predict(before.belief, transition) if before else Gaussian(transition.offset, transition.noise)
+    belief = predicted
+    if frame.label is not None and frame.label_precision is not None:
+        belief = update(belief, frame.label, frame.label_precision)
+    observed = frame.observed.unsqueeze(-2)
+    mean, variance = (part.unsqueeze(-3) for part in (belief.mean[..., 0], belief.covariance[..., 0, 0]))
+    log_likelihood = likelihood.predictive(mean, variance, frame.scale).log_prob(observed)
+    if frame.clutter is not None:
+        log_likelihood = torch.cat([log_likelihood, frame.clutter.unsqueeze(-1)], -1)
+    assign = assignment.most_likely if is_hard else assignment.responsibilities
+    weighed = log_likelihood if penalty is None else log_likelihood + penalty
+    eta = assign(weighed.unsqueeze(1), frame.mask.unsqueeze(1)).squeeze(1)
+    owned = eta[..., : assignment.n_sources]
+    site = likelihood.site(observed, mean, variance, frame.scale)
+    # Detections that may share a source do not exclude one another: they are taken in one after the other.
+    each = [slice(k, k + 1) for k in range(frame.observed.shape[-2])]
+    for group in each if assignment.per_observation else [slice(None)]:
+        noise = site.precision[:, group].reciprocal()
+        belief = update_uncertain(belief, site.value[:, group], noise, owned[:, group])
+    return FilterStep(transition, predicted, belief, log_likelihood, eta)
+
+
+def feed(sources: Sources, state: Any, belief: Gaussian) -> Any:
+    """The memory after a frame, fed the mean of the belief [*, D, S] about its state (s, z...)."""
+    z = belief.mean[..., 1:].mT.flatten(-2) if belief.mean.shape[-1] > 1 else None
+    return sources.update_state(state, belief.mean[..., 0], z)

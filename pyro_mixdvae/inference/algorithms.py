@@ -1,0 +1,156 @@
+"""How the guide moves: an algorithm is an object with the numbers that it needs."""
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.guides.contract import Guide, Program
+from pyro_mixdvae.inference.chain_updates import ChainUpdates, expected_responsibilities, is_updated_in_closed_form
+from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.svi import optimise
+from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.models.scene import Scene
+
+
+class Algorithm(Protocol):
+    """What `infer` asks of an algorithm."""
+
+    def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
+        """The posterior of a checked model and scene; `guide` is a family, or a program."""
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """Closed-form updates of one factor after the other, each at its optimum given the others.
+
+    Attributes:
+        n_iterations: of E-S, E-V, E-W and M.
+    """
+
+    n_iterations: int = 2
+
+    def __post_init__(self) -> None:
+        _check_count("iterations", self.n_iterations)
+
+    def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
+        """From a filtering pass; see `ChainUpdates`."""
+        updates = _updates(model, scene, guide, first)
+        return updates.posterior(_iterate(updates, self.n_iterations))
+
+
+@dataclass(frozen=True)
+class SVI:
+    """Adam on `TraceEnum_ELBO`, in all that is free in guide and model (a copy of it: two runs give the same).
+
+    A guide of Gaussian chains begins where one update of each factor puts it: without a place to start it would have
+    nothing to refine. A program of one's own begins where it is.
+
+    Attributes:
+        n_steps: of Adam.
+        learning_rate: in posterior standard deviations and logits.
+        n_particles: draws a step.
+        fine_tunes_prior: also move the weights of p(s, z), at a tenth of the rate.
+        n_updates: closed-form updates before it.
+    """
+
+    n_steps: int = 100
+    learning_rate: float = 0.02
+    n_particles: int = 1
+    fine_tunes_prior: bool = False
+    n_updates: int = 1
+
+    def __post_init__(self) -> None:
+        _check_count("steps", self.n_steps)
+        _check_count("particles", self.n_particles)
+        _check_count("updates before it", self.n_updates)
+        if not self.learning_rate > 0:
+            raise InputError(f"a learning rate of {self.learning_rate}: it has to be positive.")
+
+    def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
+        """Closed-form updates first, where the guide has them."""
+        model = deepcopy(model)
+        if not is_updated_in_closed_form(guide) and not (isinstance(guide, type) and issubclass(guide, Guide)):
+            return self._run_program(model, scene, Program(guide, scene, model.sources.content_dim), seed)
+        if not is_updated_in_closed_form(guide):
+            return self._run_program(model, scene, guide(model, scene), seed)
+        updates = _updates(model, scene, guide, first)
+        records = _iterate(updates, self.n_updates)
+        updates.fit_noise()
+        records += self._optimise(updates.model, updates.guide, updates.scene, seed)
+        return updates.refreshed(records)
+
+    def _run_program(self, model: MixtureModel, scene: Scene, guide: Guide, seed: int) -> Posterior:
+        """A guide of one's own: all that is read of it are its draws."""
+        model = model.replace(assignment=model.assignment.fitted(scene))
+        records = self._optimise(model, guide, scene, seed)
+        return program_posterior(model, scene, guide, records)
+
+    def _optimise(self, model: Any, guide: Any, scene: Scene, seed: int) -> list[Any]:
+        return optimise(
+            model, guide, scene, self.n_steps, self.learning_rate, self.n_particles, self.fine_tunes_prior, seed
+        )
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """Closed-form updates, then SVI from where they end.
+
+    Attributes:
+        n_iterations: of the updates.
+        svi: what follows.
+    """
+
+    n_iterations: int = 2
+    svi: SVI = field(default_factory=SVI)
+
+    def __post_init__(self) -> None:
+        _check_count("iterations", self.n_iterations)
+
+    def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
+        """As `SVI`, after `n_iterations` of updates."""
+        _require_updates(guide)
+        svi = SVI(
+            self.svi.n_steps,
+            self.svi.learning_rate,
+            self.svi.n_particles,
+            self.svi.fine_tunes_prior,
+            self.n_iterations,
+        )
+        return svi.run(model, scene, guide, first, seed)
+
+
+def program_posterior(model: MixtureModel, scene: Scene, guide: Guide, records: list[Any]) -> Posterior:
+    """Moments and responsibilities of a guide that is a program, by its draws."""
+    mean, variance = guide.marginals()
+    responsibilities = guide.responsibilities()
+    if responsibilities is None:
+        responsibilities = expected_responsibilities(model, scene, guide)
+    return Posterior(model, scene, guide, mean, variance, responsibilities, records, "torch")
+
+
+def _iterate(updates: Any, n_iterations: int) -> list[Any]:
+    """Steps and their records, the noise fitted after every one but the last."""
+    records = []
+    for iteration in range(n_iterations):
+        records.append(updates.step())
+        if iteration < n_iterations - 1:
+            updates.fit_noise()
+    return records
+
+
+def _updates(model: Any, scene: Scene, guide: Any, first: int) -> Any:
+    """The closed-form updates of a model and a family of guides."""
+    _require_updates(guide)
+    return ChainUpdates(model, scene, guide, first)
+
+
+def _require_updates(guide: Any) -> None:
+    if not is_updated_in_closed_form(guide):
+        name = getattr(guide, "__name__", type(guide).__name__)
+        raise InputError(f"The guide {name} has no closed-form updates: infer with the algorithm SVI.")
+
+
+def _check_count(what: str, count: int) -> None:
+    if count < 1:
+        raise InputError(f"{count} {what} are too few: give 1 or more.")

@@ -1,0 +1,170 @@
+"""The coordinate updates of a mixture of Gaussian chains: E-V, E-W, E-S with E-Z, and M, in any model of that kind."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.distributions.kalman import Chain, Transition
+from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced
+from pyro_mixdvae.engines.registry import chain_engine
+from pyro_mixdvae.guides.collapsed import Collapsed
+from pyro_mixdvae.guides.contract import Guide
+from pyro_mixdvae.inference.initialise import initialise
+from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.models.scene import Scene
+
+UNMOVED = 0.01
+"""A change of the responsibilities that is too small to matter for the prior's memory."""
+
+SITE_STEPS = 12
+"""Steps of an E-S whose sites depend on q(s): each is damped by half."""
+
+DAMPING = 0.5
+
+
+class ChainUpdates:
+    """Moves a guide of Gaussian chains (`Collapsed` and what derives from it) through one run.
+
+    Args:
+        model: its rates are fitted to the scene first; the noise after every step but the last.
+        scene: where `start` says where the sources are at frame `first`.
+        guide: the family of q, made as `guide(model, scene)`.
+        first: the frame that the filter starts from.
+    """
+
+    def __init__(self, model: MixtureModel, scene: Scene, guide: Any, first: int = 0):
+        with torch.no_grad():
+            model = model.replace(assignment=model.assignment.fitted(scene))
+            choice = chain_engine(model, guide, scene)
+            self.engine, self.note = choice.engine, choice.sentence
+            start = initialise(self.engine, first)
+            if first > 0:
+                self.engine = self.engine.with_scene(model, scene.starting_at(start.mean[..., 0, :]))
+            self.guide = guide(model, self.engine.scene)
+            self._set_start(start)
+
+    def _set_start(self, start: Filtered) -> None:
+        self.responsibilities = self._fed = start.responsibilities
+        self._moments: tuple[Tensor, Tensor] | None = None
+        transitions = start.transitions
+        if start.belief is not None:
+            self._moments = start.belief.mean[..., 0], start.belief.covariance[..., 0, 0]
+        if transitions is None:
+            # Two passes, there and back: the memory is fed the running mean of what they found.
+            observation = self.engine.observe(self.responsibilities, self._moments)
+            self._memory = self.engine.teacher_forced(observation)
+        else:
+            self._memory = TeacherForced(start.mean, transitions)
+
+    @property
+    def model(self) -> MixtureModel:
+        """As it is fitted so far."""
+        found: MixtureModel = self.engine.model
+        return found
+
+    @property
+    def scene(self) -> Scene:
+        """With the start of frame 0."""
+        return self.engine.scene
+
+    @torch.no_grad()
+    def step(self) -> Record:
+        """E-S, E-V, E-W, and the record of what they come to."""
+        chain = self._update_sources()
+        self.engine.set_chain(self.guide, chain)
+        self._chain, self._moments = chain, (chain.mean[..., 0], chain.covariance[..., 0, 0])
+        assignment = self.engine.update_latent(self.guide, self.responsibilities)
+        self.responsibilities = self.engine.assign(self.guide, chain, assignment)
+        return self.engine.record(self.guide)
+
+    @torch.no_grad()
+    def fit_noise(self) -> None:
+        """M: the noise of the detections, where it is left to the data."""
+        likelihood = self.model.likelihood
+        if not likelihood.noise.is_estimated:
+            return
+        statistic = self.engine.scale_statistic(self._chain, self.responsibilities)
+        likelihood = likelihood.replace(noise=likelihood.noise.fitted(statistic))
+        self.engine = self.engine.with_model(self.model.replace(likelihood=likelihood))
+
+    def _update_sources(self) -> Chain:
+        """E-S: q(s), or q(s, z), given q(w) and what the memory of the prior is fed.
+
+        Given the memory the prior is a linear-Gaussian chain, and the update is its Kalman smoother: unlike the paper's,
+        which runs forwards only, it sees the future. Where the likelihood is not Gaussian its sites are found at q(s)
+        itself, step by step, their natural parameters damped (Khan and Lin 2017).
+        """
+        observation = self.engine.observe(self.responsibilities, self._moments)
+        self._feed_memory(observation)
+        transitions = self._memory.transitions
+        chain = self._projected(transitions, observation)
+        if self.model.likelihood.conjugate():
+            return chain
+        for _ in range(SITE_STEPS):
+            at = chain.mean[..., 0], chain.covariance[..., 0, 0]
+            observation = _damped(observation, self.engine.observe(self.responsibilities, at))
+            chain = self._projected(transitions, observation)
+        return chain
+
+    def _projected(self, transitions: Transition, observation: PseudoObservation) -> Chain:
+        chain = self.engine.smooth(transitions, observation)
+        projected: Chain = self.guide.project(chain, transitions, observation.precision)
+        return projected
+
+    def _feed_memory(self, observation: PseudoObservation) -> None:
+        """The running mean is a slow recursion, and the start's own while no assignment of the scene has moved."""
+        moved = (self.responsibilities - self._fed).abs().amax((-3, -2, -1)) > UNMOVED
+        if moved.any():
+            theirs = PseudoObservation(observation.value[moved], observation.precision[moved])
+            self._memory = self._memory.replaced(moved, self.engine.teacher_forced(theirs, moved))
+            self._fed = torch.where(moved[:, None, None, None], self.responsibilities, self._fed)
+
+    def posterior(self, records: list[Record]) -> Posterior:
+        """Of the guide as it is now."""
+        mean, variance = self.engine.marginals(self.guide)
+        return Posterior(
+            self.model,
+            self.scene,
+            self.guide,
+            mean,
+            variance,
+            self.responsibilities,
+            records,
+            self.engine.name,
+            self.note,
+        )
+
+
+    def refreshed(self, records: list[Record]) -> Posterior:
+        """After something else has moved the guide: its own responsibilities, and a record with the updates' noise."""
+        records = [*records, self.engine.record(self.guide)]
+        own = self.guide.responsibilities()
+        self.responsibilities = expected_responsibilities(self.model, self.scene, self.guide) if own is None else own
+        return self.posterior(records)
+
+
+@torch.no_grad()
+def expected_responsibilities(model: MixtureModel, scene: Scene, guide: Guide, n_draws: int = 32) -> Tensor:
+    """`E_q(s)[p(w | o, s)]` over draws of s, [B, T, K, C]: for guides that leave w to the model."""
+    assignment = model.assignment
+    if isinstance(guide, Collapsed) and guide.latent is not None:
+        assignment = guide.latent.expected(assignment)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        drawn = guide.sample(n_draws)
+    each = [assignment.responsibilities(model.log_likelihood(scene, s), scene.mask) for s in drawn]
+    return torch.stack(each).mean(0)
+
+
+def _damped(old: PseudoObservation, new: PseudoObservation) -> PseudoObservation:
+    """A step from the natural parameters of one to those of another."""
+    precision = (1 - DAMPING) * old.precision + DAMPING * new.precision
+    total = (1 - DAMPING) * old.precision * old.value + DAMPING * new.precision * new.value
+    return PseudoObservation(torch.where(precision > 0, total / precision.clamp(min=1e-30), 0.0), precision)
+
+
+def is_updated_in_closed_form(guide: object) -> bool:
+    """Whether a guide is a family that these updates move."""
+    return isinstance(guide, type) and issubclass(guide, Collapsed)

@@ -1,0 +1,54 @@
+"""Whether model, scene, guide and algorithm go together: looked at before anything runs."""
+
+from typing import Any
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.models.likelihoods.contract import Likelihood
+from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.models.scene import Scene
+
+
+def check(model: Any, scene: Scene) -> None:
+    """Sizes, classes and devices.
+
+    Raises:
+        InputError: two parts do not fit; says which, and the two numbers.
+    """
+    n_sources, content_dim = scene.start.shape[-2:]
+    named = type(model.sources).__name__
+    if not isinstance(model, MixtureModel):
+        return
+    if model.assignment.n_sources != n_sources:
+        raise InputError(
+            f"{type(model.assignment).__name__} has {model.assignment.n_sources} sources, and the scene {n_sources}."
+        )
+    if model.sources.n_sources is None and model.sources.content_dim != content_dim:
+        raise InputError(f"{named} has contents of {model.sources.content_dim} numbers, and the scene of {content_dim}.")
+    if scene.label_mask.any() and model.labels is None:
+        raise InputError("the scene has labels, and the model does not say what labels are like: give `labels`.")
+    device = scene.start.device
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.device != device:
+            raise InputError(f"the model's {name} is on {tensor.device}, and the scene on {device}: move one of them.")
+
+
+def check_updates(model: Any) -> None:
+    """Whether the closed-form updates are those of this model's program.
+
+    Raises:
+        InputError: the program, or how observations see the content, is another; SVI can take it.
+    """
+    if not isinstance(model, MixtureModel):
+        return
+    name = type(model).__name__
+    for method in ("forward", "sample_latent", "observe_labels", "expected_log_likelihood", "log_likelihood", "with_clutter"):
+        if getattr(type(model), method) is not getattr(MixtureModel, method):
+            raise InputError(
+                f"{name} has a `{method}` of its own, and the closed-form updates are those of MixtureModel's: "
+                "infer with a guide of your own and the algorithm SVI."
+            )
+    if model.sources.n_sources is None and type(model.likelihood).locate is not Likelihood.locate:
+        raise InputError(
+            f"{type(model.likelihood).__name__} sees contents through a `locate` of its own, which the closed-form "
+            "updates of boxes do not know: infer with a guide of your own and the algorithm SVI."
+        )

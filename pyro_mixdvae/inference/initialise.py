@@ -1,0 +1,68 @@
+"""The start of all updates: a filtering pass that predicts with the prior, assigns, and updates, frame by frame."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.distributions.kalman import Gaussian
+from pyro_mixdvae.engines.protocol import ChainEngine, Filtered
+from pyro_mixdvae.inference.local_search import local_search
+from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
+from pyro_mixdvae.models.scene import Scene
+
+
+@torch.no_grad()
+def initialise(engine: ChainEngine, first: int = 0) -> Filtered:
+    """Filter forwards from frame `first`, where `scene.start` says where the sources are, and backwards to frame 0.
+
+    A hard pass, a local search where w is a joint event, and among clutter the better of that and the moments. The prior
+    is used in both directions of time: what is learned of speeds and noises holds in either.
+    """
+
+    def one_way(part: Scene) -> Filtered:
+        own = engine if part is engine.scene else engine.with_scene(engine.model, part)
+        start = own.filter()
+        if isinstance(engine.model.assignment, ExclusiveAssignment):
+            start = local_search(own, start)
+        is_crowded = (part.mask.sum(-1) > part.n_sources).any(-1)
+        return better_of_two(own, start, is_crowded) if is_crowded.any() else start
+
+    return bidirectional(one_way, engine.scene, first)
+
+
+def bidirectional(one_way: Callable[[Scene], Filtered], scene: Scene, first: int) -> Filtered:
+    """From frame `first` to the last, and back from there to frame 0, each by `one_way`, which starts at its first."""
+    if first == 0:
+        return one_way(scene)
+    forwards = one_way(scene.frames(slice(first, None)))
+    backwards = one_way(scene.frames(torch.arange(first, -1, -1)))
+    belief = None
+    if backwards.belief is not None and forwards.belief is not None:
+        belief = Gaussian(
+            torch.cat([backwards.belief.mean.flip(-3)[..., :-1, :, :], forwards.belief.mean], -3),
+            torch.cat([backwards.belief.covariance.flip(-4)[..., :-1, :, :, :], forwards.belief.covariance], -4),
+        )
+    return Filtered(
+        torch.cat([backwards.mean.flip(-2)[..., :-1, :], forwards.mean], -2),
+        torch.cat([backwards.responsibilities.flip(1)[:, :-1], forwards.responsibilities], 1),
+        torch.cat([backwards.log_likelihood.flip(1)[:, :-1], forwards.log_likelihood], 1),
+        belief=belief,
+    )
+
+
+def better_of_two(engine: ChainEngine, hard: Filtered, is_crowded: Tensor) -> Filtered:
+    """For each scene with more detections than sources [B], the better of two starts: hard, or by the moments.
+
+    Hard associations keep targets apart that cross, but one wrong one among clutter can lead a source away for good. The
+    measure is how well either predicted the detections: `sum_t log p(o_t | o_<t)`.
+    """
+    scene = engine.scene
+
+    def log_evidence(start: Filtered) -> Tensor:
+        assignment = engine.filtered_assignment(start.responsibilities)
+        return torch.where(scene.present, assignment.log_evidence(start.log_likelihood, scene.mask), 0.0).sum(-1)
+
+    averaged = engine.filter(is_hard=False)
+    take = is_crowded & (log_evidence(averaged) > log_evidence(hard))
+    return hard.replaced(take, averaged.scenes(take))

@@ -1,0 +1,36 @@
+"""What inference gives."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from pyro_mixdvae.engines.protocol import Record
+from pyro_mixdvae.models.scene import Scene
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The posterior of a batch of scenes.
+
+    Attributes:
+        model: as it was fitted to the scenes: rates, noise, and what SVI has learned.
+        scene: the batch, with the start that the model was given.
+        guide: q itself.
+        mean, variance: of q(s_tn): contents [B, N, T, D]; of sounds spectra [B, N, T, F], the mean complex.
+        responsibilities: `eta_tkc = q(w_tk = c)` [B, T, K, C]; of sounds that add up, each source's share [B, T, F, N].
+        records: the ELBO of every iteration and its terms; after SVI, whose records are of its own draws, one more of
+            the guide that it ends with.
+        engine: "numba" or "torch".
+        note: a sentence where the compiled engine could not serve; says which part it does not know.
+    """
+
+    model: Any
+    scene: Scene
+    guide: Any
+    mean: Tensor
+    variance: Tensor
+    responsibilities: Tensor
+    records: list[Record]
+    engine: str
+    note: str | None = None
