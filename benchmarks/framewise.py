@@ -18,7 +18,7 @@ from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.presets import Preset
-from pyro_mixdvae.tracking.scenes import make_problem, make_scene
+from pyro_mixdvae.tracking.scenes import make_sequence, make_scene
 
 
 def make_gradients(
@@ -32,7 +32,7 @@ def make_gradients(
         n_sources: N.
         size: width and height of the image in pixels.
     """
-    problems = [make_problem(scene, n_sources, size) for scene in detections]
+    problems = [make_sequence(scene, n_sources, size) for scene in detections]
     scene, _ = make_scene(problems, preset.coordinates)
     model = preset.model
     stepwise = StepwiseMixtureModel(model.sources, model.assignment, model.likelihood)

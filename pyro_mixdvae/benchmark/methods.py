@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyro_mixdvae.baselines import artist, oracle, jpda, pmht, roboflow, sort
+from pyro_mixdvae.baselines import artist, jpda, oracle, pmht, roboflow, sort
 from pyro_mixdvae.benchmark.outcome import Outcome, outcome_of
 from pyro_mixdvae.benchmark.trials import Trial
 from pyro_mixdvae.errors import InputError

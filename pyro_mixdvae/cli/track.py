@@ -15,10 +15,9 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing, write_together
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.inference.run import Method
     from pyro_mixdvae.tracking.files.detections import Detections
     from pyro_mixdvae.tracking.files.labels import Labels
-    from pyro_mixdvae.tracking.tracker import Tracker
+    from pyro_mixdvae.tracking.tracker import Method, Tracker
 
 DEFAULT_FOLDER = Path("tracks")
 
@@ -138,7 +137,7 @@ def track(
         n_sources=sources,
         preset=preset,
         weights=weights,
-        method=cast("Method | None", method),  # Tracker says which there are
+        algorithm=cast("Method | None", method),  # Tracker says which there are
         n_iterations=iterations,
         level=level,
         seed=seed,
@@ -235,11 +234,11 @@ def _read(targets: Sequence[tuple[Path, Path]], size: tuple[int, int] | None) ->
 
 def _check(job: Job, sources: int, labels: "Labels | None") -> None:
     """Whether the sources have somewhere to start: looked at in all sequences before the first is tracked."""
-    from pyro_mixdvae.tracking.scenes import make_problem
+    from pyro_mixdvae.tracking.scenes import make_sequence
 
     found = job.detections
     with _named(found.path):
-        make_problem(found.boxes, sources, found.size, found.confidence, labels)
+        make_sequence(found.boxes, sources, found.size, found.confidence, labels)
 
 
 @contextmanager

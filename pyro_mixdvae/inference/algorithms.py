@@ -4,6 +4,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pyro_mixdvae.engines.protocol import Record
+from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides.contract import Guide, Program
 from pyro_mixdvae.inference.chain_updates import ChainUpdates, expected_responsibilities, is_updated_in_closed_form
@@ -51,42 +53,49 @@ class SVI:
         learning_rate: in posterior standard deviations and logits.
         n_particles: draws a step.
         fine_tunes_prior: also move the weights of p(s, z), at a tenth of the rate.
-        n_updates: closed-form updates before it.
     """
 
     n_steps: int = 100
     learning_rate: float = 0.02
     n_particles: int = 1
     fine_tunes_prior: bool = False
-    n_updates: int = 1
 
     def __post_init__(self) -> None:
         _check_count("steps", self.n_steps)
         _check_count("particles", self.n_particles)
-        _check_count("updates before it", self.n_updates)
         if not self.learning_rate > 0:
             raise InputError(f"a learning rate of {self.learning_rate}: it has to be positive.")
 
     def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
-        """Closed-form updates first, where the guide has them."""
+        """A step of closed-form updates first, where the guide has them."""
+        if is_updated_in_closed_form(guide):
+            return self.refine(Coordinate(1), model, scene, guide, first, seed)
         model = deepcopy(model)
-        if not is_updated_in_closed_form(guide) and not (isinstance(guide, type) and issubclass(guide, Guide)):
-            return self._run_program(model, scene, Program(guide, scene, model.sources.content_dim), seed)
-        if not is_updated_in_closed_form(guide):
-            return self._run_program(model, scene, guide(model, scene), seed)
-        updates = _updates(model, scene, guide, first)
-        records = _iterate(updates, self.n_updates)
-        updates.fit_noise()
-        records += self._optimise(updates.model, updates.guide, updates.scene, seed)
-        return updates.refreshed(records)
-
-    def _run_program(self, model: MixtureModel, scene: Scene, guide: Guide, seed: int) -> Posterior:
-        """A guide of one's own: all that is read of it are its draws."""
         model = model.replace(assignment=model.assignment.fitted(scene))
-        records = self._optimise(model, guide, scene, seed)
-        return program_posterior(model, scene, guide, records)
+        if isinstance(guide, type) and issubclass(guide, Guide):
+            program = guide(model, scene)
+        else:
+            program = Program(guide, scene, model.sources.content_dim)
+        return program_posterior(model, scene, program, self.optimise(model, program, scene, seed))
 
-    def _optimise(self, model: Any, guide: Any, scene: Scene, seed: int) -> list[Any]:
+    def refine(
+        self, start: Algorithm, model: Any, scene: Scene, guide: Any, first: int, seed: int
+    ) -> Posterior:
+        """From where another algorithm has put the guide."""
+        model = deepcopy(model)
+        if isinstance(start, Coordinate):
+            updates = _updates(model, scene, guide, first)
+            records = _iterate(updates, start.n_iterations)
+            updates.fit_noise()
+            records += self.optimise(updates.model, updates.guide, updates.scene, seed)
+            return updates.refreshed(records)
+        found = start.run(model, scene, guide, first, seed)
+        records = found.records + self.optimise(found.model, found.guide, found.scene, seed)
+        records.append(TorchChainEngine(found.model, found.scene).record(found.guide))
+        return program_posterior(found.model, found.scene, found.guide, records)
+
+    def optimise(self, model: Any, guide: Any, scene: Scene, seed: int) -> list[Record]:
+        """Move model and guide, in place; a record a step."""
         return optimise(
             model, guide, scene, self.n_steps, self.learning_rate, self.n_particles, self.fine_tunes_prior, seed
         )
@@ -97,30 +106,20 @@ class Hybrid:
     """Closed-form updates, then SVI from where they end.
 
     Attributes:
-        n_iterations: of the updates.
+        start: `Coordinate`, or another algorithm that moves the guide.
         svi: what follows.
     """
 
-    n_iterations: int = 2
+    start: Algorithm = field(default_factory=Coordinate)
     svi: SVI = field(default_factory=SVI)
 
-    def __post_init__(self) -> None:
-        _check_count("iterations", self.n_iterations)
-
     def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
-        """As `SVI`, after `n_iterations` of updates."""
+        """One, then the other."""
         _require_updates(guide)
-        svi = SVI(
-            self.svi.n_steps,
-            self.svi.learning_rate,
-            self.svi.n_particles,
-            self.svi.fine_tunes_prior,
-            self.n_iterations,
-        )
-        return svi.run(model, scene, guide, first, seed)
+        return self.svi.refine(self.start, model, scene, guide, first, seed)
 
 
-def program_posterior(model: MixtureModel, scene: Scene, guide: Guide, records: list[Any]) -> Posterior:
+def program_posterior(model: MixtureModel, scene: Scene, guide: Guide, records: list[Record]) -> Posterior:
     """Moments and responsibilities of a guide that is a program, by its draws."""
     mean, variance = guide.marginals()
     responsibilities = guide.responsibilities()
@@ -129,7 +128,7 @@ def program_posterior(model: MixtureModel, scene: Scene, guide: Guide, records: 
     return Posterior(model, scene, guide, mean, variance, responsibilities, records, "torch")
 
 
-def _iterate(updates: Any, n_iterations: int) -> list[Any]:
+def _iterate(updates: Any, n_iterations: int) -> list[Record]:
     """Steps and their records, the noise fitted after every one but the last."""
     records = []
     for iteration in range(n_iterations):

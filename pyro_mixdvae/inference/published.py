@@ -5,14 +5,21 @@ added to every likelihood. All sampled values are replaced by their means.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.inference.updates import PseudoObservation, pseudo_observation
-from pyro_mixdvae.models.likelihoods import GaussianLikelihood
+from pyro_mixdvae.distributions.kalman import Chain
+from pyro_mixdvae.engines.protocol import PseudoObservation, Record
+from pyro_mixdvae.engines.torch.chain import TorchChainEngine
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.guides.mean_field import MeanField
+from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
-from pyro_mixdvae.models.srnn_sources import SRNNSources
+from pyro_mixdvae.models.sources.srnn import SRNNSources
 
 TEMPERATURE = 0.008
 LEAST_LIKELIHOOD = 1e-10
@@ -21,12 +28,26 @@ PIECE_ITERATIONS = 20
 ITERATIONS = 70
 
 
-def tempered_responsibilities(likelihood: GaussianLikelihood, scene: Scene, mean: Tensor, variance: Tensor) -> Tensor:
+def published_sources(model: MixtureModel) -> SRNNSources:
+    """The SRNN of a model that the published algorithm is for.
+
+    Raises:
+        InputError: the model is not the published one: an SRNN with a Gaussian likelihood.
+    """
+    if not isinstance(model.sources, SRNNSources) or not model.likelihood.conjugate():
+        raise InputError(
+            f"the published algorithm is for an SRNN with a Gaussian likelihood, and this is {type(model.sources).__name__} "
+            f"with {type(model.likelihood).__name__}."
+        )
+    return model.sources
+
+
+def tempered_responsibilities(model: MixtureModel, scene: Scene, mean: Tensor, variance: Tensor) -> Tensor:
     """E-W: `|Phi|^(-1/2) exp(-.008 / 2 ((o - m)' Phi^-1 (o - m) + tr(Phi^-1 V))) + 1e-10`, normalised over n.
 
     m, V [B, N, T, D] -> eta [B, T, K, N], zero where there is no detection.
     """
-    phi = likelihood.variances(scene)
+    phi = model.likelihood.noise.scale(scene).square()
     residual = scene.observations.unsqueeze(-2) - mean.transpose(-3, -2).unsqueeze(-3)
     exponent = ((residual.square() + variance.transpose(-3, -2).unsqueeze(-3)) / phi).sum(-1)
     log_beta = -0.5 * phi.log().sum(-1) - 0.5 * TEMPERATURE * exponent
@@ -68,8 +89,7 @@ def forward_sources(
 
 
 def iterate(
-    sources: SRNNSources,
-    likelihood: GaussianLikelihood,
+    model: MixtureModel,
     scene: Scene,
     mean: Tensor,
     variance: Tensor,
@@ -80,22 +100,23 @@ def iterate(
 
     `record` is called with eta, m and V after each iteration.
     """
+    sources, engine = published_sources(model), TorchChainEngine(model, scene)
     eta = scene.mask.unsqueeze(-1) / mean.new_full((scene.n_sources,), scene.n_sources)
     for _ in range(iterations):
-        eta = tempered_responsibilities(likelihood, scene, mean, variance)
+        eta = tempered_responsibilities(model, scene, mean, variance)
         z = encode(sources, mean)
-        mean, variance = forward_sources(sources, scene.start, z, pseudo_observation(likelihood, scene, eta))
+        mean, variance = forward_sources(sources, scene.start, z, engine.observe(eta, None))
         record(eta, mean, variance)
     return eta, mean, variance
 
 
-def cascade(sources: SRNNSources, likelihood: GaussianLikelihood, scene: Scene) -> tuple[Tensor, Tensor]:
+def cascade(model: MixtureModel, scene: Scene) -> tuple[Tensor, Tensor]:
     """The start: constant boxes in pieces of 30 frames, each where 20 iterations on the piece before ended.
 
     Returns m and V [B, N, T, D]; V is the likelihood's Phi.
     """
     box = scene.start
-    phi = likelihood.start_variances(scene).unsqueeze(-2)
+    phi = model.likelihood.noise.at(scene.start).square().unsqueeze(-2)
     pieces = []
     for first in range(0, scene.n_frames, PIECE_LENGTH):
         piece = scene.frames(slice(first, first + PIECE_LENGTH))
@@ -104,7 +125,51 @@ def cascade(sources: SRNNSources, likelihood: GaussianLikelihood, scene: Scene) 
         if first + PIECE_LENGTH < scene.n_frames:
             piece = piece.starting_at(box)
             spread = phi.expand_as(constant)
-            _, mean, _ = iterate(sources, likelihood, piece, constant, spread, PIECE_ITERATIONS)
+            _, mean, _ = iterate(model, piece, constant, spread, PIECE_ITERATIONS)
             box = mean[..., -1, :]
     mean = torch.cat(pieces, -2)
     return mean, phi.expand_as(mean)
+
+
+@dataclass(frozen=True)
+class Published:
+    """The published algorithm (this module), recorded by the same evaluator as the others.
+
+    Attributes:
+        n_iterations: of E-W, E-Z and E-S.
+    """
+
+    n_iterations: int = ITERATIONS
+
+    def __post_init__(self) -> None:
+        if self.n_iterations < 1:
+            raise InputError(f"{self.n_iterations} iterations are too few: give 1 or more.")
+
+    @torch.no_grad()
+    def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
+        """From the cascade; it starts at frame 0, and moves a q(w)."""
+        published_sources(model)
+        if first > 0:
+            raise InputError(
+                f"The published algorithm starts in frame 1, but the first frame that says where {scene.n_sources} "
+                f"sources are is frame {first + 1}: label them in frame 1, or use another algorithm."
+            )
+        if not (isinstance(guide, type) and issubclass(guide, MeanField)):
+            name = getattr(guide, "__name__", type(guide).__name__)
+            raise InputError(f"The published algorithm moves a q(w), and the guide {name} has none: take mean_field.")
+        found, engine, records = guide(model, scene), TorchChainEngine(model, scene), list[Record]()
+
+        def record(eta: Tensor, mean: Tensor, variance: Tensor) -> None:
+            found.set_chain(_independent(mean, variance))
+            found.set_assignments(eta.clamp(min=torch.finfo(eta.dtype).tiny).log())
+            records.append(engine.record(found))
+
+        mean, variance = cascade(model, scene)
+        eta, mean, variance = iterate(model, scene, mean, variance, self.n_iterations, record)
+        return Posterior(model, scene, found, *found.marginals(), eta, records, engine.name)
+
+
+def _independent(mean: Tensor, variance: Tensor) -> Chain:
+    """Means and variances [B, N, T, D] as a chain whose frames are independent."""
+    matrix = variance[..., None, None]
+    return Chain(mean.unsqueeze(-1), torch.zeros_like(matrix), matrix, matrix)

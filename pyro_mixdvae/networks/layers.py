@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 
-
 class TanhMLP(nn.Module):
     """Linear layers with a tanh after each: `sizes` are the width of the input and of every layer."""
 

@@ -1,21 +1,29 @@
 """The models that are offered by name: what `--preset` stands for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference import published
+from pyro_mixdvae.guides import Factorised, MeanField
+from pyro_mixdvae.inference.algorithms import Coordinate
+from pyro_mixdvae.inference.preset import Preset
+from pyro_mixdvae.inference.published import Published
 from pyro_mixdvae.models import (
     AdaptiveIndependentAssignment,
+    Assignment,
     AutoregressiveSources,
-    GaussianLikelihood,
+    EstimatedNoise,
     IndependentAssignment,
     KinematicSources,
     MixtureModel,
+    NearlyExactLabels,
+    Normal,
     PersistentAssignment,
+    RelativeNoise,
+    RepeatedError,
+    SizedClutter,
     Sources,
     SRNNSources,
 )
@@ -31,30 +39,19 @@ VKF_WEIGHTS = "constant-velocity"
 DEEP_AR_WEIGHTS = "autoregressive"
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A model, the coordinates that it works in, and how it is run unless the user says otherwise.
-
-    Attributes:
-        model: p(o, w, s, z); its four choices can be swapped for any that keep their contracts.
-        coordinates: how boxes become the content of the model.
-        is_published: run the published algorithm (cascade start, temperature) in place of the filtering start.
-        n_iterations: of coordinate updates.
-        is_factorised: q(s) of independent frames instead of a chain.
-    """
-
-    model: MixtureModel
-    coordinates: Coordinates
-    is_published: bool = False
-    n_iterations: int = 2
-    is_factorised: bool = False
-
-
 def default(n_sources: int, weights: str | Path | None) -> Preset:
     """Exclusive p(w) of sources that may hide, with clutter; a learned motion prior; noise relative to a detection."""
     sources, coordinates = load_sources(weights or SHIPPED)
-    assignment = PersistentAssignment(n_sources)
-    return Preset(MixtureModel(sources, assignment, default_likelihood(coordinates)), coordinates)
+    return _mixture(sources, PersistentAssignment(n_sources), coordinates)
+
+
+def _mixture(sources: Sources, assignment: Assignment, coordinates: Coordinates) -> Preset:
+    """The default's likelihood, guide and algorithm around a prior and an assignment."""
+    unit = coordinates.noise_unit
+    model = MixtureModel(
+        sources, assignment, Normal(EstimatedNoise(unit)), SizedClutter(), NearlyExactLabels(unit), RepeatedError()
+    )
+    return Preset(model, MeanField, Coordinate(), coordinates)
 
 
 def published_preset(n_sources: int, weights: str | Path | None) -> Preset:
@@ -70,9 +67,10 @@ def published_preset(n_sources: int, weights: str | Path | None) -> Preset:
             f"{weights} is not an SRNN of absolute boxes, which the published preset needs: give the authors' weights "
             "(`mixdvae import-weights`) or your own (`mixdvae train boxes --network srnn`)."
         )
-    likelihood = GaussianLikelihood(coordinates.noise_unit, 0.04, "column")
-    model = MixtureModel(sources, IndependentAssignment(n_sources), likelihood)
-    return Preset(model, coordinates, is_published=True, n_iterations=published.ITERATIONS, is_factorised=True)
+    unit = coordinates.noise_unit
+    likelihood = Normal(RelativeNoise(unit, 0.04, "column"))
+    model = MixtureModel(sources, IndependentAssignment(n_sources), likelihood, labels=NearlyExactLabels(unit))
+    return Preset(model, Factorised, Published(), coordinates)
 
 
 def vkf(n_sources: int, weights: str | Path | None) -> Preset:
@@ -84,26 +82,13 @@ def vkf(n_sources: int, weights: str | Path | None) -> Preset:
     chain is linear.
     """
     sources, coordinates = load_sources(weights or VKF_WEIGHTS)
-    return _baseline(n_sources, sources, coordinates)
+    return _mixture(sources, AdaptiveIndependentAssignment(n_sources), coordinates)
 
 
 def deep_ar(n_sources: int, weights: str | Path | None) -> Preset:
     """Deep AR: the paper's independent p(w) over an autoregressive LSTM without z; otherwise as `vkf`."""
     sources, coordinates = load_sources(weights or DEEP_AR_WEIGHTS)
-    return _baseline(n_sources, sources, coordinates)
-
-
-def _baseline(n_sources: int, sources: Sources, coordinates: Coordinates) -> Preset:
-    """The mixture of the paper's baselines: independent p(w), with clutter where there is some, whatever the prior."""
-    likelihood = default_likelihood(coordinates)
-    return Preset(MixtureModel(sources, AdaptiveIndependentAssignment(n_sources), likelihood), coordinates)
-
-
-def default_likelihood(coordinates: Coordinates) -> GaussianLikelihood:
-    """Noise relative to the detection's own size, estimated from the scene."""
-    return GaussianLikelihood(
-        coordinates.noise_unit, RELATIVE_NOISE, "observation", SYSTEMATIC_SHARE, LEAST_NOISE, CORRELATION
-    )
+    return _mixture(sources, AdaptiveIndependentAssignment(n_sources), coordinates)
 
 
 PRESETS: dict[str, Callable[[int, str | Path | None], Preset]] = {
@@ -131,16 +116,3 @@ def load_sources(weights: str | Path) -> tuple[Sources, Coordinates]:
     if isinstance(network, SRNN):
         return SRNNSources(network), loaded.coordinates
     raise InputError(f"{weights} holds a {type(network).__name__}, which is no prior for boxes.")
-
-
-RELATIVE_NOISE = 0.08
-"""Of a corner, in box sizes, until it is estimated from the detections; .04 in the paper."""
-
-LEAST_NOISE = 0.05
-"""What a good detector errs by in every frame alike, which no residual shows."""
-
-CORRELATION = 0.42
-"""Of a detector's errors from one frame to the next, but for what it repeats in all (`benchmarks/NOTES.md`)."""
-
-SYSTEMATIC_SHARE = 1.0
-"""Detectors repeat their errors: from frame to frame they change by little of what they are (`benchmarks/NOTES.md`)."""

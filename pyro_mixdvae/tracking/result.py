@@ -14,7 +14,7 @@ class TrackingResult:
     Attributes:
         boxes: posterior mean ``[T, N, 4]``.
         lower, upper: limits of the credible interval of each corner ``[T, N, 4]``: of the posterior, and of the error
-            that the detector is taken to make in all frames alike (`Likelihood.systematic_variance`).
+            that the detector is taken to make in all frames alike (`models.systematic`).
         level: how much probability lies between them (.9: five per cent on either side).
         observed: ``[T, N]``, True where more likely than not a detection of the frame belongs to the source; False
             where the box is inferred from other frames.
@@ -22,6 +22,7 @@ class TrackingResult:
             "none of them" (clutter; zero where the model has no such class). NaN where there is no detection.
         records: one entry an iteration: the ELBO under "elbo", and its terms.
         samples: posterior trajectories ``[S, T, N, 4]``; S is 0 unless they were asked for.
+        engine: what computed it: "numba", or "torch" where the model has parts that kernels do not know.
         notes: sentences that the user should read.
     """
 
@@ -33,6 +34,7 @@ class TrackingResult:
     responsibilities: Array
     records: tuple[dict[str, float], ...]
     samples: Array
+    engine: str = "torch"
     notes: tuple[str, ...] = field(default=())
 
     @property

@@ -15,7 +15,7 @@ from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.labels import Labels
 
 
-class Problem(NamedTuple):
+class BoxSequence(NamedTuple):
     """One sequence to track: boxes ``[T, K, 4]`` xyxy pixels (NaN: none), and where its sources start.
 
     `start` ``[N, 4]`` holds the boxes of the sources at frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that
@@ -29,13 +29,13 @@ class Problem(NamedTuple):
     labels: Array | None
 
 
-def make_problem(
+def make_sequence(
     boxes: Array,
     n_sources: int,
     size: tuple[float, float] | None = None,
     confidence: Array | None = None,
     labels: Labels | None = None,
-) -> Problem:
+) -> BoxSequence:
     """Check the detections and find where the sources start.
 
     By labels: at their first frame, each source where it is labelled nearest to that frame. Else the N most confident
@@ -63,25 +63,25 @@ def make_problem(
         start = np.stack([_nearest_label(source, first) for source in drawn])
     else:
         first, start = _most_confident(boxes, n_sources, confidence)
-    return Problem(boxes, size, start, first, drawn)
+    return BoxSequence(boxes, size, start, first, drawn)
 
 
-def make_scene(problems: Sequence[Problem], coordinates: Coordinates) -> tuple[Scene, Tensor]:
+def make_scene(sequences: Sequence[BoxSequence], coordinates: Coordinates) -> tuple[Scene, Tensor]:
     """A batch of sequences of equal `first`, padded to one length: the scene, and the scale [B, 4] in pixels."""
-    n_frames = max(len(problem.boxes) for problem in problems)
-    n_detections = max(1, *(problem.boxes.shape[1] for problem in problems))
-    scale = np.array([[*problem.size, *problem.size] for problem in problems], dtype=float)
-    observations = np.full((len(problems), n_frames, n_detections, 4), np.nan)
-    is_labelled = any(problem.labels is not None for problem in problems)
-    labels = np.full((len(problems), len(problems[0].start), n_frames, 4), np.nan) if is_labelled else None
-    present = np.zeros((len(problems), n_frames), dtype=bool)
-    for b, problem in enumerate(problems):
-        t, k = problem.boxes.shape[:2]
-        observations[b, :t, :k] = problem.boxes
-        if labels is not None and problem.labels is not None:
-            labels[b, :, :t] = problem.labels
+    n_frames = max(len(sequence.boxes) for sequence in sequences)
+    n_detections = max(1, *(sequence.boxes.shape[1] for sequence in sequences))
+    scale = np.array([[*sequence.size, *sequence.size] for sequence in sequences], dtype=float)
+    observations = np.full((len(sequences), n_frames, n_detections, 4), np.nan)
+    is_labelled = any(sequence.labels is not None for sequence in sequences)
+    labels = np.full((len(sequences), len(sequences[0].start), n_frames, 4), np.nan) if is_labelled else None
+    present = np.zeros((len(sequences), n_frames), dtype=bool)
+    for b, sequence in enumerate(sequences):
+        t, k = sequence.boxes.shape[:2]
+        observations[b, :t, :k] = sequence.boxes
+        if labels is not None and sequence.labels is not None:
+            labels[b, :, :t] = sequence.labels
         present[b, :t] = True
-    starts = np.stack([problem.start for problem in problems])
+    starts = np.stack([sequence.start for sequence in sequences])
     dtype = torch.get_default_dtype()
 
     def content(boxes: Array) -> Tensor:

@@ -2,55 +2,53 @@
 
 from collections.abc import Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.guides.source_guide import SourceGuide
-from pyro_mixdvae.inference.run import Inferred
-from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.guides.contract import Guide
+from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.result import TrackingResult
-from pyro_mixdvae.tracking.scenes import Problem
+from pyro_mixdvae.tracking.scenes import BoxSequence
 
 
 @torch.no_grad()
 def summarise(
-    problems: Sequence[Problem],
-    scene: Scene,
+    sequences: Sequence[BoxSequence],
     scale: Tensor,
-    inferred: Inferred,
+    posterior: Posterior,
     coordinates: Coordinates,
     level: float,
     n_samples: int,
     seed: int,
 ) -> list[TrackingResult]:
-    """The result of each of B problems, from a run on the scene that `make_scene` made of them, with its scale [B, 4].
+    """The result of each of B sequences, from the posterior of the scene that `make_scene` made, with its scale [B, 4].
 
     Intervals are Gaussian, to first order in the coordinates, of the posterior of s and the detector's repeated error;
     a label has no such error.
     """
-    mean, variance = inferred.guide.marginals()
+    scene, model, mean = posterior.scene, posterior.model, posterior.mean
     pixels = scale[:, None, None]
     boxes = coordinates.boxes(mean) * pixels
-    seen = inferred.responsibilities[..., : scene.n_sources].sum(-2).clamp(max=1.0).transpose(1, 2)
-    systematic = inferred.model.likelihood.systematic_variance(mean, seen)
-    systematic = systematic.masked_fill(scene.label_mask.unsqueeze(-1), 0.0)
-    reach = NormalDist().inv_cdf(0.5 + level / 2) * coordinates.box_covariance(mean, variance + systematic).sqrt()
+    seen = posterior.responsibilities[..., : scene.n_sources].sum(-2).clamp(max=1.0).transpose(1, 2)
+    systematic = systematic_variance(model, mean, seen).masked_fill(scene.label_mask.unsqueeze(-1), 0.0)
+    reach = NormalDist().inv_cdf(0.5 + level / 2) * coordinates.box_covariance(mean, posterior.variance + systematic).sqrt()
     reach = reach * pixels
-    samples = _by_frame(coordinates.boxes(_draws(inferred.guide, systematic, n_samples, seed)) * pixels)
+    samples = _by_frame(coordinates.boxes(_draws(posterior.guide, systematic, n_samples, seed)) * pixels)
     means, lower, upper = (_by_frame(corners) for corners in (boxes, boxes - reach, boxes + reach))
-    responsibilities = inferred.responsibilities.double().numpy()
-    if not inferred.model.assignment.has_clutter:
+    responsibilities = posterior.responsibilities.double().numpy()
+    if not model.assignment.has_clutter:
         responsibilities = np.concatenate([responsibilities, np.zeros_like(responsibilities[..., :1])], -1)
     observed = ((seen > 0.5) | scene.label_mask).transpose(1, 2).numpy()
     responsibilities = np.where(scene.mask.unsqueeze(-1).numpy(), responsibilities, np.nan)
-    records = [{name: value.tolist() for name, value in record.items()} for record in inferred.records]
+    records = [{name: value.tolist() for name, value in record.items()} for record in posterior.records]
     results = []
-    for b, problem in enumerate(problems):
-        n_frames, n_detections = problem.boxes.shape[:2]
+    for b, sequence in enumerate(sequences):
+        n_frames, n_detections = sequence.boxes.shape[:2]
         results.append(
             TrackingResult(
                 boxes=means[b, :n_frames],
@@ -61,18 +59,28 @@ def summarise(
                 responsibilities=responsibilities[b, :n_frames, :n_detections],
                 records=tuple({name: value[b] for name, value in record.items()} for record in records),
                 samples=samples[:, b, :n_frames],
+                engine=posterior.engine,
+                notes=() if posterior.note is None else (posterior.note,),
             )
         )
     return results
 
 
-def _draws(guide: SourceGuide, systematic: Tensor, n_samples: int, seed: int) -> Tensor:
+def systematic_variance(model: Any, content: Tensor, seen: Tensor) -> Tensor:
+    """Of the error that repeats in every frame, zero where the model knows none: content [B, *, D] -> [B, *, D]."""
+    if model.systematic is None:
+        return torch.zeros_like(content)
+    found: Tensor = model.systematic.variance(model.likelihood.noise, content, seen)
+    return found
+
+
+def _draws(guide: Guide, systematic: Tensor, n_samples: int, seed: int) -> Tensor:
     """Trajectories of content [S, B, N, T, D], given the variance of the detector's repeated error [B, N, T, D]."""
     if not n_samples:
         return systematic.new_empty(0, *systematic.shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        drawn = guide.chain().sample(torch.Size([n_samples]))[..., 0]
+        drawn = guide.sample(n_samples)
         # One error for all frames of a trajectory: it is systematic.
         return drawn + torch.randn_like(drawn[..., :1, :]) * systematic.sqrt()
 

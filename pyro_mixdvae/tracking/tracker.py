@@ -1,17 +1,23 @@
 """Track a fixed number of sources through detections, and say how sure every box is."""
 
 from collections.abc import Sequence
-from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference.run import METHODS, Method, infer, infer_published
+from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Hybrid
+from pyro_mixdvae.inference.infer import infer
+from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.labels import Labels
-from pyro_mixdvae.tracking.presets import PRESETS, Preset
+from pyro_mixdvae.tracking.presets import PRESETS
 from pyro_mixdvae.tracking.result import TrackingResult
-from pyro_mixdvae.tracking.scenes import Problem, make_problem, make_scene
+from pyro_mixdvae.tracking.scenes import BoxSequence, make_scene, make_sequence
 from pyro_mixdvae.tracking.summary import summarise
+
+Method = Literal["coordinate", "svi", "hybrid"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class Tracker:
@@ -28,18 +34,17 @@ class Tracker:
 
     Args:
         n_sources: N.
-        preset: "default", "published", "vkf" or "deep-ar" (`presets`), or a `Preset` of your own: swap any of its four
-            choices.
+        preset: "default", "published", "vkf" or "deep-ar" (`presets`), or a `Preset` of your own: a model, a guide and an
+            algorithm of any parts that keep their contracts.
         weights: of the motion prior: a name, a file, or None for those that ship.
-        method: "coordinate" (closed-form updates), "svi" (Adam on TraceEnum_ELBO), "hybrid" (one, then the other).
-        n_iterations: None for the preset's own.
-        is_collapsed: no q(w) in the guide: w is enumerated in the model, a tighter bound.
-        fine_tunes_prior: let SVI move the weights of the prior too. Each call starts from the preset's weights.
+        guide: in place of the preset's: a family of guides, or a Pyro program.
+        algorithm: in place of the preset's: "coordinate", "svi", "hybrid", or an object (`inference.algorithms`).
+        n_iterations: of the algorithm; None for its own.
         level: how much probability the credible intervals hold.
         seed: of everything that is drawn.
 
     Raises:
-        InputError: no such preset, method or weights, N < 1, a level outside (0, 1), the published algorithm collapsed.
+        InputError: no such preset, algorithm or weights, N < 1, a level outside (0, 1), parts that do not go together.
     """
 
     def __init__(
@@ -47,10 +52,9 @@ class Tracker:
         n_sources: int,
         preset: str | Preset = "default",
         weights: str | Path | None = None,
-        method: Method | None = None,
+        guide: Any = None,
+        algorithm: Method | Algorithm | None = None,
         n_iterations: int | None = None,
-        is_collapsed: bool = False,
-        fine_tunes_prior: bool = False,
         level: float = 0.9,
         seed: int = 0,
     ):
@@ -58,20 +62,13 @@ class Tracker:
             raise InputError(f"{n_sources} sources cannot be tracked: give 1 or more.")
         if not 0 < level < 1:
             raise InputError(f"A credible level of {level} is not between 0 and 1: give .9, say.")
-        if method is not None and method not in METHODS:
-            raise InputError(f"There is no method '{method}': choose from {', '.join(METHODS)}.")
-        if n_iterations is not None and n_iterations < 1:
-            raise InputError(f"{n_iterations} iterations are too few: give 1 or more.")
         if isinstance(preset, str) and preset not in PRESETS:
             raise InputError(f"There is no preset '{preset}': choose from {', '.join(PRESETS)}.")
         self.n_sources = n_sources
-        self.preset = PRESETS[preset](n_sources, weights) if isinstance(preset, str) else preset
-        if self.preset.is_published and is_collapsed:
-            raise InputError("The published algorithm moves a q(w), so its guide cannot be collapsed: choose one.")
-        self.method: Method = method or "coordinate"
-        self.n_iterations = n_iterations
-        self.is_collapsed = is_collapsed
-        self.fine_tunes_prior = fine_tunes_prior
+        preset = PRESETS[preset](n_sources, weights) if isinstance(preset, str) else preset
+        if guide is not None:
+            preset = replace(preset, guide=guide)
+        self.preset = replace(preset, algorithm=chosen_algorithm(preset.algorithm, algorithm, n_iterations))
         self.level = level
         self.seed = seed
 
@@ -95,8 +92,7 @@ class Tracker:
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
-        problem = make_problem(boxes, self.n_sources, size, confidence, labels)
-        return self._run([problem], n_samples)[0]
+        return self._run([make_sequence(boxes, self.n_sources, size, confidence, labels)], n_samples)[0]
 
     def track_many(
         self,
@@ -110,48 +106,42 @@ class Tracker:
         `sizes` and `confidences`, where they are given, hold an entry for each sequence.
         """
         nothing = [None] * len(sequences)
-        problems = [
-            make_problem(boxes, self.n_sources, size, confidence)
+        found = [
+            make_sequence(boxes, self.n_sources, size, confidence)
             for boxes, size, confidence in zip(sequences, sizes or nothing, confidences or nothing, strict=True)
         ]
         results: dict[int, TrackingResult] = {}
         # Scenes share a batch where their sources start in the same frame.
-        for first in sorted({problem.first for problem in problems}):
-            members = [b for b, problem in enumerate(problems) if problem.first == first]
-            found = self._run([problems[b] for b in members], n_samples)
-            results.update(zip(members, found, strict=True))
-        return [results[b] for b in range(len(problems))]
+        for first in sorted({sequence.first for sequence in found}):
+            members = [b for b, sequence in enumerate(found) if sequence.first == first]
+            tracked = self._run([found[b] for b in members], n_samples)
+            results.update(zip(members, tracked, strict=True))
+        return [results[b] for b in range(len(found))]
 
-    def _run(self, problems: list[Problem], n_samples: int) -> list[TrackingResult]:
-        scene, scale = make_scene(problems, self.preset.coordinates)
+    def _run(self, sequences: list[BoxSequence], n_samples: int) -> list[TrackingResult]:
         preset = self.preset
-        model = deepcopy(preset.model) if self.fine_tunes_prior else preset.model
-        if preset.is_published:
-            if problems[0].first > 0:
-                raise InputError(
-                    f"The published algorithm starts in frame 1, but the first frame that says where {self.n_sources} "
-                    f"sources are is frame {problems[0].first + 1}: label them in frame 1, or use the default preset."
-                )
-            inferred = infer_published(
-                model,
-                scene,
-                method=self.method,
-                n_iterations=self.n_iterations,
-                fine_tunes_prior=self.fine_tunes_prior,
-                seed=self.seed,
-                n_updates=preset.n_iterations,
-            )
-        else:
-            inferred = infer(
-                model,
-                scene,
-                method=self.method,
-                first=problems[0].first,
-                n_iterations=self.n_iterations,
-                is_factorised=preset.is_factorised,
-                is_collapsed=self.is_collapsed,
-                fine_tunes_prior=self.fine_tunes_prior,
-                seed=self.seed,
-                n_updates=preset.n_iterations,
-            )
-        return summarise(problems, scene, scale, inferred, preset.coordinates, self.level, n_samples, self.seed)
+        scene, scale = make_scene(sequences, preset.representation)
+        posterior = infer(preset.model, scene, preset.guide, preset.algorithm, sequences[0].first, self.seed)
+        return summarise(sequences, scale, posterior, preset.representation, self.level, n_samples, self.seed)
+
+
+def chosen_algorithm(own: Algorithm, chosen: Method | Algorithm | None, n_iterations: int | None) -> Algorithm:
+    """The algorithm that a user asks for, over a preset's `own`: by name, with so many iterations.
+
+    Raises:
+        InputError: no such algorithm, or less than one iteration.
+    """
+    if isinstance(chosen, str) and chosen not in METHODS:
+        raise InputError(f"There is no algorithm '{chosen}': choose from {', '.join(METHODS)}.")
+    if chosen == "svi":
+        return SVI() if n_iterations is None else SVI(n_iterations)
+    if chosen == "hybrid":
+        return Hybrid(own) if n_iterations is None else Hybrid(own, SVI(n_iterations))
+    # "coordinate" stands for the closed-form updates of the preset, the published ones among them.
+    algorithm = own if chosen is None or isinstance(chosen, str) else chosen
+    if n_iterations is None:
+        return algorithm
+    name = "n_steps" if isinstance(algorithm, SVI) else "n_iterations"
+    if isinstance(algorithm, Hybrid):
+        return Hybrid(algorithm.start, replace(algorithm.svi, n_steps=n_iterations))
+    return replace(algorithm, **{name: n_iterations})  # type: ignore[type-var]

@@ -10,13 +10,16 @@ import torch
 from scipy.stats import norm
 
 from pyro_mixdvae.distributions import kalman
+from pyro_mixdvae.engines.torch.chain import FilterStep, feed, filter_frame, frames_of
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference.start import Step, filter_frame, frames_of
-from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.inference.preset import Preset
+from pyro_mixdvae.inference.published import Published
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.sources.contract import Before
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.presets import PRESETS, Preset
-from pyro_mixdvae.tracking.scenes import make_problem
+from pyro_mixdvae.tracking.presets import PRESETS
+from pyro_mixdvae.tracking.scenes import make_sequence
+from pyro_mixdvae.tracking.summary import systematic_variance
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class LiveResult:
         boxes, lower, upper: mean and credible interval ``[N, 4]``.
         observed: ``[N]``, whether a detection of this frame was taken for the source.
         responsibilities: ``[K, N + 1]``, the probability that a detection belongs to each source, and to none, as
-            it was judged when the frame came; NaN where there is no detection.
+            it was weighed when the frame came; NaN where there is no detection.
     """
 
     frame: int
@@ -94,7 +97,7 @@ class LiveTracker:
             raise InputError(f"A credible level of {level} is not between 0 and 1: give .9, say.")
         if isinstance(preset, str) and preset not in PRESETS:
             raise InputError(f"There is no preset '{preset}': choose from {', '.join(PRESETS)}.")
-        if preset == "published" or (isinstance(preset, Preset) and preset.is_published):
+        if preset == "published" or (isinstance(preset, Preset) and isinstance(preset.algorithm, Published)):
             raise InputError("The published algorithm needs whole sequences: it cannot run frame by frame.")
         self.preset = PRESETS[preset](n_sources, weights) if isinstance(preset, str) else preset
         self.n_sources = n_sources
@@ -107,10 +110,10 @@ class LiveTracker:
         self._given_start = None if start is None else np.asarray(start, dtype=float)
         self._start: torch.Tensor | None = None
         self._memory: Any = None
-        self._belief: kalman.Gaussian | None = None
+        self._before: Before | None = None
         self._assignment = self._model.assignment  # p(w_t | w_<t) of the last frame
-        self._state: torch.Tensor | None = None  # what it remembers
-        self._window: deque[tuple[int, Step, Array]] = deque()
+        self._filter_state = self._model.assignment.init_filter(1)
+        self._window: deque[tuple[int, FilterStep, Array]] = deque()
         self._frame = -1
 
     @property
@@ -134,8 +137,8 @@ class LiveTracker:
         if self._start is None and not self._begin(boxes, confidence):
             return None
         step = self._step(boxes)
-        judged = self._assignment.responsibilities(step.log_likelihood.unsqueeze(1), self._mask.unsqueeze(1))
-        eta = np.where(np.isnan(boxes[:, :1]), np.nan, judged[0, 0].double().numpy()[: len(boxes)])
+        weighed = self._assignment.responsibilities(step.log_likelihood.unsqueeze(1), self._mask.unsqueeze(1))
+        eta = np.where(np.isnan(boxes[:, :1]), np.nan, weighed[0, 0].double().numpy()[: len(boxes)])
         if not self._model.assignment.has_clutter:
             eta = np.concatenate([eta, np.zeros_like(eta[:, :1])], -1)
         self._window.append((self._frame, step, eta))
@@ -156,7 +159,7 @@ class LiveTracker:
         model = self.preset.model
         assignment = model.assignment.fitted_to_count(torch.tensor(self._per_frame), torch.tensor(self._is_crowded))
         if assignment is not model.assignment:
-            self._model = MixtureModel(model.sources, assignment, model.likelihood)
+            self._model = model.replace(assignment=assignment)
 
     def _begin(self, boxes: Array, confidence: Array | None) -> bool:
         """Find the start in this frame; False where it has too few detections."""
@@ -165,28 +168,28 @@ class LiveTracker:
             if (~np.isnan(boxes[:, 0])).sum() < self.n_sources:
                 return False
             sure = None if confidence is None else np.asarray(confidence, float)[None]
-            start = make_problem(boxes[None], self.n_sources, self.size, sure).start
+            start = make_sequence(boxes[None], self.n_sources, self.size, sure).start
         self._start = self._content(start)[None]
-        self._memory = self.preset.model.sources.begin(self._start)
+        self._memory = self.preset.model.sources.init_state(self._start)
         return True
 
-    def _step(self, boxes: Array) -> Step:
+    def _step(self, boxes: Array) -> FilterStep:
         assert self._start is not None  # `_begin` has found it
         if not len(boxes):
             boxes = np.full((1, 4), np.nan)
         scene = Scene.of(self._content(boxes)[None, None], self._start)
         self._mask = scene.mask[:, 0]
         (frame,) = frames_of(self._model, scene)
-        self._assignment = self._model.assignment.at(self._state)
-        step = filter_frame(self._model, self._assignment, self._memory, self._belief, frame)
-        self._belief = step.belief
-        self._state = self._model.assignment.remember(self._state, step.responsibilities)
-        self._memory = self.preset.model.sources.remember(self._memory, step.belief.mean[..., 0], None)
+        self._assignment = self._model.assignment.predictive(self._filter_state)
+        step = filter_frame(self._model, self._assignment, self._memory, self._before, frame)
+        self._filter_state = self._model.assignment.update_filter(self._filter_state, step.responsibilities)
+        self._before = Before(self._memory, step.belief)
+        self._memory = feed(self.preset.model.sources, self._memory, step.belief)
         return step
 
     def _content(self, boxes: Array) -> torch.Tensor:
         scale = np.array([*self.size, *self.size], dtype=float)
-        return self.preset.coordinates.content(torch.as_tensor(boxes / scale, dtype=torch.get_default_dtype()))
+        return self.preset.representation.content(torch.as_tensor(boxes / scale, dtype=torch.get_default_dtype()))
 
     def _oldest(self) -> LiveResult:
         """The result of the oldest frame of the window, smoothed by those after it, which then leaves the window."""
@@ -204,9 +207,9 @@ class LiveTracker:
             mean, variance = steps[0].belief.mean[0, ..., 0], steps[0].belief.covariance[0, ..., 0, 0]
         number, step, eta = self._window.popleft()
         seen = step.responsibilities[:, :, : self.n_sources].sum(1).clamp(max=1.0)
-        systematic = self.preset.model.likelihood.systematic_variance(mean.unsqueeze(0), seen)[0]
+        systematic = systematic_variance(self.preset.model, mean.unsqueeze(0), seen)[0]
         scale = np.array([*self.size, *self.size], dtype=float)
-        coordinates = self.preset.coordinates
+        coordinates = self.preset.representation
         boxes = coordinates.boxes(mean).double().numpy() * scale
         reach = self.reach * coordinates.box_covariance(mean, variance + systematic).sqrt().double().numpy() * scale
         return LiveResult(number, boxes, boxes - reach, boxes + reach, seen[0].numpy() > 0.5, eta)
