@@ -2,26 +2,39 @@
 
 import pytest
 import torch
+from pyro import poutine
+from pyro.distributions import Dirichlet, Normal
 from pyro.infer import TraceEnum_ELBO
 from torch import Tensor
-from torch.distributions import MultivariateNormal
+from torch.distributions import MultivariateNormal, kl_divergence
 
-from pyro_mixdvae.distributions.kalman import Chain, Transition
+from pyro_mixdvae.distributions.kalman import Chain, Gaussian, Transition
 from pyro_mixdvae.guides import MeanField
 from pyro_mixdvae.models import (
     Assignment,
     AutoregressiveSources,
     ExclusiveAssignment,
-    GaussianLikelihood,
+    Huber,
     IndependentAssignment,
     KinematicSources,
+    Laplace,
+    LearnedScale,
+    LearnedWeights,
     Likelihood,
     MixtureModel,
+    NearlyExactLabels,
     PersistentAssignment,
+    RelativeNoise,
     Scene,
+    SizedClutter,
     Sources,
     SRNNSources,
+    Step,
+    StudentT,
 )
+from pyro_mixdvae.models import Normal as NormalLikelihood
+from pyro_mixdvae.models.assignments.contract import Factor
+from pyro_mixdvae.models.assignments.learned_weights import Weights
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.srnn import SRNN
@@ -91,6 +104,27 @@ def relative_vkf() -> KinematicSources:
     return KinematicSources(ConstantVelocity(4, 0.1, 0.2, persistence=0.95), CentreLogSize().unit)
 
 
+class ConstantAcceleration(Sources):
+    """`a_t ~ N(.9 a_{t-1}, .02^2)`, `v_t ~ N(v_{t-1} + a_{t-1}, .03^2)`, `s_t ~ N(s_{t-1} + v_t + a_t, .05^2)`.
+
+    Written with the three methods alone; z is (v, a), so that S = 3.
+    """
+
+    content_dim, latent_dim = 4, 8
+
+    def init_state(self, start: Tensor) -> tuple[Tensor, Tensor]:
+        return start, start.new_zeros(*start.shape[:-1], 8)
+
+    def conditional(self, state: tuple[Tensor, Tensor]) -> Step:
+        s, (velocity, acceleration) = state[0], state[1].chunk(2, -1)
+        spread = torch.tensor([0.03] * 4 + [0.02] * 4)
+        latent = Normal(torch.cat([velocity + acceleration, 0.9 * acceleration], -1), spread)
+        return Step(latent, lambda z: Normal(s + z[..., :4] + z[..., 4:], 0.05))
+
+    def update_state(self, state: tuple[Tensor, Tensor], s: Tensor, z: Tensor | None) -> tuple[Tensor, Tensor]:
+        return s, state[1] if z is None else z
+
+
 def lively_autoregressive() -> AutoregressiveSources:
     """A prior without z whose mean and variance differ from frame to frame."""
     network = Autoregressive(hidden=6)
@@ -113,13 +147,26 @@ ASSIGNMENTS = {
     "independent with clutter": lambda n: IndependentAssignment(n, 0.1),
     "exclusive": lambda n: ExclusiveAssignment(n, 0.8, 0.1),
 }
-FILTERED = ASSIGNMENTS | {"persistent": lambda n: PersistentAssignment(n, 0.8, 0.1, hides=0.2, reappears=0.3)}
-"""With one that a filter weighs by what it has seen; by itself it is "exclusive", and of no interest to other tests."""
+"""Without latents of their own."""
+FILTERED = ASSIGNMENTS | {"persistent": lambda n: PersistentAssignment(n, 0.8, 0.1, hide=0.2, reappear=0.3)}
+"""With one that a filter weighs by what it has seen."""
+EVERY_ASSIGNMENT = FILTERED | {"learned weights": lambda n: LearnedWeights(n, 2.0, clutter=0.5)}
 BY_FRAME = "by frame"
+LIKELIHOODS = {
+    "normal": NormalLikelihood,
+    "student t": StudentT,
+    "laplace": Laplace,
+    "huber": Huber,
+    "learned scale": LearnedScale,
+}
 
 
-def gaussian_likelihood(relative_noise: float = 0.3, relative_to: str = "start") -> GaussianLikelihood:
-    return GaussianLikelihood(CentreLogSize().unit, relative_noise, relative_to)  # type: ignore[arg-type]
+def relative_noise(relative: float = 0.3, relative_to: str = "start") -> RelativeNoise:
+    return RelativeNoise(CentreLogSize().unit, relative, relative_to)  # type: ignore[arg-type]
+
+
+def gaussian_likelihood(relative: float = 0.3, relative_to: str = "start") -> NormalLikelihood:
+    return NormalLikelihood(relative_noise(relative, relative_to))
 
 
 def by_frame(scene: Scene) -> ExclusiveAssignment:
@@ -132,8 +179,8 @@ def by_frame(scene: Scene) -> ExclusiveAssignment:
 
 
 def assignment_for(kind: str, scene: Scene) -> Assignment:
-    """One of `FILTERED`, or `BY_FRAME`."""
-    return by_frame(scene) if kind == BY_FRAME else FILTERED[kind](scene.n_sources)
+    """One of `EVERY_ASSIGNMENT`, or `BY_FRAME`."""
+    return by_frame(scene) if kind == BY_FRAME else EVERY_ASSIGNMENT[kind](scene.n_sources)
 
 
 def toy_model(
@@ -143,8 +190,18 @@ def toy_model(
     likelihood: Likelihood | None = None,
 ) -> MixtureModel:
     return MixtureModel(
-        sources or vkf(), assignment or IndependentAssignment(n_sources), likelihood or gaussian_likelihood()
+        sources or vkf(),
+        assignment or IndependentAssignment(n_sources),
+        likelihood or gaussian_likelihood(),
+        SizedClutter(),
+        NearlyExactLabels(CentreLogSize().unit),
     )
+
+
+def fed(path: Tensor, state_size: int = 1) -> Gaussian:
+    """A path of contents [*, T, D] as what feeds the memory of a prior: certain, and with no z."""
+    mean = torch.cat([path.unsqueeze(-1), path.new_zeros(*path.shape, state_size - 1)], -1)
+    return Gaussian(mean, 1e-9 * torch.eye(state_size).expand(*path.shape, -1, -1))
 
 
 def joint_of_transitions(transitions: Transition) -> tuple[Tensor, Tensor]:
@@ -202,28 +259,43 @@ def assert_mean_close(draws: Tensor, expected: Tensor, n_errors: float = N_ERROR
     assert float(off.max()) < n_errors, f"{float(off.max()):.1f} standard errors off"
 
 
-def exact_elbo(model: MixtureModel, scene: Scene, logits: Tensor, chain: Chain) -> Tensor:
-    """The mean-field bound [B] in closed form: q(w) by its logits, q(s, z) by its chain, a linear-Gaussian prior."""
+def exact_elbo(model: MixtureModel, scene: Scene, logits: Tensor, chain: Chain, latent: Factor | None = None) -> Tensor:
+    """The mean-field bound [B] in closed form: q(w) by its logits, q(s, z) by its chain, a linear-Gaussian prior.
+
+    `latent` is the guide's factor of what the assignment brings.
+    """
+    assignment = model.assignment if latent is None else latent.expected(model.assignment)
     log_q = logits.log_softmax(-1)
-    log_prior = model.assignment.prior(scene.mask).logits
+    unnormalised = assignment.prior_logits(scene.mask)
+    # E_q[log pi] are no logarithms of a distribution, and are not to be normalised.
+    log_prior = unnormalised if isinstance(latent, Weights) else unnormalised.log_softmax(-1)
     gap = torch.where(log_q > -1e20, log_q.exp() * (log_prior - log_q), 0.0)
-    eta = log_q.exp()
-    if not model.assignment.per_observation:
-        n_detections = scene.mask.shape[-1]
-        classes = model.assignment.classes(torch.arange(eta.shape[-1])[:, None], n_detections)
-        member = torch.nn.functional.one_hot(classes, model.assignment.n_classes).double()
-        eta = torch.einsum("bte,ekc->btkc", eta.squeeze(-2), member)
-    else:
+    if assignment.per_observation:
         gap = gap * scene.mask.unsqueeze(-1)
+    eta = assignment.marginals(logits, scene.mask)
     variance = chain.covariance[..., 0, 0]
-    expected = model.likelihood.expected_log_prob(scene, chain.mean[..., 0], variance, model.assignment.has_clutter)
-    seen = (eta * expected * scene.mask.unsqueeze(-1)).sum((-3, -2, -1))
+    expected = model.expected_log_likelihood(scene, chain.mean[..., 0], variance)
+    bound = (eta * expected).sum((-3, -2, -1)) + gap.sum((-3, -2, -1))
+    count = assignment.log_count(scene.mask)
+    if count is not None:
+        bound = bound + torch.where(scene.present, count, 0.0).sum(-1)
+    if latent is not None:
+        bound = bound - latent_divergence(model.assignment, latent, scene)
     start = scene.start
-    steps = model.sources.transitions(start.unsqueeze(-2).expand(-1, -1, scene.n_frames, -1), start)
-    divergence = torch.distributions.kl_divergence(
-        MultivariateNormal(*joint_of(chain)), MultivariateNormal(*joint_of_transitions(steps))
-    )
-    return seen + gap.sum((-3, -2, -1)) - divergence.sum((-2, -1))
+    steps = model.sources.transitions(fed(start.unsqueeze(-2).expand(-1, -1, scene.n_frames, -1)), start)
+    divergence = kl_divergence(MultivariateNormal(*joint_of(chain)), MultivariateNormal(*joint_of_transitions(steps)))
+    return bound - divergence.sum((-2, -1))
+
+
+def latent_divergence(assignment: Assignment, latent: Factor, scene: Scene) -> Tensor:
+    """KL(q(v) || p(v)) [B] of what an assignment brings."""
+    prior = assignment.latent_prior(scene)
+    if isinstance(latent, Weights):
+        found = kl_divergence(Dirichlet(latent.log_concentration.exp()[:, None, None]), prior)
+    else:
+        node = poutine.trace(latent).get_trace().nodes[assignment.latent_name]
+        found = node["fn"].log_prob(node["value"]) - prior.log_prob(node["value"])
+    return found.squeeze(-1).squeeze(-1)
 
 
 def gradient_in_logits(model: MixtureModel, guide: MeanField, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Tensor:
