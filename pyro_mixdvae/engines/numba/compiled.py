@@ -10,6 +10,8 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from pyro_mixdvae.engines.numba.interrupts import deferring
+
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -24,11 +26,12 @@ def part(function: Function) -> Function:
 
 
 def kernel(function: Function) -> Function:
-    """A function that Python calls: compiled once for each dtype, and kept on disk.
+    """A function that Python calls, and no kernel: compiled once for each dtype, and kept on disk. Ctrl-C waits for it.
 
     Numba compiles it again when its own file has changed, but not when that of a part has (`CONTRIBUTING.md`).
     """
-    return cast("Function", njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)(function))
+    compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)(function)
+    return deferring(cast("Function", compiled))
 
 
 _allowed: ContextVar[bool] = ContextVar("kernels_allowed", default=True)
