@@ -76,6 +76,29 @@ class Likelihood(Part):
         heavy tails is convex there, and its precision would be negative: it is kept positive, which leaves the
         mean's stationary point where it is. Shapes [*, D].
         """
+        at, slope, curvature = self._derivatives(observed, mean, variance, scale)
+        precision = torch.maximum(-2 * curvature, LEAST_PRECISION / scale.detach().square())
+        value = at + slope / precision
+        # A complex number has two parts of half its variance each, and its precision is that of both together.
+        return Site(value, precision / 2 if value.is_complex() else precision)
+
+    def secant_site(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Site:
+        """The Gaussian around the observation that pulls a q(s) = N(mean, variance) as hard: precision `slope / (o - m)`.
+
+        Iteratively reweighted least squares (Geman and Reynolds 1992): it never moves a mean beyond the observation, from
+        however far away, so that a filter takes it, which sees each frame once. Shapes [*, D].
+        """
+        at, slope, curvature = self._derivatives(observed, mean, variance, scale)
+        least = LEAST_PRECISION / scale.detach().square()
+        distance = observed - at
+        is_close = distance.abs() < CLOSE * scale.detach()
+        secant = torch.where(is_close, -2 * curvature, slope / torch.where(is_close, 1.0, distance))
+        return Site(observed.expand_as(at), torch.maximum(secant, least))
+
+    def _derivatives(
+        self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """m, and dE/dm and dE/dV of `E = expected_log_prob` there, [*, D] each."""
         shape = torch.broadcast_shapes(observed.shape, mean.shape, variance.shape, scale.shape)
         with torch.enable_grad():
             at = [mean.detach().expand(shape).clone(), variance.detach().expand(shape).clone()]
@@ -83,10 +106,7 @@ class Likelihood(Part):
                 part.requires_grad_()
             expected = self.expected_log_prob(observed.detach(), *at, scale.detach())
             slope, curvature = torch.autograd.grad(expected.sum(), at)
-        precision = torch.maximum(-2 * curvature, LEAST_PRECISION / scale.detach().square())
-        value = at[0].detach() + slope / precision
-        # A complex number has two parts of half its variance each, and its precision is that of both together.
-        return Site(value, precision / 2 if value.is_complex() else precision)
+        return at[0].detach(), slope, curvature
 
     def predictive(self, mean: Tensor, variance: Tensor, scale: Tensor) -> TorchDistribution:
         """p(o) for `s ~ N(mean, variance)`: [*, D] each -> batch [*], event (D,).
@@ -126,6 +146,9 @@ def _is_product(density: object) -> bool:
         and not density.base_dist.event_shape
     )
 
+
+CLOSE = 1e-3
+"""Of a mean to an observation, in scales: a secant is then no better than the tangent."""
 
 LEAST_PRECISION = 1e-6
 """Of a site, in units of the observation's own."""

@@ -37,6 +37,11 @@ class Normal(Likelihood):
         return Site(*torch.broadcast_tensors(observed, scale.square().reciprocal()))
 
     @closed_form("observe", "log_prob", "expected_log_prob")
+    def secant_site(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Site:
+        """The same."""
+        return Site(*torch.broadcast_tensors(observed, scale.square().reciprocal()))
+
+    @closed_form("observe", "log_prob", "expected_log_prob")
     def scale_statistic(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Tensor:
         """`E (o - s)' Phi^-1 (o - s) / D`."""
         return (((observed - mean).square() + variance) / scale.square()).mean(-1)

@@ -106,6 +106,8 @@ class ChainUpdates:
             at = chain.mean[..., 0], chain.covariance[..., 0, 0]
             observation = _damped(observation, self.engine.observe(self.responsibilities, at))
             chain = self._projected(transitions, observation)
+        # What the sites have become moves the running mean too, though no assignment has.
+        self._memory = self.engine.teacher_forced(observation)
         return chain
 
     def _projected(self, transitions: Transition, observation: PseudoObservation) -> Chain:

@@ -26,12 +26,14 @@ from pyro_mixdvae.guides.factorised import Factorised
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
-from pyro_mixdvae.models.assignments.independent import IndependentAssignment
+from pyro_mixdvae.models.assignments.independent import AdaptiveIndependentAssignment, IndependentAssignment
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
 from pyro_mixdvae.models.likelihoods.normal import Normal
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.kinematic import KinematicSources
+
+ASSIGNMENTS = (IndependentAssignment, AdaptiveIndependentAssignment, ExclusiveAssignment, PersistentAssignment)
 
 _NO_PENALTIES = np.empty((0, 0, 0, 0))
 _NOTHING = np.empty(0)
@@ -47,7 +49,7 @@ def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
     if network_arrays(model.sources.network) is None:
         return f"the network {type(model.sources.network).__name__}"
     assignment = model.assignment
-    if type(assignment) not in (IndependentAssignment, ExclusiveAssignment, PersistentAssignment):
+    if type(assignment) not in ASSIGNMENTS:
         return f"the assignment {type(assignment).__name__}"
     if assignment.n_sources > MAX_EXACT_SOURCES and assignment.has_clutter and not assignment.per_observation:
         return f"an exclusive assignment to more than {MAX_EXACT_SOURCES} sources"

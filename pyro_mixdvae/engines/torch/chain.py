@@ -231,7 +231,7 @@ def filter_frame(
     weighed = log_likelihood if penalty is None else log_likelihood + penalty
     eta = assign(weighed.unsqueeze(1), frame.mask.unsqueeze(1)).squeeze(1)
     owned = eta[..., : assignment.n_sources]
-    site = likelihood.site(observed, mean, variance, frame.scale)
+    site = likelihood.secant_site(observed, mean, variance, frame.scale)
     # Detections that may share a source do not exclude one another: they are taken in one after the other.
     each = [slice(k, k + 1) for k in range(frame.observed.shape[-2])]
     for group in each if assignment.per_observation else [slice(None)]:
