@@ -55,6 +55,13 @@ class Part(PyroModule, metaclass=_PartMeta):
         with pyro.settings.context(module_local_params=True):
             return super().__call__(*args, **kwargs)
 
+    def __getattr__(self, name: str) -> Any:
+        """Parts and buffers at once: Pyro's own way looks for sample sites and shared parameters first."""
+        for registry in ("_modules", "_buffers"):
+            if name in (known := self.__dict__.get(registry, ())):
+                return known[name]
+        return super().__getattr__(name)
+
     def replace(self: Self, **changes: Any) -> Self:
         """The same part, of the same class, with some attributes changed; tensors that stay are shared.
 

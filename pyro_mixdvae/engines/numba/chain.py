@@ -17,7 +17,7 @@ from pyro_mixdvae.engines.numba.assigning import LOG_2_PI, Frames, Noise, Rule
 from pyro_mixdvae.engines.numba.compiled import Array, array
 from pyro_mixdvae.engines.numba.motion import ONE, Prior, Steps
 from pyro_mixdvae.engines.numba.visibility import Rates
-from pyro_mixdvae.engines.numba.weights import network_arrays
+from pyro_mixdvae.engines.numba.weights import NETWORKS, network_arrays
 from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.guides.collapsed import Collapsed
@@ -46,7 +46,7 @@ def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
         return f"the model {type(model).__name__}"
     if type(model.sources) is not KinematicSources or _places(model.sources) is None:
         return f"the sources {type(model.sources).__name__}"
-    if network_arrays(model.sources.network) is None:
+    if type(model.sources.network) not in NETWORKS:
         return f"the network {type(model.sources.network).__name__}"
     assignment = model.assignment
     if type(assignment) not in ASSIGNMENTS:
@@ -59,7 +59,7 @@ def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
         return f"the likelihood {type(model.likelihood).__name__}"
     if guide not in (MeanField, Collapsed, Factorised):
         return f"the guide {getattr(guide, '__name__', type(guide).__name__)}"
-    tensors = [scene.observations, scene.start, *model.parameters(), *model.sources.buffers()]
+    tensors = [scene.observations, *model.sources.parameters(), *model.sources.buffers()]
     dtype = scene.start.dtype
     if any(tensor.device.type != "cpu" for tensor in tensors):
         return "tensors that are not on the CPU"
@@ -266,8 +266,7 @@ def _arrays_of(model: MixtureModel, scene: Scene) -> Arrays:
     sources = model.sources
     assert isinstance(sources, KinematicSources)
     network, places = network_arrays(sources.network), _places(sources)
-    assert network is not None  # `unknown_part` has said so
-    assert places is not None
+    assert places is not None  # `unknown_part` has said so
     velocity = torch.zeros(sources.content_dim, dtype=torch.float64) + sources.network.first_velocity
     prior = Prior(network, places, sources.start_spread, array(velocity))
     start = array(scene.start.flatten(0, 1))

@@ -11,14 +11,17 @@ from pyro_mixdvae.networks.kinematic import VARIANCE_FLOOR, ConstantVelocity, Ki
 from pyro_mixdvae.networks.layers import GaussianNetwork
 
 
+NETWORKS = (KinematicNetwork, ConstantVelocity)
+"""The networks of motion that kernels know."""
+
+
 @torch.no_grad()
-def network_arrays(network: Kinematic) -> Network | None:
-    """The weights of a network of motion; None where kernels do not know it."""
-    if type(network) is KinematicNetwork:
+def network_arrays(network: Kinematic) -> Network:
+    """The weights of one of `NETWORKS`."""
+    if isinstance(network, KinematicNetwork):
         return _recurrent(network)
-    if type(network) is ConstantVelocity:
-        return _constant(network)
-    return None
+    assert isinstance(network, ConstantVelocity)
+    return _constant(network)
 
 
 def _recurrent(network: KinematicNetwork) -> Network:
