@@ -83,8 +83,8 @@ class MixtureModel(Part):
         """Run the model on B scenes; `w` is enumerated where an ELBO enumerates.
 
         With `generate` the detections are drawn, not observed, and so is their number, up to what `scene.mask` has room
-        for: `Predictive` then draws whole scenes; which detections there are says the site "mask". Returns s [B, N, T, D]
-        and the classes of the detections [B, T, K]; None where w is summed out, its values being too many to list.
+        for: `Predictive` then draws whole scenes; which detections there are says the site "mask". Returns s
+        [B, N, T, D] and the classes of the detections [B, T, K]; None where w is summed out, its values being too many to list.
         """
         scenes, time, observations = plates(scene)
 
@@ -185,8 +185,8 @@ class MixtureModel(Part):
         """`sum_w p(o | w, s) p(w | v)`, frame by frame, by the assignment's own algorithm."""
         if generate:
             raise InputError(
-                f"{scene.mask.shape[-1]} detections of {assignment.n_sources} sources have too many joint events to draw "
-                "one: make room for fewer detections."
+                f"{scene.mask.shape[-1]} detections of {assignment.n_sources} sources have too many joint events to "
+                "draw one: make room for fewer detections."
             )
         evidence = assignment.log_evidence(self.log_likelihood(scene, contents), scene.mask)
         with scenes, time:

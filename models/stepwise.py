@@ -23,7 +23,7 @@ from pyro_mixdvae.models.sources.contract import Sources
 
 
 class StepwiseMixtureModel(MixtureModel):
-    """`prod_t p(s_t, z_t | s_<t, z_<t) p(v_t | v_{t-1}) p(w_t, K_t | v_t) p(o_t | w_t, s_t)`, one frame after the other.
+    """`prod_t p(s_t, z_t | s_<t, z_<t) p(v_t | v_{t-1}) p(w_t, K_t | v_t) p(o_t | w_t, s_t)`, one frame after another.
 
     Sites `sz_0`, `v_0`, `count_0`, `w_0`, `o_0`, `sz_1`, ...; otherwise as `MixtureModel`. v_t is one variable a frame,
     of 2^N values, whose bit n says whether source n is visible. For teaching and tests, T up to 20 or so.

@@ -49,6 +49,8 @@ class LearnedWeights(IndependentAssignment):
 class Weights(Factor):
     """`q(pi) = Dirichlet(c)`: c [B, C] the parameters, by their logarithms."""
 
+    alpha: Tensor
+
     def __init__(self, alpha: Tensor, name: str):
         super().__init__()
         self.name = name

@@ -62,8 +62,8 @@ class Likelihood(Part):
         if _is_product(self.observe(mean, scale)):
 
             def of_each(content: Tensor) -> Tensor:
-                density = self.observe(content, scale)
-                return density.base_dist.log_prob(observed)
+                found: Tensor = self.observe(content, scale).base_dist.log_prob(observed)
+                return found
 
             return expectation_of_each(of_each, mean, variance).sum(-1)
         return expectation_of_all(lambda content: self.log_prob(observed, content, scale), mean, variance)
@@ -71,8 +71,8 @@ class Likelihood(Part):
     def site(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Site:
         """The Gaussian that moves q(s) as this observation does, at `q(s) = N(mean, variance)`.
 
-        Its natural parameters are gradients of `E = expected_log_prob` in the mean parameters of q (conjugate-computation
-        variational inference, Khan and Lin 2017): precision `-2 dE/dV`, value `m + (dE/dm) / precision`. A density with
+        Its natural parameters are gradients of `E = expected_log_prob` in the mean parameters of q
+        (conjugate-computation variational inference, Khan and Lin 2017): precision `-2 dE/dV`, value `m + (dE/dm) / precision`. A density with
         heavy tails is convex there, and its precision would be negative: it is kept positive, which leaves the
         mean's stationary point where it is. Shapes [*, D].
         """
@@ -83,10 +83,10 @@ class Likelihood(Part):
         return Site(value, precision / 2 if value.is_complex() else precision)
 
     def secant_site(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Site:
-        """The Gaussian around the observation that pulls a q(s) = N(mean, variance) as hard: precision `slope / (o - m)`.
+        """The Gaussian around the observation that pulls q(s) = N(mean, variance) as hard: precision `slope / (o - m)`.
 
-        Iteratively reweighted least squares (Geman and Reynolds 1992): it never moves a mean beyond the observation, from
-        however far away, so that a filter takes it, which sees each frame once. Shapes [*, D].
+        Iteratively reweighted least squares (Geman and Reynolds 1992): it never moves a mean beyond the observation,
+        from however far away, so that a filter takes it, which sees each frame once. Shapes [*, D].
         """
         at, slope, curvature = self._derivatives(observed, mean, variance, scale)
         least = LEAST_PRECISION / scale.detach().square()
@@ -104,7 +104,7 @@ class Likelihood(Part):
             at = [mean.detach().expand(shape).clone(), variance.detach().expand(shape).clone()]
             for part in at:
                 part.requires_grad_()
-            expected = self.expected_log_prob(observed.detach(), *at, scale.detach())
+            expected = self.expected_log_prob(observed.detach(), at[0], at[1], scale.detach())
             slope, curvature = torch.autograd.grad(expected.sum(), at)
         return at[0].detach(), slope, curvature
 
@@ -119,8 +119,8 @@ class Likelihood(Part):
     def scale_statistic(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Tensor:
         """By which factor the square of the scale would have to grow, [*]; its mean is 1 at the best scale.
 
-        `1 + dE/d(log scale) / D`, E the expected log density: for a Gaussian the mean square of the residual in scales, for
-        Student's t the weighted one of its EM algorithm (Liu and Rubin 1995).
+        `1 + dE/d(log scale) / D`, E the expected log density: for a Gaussian the mean square of the residual in scales,
+        for Student's t the weighted one of its EM algorithm (Liu and Rubin 1995).
         """
         with torch.enable_grad():
             log_factor = torch.zeros(

@@ -47,8 +47,8 @@ class Sources(Part):
             return 1
         if self.latent_dim % self.content_dim:
             raise InputError(
-                f"{type(self).__name__} has {self.latent_dim} numbers of z for {self.content_dim} of s, and no encoder: "
-                "write `latent_posterior`, or make L a multiple of D, so that z can be carried with each coordinate."
+                f"{type(self).__name__} has {self.latent_dim} numbers of z for {self.content_dim} of s, and no "
+                "encoder: write `latent_posterior`, or make L a multiple of D, so that z can be carried with each coordinate."
             )
         return 1 + self.latent_dim // self.content_dim
 

@@ -73,4 +73,5 @@ def expectation_of_all(function: Callable[[Tensor], Tensor], mean: Tensor, varia
 def _complex_nodes(n_nodes: int = 12) -> tuple[Tensor, Tensor]:
     """The product rule of two standard normal numbers: complex nodes [Q^2] and weights [Q^2]."""
     nodes, weights = gauss_hermite(n_nodes)
-    return torch.complex(*torch.meshgrid(nodes, nodes, indexing="ij")).flatten(), torch.outer(weights, weights).flatten()
+    real, imaginary = torch.meshgrid(nodes, nodes, indexing="ij")
+    return torch.complex(real, imaginary).flatten(), torch.outer(weights, weights).flatten()

@@ -1,7 +1,7 @@
 """Whether a source is visible (v = 1) or hidden: a Markov chain of two states for each source.
 
-All sources are visible before the first frame. A path is written as pairs: entry t, [2, 2], is 1 at (v_{t-1}, v_t) and 0
-elsewhere, or holds the probabilities of the four; v_{-1} = 1.
+All sources are visible before the first frame. A path is written as pairs: entry t, [2, 2], is 1 at (v_{t-1}, v_t)
+and 0 elsewhere, or holds the probabilities of the four; v_{-1} = 1.
 """
 
 import math

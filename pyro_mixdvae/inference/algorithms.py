@@ -78,9 +78,7 @@ class SVI:
             program = Program(guide, scene, model.sources.content_dim)
         return program_posterior(model, scene, program, self.optimise(model, program, scene, seed))
 
-    def refine(
-        self, start: Algorithm, model: Any, scene: Scene, guide: Any, first: int, seed: int
-    ) -> Posterior:
+    def refine(self, start: Algorithm, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
         """From where another algorithm has put the guide."""
         model = deepcopy(model)
         if isinstance(start, Coordinate):

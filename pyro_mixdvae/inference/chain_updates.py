@@ -92,8 +92,8 @@ class ChainUpdates:
     def _update_sources(self) -> Chain:
         """E-S: q(s), or q(s, z), given q(w) and what the memory of the prior is fed.
 
-        Given the memory the prior is a linear-Gaussian chain, and the update is its Kalman smoother: unlike the paper's,
-        which runs forwards only, it sees the future. Where the likelihood is not Gaussian its sites are found at q(s)
+        Given the memory the prior is a linear-Gaussian chain, and the update is its Kalman smoother: unlike the
+        paper's, which runs forwards only, it sees the future. Where the likelihood is not Gaussian its sites are found at q(s)
         itself, step by step, their natural parameters damped (Khan and Lin 2017).
         """
         observation = self.engine.observe(self.responsibilities, self._moments)
@@ -137,7 +137,6 @@ class ChainUpdates:
             self.engine.name,
             self.note,
         )
-
 
     def refreshed(self, records: list[Record]) -> Posterior:
         """After something else has moved the guide: its own responsibilities, and a record with the updates' noise."""

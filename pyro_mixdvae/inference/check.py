@@ -7,6 +7,16 @@ from pyro_mixdvae.models.likelihoods.contract import Likelihood
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 
+STATEMENTS = (
+    "forward",
+    "sample_latent",
+    "observe_labels",
+    "expected_log_likelihood",
+    "log_likelihood",
+    "with_clutter",
+)
+"""Methods of `MixtureModel` that the closed-form updates are derived from."""
+
 
 def check(model: Any, scene: Scene) -> None:
     """Sizes, classes and devices.
@@ -23,7 +33,9 @@ def check(model: Any, scene: Scene) -> None:
             f"{type(model.assignment).__name__} has {model.assignment.n_sources} sources, and the scene {n_sources}."
         )
     if model.sources.n_sources is None and model.sources.content_dim != content_dim:
-        raise InputError(f"{named} has contents of {model.sources.content_dim} numbers, and the scene of {content_dim}.")
+        raise InputError(
+            f"{named} has contents of {model.sources.content_dim} numbers, and the scene of {content_dim}."
+        )
     if scene.label_mask.any() and model.labels is None:
         raise InputError("the scene has labels, and the model does not say what labels are like: give `labels`.")
     device = scene.start.device
@@ -41,7 +53,7 @@ def check_updates(model: Any) -> None:
     if not isinstance(model, MixtureModel):
         return
     name = type(model).__name__
-    for method in ("forward", "sample_latent", "observe_labels", "expected_log_likelihood", "log_likelihood", "with_clutter"):
+    for method in STATEMENTS:
         if getattr(type(model), method) is not getattr(MixtureModel, method):
             raise InputError(
                 f"{name} has a `{method}` of its own, and the closed-form updates are those of MixtureModel's: "

@@ -22,11 +22,11 @@ def infer(
     """The posterior of a model's latents given what a batch of scenes shows.
 
     Args:
-        model: p(o, w, s, z): `MixtureModel` or `AdditiveModel`, of any parts that keep their contracts. It stays as it is:
-            what is fitted to the scenes stands in the result's model.
+        model: p(o, w, s, z): `MixtureModel` or `AdditiveModel`, of any parts that keep their contracts. It stays as it
+            is: what is fitted to the scenes stands in the result's model.
         scene: where `start` says where the sources are at frame `first`.
-        guide: a family (`MeanField`, `Collapsed`, `Factorised`, `AdditiveGuide`, or a class of your own that derives from
-            `Guide`), made as `guide(model, scene)`; or a Pyro program of your own, called with the scene, for SVI.
+        guide: a family (`MeanField`, `Collapsed`, `Factorised`, `AdditiveGuide`, or a class of your own that derives
+            from `Guide`), made as `guide(model, scene)`; or a Pyro program of your own, called with the scene, for SVI.
         algorithm: `Coordinate()` if not given, `SVI()`, `Hybrid()`, `Published()`.
         first: the frame of the start, counted from 0.
         seed: of the draws of SVI.

@@ -16,8 +16,8 @@ from pyro_mixdvae.models.scene import Scene
 def initialise(engine: ChainEngine, first: int = 0) -> Filtered:
     """Filter forwards from frame `first`, where `scene.start` says where the sources are, and backwards to frame 0.
 
-    A hard pass, a local search where w is a joint event, and among clutter the better of that and the moments. The prior
-    is used in both directions of time: what is learned of speeds and noises holds in either.
+    A hard pass, a local search where w is a joint event, and among clutter the better of that and the moments. The
+    prior is used in both directions of time: what is learned of speeds and noises holds in either.
     """
 
     def one_way(part: Scene) -> Filtered:
@@ -54,8 +54,8 @@ def bidirectional(one_way: Callable[[Scene], Filtered], scene: Scene, first: int
 def better_of_two(engine: ChainEngine, hard: Filtered, is_crowded: Tensor) -> Filtered:
     """For each scene with more detections than sources [B], the better of two starts: hard, or by the moments.
 
-    Hard associations keep targets apart that cross, but one wrong one among clutter can lead a source away for good. The
-    measure is how well either predicted the detections: `sum_t log p(o_t | o_<t)`.
+    Hard associations keep targets apart that cross, but one wrong one among clutter can lead a source away for good.
+    The measure is how well either predicted the detections: `sum_t log p(o_t | o_<t)`.
     """
     scene = engine.scene
 

@@ -1,7 +1,7 @@
 """The local search after a filtering pass: would another association have predicted what came next better?
 
-A hard pass associates every frame as it comes, and where targets meet, the frames that follow may show that it was wrong.
-So where another joint event was nearly as likely, that event is taken, the filter goes on from there by itself, and the
+A hard pass associates every frame as it comes, and where targets meet, the frames that follow may show that it was
+wrong. So where another joint event was nearly as likely, that event is taken, the filter goes on from there by itself, and the
 next frames say which was better: a limited discrepancy search (Harvey and Ginsberg 1995) through the tree of multiple
 hypothesis tracking (Reid 1979).
 """
@@ -34,7 +34,7 @@ class Ambiguous(NamedTuple):
         """Some of them: a mask [M], or numbers."""
         return Ambiguous(*(part[kept] for part in self))
 
-    def index(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def places(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The index of each in [B, T, K, C]."""
         return self.scene, self.frame, self.detection, self.taken
 
@@ -58,7 +58,7 @@ def local_search(engine: ChainEngine, start: Filtered) -> Filtered:
     is_open = torch.ones(len(penalties), dtype=torch.bool, device=penalties.device)
     for _ in range(ROUNDS):
         options = ambiguous(_exclusive(engine.filtered_assignment(start.responsibilities)), scene, start)
-        options = options.only(is_open[options.scene] & ~tried[options.index()])
+        options = options.only(is_open[options.scene] & ~tried[options.places()])
         options = options.only(least_of_each(options.scene, options.margin, MOST))
         if len(options.scene) == 0:
             break
@@ -69,12 +69,12 @@ def local_search(engine: ChainEngine, start: Filtered) -> Filtered:
         found = copies.filter(penalties=changed)
         gain = _gain(copies, start.scenes(options.scene), found, options)
         # What would gain, but less than another change of its scene, is tried again when that has been made.
-        tried[options.only(gain <= LEAST_GAIN).index()] = True
+        tried[options.only(gain <= LEAST_GAIN).places()] = True
         best = least_of_each(options.scene, -gain, 1)
         best = best[gain[best] > LEAST_GAIN]
         if len(best) == 0:
             break
-        tried[options.only(best).index()] = True
+        tried[options.only(best).places()] = True
         winners = options.scene[best]
         penalties[winners] = changed[best]
         start = start.replaced(winners, found.scenes(best))
@@ -173,4 +173,4 @@ LEAST_GAIN = 2.0
 """A change that gains no more, in nats, is not made: the start is as good."""
 
 PENALTY = 1e3
-"""Nats that no ambiguous association can make up for; with more, sums in single precision would lose the others' last."""
+"""Nats that no ambiguous association makes up for; with more, sums in single precision would lose the others' last."""

@@ -36,8 +36,8 @@ def published_sources(model: MixtureModel) -> SRNNSources:
     """
     if not isinstance(model.sources, SRNNSources) or not model.likelihood.conjugate():
         raise InputError(
-            f"the published algorithm is for an SRNN with a Gaussian likelihood, and this is {type(model.sources).__name__} "
-            f"with {type(model.likelihood).__name__}."
+            f"the published algorithm is for an SRNN with a Gaussian likelihood, and this is "
+            f"{type(model.sources).__name__} with {type(model.likelihood).__name__}."
         )
     return model.sources
 

@@ -25,8 +25,8 @@ def optimise(
     Args:
         model: its parameters move, those of p(s, z) only with `fine_tunes_prior`; give a copy.
         guide: all of its own parameters move.
-        learning_rate: in posterior standard deviations (see `Collapsed`) and logits; a tenth of it for the prior, as the
-            paper's fine-tuning does.
+        learning_rate: in posterior standard deviations (see `Collapsed`) and logits; a tenth of it for the prior, as
+            the paper's fine-tuning does.
         n_particles: draws of (s, z) a step.
         seed: of the draws.
 
@@ -34,7 +34,8 @@ def optimise(
         a record a step, of the step's own draws.
     """
     prior = {id(parameter): parameter for parameter in model.sources.parameters()}
-    own = {id(parameter): parameter for part in (guide, model) if isinstance(part, nn.Module) for parameter in part.parameters()}
+    modules = [part for part in (guide, model) if isinstance(part, nn.Module)]
+    own = {id(parameter): parameter for module in modules for parameter in module.parameters()}
     free = [parameter for key, parameter in own.items() if key not in prior]
     frozen = [] if fine_tunes_prior else [parameter for parameter in prior.values() if parameter.requires_grad]
     elbo = RecordingELBO(n_particles)

@@ -36,8 +36,8 @@ def summarise(
     boxes = coordinates.boxes(mean) * pixels
     seen = posterior.responsibilities[..., : scene.n_sources].sum(-2).clamp(max=1.0).transpose(1, 2)
     systematic = systematic_variance(model, mean, seen).masked_fill(scene.label_mask.unsqueeze(-1), 0.0)
-    reach = NormalDist().inv_cdf(0.5 + level / 2) * coordinates.box_covariance(mean, posterior.variance + systematic).sqrt()
-    reach = reach * pixels
+    spread = coordinates.box_covariance(mean, posterior.variance + systematic).sqrt()
+    reach = NormalDist().inv_cdf(0.5 + level / 2) * spread * pixels
     samples = _by_frame(coordinates.boxes(_draws(posterior.guide, systematic, n_samples, seed)) * pixels)
     means, lower, upper = (_by_frame(corners) for corners in (boxes, boxes - reach, boxes + reach))
     responsibilities = posterior.responsibilities.double().numpy()

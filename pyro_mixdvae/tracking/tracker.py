@@ -34,8 +34,8 @@ class Tracker:
 
     Args:
         n_sources: N.
-        preset: "default", "published", "vkf" or "deep-ar" (`presets`), or a `Preset` of your own: a model, a guide and an
-            algorithm of any parts that keep their contracts.
+        preset: "default", "published", "vkf" or "deep-ar" (`presets`), or a `Preset` of your own: a model, a guide and
+            an algorithm of any parts that keep their contracts.
         weights: of the motion prior: a name, a file, or None for those that ship.
         guide: in place of the preset's: a family of guides, or a Pyro program.
         algorithm: in place of the preset's: "coordinate", "svi", "hybrid", or an object (`inference.algorithms`).

@@ -285,22 +285,22 @@ def _rule(assignment: Assignment, scene: Scene) -> Rule:
     n_scenes, n_frames = scene.present.shape
     if isinstance(assignment, IndependentAssignment):
         log_prior = array(assignment.log_prior.double())
-        none = np.empty((0, 0))
-        return Rule(False, np.empty((0, 0, 0)), _NO_CHAIN, _NOTHING, log_prior, assignment.n_classes, none)
+        return Rule(False, np.empty((0, 0, 0)), _NO_CHAIN, _NOTHING, log_prior, assignment.n_classes, np.empty((0, 0)))
     assert isinstance(assignment, ExclusiveAssignment)
     shape = (n_scenes, n_frames, assignment.n_sources)
     log_clutter = assignment.clutter.double().log()
     pair = assignment.log_detected().double() - assignment.log_missed().double() - log_clutter[..., None, None]
     none = array(assignment.log_none(scene.mask).double().expand(n_scenes, n_frames))
-    chain, clutter = _NO_CHAIN, _NOTHING
+    chain, clutter = _NO_CHAIN, array(log_clutter.new_empty(0))
     if isinstance(assignment, PersistentAssignment) and assignment.visible is None and assignment.hides:
         chain, clutter = _rates_of(assignment, n_scenes), array(log_clutter.expand(n_scenes))
     return Rule(True, array(pair.expand(shape)), chain, clutter, _NOTHING, assignment.n_classes, none)
 
 
 def _rates_of(assignment: PersistentAssignment, n_scenes: int) -> Rates:
-    each = (assignment.hide, assignment.reappear, assignment.detection)
-    return Rates(*(array(rate.double().expand(n_scenes)) for rate in each), assignment.ghost)
+    rates = (assignment.hide, assignment.reappear, assignment.detection)
+    hide, reappear, detection = (array(rate.double().expand(n_scenes)) for rate in rates)
+    return Rates(hide, reappear, detection, assignment.ghost)
 
 
 def _frames(model: MixtureModel, scene: Scene) -> Frames:

@@ -115,7 +115,7 @@ def start_visible(rule: Rule, visible: Array) -> None:
 
 @part
 def weigh_visible(rule: Rule, t: int, visible: Array) -> None:
-    """log(P / (1 - P)) - log(clutter) of sources detected with P = p(v_t = 1) P_D + p(v_t = 0) ghost, into `log_pair`."""
+    """log(P / (1 - P)) - log(clutter) into `log_pair`, sources detected with P = p(v_t = 1) P_D + p(v_t = 0) ghost."""
     for b in range(visible.shape[0]):
         for n in range(visible.shape[1]):
             detected = visible[b, n] * rule.visibility.detection[b] + (1 - visible[b, n]) * rule.visibility.ghost

@@ -10,7 +10,6 @@ from pyro_mixdvae.engines.numba.recurrence import DRIFT, Layer, Network
 from pyro_mixdvae.networks.kinematic import VARIANCE_FLOOR, ConstantVelocity, Kinematic, KinematicNetwork
 from pyro_mixdvae.networks.layers import GaussianNetwork
 
-
 NETWORKS = (KinematicNetwork, ConstantVelocity)
 """The networks of motion that kernels know."""
 

@@ -94,7 +94,8 @@ class TorchChainEngine:
         """
         sources = self.model.sources
         start = self.scene.start if index is None else self.scene.start[index]
-        state, before, beliefs = sources.init_state(start), None, []
+        state, before = sources.init_state(start), None
+        beliefs: list[Gaussian] = []
         for value, precision in zip(observation.value.unbind(-2), observation.precision.unbind(-2), strict=True):
             transition = sources.transition(state, before)
             belief = predict(beliefs[-1], transition) if beliefs else Gaussian(transition.offset, transition.noise)
@@ -214,7 +215,7 @@ def filter_frame(
 ) -> FilterStep:
     """Predict with the prior, assign, update; `before` is the frame before, None at the first.
 
-    `assignment` is p(w_t | w_<t). `penalty` [B, K, C] is added to the log likelihood where it assigns, and nowhere else.
+    `assignment` is p(w_t | w_<t). `penalty` [B, K, C] is added to the log likelihood where it assigns, nowhere else.
     """
     likelihood = model.likelihood
     transition = model.sources.transition(state, before)
