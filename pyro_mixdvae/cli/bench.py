@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.checks import at_least
-from pyro_mixdvae.cli.many_values import ManyValues
+from pyro_mixdvae.cli.options import ManyValues, at_least
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing, write_atomically, write_together
 from pyro_mixdvae.progress import progress

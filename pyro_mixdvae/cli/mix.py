@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pyro_mixdvae.cli.checks import at_least
+from pyro_mixdvae.cli.options import at_least
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing
 from pyro_mixdvae.progress import progress

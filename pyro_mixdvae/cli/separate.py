@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from pyro_mixdvae.cli.checks import at_least, one_of
+from pyro_mixdvae.cli.options import at_least, one_of
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import refuse_existing
 from pyro_mixdvae.progress import progress

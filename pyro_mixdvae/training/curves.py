@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pyro_mixdvae.training.pretrain import Epoch
+from pyro_mixdvae.training.loop import Epoch
 
 
 def curve_image(curve: Sequence[Epoch], best_epoch: int, objective: str = "ELBO") -> bytes:

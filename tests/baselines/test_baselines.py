@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from pyro_mixdvae.baselines import oracle, jpda, pmht, roboflow, sort
+from pyro_mixdvae.baselines import jpda, oracle, pmht, roboflow, sort
 from pyro_mixdvae.baselines.interpolation import interpolate
 from pyro_mixdvae.benchmark.triples import Sample
 from pyro_mixdvae.errors import InputError

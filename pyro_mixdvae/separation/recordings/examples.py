@@ -10,7 +10,7 @@ from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.recordings.clips import Clips
 from pyro_mixdvae.separation.recordings.interference import coloured_noise, harmonic_tones
-from pyro_mixdvae.training.pretrain import Example
+from pyro_mixdvae.training.data import Example
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,52 @@
-"""Options that take several values in a row, as ``-T 60 120 300``."""
+"""Options that several verbs have: their words, their checks, and those with several values in a row."""
 
+import math
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
+import typer
 from typer import Context
 from typer.core import TyperCommand
 
+from pyro_mixdvae.errors import InputError
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
+SeedOfFiles = Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")]
+SeedOfWeights = Annotated[int, typer.Option("--seed", help="The same seed gives the same weights.")]
+
 # Of all commands of this class.
 MANY_VALUED = ("-T", "--frames", "--methods", "--snr")
+
+
+def at_least(option: str, value: int | None, least: int) -> None:
+    """Whether a number is large enough; None is.
+
+    Raises:
+        InputError: it is not.
+    """
+    if value is not None and value < least:
+        raise InputError(f"{option} is {value}: give a whole number of {least} or more.")
+
+
+def above_zero(option: str, value: float | None) -> None:
+    """Whether a number is finite and above 0; None is.
+
+    Raises:
+        InputError: it is not.
+    """
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise InputError(f"{option} is {value}: give a number above 0.")
+
+
+def one_of(option: str, value: str | int, choices: Sequence[str | int]) -> None:
+    """Whether a value is among those that there are.
+
+    Raises:
+        InputError: it is not.
+    """
+    if value not in choices:
+        raise InputError(f"{option} is {value!r}: choose {', '.join(map(str, choices[:-1]))} or {choices[-1]}.")
 
 
 class ManyValues(TyperCommand):
