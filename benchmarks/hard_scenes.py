@@ -10,8 +10,8 @@ from report import write
 
 from pyro_mixdvae.benchmark.counting import columns, count, stack
 from pyro_mixdvae.benchmark.methods import MethodSettings, make_method
-from pyro_mixdvae.benchmark.tables import markdown_table
 from pyro_mixdvae.benchmark.trials import Difficulty, make_trial
+from pyro_mixdvae.scoring.tables import markdown_table
 
 METHODS = ("mixdvae", "sort", "jpda", "vkf", "oracle")
 SCORES = ("MOTA", "IDF1", "HOTA", "#IDS")

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import reason
 
 
 def refuse_existing(paths: Iterable[str | Path], overwrite: bool) -> None:
@@ -144,9 +145,8 @@ def writing(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise InputError(
-            f"{path} cannot be written ({reason}): choose a place with space where you may write."
+            f"{path} cannot be written ({reason(error)}): choose a place with space where you may write."
         ) from error
 
 

@@ -6,10 +6,9 @@ from scipy.stats import norm
 
 from pyro_mixdvae.benchmark.outcome import Outcome
 from pyro_mixdvae.benchmark.trials import ABSENT, CLUTTER, Trial
+from pyro_mixdvae.scoring.bootstrap import Counts
 from pyro_mixdvae.tracking.boxes import Array, iou
 from pyro_mixdvae.tracking.files.rows import Integers
-
-Counts = dict[str, Array]
 
 LEVELS = np.arange(1, 20) / 20
 BINS = 10

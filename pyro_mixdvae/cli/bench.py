@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import ManyValues, at_least
+from pyro_mixdvae.cli.options import ManyValues, Overwrite, at_least
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import refuse_existing, write_atomically, write_together
+from pyro_mixdvae.outputs import check_outputs, refuse_existing, write_atomically, write_together
 from pyro_mixdvae.progress import progress
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def mot(
         int | None, typer.Option(help="Processes, with a thread each; all cores if not given. For fair timings 1.")
     ] = None,
     cluster: Annotated[str, typer.Option(help="Address of a Dask scheduler, in place of processes.")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Score methods on samples of a few targets cut from annotated sequences (MOT17-3T).
 
@@ -75,9 +75,8 @@ def mot(
     workers = (os.cpu_count() or 1) if workers is None else workers
     for option, number in (("--block", block), ("--workers", workers), *(("-T", length) for length in frames or [])):
         at_least(option, number, 1)
-    if samples and os.path.realpath(samples) == os.path.realpath(output / LIST):
-        raise InputError(f"{samples} is an input, which the results would replace: give another OUT.")
-    refuse_existing([output / name for name in OUTPUTS], overwrite)
+    check_outputs([output / LIST], overwrite=True, inputs=[samples] if samples else [], advice="give another OUT")
+    check_outputs([output / name for name in OUTPUTS], overwrite)
 
     # torch, Pyro and pandas take seconds to import.
     from pyro_mixdvae import __version__

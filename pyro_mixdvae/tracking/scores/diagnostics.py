@@ -14,7 +14,7 @@ from pyro_mixdvae.tracking.scores.clear import overlaps
 TELLING_GAIN = 0.015
 
 
-def caveats(tracks: Tracks, ground_truth: Tracks, iou_threshold: float = 0.5) -> list[str]:
+def diagnostics(tracks: Tracks, ground_truth: Tracks, iou_threshold: float = 0.5) -> list[str]:
     """What a reader of the scores of one sequence must know; an empty list where nothing is odd."""
     sentences = [
         *ground_truth.notes,

@@ -1,0 +1,1 @@
+"""What the scores of all tasks share: tables, and intervals of the bootstrap."""
