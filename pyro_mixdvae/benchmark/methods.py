@@ -36,7 +36,7 @@ class MethodSettings:
 
 def method_names() -> list[str]:
     """The methods that there are: ours, its other presets, the baselines."""
-    return [OURS, *(name for name in PRESETS if name != "default"), *_RIVALS]
+    return [OURS, *(name for name in PRESETS if name != "default"), *_BASELINES]
 
 
 def make_method(name: str, settings: MethodSettings) -> Method:
@@ -45,8 +45,8 @@ def make_method(name: str, settings: MethodSettings) -> Method:
     Raises:
         InputError: there is none, or it lacks weights or packages; says what to do.
     """
-    if name in _RIVALS:
-        return _RIVALS[name](settings)
+    if name in _BASELINES:
+        return _BASELINES[name](settings)
     if name not in method_names():
         raise InputError(f"There is no method '{name}': choose from {', '.join(method_names())}.")
     if name == "published" and settings.published_weights is None:
@@ -103,7 +103,7 @@ def _pmht(settings: MethodSettings) -> Method:
     return _one_by_one(pmht.track)(settings)
 
 
-_RIVALS: dict[str, Callable[[MethodSettings], Method]] = {
+_BASELINES: dict[str, Callable[[MethodSettings], Method]] = {
     "sort": _one_by_one(sort.track),
     "jpda": _one_by_one(jpda.track),
     "artist": _artist,

@@ -65,7 +65,7 @@ def test_the_smoother_bridges_a_gap_on_a_straight_line():
     np.testing.assert_allclose(jpda.track(detections, 3), sample.ground_truth, atol=3.0)
 
 
-def test_the_ceiling_knows_the_identities():
+def test_the_oracle_knows_the_identities():
     sample, _ = scene()
     boxes = oracle.track(sample)
     seen = ~np.isnan(sample.detections)

@@ -131,7 +131,7 @@ def by_motmetrics(results: list[np.ndarray], truths: list[np.ndarray]) -> list[d
     return summary.to_dict("records")
 
 
-def test_good_results_need_no_caveat(rng: np.random.Generator) -> None:
+def test_good_results_need_no_diagnostics(rng: np.random.Generator) -> None:
     noisy = walkers(30) + rng.normal(0, 0.3, (30, 3, 4))
     assert diagnostics(Tracks.from_boxes(noisy), Tracks.from_boxes(walkers(30))) == []
 

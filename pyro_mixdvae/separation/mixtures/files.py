@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import read_text
 from pyro_mixdvae.outputs import staged, writing
 from pyro_mixdvae.separation.audio.writing import sound_bytes
 from pyro_mixdvae.separation.mixtures.mixing import RATE, Mixture, Recipe
@@ -100,9 +101,9 @@ def read_manifest(path: Path) -> list[ManifestRow]:
         InputError: the file cannot be read, has no such column, says something else than a number, or says nothing.
     """
     try:
-        table = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
+        table = csv.DictReader(read_text(path).splitlines())
         rows = list(table)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise InputError(f"{path} cannot be read as a CSV file: repair it or take it away.") from error
     if not rows or any(not row.get("id") for row in rows):
         raise InputError(f"{path} does not name a mixture in each row, in a column id: repair it or take it away.")
