@@ -18,7 +18,7 @@ LAYERS = (
     ("models",),
     ("networks",),
     ("representations", "distributions"),
-    ("scoring", "progress"),
+    ("scoring", "progress", "pictures"),
     ("outputs",),
     ("inputs",),
     ("errors",),
@@ -27,6 +27,7 @@ LAYERS = (
 APART = {
     ("tracking", "separation"),
     ("separation", "tracking"),
+    ("baselines", "benchmark"),
     *((task, other) for task in ("tracking", "separation") for other in ("benchmark", "baselines")),
 }
 # Networks and models that hand their arrays to the compiled loops; to be emptied.

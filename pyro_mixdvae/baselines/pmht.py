@@ -19,27 +19,11 @@ import numpy as np
 
 from pyro_mixdvae.baselines import jpda
 from pyro_mixdvae.baselines.bidirectional import present, track_bidirectional
-from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
 
 MEASUREMENT_NOISE = 0.08
 BATCH, OVERLAP, ITERATIONS = 10, 5, 5
 _START = datetime(2000, 1, 1)
-
-
-def require() -> Any:
-    """The package `stonesoup`.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import stonesoup
-    except ImportError as error:
-        raise InputError(
-            'pmht needs the package stonesoup: install it with pip install "pyro-mixdvae[baselines]".'
-        ) from error
-    return stonesoup
 
 
 def track(detections: Array, n_sources: int) -> Array:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyro_mixdvae.baselines import artist, jpda, oracle, pmht, roboflow, sort
-from pyro_mixdvae.benchmark.outcome import Outcome, outcome_of
-from pyro_mixdvae.benchmark.trials import Trial
+from pyro_mixdvae.baselines.extras import require
+from pyro_mixdvae.benchmark.counts.outcome import Outcome, outcome_of
+from pyro_mixdvae.benchmark.samples.trials import Trial
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.presets import PRESETS
@@ -80,7 +81,7 @@ def _one_by_one(track: Callable[[Array, int], Array]) -> Callable[[MethodSetting
 
 def _oracle(settings: MethodSettings) -> Method:
     """True identities and lines through the gaps: the one method that looks at the sample itself."""
-    return lambda trials: [Outcome(oracle.track(trial.sample)) for trial in trials]
+    return lambda trials: [Outcome(oracle.track(trial.sample.detections)) for trial in trials]
 
 
 def _artist(settings: MethodSettings) -> Method:
@@ -92,14 +93,14 @@ def _artist(settings: MethodSettings) -> Method:
 
 def _roboflow(kind: roboflow.Kind) -> Callable[[MethodSettings], Method]:
     def make(settings: MethodSettings) -> Method:
-        roboflow.require()
+        require("trackers")
         return lambda trials: [Outcome(roboflow.track(trial.detections, settings.n_sources, kind)) for trial in trials]
 
     return make
 
 
 def _pmht(settings: MethodSettings) -> Method:
-    pmht.require()
+    require("stonesoup")
     return _one_by_one(pmht.track)(settings)
 
 

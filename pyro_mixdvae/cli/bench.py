@@ -14,10 +14,10 @@ from pyro_mixdvae.outputs import check_outputs, refuse_existing, write_atomicall
 from pyro_mixdvae.progress import progress
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.benchmark.blocks import Block, BlockResult
     from pyro_mixdvae.benchmark.methods import MethodSettings
-    from pyro_mixdvae.benchmark.rows import MethodResult
-    from pyro_mixdvae.benchmark.sample_list import SampleList
+    from pyro_mixdvae.benchmark.report.rows import MethodResult
+    from pyro_mixdvae.benchmark.running.blocks import Block, BlockResult
+    from pyro_mixdvae.benchmark.samples.sample_list import SampleList
 
 app = typer.Typer(help="Compare methods on the same samples.", no_args_is_help=True)
 
@@ -80,10 +80,10 @@ def mot(
 
     # torch, Pyro and pandas take seconds to import.
     from pyro_mixdvae import __version__
-    from pyro_mixdvae.benchmark.blocks import blocks_of
     from pyro_mixdvae.benchmark.methods import DEFAULT_METHODS, MethodSettings
-    from pyro_mixdvae.benchmark.sample_list import SampleOptions, draw_list, format_list, read_list
-    from pyro_mixdvae.benchmark.work import close_work, open_work
+    from pyro_mixdvae.benchmark.running.blocks import blocks_of
+    from pyro_mixdvae.benchmark.running.work import close_work, open_work
+    from pyro_mixdvae.benchmark.samples.sample_list import SampleOptions, draw_list, format_list, read_list
 
     chosen = list(dict.fromkeys(methods or DEFAULT_METHODS))
     _check_methods(chosen)
@@ -144,9 +144,9 @@ def _unavailable(names: Sequence[str], settings: "MethodSettings") -> dict[str, 
 
 def _run(blocks: "Sequence[Block]", work: Path, workers: int, cluster: str) -> "dict[str, BlockResult]":
     """The results of all blocks by the names of their files, those of an earlier run among them."""
-    from pyro_mixdvae.benchmark.blocks import write_result
-    from pyro_mixdvae.benchmark.work import results_so_far
-    from pyro_mixdvae.benchmark.workers import run_blocks
+    from pyro_mixdvae.benchmark.running.blocks import write_result
+    from pyro_mixdvae.benchmark.running.work import results_so_far
+    from pyro_mixdvae.benchmark.running.workers import run_blocks
 
     done = results_so_far(work, blocks)
     if done:
@@ -167,7 +167,7 @@ def _joined(
     lengths: Sequence[int],
     unavailable: dict[str, str],
 ) -> "list[MethodResult]":
-    from pyro_mixdvae.benchmark.rows import MethodResult, join
+    from pyro_mixdvae.benchmark.report.rows import MethodResult, join
 
     results = []
     for n_frames in lengths:
@@ -181,9 +181,9 @@ def _joined(
 
 
 def _write(output: Path, samples: "SampleList", results: "Sequence[MethodResult]") -> None:
-    from pyro_mixdvae.benchmark.charts import bar_chart, reliability_diagram
-    from pyro_mixdvae.benchmark.rows import rows_of
-    from pyro_mixdvae.benchmark.tables import as_csv, as_json, as_markdown, per_sample_csv, short_table
+    from pyro_mixdvae.benchmark.report.charts import bar_chart, reliability_diagram
+    from pyro_mixdvae.benchmark.report.rows import rows_of
+    from pyro_mixdvae.benchmark.report.tables import as_csv, as_json, as_markdown, per_sample_csv, short_table
 
     rows = rows_of(results, samples)
     contents: tuple[str | bytes, ...] = (

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_mixdvae.networks.dvae import as_estimated
 from pyro_mixdvae.networks.motion_categories import MotionCategories
-from pyro_mixdvae.training.loop import Epoch, Training
+from pyro_mixdvae.training.loop import Epoch, Training, descend
 
 LEAST_SPREAD = 1e-3  # of a cluster, in box sizes: a cluster of one displacement would be infinitely sure
 MOST_POINTS = 50_000  # that k-means sees
@@ -108,10 +108,7 @@ class CategoryTraining(Training[MotionCategories]):
         for indices in torch.randperm(len(y), generator=self.generator).split(self.batch_size):
             seen = as_estimated(y[indices], self.generator)
             loss = -log_probability_per_frame(self.network, seen)
-            self.optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self.optimiser.step()
+            descend(self.network, self.optimiser, loss, clip=1.0)
             total -= float(loss.detach()) * len(indices)
         self.cosine.step()
         with torch.no_grad():

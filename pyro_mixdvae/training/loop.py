@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import pyro
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pyro_mixdvae.training.checkpoint import read_checkpoint, write_checkpoint
 
@@ -95,6 +95,14 @@ class Training(ABC, Generic[Network]):
     def finish(self) -> int:
         """Give the network its final weights; the epoch (from 1) that they are of: the last, unless overridden."""
         return len(self.curve)
+
+
+def descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:
+    """A step of the optimiser down a loss, the norm of whose gradient is clipped."""
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), clip)
+    optimiser.step()
 
 
 def train(

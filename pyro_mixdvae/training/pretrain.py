@@ -18,7 +18,7 @@ from pyro_mixdvae.guides.single_source import SingleSourceGuide
 from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.training.data import Example, Tracks
-from pyro_mixdvae.training.loop import Epoch, Training, isolated
+from pyro_mixdvae.training.loop import Epoch, Training, descend, isolated
 from pyro_mixdvae.training.schedule import Schedule
 
 Network = TypeVar("Network", bound=DVAE)
@@ -81,10 +81,7 @@ class Pretraining(Training[Network]):
             loss = self.loss(y, inputs, kl_scale, evidence) / y.shape[:-1].numel()
             if not torch.isfinite(loss):
                 raise _not_finite(number)
-            self.optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
-            self.optimiser.step()
+            descend(self.network, self.optimiser, loss, self.plan.clip)
             total -= float(loss.detach()) * len(y)
         return total / len(tracks)
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from pyro_mixdvae.benchmark.rows import INTERVALS, MethodResult, Row
-from pyro_mixdvae.benchmark.sample_list import SampleList
+from pyro_mixdvae.benchmark.report.rows import INTERVALS, MethodResult, Row
+from pyro_mixdvae.benchmark.samples.sample_list import SampleList
 from pyro_mixdvae.scoring.tables import csv_text, json_text, markdown_table, number_text
 from pyro_mixdvae.tracking.scores.clear import OVERALL
 

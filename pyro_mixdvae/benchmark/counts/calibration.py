@@ -4,8 +4,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import norm
 
-from pyro_mixdvae.benchmark.outcome import Outcome
-from pyro_mixdvae.benchmark.trials import ABSENT, CLUTTER, Trial
+from pyro_mixdvae.benchmark.counts.outcome import Outcome
+from pyro_mixdvae.benchmark.samples.trials import ABSENT, CLUTTER, Trial
 from pyro_mixdvae.scoring.bootstrap import Counts
 from pyro_mixdvae.tracking.boxes import Array, iou
 from pyro_mixdvae.tracking.files.rows import Integers
