@@ -11,7 +11,7 @@ from report import write
 from pyro_mixdvae.benchmark.counts.counting import columns, count, stack
 from pyro_mixdvae.benchmark.methods import MethodSettings, make_method
 from pyro_mixdvae.benchmark.samples.trials import Difficulty, make_trial
-from pyro_mixdvae.scoring.tables import markdown_table
+from pyro_mixdvae.reporting.tables import markdown_table
 
 METHODS = ("mixdvae", "sort", "jpda", "vkf", "oracle")
 SCORES = ("MOTA", "IDF1", "HOTA", "#IDS")

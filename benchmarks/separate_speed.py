@@ -20,7 +20,7 @@ from torch import Tensor
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference import published_sound, sound
 from pyro_mixdvae.models.sound_sources import SoundSources
-from pyro_mixdvae.scoring.tables import markdown_table
+from pyro_mixdvae.reporting.tables import markdown_table
 from pyro_mixdvae.separation.audio.trimming import HOP
 from pyro_mixdvae.separation.mixtures.mixing import RATE, draw_mixtures, plan_mixtures
 from pyro_mixdvae.separation.separator import Separator

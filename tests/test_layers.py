@@ -18,7 +18,7 @@ LAYERS = (
     ("models",),
     ("networks",),
     ("representations", "distributions"),
-    ("scoring", "progress", "pictures"),
+    ("reporting", "progress"),
     ("outputs",),
     ("inputs",),
     ("errors",),

@@ -1,7 +1,7 @@
 """The probabilistic multi-hypothesis tracker (PMHT) as the package Stone Soup has it: fixed N, in batches, by EM.
 
 Streit and Luginbuhl, "Probabilistic multi-hypothesis tracking", 1995: every detection chooses its source for itself,
-as in the published MixDVAE, over a linear-Gaussian p(s); whose each detection is, and a Kalman smoother, take turns. Of
+as in the published MixDVAE, over a linear-Gaussian p(s); associations and a Kalman smoother take turns. Of
 all baselines it is the closest relative.
 
 Motion is that of our JPDA. The package has one model of motion and of measurement for all targets, so the unit of their

@@ -80,7 +80,7 @@ def _one_by_one(track: Callable[[Array, int], Array]) -> Callable[[MethodSetting
 
 
 def _oracle(settings: MethodSettings) -> Method:
-    """True identities and lines through the gaps: the one method that looks at the sample itself."""
+    """True identities and lines through the gaps: the one method that is given the sample itself."""
     return lambda trials: [Outcome(oracle.track(trial.sample.detections)) for trial in trials]
 
 

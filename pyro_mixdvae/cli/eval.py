@@ -35,7 +35,7 @@ def evaluate(
 ) -> None:
     """Score tracks against ground truth: MOTA, MOTP, IDF1 and the counts behind them."""
     # motmetrics and pandas take a second to import: `mixdvae --help` does without them.
-    from pyro_mixdvae.scoring.tables import csv_text, json_text, write_scores
+    from pyro_mixdvae.reporting.tables import csv_text, json_text, write_scores
     from pyro_mixdvae.tracking.files.detections import read_ground_truth, read_results
     from pyro_mixdvae.tracking.scores.clear import score
     from pyro_mixdvae.tracking.scores.diagnostics import diagnostics
@@ -62,7 +62,7 @@ def evaluate(
 
 def show(scores: "Scores", notes: list[str]) -> None:
     """Print the table, what its columns mean, and the notes."""
-    from pyro_mixdvae.scoring.tables import number_text, print_scores
+    from pyro_mixdvae.reporting.tables import number_text, print_scores
 
     rows = [*scores.sequences, scores.overall] if len(scores.sequences) > 1 else scores.sequences
     cells = [[row.name, *map(number_text, row.columns.values())] for row in rows]

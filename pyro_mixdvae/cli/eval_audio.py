@@ -45,7 +45,7 @@ def evaluate_audio(
     check_outputs([path for path in (csv_file, json_file) if path], overwrite)
     # scipy and pandas take seconds to import.
     from pyro_mixdvae.progress import progress
-    from pyro_mixdvae.scoring.tables import json_text, write_scores
+    from pyro_mixdvae.reporting.tables import json_text, write_scores
     from pyro_mixdvae.separation.scores.files import find_pairs, score_pair
     from pyro_mixdvae.separation.scores.rows import rows_of
 
@@ -79,7 +79,7 @@ def _notes(items: "Sequence[Item]") -> list[str]:
 
 
 def _show(rows: "Sequence[Row]", notes: Sequence[str]) -> None:
-    from pyro_mixdvae.scoring.tables import number_text, print_scores
+    from pyro_mixdvae.reporting.tables import number_text, print_scores
 
     header = ["source", "T", "SNR", "n"]
     for name in _DIGITS:
@@ -105,7 +105,7 @@ def _label(number: float | None) -> str:
 
 def _csv(items: "Sequence[Item]", rows: "Sequence[Row]") -> str:
     """A line an item, then a line a mean, in which the mixture is MEAN."""
-    from pyro_mixdvae.scoring.tables import csv_text
+    from pyro_mixdvae.reporting.tables import csv_text
 
     names = list(items[0].columns)
     header = ["mixture", "source", "frames", "snr", "items", *names]

@@ -217,7 +217,7 @@ def _read(targets: Sequence[tuple[Path, Path]], size: tuple[int, int] | None) ->
 
 
 def _check(job: Job, sources: int, labels: "Labels | None") -> None:
-    """Whether the sources have somewhere to start: looked at in all sequences before the first is tracked."""
+    """Whether the sources have somewhere to start: checked in all sequences before the first is tracked."""
     from pyro_mixdvae.tracking.scenes import make_sequence
 
     found = job.detections
@@ -235,7 +235,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def track_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, report: bool) -> str:
-    """Track one sequence and write its files, all or none; what there is to say about it.
+    """Track one sequence and write its files, all or none; a summary of the result.
 
     Args:
         job: the sequence.

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pyro_mixdvae.pictures import new_figure, plain, png
+from pyro_mixdvae.reporting.pictures import new_figure, plain, png
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.files.posterior import KeptSegment

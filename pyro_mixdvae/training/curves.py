@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pyro_mixdvae.pictures import new_figure, png
+from pyro_mixdvae.reporting.pictures import new_figure, png
 from pyro_mixdvae.training.loop import Epoch
 
 

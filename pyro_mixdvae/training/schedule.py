@@ -11,7 +11,7 @@ class Schedule(BaseModel):
     Attributes:
         epochs: at most so many passes over the training tracks.
         warm_up: the scale of the KL term rises to `kl_weight` over so many epochs.
-        kl_weight: its final scale; 1 for the ELBO, less for a latent that says more of the content (beta-VAE).
+        kl_weight: its final scale; 1 for the ELBO, less for a latent that carries more of the content (beta-VAE).
         sampling_start, sampling_end: scheduled sampling rises from nothing to its final probability between
             these epochs.
         own_output_probability: final probability that the history is fed the model's own output for a frame.

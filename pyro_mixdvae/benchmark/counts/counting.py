@@ -8,7 +8,7 @@ import numpy as np
 from pyro_mixdvae.benchmark.counts.calibration import assignment_counts, calibration_columns, interval_counts
 from pyro_mixdvae.benchmark.counts.outcome import Outcome
 from pyro_mixdvae.benchmark.samples.trials import Trial
-from pyro_mixdvae.scoring.bootstrap import Counts
+from pyro_mixdvae.reporting.bootstrap import Counts
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.detections import Tracks
 from pyro_mixdvae.tracking.scores.clear import score

@@ -7,7 +7,7 @@ import numpy as np
 
 from pyro_mixdvae.benchmark.counts.calibration import LEVELS
 from pyro_mixdvae.benchmark.report.rows import Row
-from pyro_mixdvae.pictures import new_figure, png
+from pyro_mixdvae.reporting.pictures import new_figure, png
 from pyro_mixdvae.tracking.report.plots import colour_of
 from pyro_mixdvae.tracking.scores.clear import OVERALL
 

@@ -8,7 +8,7 @@ import numpy as np
 from pyro_mixdvae.benchmark.counts.counting import columns, stack
 from pyro_mixdvae.benchmark.running.blocks import BlockResult
 from pyro_mixdvae.benchmark.samples.sample_list import SampleList
-from pyro_mixdvae.scoring.bootstrap import Counts, bootstrap
+from pyro_mixdvae.reporting.bootstrap import Counts, bootstrap
 from pyro_mixdvae.tracking.scores.clear import OVERALL
 
 # The columns that get an interval.

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from pyro_mixdvae.benchmark.report.rows import INTERVALS, MethodResult, Row
 from pyro_mixdvae.benchmark.samples.sample_list import SampleList
-from pyro_mixdvae.scoring.tables import csv_text, json_text, markdown_table, number_text
+from pyro_mixdvae.reporting.tables import csv_text, json_text, markdown_table, number_text
 from pyro_mixdvae.tracking.scores.clear import OVERALL
 
 # The paper's columns with HOTA, in whole numbers or with so many digits.

@@ -65,7 +65,7 @@ def check_clips(folders: Sequence[str | Path], rate: int, least: int) -> None:
         hopeful.append(path)
         if len(hopeful) == 2:
             return
-    for path in hopeful:  # only one: worth a look, so that the right thing is said of it
+    for path in hopeful:  # only one: it is read, so that the message names the right fault
         try:
             _read_clip(path, rate, least)
         except InputError as error:

@@ -18,7 +18,7 @@ N_VALIDATION = 256
 
 
 class TrainingClips(NamedTuple):
-    """Clips of a source and of what it may be heard with, for training and for validation (in this order).
+    """Clips of a source and of its interference, for training and for validation (in this order).
 
     `description` says what they are, for the card; `notes` are sentences that the user should read.
     """

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from pyro_mixdvae.scoring.bootstrap import Array, Counts, bootstrap
+from pyro_mixdvae.reporting.bootstrap import Array, Counts, bootstrap
 from pyro_mixdvae.separation.scores.measures import SCORES
 
 Number = TypeVar("Number", int, float)

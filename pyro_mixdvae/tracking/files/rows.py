@@ -1,7 +1,7 @@
 """Rows of numbers from a text file of the MOTChallenge family, each remembered by its line.
 
 A row is ``frame, id, left, top, width, height`` and up to four columns more, separated by commas or blanks.
-Blank lines, CRLF, a byte order mark and trailing commas are tolerated; everything else is said aloud.
+Blank lines, CRLF, a byte order mark and trailing commas are tolerated; everything else raises `InputError`.
 """
 
 import re
@@ -35,7 +35,7 @@ class Rows:
     lines: Integers
 
     def error(self, row: int, problem: str) -> InputError:
-        """The exception that says what is wrong with one row, and where it stands."""
+        """The exception for one row: its fault, and the line where it stands."""
         return InputError(f"{self.path}, line {self.lines[row]}: {problem}")
 
     def refuse(self, bad: Flags, problem: str, advice: str) -> None:

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from pyro_mixdvae.pictures import new_figure, plain, png
+from pyro_mixdvae.reporting.pictures import new_figure, plain, png
 from pyro_mixdvae.tracking.boxes import Array, xyxy_to_centre_size
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.files.sequences import Size

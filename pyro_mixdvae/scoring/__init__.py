@@ -1,1 +1,0 @@
-"""What the scores of all tasks share: tables, and intervals of the bootstrap."""
