@@ -2,33 +2,24 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from pyro_mixdvae.cli.live import STANDARD_INPUT, track_live
 from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, at_least
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import check_outputs, write_together
+from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import progress
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.tracking.files.detections import Detections
+    from pyro_mixdvae.tracking.tracker import Method
     from pyro_mixdvae.tracking.files.labels import Labels
-    from pyro_mixdvae.tracking.tracker import Method, Tracker
 
 DEFAULT_FOLDER = Path("tracks")
 OTHER_NAME = "give OUT another name, as results.txt"
-
-
-class Job(NamedTuple):
-    """One sequence: its detections, and where its result goes."""
-
-    detections: "Detections"
-    output: Path
 
 
 def track(
@@ -120,13 +111,17 @@ def track(
         raise InputError("- stands for standard input, which only --live reads: add it, or give a file.")
     if lag is not None or written_as is not None:
         raise InputError("--lag and --format belong to --live: add it, or leave them out.")
+    from pyro_mixdvae.tracking.files.jobs import check_job, read_jobs, targets_of, track_job
     from pyro_mixdvae.tracking.files.results import result_paths
 
-    targets = _targets(sequence, output)
+    targets = targets_of(sequence, output or DEFAULT_FOLDER, output is None)
     paths = [path for _, result in targets for path in result_paths(result, not no_report, samples > 0)]
     check_outputs(paths, overwrite, advice=OTHER_NAME)
     labels = _labels(init, targets)
-    jobs = _read(targets, _parse_size(size))
+    jobs = read_jobs(targets, _parse_size(size))
+    for job in jobs:
+        for note in job.notes:
+            print(note, file=sys.stderr)
     inputs = [job.detections.path for job in jobs] + [Path(text) for text in (init, weights) if text]
     check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
 
@@ -147,7 +142,7 @@ def track(
         seed=seed,
     )
     for job in jobs:
-        _check(job, sources, labels)
+        check_job(job, sources, labels)
     summaries = []
     try:
         with progress("sequence", len(jobs)) as advance:
@@ -178,18 +173,6 @@ def _parse_size(text: str) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-def _targets(sequence: Path, output: Path | None) -> list[tuple[Path, Path]]:
-    """Each sequence, and its result file."""
-    from pyro_mixdvae.tracking.files.sequences import find_sequences, kind_of, name_of
-
-    if kind_of(sequence) == "folder":
-        folder = output or DEFAULT_FOLDER
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is a file, and {sequence} holds several sequences: give a folder for OUT.")
-        return [(path, folder / f"{name_of(path)}.txt") for path in find_sequences(sequence)]
-    return [(sequence, output or DEFAULT_FOLDER / f"{name_of(sequence)}.txt")]
-
-
 def _labels(init: str, targets: Sequence[tuple[Path, Path]]) -> "Labels | None":
     if not init:
         return None
@@ -198,64 +181,3 @@ def _labels(init: str, targets: Sequence[tuple[Path, Path]]) -> "Labels | None":
     if len(targets) > 1:
         raise InputError("--init labels boxes of one sequence, and there are several: track that one by itself.")
     return read_labels(init)
-
-
-def _read(targets: Sequence[tuple[Path, Path]], size: tuple[int, int] | None) -> list[Job]:
-    """The detections of all sequences: each is checked before the first is tracked."""
-    from pyro_mixdvae.tracking.files.detections import read_detections
-
-    jobs = [Job(read_detections(path, size), result) for path, result in targets]
-    for job in jobs:
-        if job.detections.size_is_guessed:
-            width, height = job.detections.size
-            print(
-                f"{job.detections.path}: nobody says how large the image is; taken to be {width}x{height}, where the "
-                "furthest boxes end (--size WxH says better).",
-                file=sys.stderr,
-            )
-    return jobs
-
-
-def _check(job: Job, sources: int, labels: "Labels | None") -> None:
-    """Whether the sources have somewhere to start: checked in all sequences before the first is tracked."""
-    from pyro_mixdvae.tracking.scenes import make_sequence
-
-    found = job.detections
-    with _named(found.path):
-        make_sequence(found.boxes, sources, found.size, found.confidence, labels)
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Say which file an InputError is about."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def track_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, report: bool) -> str:
-    """Track one sequence and write its files, all or none; a summary of the result.
-
-    Args:
-        job: the sequence.
-        tracker: follows the sources.
-        labels: boxes drawn by hand.
-        samples: posterior trajectories to draw.
-        report: write tables and picture too.
-
-    Raises:
-        InputError: the sequence cannot be tracked, or its files cannot be written.
-    """
-    from pyro_mixdvae.tracking.files.results import result_files
-    from pyro_mixdvae.tracking.report.tables import summary
-
-    found = job.detections
-    with _named(found.path):
-        result = tracker.track(
-            found.boxes, size=found.size, labels=labels, n_samples=samples, confidence=found.confidence
-        )
-    contents = result_files(job.output, found.boxes, result, found.size, found.name, report)
-    write_together(contents)
-    written = f"Written: {', '.join(str(path) for path in contents)}"
-    return "\n".join([f"{found.name}: {line}" for line in summary(found.boxes, result)] + [written])

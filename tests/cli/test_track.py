@@ -123,7 +123,7 @@ def test_a_sequence_that_fails_leaves_those_before_it(
             raise InputError("B is full")
         write_together(contents)
 
-    monkeypatch.setattr("pyro_mixdvae.cli.track.write_together", full)
+    monkeypatch.setattr("pyro_mixdvae.tracking.files.jobs.write_together", full)
     code, out, err = mixdvae("track", sequences, "--sources", 2, "-o", tmp_path / "out", "--no-report")
     assert (code, err.splitlines()[-1]) == (2, "B is full")
     assert "A: 20 frames" in out
