@@ -30,14 +30,6 @@ APART = {
     ("baselines", "benchmark"),
     *((task, other) for task in ("tracking", "separation") for other in ("benchmark", "baselines")),
 }
-# Networks and models that hand their arrays to the compiled loops; to be emptied.
-KNOWN = {
-    ("models", "engines"),
-    ("guides", "engines"),
-    ("networks", "engines"),
-    ("distributions", "engines"),
-    ("representations", "engines"),
-}
 
 
 def layer(name: str) -> int:
@@ -86,14 +78,9 @@ def test_every_part_has_a_layer() -> None:
 
 
 def test_nothing_imports_from_above() -> None:
-    wrong = [place for part, other, place in imports() if layer(other) < layer(part) and (part, other) not in KNOWN]
+    wrong = [place for part, other, place in imports() if layer(other) < layer(part)]
     assert wrong == []
 
 
 def test_the_tasks_are_apart() -> None:
     assert [place for part, other, place in imports() if (part, other) in APART] == []
-
-
-def test_known_violations_are_there() -> None:
-    """What was mended leaves the list."""
-    assert {(part, other) for part, other, _ in imports()} >= KNOWN
