@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles
+from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, use_one_thread
 from pyro_mixdvae.outputs import check_outputs, write_together
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ def demo(
     written = [*(path for files in inputs.values() for path in files)]
     check_outputs([*written, *(path for result in results.values() for path in result_paths(result))], overwrite)
 
-    # torch, Pyro and pandas take seconds to import.
-    import torch
-
+    use_one_thread()
     from pyro_mixdvae.cli.eval import show
     from pyro_mixdvae.tracking.files.detections import read_detections, read_ground_truth, read_labels, read_results
     from pyro_mixdvae.tracking.files.jobs import Job, track_job
@@ -73,7 +71,6 @@ def demo(
     from pyro_mixdvae.tracking.scores.diagnostics import diagnostics
     from pyro_mixdvae.tracking.tracker import Tracker
 
-    torch.set_num_threads(1)
     tracks, truths, notes = {}, {}, []
     for scene in SCENES:
         folder = output / "sequences" / scene.name

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from pyro_mixdvae.cli.options import use_one_thread
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import reason, unreadable
 
@@ -52,12 +53,9 @@ def track_live(
     path, size = _source(sequence, size)
     first, start = _start(init, sources)
     with _opened(path) as stream:
-        # torch and Pyro take seconds to import: bad arguments and files end before that.
-        import torch
-
+        use_one_thread()
         from pyro_mixdvae.tracking.live.tracker import LiveTracker
 
-        torch.set_num_threads(1)
         tracker = LiveTracker(sources, size, lag, start, preset, level, weights)
         name = Path("standard input") if path == STANDARD_INPUT else path
         results = follow(read_frames(_lines(stream), name, size, first), tracker, _tell)

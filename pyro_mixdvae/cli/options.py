@@ -19,6 +19,16 @@ SeedOfWeights = Annotated[int, typer.Option("--seed", help="The same seed gives 
 MANY_VALUED = ("-T", "--frames", "--methods", "--snr")
 
 
+def use_one_thread() -> None:
+    """Sums are split among threads: with one, results do not depend on the number of cores.
+
+    torch takes seconds to import: bad arguments and files end before this.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def at_least(option: str, value: int | None, least: int) -> None:
     """Whether a number is large enough; None is.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from pyro_mixdvae.cli.live import STANDARD_INPUT, track_live
-from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, at_least
+from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, at_least, use_one_thread
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import progress
@@ -125,13 +125,9 @@ def track(
     inputs = [job.detections.path for job in jobs] + [Path(text) for text in (init, weights) if text]
     check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
 
-    # torch and Pyro take seconds to import: bad arguments and files end before that.
-    import torch
-
+    use_one_thread()
     from pyro_mixdvae.tracking.tracker import Tracker
 
-    # Sums are split among threads: with one, the results do not depend on the number of cores.
-    torch.set_num_threads(1)
     tracker = Tracker(
         n_sources=sources,
         preset=preset,

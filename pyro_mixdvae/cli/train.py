@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, SeedOfWeights, above_zero, at_least
+from pyro_mixdvae.cli.options import Overwrite, SeedOfWeights, above_zero, at_least, use_one_thread
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, write_together
 from pyro_mixdvae.progress import progress
@@ -88,7 +88,7 @@ def audio(
         if folders:
             check_clips(folders, RATE, (frames - 1) * HOP)
 
-    _use_one_thread()
+    use_one_thread()
     from pyro_mixdvae.separation.recordings.recipes import training_clips, training_of
     from pyro_mixdvae.separation.recordings.resynthesis import resynthesis_scores
 
@@ -158,7 +158,7 @@ def boxes(
         _choose("--motion", motion, ["published", "rich"])
     outputs = _outputs(output, resume, overwrite)
 
-    _use_one_thread()
+    use_one_thread()
     from pyro_mixdvae.tracking.tracks.recipes import RECIPES, recorded_tracks, synthetic_tracks, training_of
 
     recipe = RECIPES[network]
@@ -214,16 +214,6 @@ def _outputs(weights: Path, resume: bool, overwrite: bool) -> Outputs:
         )
     check_outputs([outputs.checkpoint], overwrite=True)
     return outputs
-
-
-def _use_one_thread() -> None:
-    """Sums are split among threads: with one, the weights do not depend on the number of cores.
-
-    torch and Pyro take seconds to import: bad arguments end before this.
-    """
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _tell(notes: Sequence[str]) -> None:
