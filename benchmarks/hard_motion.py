@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pyro_mixdvae.benchmark.triples import SURE_FRAMES, Sample
+from pyro_mixdvae.benchmark.samples.triples import SURE_FRAMES, Sample
 from pyro_mixdvae.tracking.boxes import Array, centre_size_to_xyxy
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.files.sequences import Size

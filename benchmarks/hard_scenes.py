@@ -8,10 +8,10 @@ import torch
 from hard_motion import KINDS, N, hard_scene
 from report import write
 
-from pyro_mixdvae.benchmark.counting import columns, count, stack
+from pyro_mixdvae.benchmark.counts.counting import columns, count, stack
 from pyro_mixdvae.benchmark.methods import MethodSettings, make_method
-from pyro_mixdvae.benchmark.tables import markdown_table
-from pyro_mixdvae.benchmark.trials import Difficulty, make_trial
+from pyro_mixdvae.benchmark.samples.trials import Difficulty, make_trial
+from pyro_mixdvae.reporting.tables import markdown_table
 
 METHODS = ("mixdvae", "sort", "jpda", "vkf", "oracle")
 SCORES = ("MOTA", "IDF1", "HOTA", "#IDS")

@@ -17,11 +17,11 @@ from report import write
 from sound_methods import by_published, by_separator, refuse_other_rates, true_sources
 from torch import Tensor
 
-from pyro_mixdvae.benchmark.tables import markdown_table
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference import published_sound
 from pyro_mixdvae.models.sound_sources import SoundSources
+from pyro_mixdvae.reporting.tables import markdown_table
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.mixtures.mixing import Mixture, draw_mixtures, plan_mixtures

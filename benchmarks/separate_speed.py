@@ -17,10 +17,10 @@ from sound_methods import by_published, by_separator, refuse_other_rates, true_s
 from timing import Timing, measure
 from torch import Tensor
 
-from pyro_mixdvae.benchmark.tables import markdown_table
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference import published_sound, sound
 from pyro_mixdvae.models.sound_sources import SoundSources
+from pyro_mixdvae.reporting.tables import markdown_table
 from pyro_mixdvae.separation.audio.trimming import HOP
 from pyro_mixdvae.separation.mixtures.mixing import RATE, draw_mixtures, plan_mixtures
 from pyro_mixdvae.separation.separator import Separator

@@ -19,10 +19,10 @@ from synthetic_scenes import SIZE, synthetic_detections
 from timing import Timing, measure
 
 from pyro_mixdvae.baselines import jpda, sort
-from pyro_mixdvae.benchmark.tables import markdown_table
-from pyro_mixdvae.benchmark.triples import make_triples
+from pyro_mixdvae.benchmark.samples.triples import make_triples
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.reporting.tables import markdown_table
 from pyro_mixdvae.representations.boxes import PublishedCorners
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.sequences import Size, find_sequences

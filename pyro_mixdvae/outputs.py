@@ -2,11 +2,12 @@
 
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import reason
 
 
 def refuse_existing(paths: Iterable[str | Path], overwrite: bool) -> None:
@@ -20,6 +21,42 @@ def refuse_existing(paths: Iterable[str | Path], overwrite: bool) -> None:
     for path in paths:
         if os.path.lexists(path):
             raise InputError(f"{path} exists already: give another path, or --overwrite to replace it.")
+
+
+def check_outputs(
+    paths: Sequence[str | Path],
+    overwrite: bool,
+    *,
+    inputs: Iterable[str | Path] = (),
+    advice: str = "give another path",
+) -> None:
+    """Stop before any work is done where an output could not be written.
+
+    Args:
+        paths: of all outputs.
+        overwrite: they may replace existing files.
+        inputs: files that are read, which no output may replace.
+        advice: what to do where two outputs, or an input and an output, are one file.
+
+    Raises:
+        InputError: two outputs are one file, one is an input, a folder, or exists already, or a folder cannot be
+            written to.
+    """
+    seen: set[str] = set()
+    read = {os.path.realpath(path) for path in inputs}
+    for path in paths:
+        real = os.path.realpath(path)
+        if real in seen:
+            raise InputError(f"{path} would be written twice: {advice}.")
+        if real in read:
+            raise InputError(f"{path} is an input, which the results would replace: {advice}.")
+        if os.path.isdir(path):
+            raise InputError(f"{path} is a folder where a file is to be written: give the path of a file.")
+        seen.add(real)
+    refuse_existing(paths, overwrite)
+    for folder in {next(parent for parent in Path(path).absolute().parents if parent.exists()): None for path in paths}:
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise InputError(f"{folder} is no folder that you may write to: choose another place for the results.")
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:
@@ -108,9 +145,8 @@ def writing(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise InputError(
-            f"{path} cannot be written ({reason}): choose a place with space where you may write."
+            f"{path} cannot be written ({reason(error)}): choose a place with space where you may write."
         ) from error
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pyro_mixdvae import outputs
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import refuse_existing, staged, write_atomically, write_together, writing
+from pyro_mixdvae.outputs import check_outputs, refuse_existing, staged, write_atomically, write_together, writing
 
 
 def everything(folder: Path) -> set[str]:
@@ -147,3 +147,24 @@ def test_an_error_of_the_system_is_told_with_the_name_that_the_user_knows() -> N
         writing("stem.wav"),
     ):
         raise OSError(28, "No space left on device", ".abc.part")
+
+
+def test_outputs_are_checked_before_any_work(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(given)
+    check_outputs([tmp_path / "new" / "a", tmp_path / "b"], overwrite=False, inputs=[given])
+    check_outputs([given], overwrite=True)
+    check_outputs([], overwrite=False)
+    for paths, said in (
+        ([tmp_path / "a", tmp_path / "folder" / ".." / "a"], "a would be written twice: rename it"),
+        ([tmp_path / "link"], "link is an input, which the results would replace: rename it"),
+        ([tmp_path / "folder"], "folder is a folder where a file is to be written"),
+        ([given / "a"], "given is no folder that you may write to"),
+        ([given / "b" / "a"], "given is no folder that you may write to"),
+    ):
+        with pytest.raises(InputError, match=said):
+            check_outputs(paths, overwrite=True, inputs=[given], advice="rename it")
+    with pytest.raises(InputError, match="given exists already"):
+        check_outputs([given], overwrite=False)

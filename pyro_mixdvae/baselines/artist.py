@@ -34,7 +34,7 @@ from pyro_mixdvae.weights.store import load_network
 COORDINATES = CentreLogSize()
 WEIGHTS = "artist"
 CONTINUATIONS = 30
-TAIL = 1e-3  # prior probability that a source moves as no cluster says
+TAIL = 1e-3  # prior probability of a displacement that no cluster explains
 TAIL_REACH = 3.0  # in standard deviations of the tail, a box size a missed frame: beyond, nothing is assigned
 
 

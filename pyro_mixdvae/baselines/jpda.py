@@ -111,7 +111,7 @@ def _update(
 
 
 def _smooth(filtered: list[tuple[Array, Array]], predicted: list[tuple[Array, Array]]) -> Array:
-    """Means ``[T + 1, N, 8]`` given all frames; ``predicted[t]`` is what ``filtered[t]`` says of the next frame."""
+    """Means ``[T + 1, N, 8]`` given all frames; ``predicted[t]`` follows from ``filtered[t]`` for the next frame."""
     means = [filtered[-1][0]]
     for (mean, covariance), (next_mean, next_covariance) in zip(filtered[-2::-1], predicted[::-1], strict=True):
         gain = covariance @ _MOVE.T @ np.linalg.inv(next_covariance)

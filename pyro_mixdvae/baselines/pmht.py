@@ -1,7 +1,7 @@
 """The probabilistic multi-hypothesis tracker (PMHT) as the package Stone Soup has it: fixed N, in batches, by EM.
 
 Streit and Luginbuhl, "Probabilistic multi-hypothesis tracking", 1995: every detection chooses its source for itself,
-as in the published MixDVAE, over a linear-Gaussian p(s); whose each detection is, and a Kalman smoother, take turns. Of
+as in the published MixDVAE, over a linear-Gaussian p(s); associations and a Kalman smoother take turns. Of
 all baselines it is the closest relative.
 
 Motion is that of our JPDA. The package has one model of motion and of measurement for all targets, so the unit of their
@@ -19,27 +19,11 @@ import numpy as np
 
 from pyro_mixdvae.baselines import jpda
 from pyro_mixdvae.baselines.bidirectional import present, track_bidirectional
-from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
 
 MEASUREMENT_NOISE = 0.08
 BATCH, OVERLAP, ITERATIONS = 10, 5, 5
 _START = datetime(2000, 1, 1)
-
-
-def require() -> Any:
-    """The package `stonesoup`.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import stonesoup
-    except ImportError as error:
-        raise InputError(
-            'pmht needs the package stonesoup: install it with pip install "pyro-mixdvae[baselines]".'
-        ) from error
-    return stonesoup
 
 
 def track(detections: Array, n_sources: int) -> Array:

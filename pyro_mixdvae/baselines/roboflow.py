@@ -12,26 +12,11 @@ from typing import Any, Literal
 import numpy as np
 
 from pyro_mixdvae.baselines.bidirectional import present
+from pyro_mixdvae.baselines.extras import require
 from pyro_mixdvae.baselines.interpolation import interpolate
-from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
 
 Kind = Literal["bytetrack", "ocsort"]
-
-
-def require() -> Any:
-    """The package `trackers`.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import trackers
-    except ImportError as error:
-        raise InputError(
-            'bytetrack and ocsort need the package trackers: install it with pip install "pyro-mixdvae[baselines]".'
-        ) from error
-    return trackers
 
 
 def track(detections: Array, n_sources: int, kind: Kind) -> Array:
@@ -45,7 +30,7 @@ def track(detections: Array, n_sources: int, kind: Kind) -> Array:
     Returns:
         ``[T, N, 4]`` xyxy in pixels.
     """
-    package = require()
+    package = require("trackers")
     tracker = package.ByteTrackTracker() if kind == "bytetrack" else package.OCSORTTracker()
     return longest(_found(tracker, detections), len(detections), n_sources)
 

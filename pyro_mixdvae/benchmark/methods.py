@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyro_mixdvae.baselines import artist, jpda, oracle, pmht, roboflow, sort
-from pyro_mixdvae.benchmark.outcome import Outcome, outcome_of
-from pyro_mixdvae.benchmark.trials import Trial
+from pyro_mixdvae.baselines.extras import require
+from pyro_mixdvae.benchmark.counts.outcome import Outcome, outcome_of
+from pyro_mixdvae.benchmark.samples.trials import Trial
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.presets import PRESETS
@@ -36,7 +37,7 @@ class MethodSettings:
 
 def method_names() -> list[str]:
     """The methods that there are: ours, its other presets, the baselines."""
-    return [OURS, *(name for name in PRESETS if name != "default"), *_RIVALS]
+    return [OURS, *(name for name in PRESETS if name != "default"), *_BASELINES]
 
 
 def make_method(name: str, settings: MethodSettings) -> Method:
@@ -45,8 +46,8 @@ def make_method(name: str, settings: MethodSettings) -> Method:
     Raises:
         InputError: there is none, or it lacks weights or packages; says what to do.
     """
-    if name in _RIVALS:
-        return _RIVALS[name](settings)
+    if name in _BASELINES:
+        return _BASELINES[name](settings)
     if name not in method_names():
         raise InputError(f"There is no method '{name}': choose from {', '.join(method_names())}.")
     if name == "published" and settings.published_weights is None:
@@ -79,8 +80,8 @@ def _one_by_one(track: Callable[[Array, int], Array]) -> Callable[[MethodSetting
 
 
 def _oracle(settings: MethodSettings) -> Method:
-    """True identities and lines through the gaps: the one method that looks at the sample itself."""
-    return lambda trials: [Outcome(oracle.track(trial.sample)) for trial in trials]
+    """True identities and lines through the gaps: the one method that is given the sample itself."""
+    return lambda trials: [Outcome(oracle.track(trial.sample.detections)) for trial in trials]
 
 
 def _artist(settings: MethodSettings) -> Method:
@@ -92,18 +93,18 @@ def _artist(settings: MethodSettings) -> Method:
 
 def _roboflow(kind: roboflow.Kind) -> Callable[[MethodSettings], Method]:
     def make(settings: MethodSettings) -> Method:
-        roboflow.require()
+        require("trackers")
         return lambda trials: [Outcome(roboflow.track(trial.detections, settings.n_sources, kind)) for trial in trials]
 
     return make
 
 
 def _pmht(settings: MethodSettings) -> Method:
-    pmht.require()
+    require("stonesoup")
     return _one_by_one(pmht.track)(settings)
 
 
-_RIVALS: dict[str, Callable[[MethodSettings], Method]] = {
+_BASELINES: dict[str, Callable[[MethodSettings], Method]] = {
     "sort": _one_by_one(sort.track),
     "jpda": _one_by_one(jpda.track),
     "artist": _artist,

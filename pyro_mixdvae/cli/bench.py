@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.checks import at_least
-from pyro_mixdvae.cli.many_values import ManyValues
+from pyro_mixdvae.cli.options import ManyValues, Overwrite, at_least
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import refuse_existing, write_atomically, write_together
+from pyro_mixdvae.outputs import check_outputs, refuse_existing, write_atomically, write_together
 from pyro_mixdvae.progress import progress
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.benchmark.blocks import Block, BlockResult
     from pyro_mixdvae.benchmark.methods import MethodSettings
-    from pyro_mixdvae.benchmark.rows import MethodResult
-    from pyro_mixdvae.benchmark.sample_list import SampleList
+    from pyro_mixdvae.benchmark.report.rows import MethodResult
+    from pyro_mixdvae.benchmark.running.blocks import Block, BlockResult
+    from pyro_mixdvae.benchmark.samples.sample_list import SampleList
 
 app = typer.Typer(help="Compare methods on the same samples.", no_args_is_help=True)
 
@@ -66,7 +65,7 @@ def mot(
         int | None, typer.Option(help="Processes, with a thread each; all cores if not given. For fair timings 1.")
     ] = None,
     cluster: Annotated[str, typer.Option(help="Address of a Dask scheduler, in place of processes.")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Score methods on samples of a few targets cut from annotated sequences (MOT17-3T).
 
@@ -76,16 +75,15 @@ def mot(
     workers = (os.cpu_count() or 1) if workers is None else workers
     for option, number in (("--block", block), ("--workers", workers), *(("-T", length) for length in frames or [])):
         at_least(option, number, 1)
-    if samples and os.path.realpath(samples) == os.path.realpath(output / LIST):
-        raise InputError(f"{samples} is an input, which the results would replace: give another OUT.")
-    refuse_existing([output / name for name in OUTPUTS], overwrite)
+    check_outputs([output / LIST], overwrite=True, inputs=[samples] if samples else [], advice="give another OUT")
+    check_outputs([output / name for name in OUTPUTS], overwrite)
 
     # torch, Pyro and pandas take seconds to import.
     from pyro_mixdvae import __version__
-    from pyro_mixdvae.benchmark.blocks import blocks_of
     from pyro_mixdvae.benchmark.methods import DEFAULT_METHODS, MethodSettings
-    from pyro_mixdvae.benchmark.sample_list import SampleOptions, draw_list, format_list, read_list
-    from pyro_mixdvae.benchmark.work import close_work, open_work
+    from pyro_mixdvae.benchmark.running.blocks import blocks_of
+    from pyro_mixdvae.benchmark.running.work import close_work, open_work
+    from pyro_mixdvae.benchmark.samples.sample_list import SampleOptions, draw_list, format_list, read_list
 
     chosen = list(dict.fromkeys(methods or DEFAULT_METHODS))
     _check_methods(chosen)
@@ -146,9 +144,9 @@ def _unavailable(names: Sequence[str], settings: "MethodSettings") -> dict[str, 
 
 def _run(blocks: "Sequence[Block]", work: Path, workers: int, cluster: str) -> "dict[str, BlockResult]":
     """The results of all blocks by the names of their files, those of an earlier run among them."""
-    from pyro_mixdvae.benchmark.blocks import write_result
-    from pyro_mixdvae.benchmark.work import results_so_far
-    from pyro_mixdvae.benchmark.workers import run_blocks
+    from pyro_mixdvae.benchmark.running.blocks import write_result
+    from pyro_mixdvae.benchmark.running.work import results_so_far
+    from pyro_mixdvae.benchmark.running.workers import run_blocks
 
     done = results_so_far(work, blocks)
     if done:
@@ -169,7 +167,7 @@ def _joined(
     lengths: Sequence[int],
     unavailable: dict[str, str],
 ) -> "list[MethodResult]":
-    from pyro_mixdvae.benchmark.rows import MethodResult, join
+    from pyro_mixdvae.benchmark.report.rows import MethodResult, join
 
     results = []
     for n_frames in lengths:
@@ -183,9 +181,9 @@ def _joined(
 
 
 def _write(output: Path, samples: "SampleList", results: "Sequence[MethodResult]") -> None:
-    from pyro_mixdvae.benchmark.charts import bar_chart, reliability_diagram
-    from pyro_mixdvae.benchmark.rows import rows_of
-    from pyro_mixdvae.benchmark.tables import as_csv, as_json, as_markdown, per_sample_csv, short_table
+    from pyro_mixdvae.benchmark.report.charts import bar_chart, reliability_diagram
+    from pyro_mixdvae.benchmark.report.rows import rows_of
+    from pyro_mixdvae.benchmark.report.tables import as_csv, as_json, as_markdown, per_sample_csv, short_table
 
     rows = rows_of(results, samples)
     contents: tuple[str | bytes, ...] = (

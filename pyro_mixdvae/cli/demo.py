@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from pyro_mixdvae.outputs import refuse_existing, write_together
+from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, use_one_thread
+from pyro_mixdvae.outputs import check_outputs, write_together
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -51,8 +52,8 @@ WHAT_WAS_CHOSEN = (
 
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write.")] = Path("out/demo"),
-    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    seed: SeedOfFiles = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Track 3 pedestrians in two real scenes, print the scores, write tracks, uncertainties and pictures."""
     from pyro_mixdvae.tracking.files.results import result_paths
@@ -60,19 +61,16 @@ def demo(
     inputs = {scene: _sequence_files(scene, output / "sequences" / scene.name) for scene in SCENES}
     results = {scene: output / f"{scene.name}.txt" for scene in SCENES}
     written = [*(path for files in inputs.values() for path in files)]
-    refuse_existing([*written, *(path for result in results.values() for path in result_paths(result))], overwrite)
+    check_outputs([*written, *(path for result in results.values() for path in result_paths(result))], overwrite)
 
-    # torch, Pyro and pandas take seconds to import.
-    import torch
-
+    use_one_thread()
     from pyro_mixdvae.cli.eval import show
-    from pyro_mixdvae.cli.track import Job, track_job
     from pyro_mixdvae.tracking.files.detections import read_detections, read_ground_truth, read_labels, read_results
+    from pyro_mixdvae.tracking.files.jobs import Job, track_job
     from pyro_mixdvae.tracking.scores.clear import score
-    from pyro_mixdvae.tracking.scores.diagnostics import caveats
+    from pyro_mixdvae.tracking.scores.diagnostics import diagnostics
     from pyro_mixdvae.tracking.tracker import Tracker
 
-    torch.set_num_threads(1)
     tracks, truths, notes = {}, {}, []
     for scene in SCENES:
         folder = output / "sequences" / scene.name
@@ -87,7 +85,7 @@ def demo(
         options = f"--sources {len(scene.ids)} --init {folder / 'init.txt'} -o OUT.txt"
         print(f"The same by hand: mixdvae track {folder} {options}\n")
         tracks[scene.name], truths[scene.name] = read_results(results[scene]), truth
-        notes += caveats(tracks[scene.name], truth)
+        notes += diagnostics(tracks[scene.name], truth)
     show(score(tracks, truths), [WHAT_WAS_CHOSEN, *notes])
     print(f"Tracks, uncertainties and pictures are in {output}: look at {output / SCENES[0].name}.png first.")
 

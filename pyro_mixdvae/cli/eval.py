@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pyro_mixdvae.cli.options import Overwrite
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import refuse_existing, write_together
+from pyro_mixdvae.inputs import list_folder
+from pyro_mixdvae.outputs import check_outputs
 
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.scores.clear import Scores
@@ -29,17 +31,17 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write scores and notes to this file as JSON.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Score tracks against ground truth: MOTA, MOTP, IDF1 and the counts behind them."""
     # motmetrics and pandas take a second to import: `mixdvae --help` does without them.
-    from pyro_mixdvae.cli.score_table import csv_text, json_text
+    from pyro_mixdvae.reporting.tables import csv_text, json_text, write_scores
     from pyro_mixdvae.tracking.files.detections import read_ground_truth, read_results
     from pyro_mixdvae.tracking.scores.clear import score
-    from pyro_mixdvae.tracking.scores.diagnostics import caveats
+    from pyro_mixdvae.tracking.scores.diagnostics import diagnostics
 
     chosen = _parse_ids(ids)
-    refuse_existing([path for path in (csv_file, json_file) if path], overwrite)
+    check_outputs([path for path in (csv_file, json_file) if path], overwrite, inputs=[results, gt])
     pairs, notes = _pairs(results, gt)
     if chosen and len(pairs) > 1:
         raise InputError("--ids chooses targets of one sequence, and there are several: give one result file.")
@@ -48,29 +50,23 @@ def evaluate(
     if chosen:
         truths = {name: truth.with_ids(chosen) for name, truth in truths.items()}
     scores = score(tracks, truths)
-    notes += [sentence for name in pairs for sentence in caveats(tracks[name], truths[name])]
+    notes += [sentence for name in pairs for sentence in diagnostics(tracks[name], truths[name])]
 
-    outputs: dict[str | Path, str | bytes] = {}
-    if csv_file:
-        rows = [[row.name, *row.columns.values()] for row in [*scores.sequences, scores.overall]]
-        outputs[csv_file] = csv_text(["sequence", *scores.overall.columns], rows)
-    if json_file:
-        sequences = {row.name: row.columns for row in scores.sequences}
-        outputs[json_file] = json_text({"sequences": sequences, "overall": scores.overall.columns, "notes": notes})
-    write_together(outputs)
+    rows = [[row.name, *row.columns.values()] for row in [*scores.sequences, scores.overall]]
+    table = csv_text(["sequence", *scores.overall.columns], rows)
+    sequences = {row.name: row.columns for row in scores.sequences}
+    content = json_text({"sequences": sequences, "overall": scores.overall.columns, "notes": notes})
+    write_scores(csv_file, table, json_file, content)
     show(scores, notes)
 
 
 def show(scores: "Scores", notes: list[str]) -> None:
     """Print the table, what its columns mean, and the notes."""
-    from pyro_mixdvae.cli.score_table import number_text, print_table
+    from pyro_mixdvae.reporting.tables import number_text, print_scores
 
     rows = [*scores.sequences, scores.overall] if len(scores.sequences) > 1 else scores.sequences
     cells = [[row.name, *map(number_text, row.columns.values())] for row in rows]
-    print_table(["sequence", *scores.overall.columns], cells)
-    print(LEGEND)
-    for note in notes:
-        print(f"Note: {note}")
+    print_scores(["sequence", *scores.overall.columns], cells, LEGEND, notes)
 
 
 def _parse_ids(text: str) -> list[int]:
@@ -91,7 +87,7 @@ def _pairs(results: Path, gt: Path) -> tuple[dict[str, tuple[Path, Path]], list[
         if truth_kind == "folder" and name not in truths:
             raise InputError(f"{gt} holds no sequence {name} for {results}: give its ground truth itself.")
         return {name: (results, truths.get(name, gt))}, []
-    found = {path.stem: path for path in _result_files(results)}
+    found = {path.stem: path for path in list_folder(results) if path.suffix == ".txt"}
     pairs = {name: (found[name], truth) for name, truth in truths.items() if name in found}
     if not pairs:
         raise InputError(
@@ -101,10 +97,3 @@ def _pairs(results: Path, gt: Path) -> tuple[dict[str, tuple[Path, Path]], list[
     unfound = [f"{name}: not scored, as {results} holds no {name}.txt." for name in truths.keys() - found.keys()]
     untrue = [f"{found[name]}: not scored, as {gt} holds no {name}." for name in found.keys() - truths.keys()]
     return pairs, sorted(unfound) + sorted(untrue)
-
-
-def _result_files(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.suffix == ".txt")
-    except OSError as error:
-        raise InputError(f"{folder} cannot be listed: give a folder that you may read.") from error

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.outputs import refuse_existing, write_together
+from pyro_mixdvae.cli.options import Overwrite
+from pyro_mixdvae.outputs import check_outputs
 
 if TYPE_CHECKING:
     from pyro_mixdvae.separation.scores.rows import Item, Row
@@ -34,17 +35,17 @@ def evaluate_audio(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write means, scores and notes to this file as JSON.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Score separated sounds: RMSE, SI-SDR, PESQ and ESTOI of each source, of the mixture itself, and the gain.
 
     Where DIR holds mixtures/ and manifest.csv, as of `mixdvae mix`, the mixture's own scores and means at each ratio
     and length are shown too. A score that does not exist (silence, too short) is n/a, and counted.
     """
-    refuse_existing([path for path in (csv_file, json_file) if path], overwrite)
+    check_outputs([path for path in (csv_file, json_file) if path], overwrite)
     # scipy and pandas take seconds to import.
-    from pyro_mixdvae.cli.score_table import json_text
     from pyro_mixdvae.progress import progress
+    from pyro_mixdvae.reporting.tables import json_text, write_scores
     from pyro_mixdvae.separation.scores.files import find_pairs, score_pair
     from pyro_mixdvae.separation.scores.rows import rows_of
 
@@ -57,12 +58,8 @@ def evaluate_audio(
     rows = rows_of(items)
     notes += _notes(items)
 
-    outputs: dict[str | Path, str | bytes] = {}
-    if csv_file:
-        outputs[csv_file] = _csv(items, rows)
-    if json_file:
-        outputs[json_file] = json_text({"means": _means(rows), "items": _scores(items), "notes": notes})
-    write_together(outputs)
+    content = json_text({"means": _means(rows), "items": _scores(items), "notes": notes})
+    write_scores(csv_file, _csv(items, rows), json_file, content)
     _show(rows, notes)
 
 
@@ -82,7 +79,7 @@ def _notes(items: "Sequence[Item]") -> list[str]:
 
 
 def _show(rows: "Sequence[Row]", notes: Sequence[str]) -> None:
-    from pyro_mixdvae.cli.score_table import number_text, print_table
+    from pyro_mixdvae.reporting.tables import number_text, print_scores
 
     header = ["source", "T", "SNR", "n"]
     for name in _DIGITS:
@@ -99,10 +96,7 @@ def _show(rows: "Sequence[Row]", notes: Sequence[str]) -> None:
                 text += f" ({mean.missing} n/a)"
             line += [text, number_text(mixture.value, digits), number_text(gain.value, digits)]
         lines.append(line)
-    print_table(header, lines)
-    print(LEGEND)
-    for note in notes:
-        print(f"Note: {note}")
+    print_scores(header, lines, LEGEND, notes)
 
 
 def _label(number: float | None) -> str:
@@ -111,7 +105,7 @@ def _label(number: float | None) -> str:
 
 def _csv(items: "Sequence[Item]", rows: "Sequence[Row]") -> str:
     """A line an item, then a line a mean, in which the mixture is MEAN."""
-    from pyro_mixdvae.cli.score_table import csv_text
+    from pyro_mixdvae.reporting.tables import csv_text
 
     names = list(items[0].columns)
     header = ["mixture", "source", "frames", "snr", "items", *names]

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from pyro_mixdvae.cli.options import Overwrite
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import refuse_existing
+from pyro_mixdvae.outputs import check_outputs
 
 
 def import_weights(
@@ -17,13 +18,13 @@ def import_weights(
         Path | None,
         typer.Option("--output", "-o", help="Weights file to write; CHECKPOINT.safetensors if not given."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Read a checkpoint of the paper's authors (GPL-3.0; download it yourself) and write it as weights."""
     if not checkpoint.is_file():
         raise InputError(f"{checkpoint}: there is no such file; give the path of a downloaded checkpoint.")
     target = output or checkpoint.with_suffix(".safetensors")
-    refuse_existing([target, target.with_suffix(".json")], overwrite)
+    check_outputs([target, target.with_suffix(".json")], overwrite)
     # torch and Pyro take seconds to import: `mixdvae --help` does without them.
     from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
     from pyro_mixdvae.representations.boxes import PublishedCorners

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from pyro_mixdvae.cli.options import use_one_thread
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import reason, unreadable
 
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.boxes import Array
@@ -51,12 +53,9 @@ def track_live(
     path, size = _source(sequence, size)
     first, start = _start(init, sources)
     with _opened(path) as stream:
-        # torch and Pyro take seconds to import: bad arguments and files end before that.
-        import torch
-
+        use_one_thread()
         from pyro_mixdvae.tracking.live.tracker import LiveTracker
 
-        torch.set_num_threads(1)
         tracker = LiveTracker(sources, size, lag, start, preset, level, weights)
         name = Path("standard input") if path == STANDARD_INPUT else path
         results = follow(read_frames(_lines(stream), name, size, first), tracker, _tell)
@@ -113,8 +112,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
     try:
         stream = path.open(encoding="utf-8-sig", errors="replace")
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"{path} cannot be read ({reason}): give a file that you may read.") from error
+        raise unreadable(path, error) from error
     with stream:
         yield stream
 
@@ -138,7 +136,6 @@ def _print(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         # What the buffer still holds would fail again, with a traceback, when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise InputError(f"standard output cannot be written ({reason}): choose a place with space.") from error
+        raise InputError(f"standard output cannot be written ({reason(error)}): choose a place with space.") from error

@@ -11,8 +11,8 @@ from pyro_mixdvae.cli.demo import demo
 from pyro_mixdvae.cli.eval import evaluate
 from pyro_mixdvae.cli.eval_audio import evaluate_audio
 from pyro_mixdvae.cli.import_weights import import_weights
-from pyro_mixdvae.cli.many_values import ManyValues
 from pyro_mixdvae.cli.mix import mix
+from pyro_mixdvae.cli.options import ManyValues
 from pyro_mixdvae.cli.separate import separate
 from pyro_mixdvae.cli.track import track
 from pyro_mixdvae.errors import InputError

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from pyro_mixdvae.cli.checks import at_least
+from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, at_least
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import refuse_existing
+from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import progress
 
 DEFAULT_SNRS = (-10.0, -5.0, 0.0, 5.0)
@@ -37,8 +37,8 @@ def mix(
         "speech",
         "music",
     ),
-    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    seed: SeedOfFiles = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Mix two sources at 16 kHz at given ratios of power, as in the paper, for `mixdvae eval-audio`.
 
@@ -54,7 +54,7 @@ def mix(
 
     check_names(names)
     recipes = plan_mixtures(snrs, lengths, count, seed)
-    refuse_existing(output_paths(output, names, recipes), overwrite)
+    check_outputs(output_paths(output, names, recipes), overwrite)
     folders = [speech, music]
     with progress("mixture", len(recipes)) as advance:
 

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from pyro_mixdvae.cli.checks import at_least, one_of
+from pyro_mixdvae.cli.options import Overwrite, at_least, one_of
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import refuse_existing
-from pyro_mixdvae.progress import progress
+from pyro_mixdvae.outputs import check_outputs
+from pyro_mixdvae.progress import Advance, progress
 
 if TYPE_CHECKING:
     from pyro_mixdvae.inference.run import Method
     from pyro_mixdvae.separation.files.jobs import JobPaths, MixtureFile
     from pyro_mixdvae.separation.files.separating import SeparatedFile
     from pyro_mixdvae.separation.separator import Estimate, Likelihood, Separator
+
+OTHER_NAMES = "give another folder for OUT, names that differ, or another --filename"
 
 
 def separate(
@@ -64,7 +66,7 @@ def separate(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the draws of SVI.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Pull the sounds of known sources out of mixtures: a file for each source, OUT/MIX/SOURCE.wav.
 
@@ -74,7 +76,7 @@ def separate(
     chosen = _check_options(sources, bits, likelihood, method, iterations, estimate, segment, overlap, seed)
 
     from pyro_mixdvae.separation.audio.reading import find_sounds
-    from pyro_mixdvae.separation.files.jobs import check_paths, check_template, examine, job_paths
+    from pyro_mixdvae.separation.files.jobs import check_template, examine, job_paths
 
     check_template(filename)
     found = [examine(path, mono) for path in find_sounds(mixtures)]
@@ -101,8 +103,8 @@ def separate(
         for mixture in found
     ]
     outputs = [path for _, paths in jobs for path in paths.all]
-    check_paths(outputs, [*(mixture.path for mixture in found), *chosen])
-    refuse_existing(outputs, overwrite)
+    inputs: list[str | Path] = [*(mixture.path for mixture in found), *chosen]
+    check_outputs(outputs, overwrite, inputs=inputs, advice=OTHER_NAMES)
     for note in separator.notes:
         print(note, file=sys.stderr)
     _separate_all(separator, jobs, bits, overwrite)
@@ -157,7 +159,7 @@ def _separate_all(
             _tell(result, len(separator.names))
 
 
-def _seconds(mixture: "MixtureFile", advance: Callable[[str], None]) -> Callable[[float], None]:
+def _seconds(mixture: "MixtureFile", advance: Advance) -> Callable[[float], None]:
     """Moves a bar of whole seconds to where a file is."""
     import time
 

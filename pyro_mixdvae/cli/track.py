@@ -1,32 +1,25 @@
 """``mixdvae track``: follow a fixed number of sources through detection files."""
 
-import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from pyro_mixdvae.cli.live import STANDARD_INPUT, track_live
+from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, at_least, use_one_thread
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import refuse_existing, write_together
+from pyro_mixdvae.outputs import check_outputs
+from pyro_mixdvae.progress import progress
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.tracking.files.detections import Detections
     from pyro_mixdvae.tracking.files.labels import Labels
-    from pyro_mixdvae.tracking.tracker import Method, Tracker
+    from pyro_mixdvae.tracking.tracker import Method
 
 DEFAULT_FOLDER = Path("tracks")
-
-
-class Job(NamedTuple):
-    """One sequence: its detections, and where its result goes."""
-
-    detections: "Detections"
-    output: Path
+OTHER_NAME = "give OUT another name, as results.txt"
 
 
 def track(
@@ -68,11 +61,11 @@ def track(
     iterations: Annotated[int | None, typer.Option(help="Of the inference; the preset's if not given.")] = None,
     level: Annotated[float, typer.Option(help="Probability within the credible intervals.")] = 0.9,
     samples: Annotated[int, typer.Option(help="Posterior trajectories to draw, into OUT.samples.csv.")] = 0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
+    seed: SeedOfFiles = 0,
     no_report: Annotated[
         bool, typer.Option("--no-report", help="Write tracks (and samples) only: no tables, no picture.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    overwrite: Overwrite = False,
     live: Annotated[
         bool, typer.Option("--live", help="Read detections as they come, and print each frame as soon as it is done.")
     ] = False,
@@ -118,21 +111,23 @@ def track(
         raise InputError("- stands for standard input, which only --live reads: add it, or give a file.")
     if lag is not None or written_as is not None:
         raise InputError("--lag and --format belong to --live: add it, or leave them out.")
-    targets = _targets(sequence, output)
-    paths = [path for _, result in targets for path in _outputs(result, not no_report, samples > 0)]
-    _check_outputs(paths, overwrite)
+    from pyro_mixdvae.tracking.files.jobs import check_job, read_jobs, targets_of, track_job
+    from pyro_mixdvae.tracking.files.results import result_paths
+
+    targets = targets_of(sequence, output or DEFAULT_FOLDER, output is None)
+    paths = [path for _, result in targets for path in result_paths(result, not no_report, samples > 0)]
+    check_outputs(paths, overwrite, advice=OTHER_NAME)
     labels = _labels(init, targets)
-    jobs = _read(targets, _parse_size(size))
+    jobs = read_jobs(targets, _parse_size(size))
+    for job in jobs:
+        for note in job.notes:
+            print(note, file=sys.stderr)
     inputs = [job.detections.path for job in jobs] + [Path(text) for text in (init, weights) if text]
-    _keep_inputs(paths, inputs)
+    check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
 
-    # torch and Pyro take seconds to import: bad arguments and files end before that.
-    import torch
-
+    use_one_thread()
     from pyro_mixdvae.tracking.tracker import Tracker
 
-    # Sums are split among threads: with one, the results do not depend on the number of cores.
-    torch.set_num_threads(1)
     tracker = Tracker(
         n_sources=sources,
         preset=preset,
@@ -143,17 +138,24 @@ def track(
         seed=seed,
     )
     for job in jobs:
-        _check(job, sources, labels)
-    with _progress(jobs) as steps:
-        summaries = [track_job(job, tracker, labels, samples, not no_report) for job in steps]
-    print("\n\n".join(summaries))
+        check_job(job, sources, labels)
+    summaries = []
+    try:
+        with progress("sequence", len(jobs)) as advance:
+            for number, job in enumerate(jobs):
+                advance(job.detections.name, number)
+                summaries.append(track_job(job, tracker, labels, samples, not no_report))
+                advance(job.detections.name)
+    finally:
+        # Also when a later sequence fails: the files of the others are there.
+        print("\n\n".join(summaries), end="\n" * bool(summaries))
 
 
 def _check_numbers(sources: int, iterations: int | None, level: float, samples: int, seed: int) -> None:
-    least = [("--sources", sources, 1), ("--iterations", iterations, 1), ("--samples", samples, 0), ("--seed", seed, 0)]
-    for option, value, smallest in least:
-        if value is not None and value < smallest:
-            raise InputError(f"{option} is {value}: give a whole number of {smallest} or more.")
+    at_least("--sources", sources, 1)
+    at_least("--iterations", iterations, 1)
+    at_least("--samples", samples, 0)
+    at_least("--seed", seed, 0)
     if not 0 < level < 1:
         raise InputError(f"--level is {level:g}: give a probability between 0 and 1, as 0.9.")
 
@@ -167,45 +169,6 @@ def _parse_size(text: str) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-def _targets(sequence: Path, output: Path | None) -> list[tuple[Path, Path]]:
-    """Each sequence, and its result file."""
-    from pyro_mixdvae.tracking.files.sequences import find_sequences, kind_of, name_of
-
-    if kind_of(sequence) == "folder":
-        folder = output or DEFAULT_FOLDER
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is a file, and {sequence} holds several sequences: give a folder for OUT.")
-        return [(path, folder / f"{name_of(path)}.txt") for path in find_sequences(sequence)]
-    return [(sequence, output or DEFAULT_FOLDER / f"{name_of(sequence)}.txt")]
-
-
-def _outputs(result: Path, report: bool, samples: bool) -> list[Path]:
-    from pyro_mixdvae.tracking.files.results import result_paths
-
-    return result_paths(result, report, samples)
-
-
-def _check_outputs(paths: Sequence[Path], overwrite: bool) -> None:
-    """Whether the outputs could be written, before any work is done."""
-    if len(set(paths)) < len(paths):
-        again = next(path for number, path in enumerate(paths) if path in paths[:number])
-        raise InputError(f"{again} would be written twice: give OUT another name, as {again.stem}.txt.")
-    for path in paths:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder where a file is to be written: give the path of a file.")
-    refuse_existing(paths, overwrite)
-    folder = next(parent for parent in paths[0].absolute().parents if parent.exists())
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise InputError(f"{folder} is no folder that you may write to: choose another place for the results.")
-
-
-def _keep_inputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
-    read = {os.path.realpath(path) for path in inputs}
-    for path in outputs:
-        if os.path.realpath(path) in read:
-            raise InputError(f"{path} is an input, which the results would replace: give another path.")
-
-
 def _labels(init: str, targets: Sequence[tuple[Path, Path]]) -> "Labels | None":
     if not init:
         return None
@@ -214,89 +177,3 @@ def _labels(init: str, targets: Sequence[tuple[Path, Path]]) -> "Labels | None":
     if len(targets) > 1:
         raise InputError("--init labels boxes of one sequence, and there are several: track that one by itself.")
     return read_labels(init)
-
-
-def _read(targets: Sequence[tuple[Path, Path]], size: tuple[int, int] | None) -> list[Job]:
-    """The detections of all sequences: each is checked before the first is tracked."""
-    from pyro_mixdvae.tracking.files.detections import read_detections
-
-    jobs = [Job(read_detections(path, size), result) for path, result in targets]
-    for job in jobs:
-        if job.detections.size_is_guessed:
-            width, height = job.detections.size
-            print(
-                f"{job.detections.path}: nobody says how large the image is; taken to be {width}x{height}, where the "
-                "furthest boxes end (--size WxH says better).",
-                file=sys.stderr,
-            )
-    return jobs
-
-
-def _check(job: Job, sources: int, labels: "Labels | None") -> None:
-    """Whether the sources have somewhere to start: looked at in all sequences before the first is tracked."""
-    from pyro_mixdvae.tracking.scenes import make_sequence
-
-    found = job.detections
-    with _named(found.path):
-        make_sequence(found.boxes, sources, found.size, found.confidence, labels)
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Say which file an InputError is about."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def track_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, report: bool) -> str:
-    """Track one sequence and write its files, all or none; what there is to say about it.
-
-    Args:
-        job: the sequence.
-        tracker: follows the sources.
-        labels: boxes drawn by hand.
-        samples: posterior trajectories to draw.
-        report: write tables and picture too.
-
-    Raises:
-        InputError: the sequence cannot be tracked, or its files cannot be written.
-    """
-    from pyro_mixdvae.tracking.files.results import result_files
-    from pyro_mixdvae.tracking.report.tables import summary
-
-    found = job.detections
-    with _named(found.path):
-        result = tracker.track(
-            found.boxes, size=found.size, labels=labels, n_samples=samples, confidence=found.confidence
-        )
-    contents = result_files(job.output, found.boxes, result, found.size, found.name, report)
-    write_together(contents)
-    written = f"Written: {', '.join(str(path) for path in contents)}"
-    return "\n".join([f"{found.name}: {line}" for line in summary(found.boxes, result)] + [written])
-
-
-@contextmanager
-def _progress(jobs: Sequence[Job]) -> Iterator[Iterator[Job]]:
-    """The jobs one by one; for several, with a bar on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("sequence"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.fields[name]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=len(jobs) == 1) as progress:
-        task = progress.add_task("", total=len(jobs), name="")
-
-        def steps() -> Iterator[Job]:
-            for job in jobs:
-                progress.update(task, name=job.detections.name)
-                yield job
-                progress.advance(task)
-
-        yield steps()

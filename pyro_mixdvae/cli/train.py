@@ -1,25 +1,114 @@
-"""``mixdvae train``: pre-train the prior of one source."""
+"""``mixdvae train``: pre-train the prior of one source, of boxes or of sounds."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from pyro_mixdvae.cli.checks import at_least
-from pyro_mixdvae.cli.train_audio import audio
-from pyro_mixdvae.cli.training import check_learning_rate, interruptible, progress, refuse
+from pyro_mixdvae.cli.options import Overwrite, SeedOfWeights, above_zero, at_least, use_one_thread
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import write_together
+from pyro_mixdvae.outputs import check_outputs, write_together
+from pyro_mixdvae.progress import progress
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.tracking.tracks.recipes import TrainingTracks
+    from pyro_mixdvae.representations.boxes import Coordinates
+    from pyro_mixdvae.representations.stft import STFT
+    from pyro_mixdvae.training.loop import Epoch, Pretrained, Training
 
 NETWORKS = ["kinematic", "constant-velocity", "autoregressive", "artist", "srnn"]
 
 app = typer.Typer(help="Pre-train the prior of one source on its own ELBO.", no_args_is_help=True)
 
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")]
 
-app.command()(audio)
+
+class Outputs(NamedTuple):
+    """The files of a training: weights, their card, the learning curve, and what an interruption leaves."""
+
+    weights: Path
+    card: Path
+    curve: Path
+    checkpoint: Path
+
+
+@app.command()
+def audio(
+    folder: Annotated[
+        list[Path], typer.Argument(help="Clean recordings of the source: folders or sound files.", show_default=False)
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(help="What the source is called; the name of the output if not given.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Weights file to write, NAME.safetensors if not given; card and curve go beside it.",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Sounds without the source that it may be heard with, unpaired; may be given several times. "
+            "Noise and tones if not given."
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="At most so many.")] = 400,
+    count: Annotated[int, typer.Option(help="Pieces of sound in an epoch.")] = 1024,
+    frames: Annotated[int, typer.Option(help="Frames of a piece, 16 ms each.")] = 50,
+    batch_size: Annotated[int, typer.Option(help="Pieces in a step.")] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam, at the start.")] = 0.002,
+    seed: SeedOfWeights = 0,
+    attribution: Annotated[
+        str | None, typer.Option(help="Whose recordings these are, for the card.", show_default=False)
+    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Learn a source from clean recordings: weights, a card that says how they were made, and the learning curve.
+
+    Any format and rate; silence around a recording is cut off, nearly silent recordings are skipped, and one in
+    ten is held out for validation.
+    """
+    if not name and output is None:
+        raise InputError("give the source a --name, or the path of its weights with -o.")
+    _check(epochs, count, frames, batch_size, learning_rate, seed, least_frames=10)
+    outputs = _outputs(output or Path(f"{name}.safetensors"), resume, overwrite)
+
+    from pyro_mixdvae.separation.audio.trimming import HOP
+    from pyro_mixdvae.separation.mixtures.mixing import RATE
+    from pyro_mixdvae.separation.recordings.clips import check_clips
+
+    for folders in (folder, against or []):
+        if folders:
+            check_clips(folders, RATE, (frames - 1) * HOP)
+
+    use_one_thread()
+    from pyro_mixdvae.separation.recordings.recipes import training_clips, training_of
+    from pyro_mixdvae.separation.recordings.resynthesis import resynthesis_scores
+
+    clips = training_clips(folder, against or [], frames, seed)
+    _tell(clips.notes)
+    data = clips.examples(count, seed)
+    training = training_of(data, seed, epochs, batch_size, learning_rate)
+    identity = {"network": "spectral-srnn", "data": data.description}
+    result = _run(training, identity, outputs, resume, epochs)
+    scores = resynthesis_scores(training.network, clips.source[1], clips.stft)
+    more: dict[str, Any] = {"name": name or outputs.weights.stem, "resynthesis_si_sdr": scores}
+    if attribution:
+        more["attribution"] = attribution
+    _write(training, result, data.description, clips.stft, outputs, more=more)
+    print(
+        f"{outputs.weights}: {result.best_elbo:.1f} nats a frame on held-out clips (ELBO with "
+        f"{training.plan.kl_weight:g} of its KL term; epoch {result.best_epoch} of {len(result.curve)}), resynthesis "
+        f"{scores['teacher']:.1f} dB (teacher), {scores['free']:.1f} dB (free); the card is {outputs.card}, the "
+        f"learning curve {outputs.curve}."
+    )
 
 
 @app.command()
@@ -54,74 +143,133 @@ def boxes(
     learning_rate: Annotated[
         float | None, typer.Option(help="Of Adam: 0.01; 0.003 (artist), 0.001 (srnn).", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    seed: SeedOfWeights = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train a motion prior for boxes: weights, a card that says how they were made, and the learning curve."""
     _choose("--network", network, NETWORKS)
-    at_least("--epochs", epochs, 1)
-    at_least("--count", count, 1)
-    at_least("--frames", frames, 3)
-    at_least("--batch-size", batch_size, 1)
-    at_least("--seed", seed, 0)
-    check_learning_rate(learning_rate)
+    _check(epochs, count, frames, batch_size, learning_rate, seed, least_frames=3)
     if network == "constant-velocity" and learning_rate is not None:
         raise InputError("--learning-rate: constant-velocity is fitted by EM, which has none; leave it out.")
     if tracks and motion is not None:
         raise InputError("--tracks and --motion exclude each other: learn from files or from synthetic motion.")
     if motion is not None:
         _choose("--motion", motion, ["published", "rich"])
-    paths = [output, output.with_suffix(".json"), output.with_suffix(".png")]
-    checkpoint = output.with_suffix(".checkpoint")
-    refuse(output, paths, checkpoint, resume=resume, overwrite=overwrite)
+    outputs = _outputs(output, resume, overwrite)
 
-    # torch and Pyro take seconds to import: bad arguments end before that.
-    import torch
+    use_one_thread()
+    from pyro_mixdvae.tracking.tracks.recipes import RECIPES, recorded_tracks, synthetic_tracks, training_of
 
-    from pyro_mixdvae.tracking.tracks.recipes import (
-        RECIPES,
-        recorded_tracks,
-        synthetic_tracks,
-        train,
-    )
-    from pyro_mixdvae.training.curves import curve_image
-    from pyro_mixdvae.weights.cards import training_card
-    from pyro_mixdvae.weights.store import network_files
-
-    # Sums are split among threads: with one, the weights do not depend on the number of cores.
-    torch.set_num_threads(1)
     recipe = RECIPES[network]
-    data: TrainingTracks
     if tracks:
         data = recorded_tracks(network, tracks, count, frames, seed)
     else:
         data = synthetic_tracks(network, motion or recipe.motion, count, frames, seed)
-    for note in data.notes:
-        print(note)
-    with progress(epochs or recipe.epochs, recipe.objective) as report, interruptible(checkpoint):
-        trained = train(
-            network,
-            data,
-            seed,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            checkpoint=checkpoint,
-            resume=resume,
-            report=report,
-        )
-    result = trained.result
-    card = training_card(trained.network, data.description, trained.settings, seed, result, recipe.objective)
-    contents = network_files(output, trained.network, recipe.coordinates, card)
-    write_together({**contents, paths[2]: curve_image(result.curve, result.best_epoch, recipe.objective)})
-    checkpoint.unlink(missing_ok=True)
+    _tell(data.notes)
+    training = training_of(network, data, seed, epochs, batch_size, learning_rate)
+    identity = {"network": network, "data": data.description}
+    result = _run(training, identity, outputs, resume, epochs or recipe.epochs, recipe.objective)
+    _write(training, result, data.description, recipe.coordinates, outputs, recipe.objective)
     print(
-        f"{output}: {recipe.objective} {result.best_elbo:.3f} nats a frame on held-out tracks "
-        f"(epoch {result.best_epoch} of {len(result.curve)}); the card is {paths[1]}, the learning curve {paths[2]}."
+        f"{output}: {recipe.objective} {result.best_elbo:.3f} nats a frame on held-out tracks (epoch "
+        f"{result.best_epoch} of {len(result.curve)}); the card is {outputs.card}, the learning curve {outputs.curve}."
     )
 
 
 def _choose(option: str, value: str, choices: list[str]) -> None:
     if value not in choices:
         raise InputError(f"{option} is '{value}': choose one of {', '.join(choices)}.")
+
+
+def _check(
+    epochs: int | None,
+    count: int,
+    frames: int,
+    batch_size: int,
+    learning_rate: float | None,
+    seed: int,
+    least_frames: int,
+) -> None:
+    at_least("--epochs", epochs, 1)
+    at_least("--count", count, 1)
+    at_least("--frames", frames, least_frames)
+    at_least("--batch-size", batch_size, 1)
+    at_least("--seed", seed, 0)
+    above_zero("--learning-rate", learning_rate)
+
+
+def _outputs(weights: Path, resume: bool, overwrite: bool) -> Outputs:
+    """Where everything goes; stops before any work where it cannot be written, or would replace something unasked."""
+    if weights.suffix != ".safetensors":
+        raise InputError(f"{weights}: weights are kept in files that end in .safetensors: give such a path.")
+    outputs = Outputs(weights, *(weights.with_suffix(suffix) for suffix in (".json", ".png", ".checkpoint")))
+    if resume and not outputs.checkpoint.exists():
+        raise InputError(f"{outputs.checkpoint}: there is no checkpoint to resume from; start without --resume.")
+    # What the interrupted run was allowed to replace, its continuation is.
+    check_outputs(outputs[:3], overwrite or resume)
+    if outputs.checkpoint.exists() and not (overwrite or resume):
+        raise InputError(
+            f"{outputs.checkpoint} holds an interrupted training: --resume continues it, --overwrite starts afresh."
+        )
+    check_outputs([outputs.checkpoint], overwrite=True)
+    return outputs
+
+
+def _tell(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(note)
+
+
+def _run(
+    training: "Training[Any]",
+    identity: dict[str, Any],
+    outputs: Outputs,
+    resume: bool,
+    epochs: int,
+    objective: str = "ELBO",
+) -> "Pretrained":
+    """Train with a bar that shows the objective; Ctrl-C says how to go on, and exits with 130."""
+    from pyro_mixdvae.training.loop import Checkpoint, train
+
+    def shown(training: str, validation: str) -> str:
+        return f"{objective} a frame: training {training}, validation {validation}"
+
+    with progress("epoch", epochs, text=shown("-", "-")) as advance, _interruptible(outputs.checkpoint):
+
+        def report(point: "Epoch") -> None:
+            advance(shown(f"{point.training:.3f}", f"{point.validation:.3f}"), point.number)
+
+        return train(training, Checkpoint(outputs.checkpoint, resume, identity), report)
+
+
+@contextmanager
+def _interruptible(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            print("Interrupted: the same command with --resume continues after the last whole epoch.")
+        else:
+            print("Interrupted in the first epoch: nothing was kept.")
+        raise typer.Exit(130) from None
+
+
+def _write(
+    training: "Training[Any]",
+    result: "Pretrained",
+    data: dict[str, Any],
+    representation: "Coordinates | STFT",
+    outputs: Outputs,
+    objective: str = "ELBO",
+    more: Mapping[str, Any] = {},
+) -> None:
+    """Write weights, card (with more on it) and learning curve, and remove the checkpoint."""
+    from pyro_mixdvae.training.curves import curve_image
+    from pyro_mixdvae.weights.cards import training_card
+    from pyro_mixdvae.weights.store import network_files
+
+    card = training_card(training.network, data, training.schedule, training.seed, result, objective) | dict(more or {})
+    contents = network_files(outputs.weights, training.network, representation, card)
+    write_together({**contents, outputs.curve: curve_image(result.curve, result.best_epoch, objective)})
+    outputs.checkpoint.unlink(missing_ok=True)

@@ -1,15 +1,13 @@
 """A separation as one picture: spectrograms of mixture and stems, whose each bin is, and how sure that is."""
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from pyro_mixdvae.reporting.pictures import new_figure, plain, png
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.files.posterior import KeptSegment
@@ -39,12 +37,11 @@ def picture(
     duration = waveforms.shape[1] / stft.rate
     levels = [_decibels(stft.spectrum(torch.from_numpy(waveform)).abs().numpy()) for waveform in waveforms]
     loudest = max(float(level.max()) for level in levels)
-    figure = Figure(figsize=(12, 2 * (len(levels) + 2)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(12, 2 * (len(levels) + 2))
     rows = figure.subplots(len(levels) + 2, 1, sharex=True)
     for axes, level, name in zip(rows, levels, ("mixture", *names), strict=False):
         image = _image(axes, level, 0.0, stft, "magma", loudest - RANGE, loudest)
-        axes.set_title(_plain(name))
+        axes.set_title(_title(name))
     figure.colorbar(image, ax=list(rows[: len(levels)]), label="level in dB")
 
     deviations = [_decibels(segment.variance[0].sqrt().numpy()) for segment in segments]
@@ -52,19 +49,17 @@ def picture(
     for segment, deviation in zip(segments, deviations, strict=True):
         share = _image(rows[-2], segment.gains[0].numpy(), segment.start, stft, "RdBu_r", 0.0, 1.0)
         spread = _image(rows[-1], deviation, segment.start, stft, "viridis", most - RANGE, most)
-    rows[-2].set_title(_plain(f"share of {names[0]}"))
+    rows[-2].set_title(_title(f"share of {names[0]}"))
     figure.colorbar(share, ax=rows[-2])
-    rows[-1].set_title(_plain(f"posterior standard deviation of {names[0]}"))
+    rows[-1].set_title(_title(f"posterior standard deviation of {names[0]}"))
     figure.colorbar(spread, ax=rows[-1], label="dB")
     rows[-1].set_xlabel("seconds")
     rows[-1].set_xlim(0, duration)
     for axes in rows:
         axes.set_ylabel("kHz")
         axes.set_ylim(0, stft.rate / 2000)
-    figure.suptitle(_plain(title))
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
-    return content.getvalue()
+    figure.suptitle(_title(title))
+    return png(figure)
 
 
 def _image(
@@ -90,7 +85,7 @@ def _decibels(magnitudes: Values) -> Values:
     return decibels
 
 
-def _plain(text: str) -> str:
-    """Short, and without what would start a formula."""
+def _title(text: str) -> str:
+    """A short title."""
     short = text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
-    return short.replace("$", r"\$")
+    return plain(short)

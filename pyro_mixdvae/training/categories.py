@@ -1,16 +1,14 @@
 """Training of ArTIST's network: k-means of displacements, then cross-entropy of the next cluster."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_mixdvae.networks.dvae import as_estimated
 from pyro_mixdvae.networks.motion_categories import MotionCategories
-from pyro_mixdvae.training.checkpoint import read_checkpoint, write_checkpoint
-from pyro_mixdvae.training.pretrain import Epoch, Pretrained
+from pyro_mixdvae.training.loop import Epoch, Training, descend
 
 LEAST_SPREAD = 1e-3  # of a cluster, in box sizes: a cluster of one displacement would be infinitely sure
 MOST_POINTS = 50_000  # that k-means sees
@@ -58,76 +56,77 @@ def log_probability_per_frame(network: MotionCategories, displacements: Tensor) 
     return log_probability.gather(-1, network.nearest(displacements).unsqueeze(-1)).mean()
 
 
-def fit_categories(
-    network: MotionCategories,
-    tracks: Callable[[int], Tensor],
-    validation: Tensor,
-    epochs: int,
-    batch_size: int = 256,
-    learning_rate: float = 0.003,
-    seed: int = 0,
-    *,
-    checkpoint: str | Path | None = None,
-    resume: bool = False,
-    settings: dict[str, Any] | None = None,
-    report: Callable[[Epoch], None] = lambda epoch: None,
-) -> Pretrained:
-    """Cluster the displacements of the first epoch, then train the LSTM; the network changes in place.
+class CategoryTraining(Training[MotionCategories]):
+    """Cluster the displacements of the first epoch, then train the LSTM by cross-entropy; the last weights are kept.
 
     ArTIST's tracklets are made of detections, not of estimates: all displacements are those between boxes that a
-    detector saw, each with an error of its own (`as_estimated`).
+    detector saw, each with an error of its own (`as_estimated`). The curve is the mean log probability of the next
+    cluster, nats a frame.
 
     Args:
         network: untrained.
-        tracks: gives the displacements [count, T-1, D] of the tracks of an epoch.
+        tracks: gives the displacements [count, T-1, D] of the tracks of an epoch (from 0).
         validation: of held-out tracks.
         epochs: passes over the tracks; the learning rate falls along a cosine to nothing.
-        checkpoint, resume, settings: as in `pretrain`; the clusters, which take seconds, are found anew.
-        report: is called after each epoch.
-
-    Returns:
-        the curve of the mean log probability of the next cluster, nats a frame; the last weights are kept.
-
-    Raises:
-        InputError: the checkpoint cannot be used.
+        batch_size: tracks a step.
+        learning_rate: of Adam, at the start.
+        seed: of clusters, order and errors.
     """
-    schedule = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    settings = {**schedule, "seed": seed, **(settings or {})}
-    generator = torch.Generator().manual_seed(seed)
-    set_clusters(network, as_estimated(tracks(0), generator), generator)
-    held_out = as_estimated(validation, generator)
-    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
-    curve: list[Epoch] = []
-    if resume and checkpoint is not None:
-        state = read_checkpoint(checkpoint, settings)
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        cosine.load_state_dict(state["cosine"])
-        generator.set_state(state["generator"])
-        curve = [Epoch(*point) for point in state["curve"]]
-    for number in range(len(curve) + 1, epochs + 1):
-        y = tracks(number - 1)
+
+    def __init__(
+        self,
+        network: MotionCategories,
+        tracks: Callable[[int], Tensor],
+        validation: Tensor,
+        epochs: int,
+        batch_size: int = 256,
+        learning_rate: float = 0.003,
+        seed: int = 0,
+    ):
+        schedule = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+        super().__init__(network, {"algorithm": "k-means, then cross-entropy", **schedule}, seed)
+        self.tracks, self.validation = tracks, validation
+        self.epochs, self.batch_size, self.learning_rate = epochs, batch_size, learning_rate
+
+    def begin(self) -> None:
+        """The clusters, which take seconds and are found anew where a training is resumed."""
+        self.generator = torch.Generator().manual_seed(self.seed)
+        set_clusters(self.network, as_estimated(self.tracks(0), self.generator), self.generator)
+        self.held_out = as_estimated(self.validation, self.generator)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
+        self.cosine = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, self.epochs)
+
+    @property
+    def is_finished(self) -> bool:
+        """All epochs are done."""
+        return len(self.curve) >= self.epochs
+
+    def epoch(self) -> Epoch:
+        """One pass over the tracks."""
+        y = self.tracks(len(self.curve))
         total = 0.0
-        for indices in torch.randperm(len(y), generator=generator).split(batch_size):
-            seen = as_estimated(y[indices], generator)
-            loss = -log_probability_per_frame(network, seen)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
+        for indices in torch.randperm(len(y), generator=self.generator).split(self.batch_size):
+            seen = as_estimated(y[indices], self.generator)
+            loss = -log_probability_per_frame(self.network, seen)
+            descend(self.network, self.optimiser, loss, clip=1.0)
             total -= float(loss.detach()) * len(indices)
-        cosine.step()
+        self.cosine.step()
         with torch.no_grad():
-            curve.append(Epoch(number, total / len(y), float(log_probability_per_frame(network, held_out))))
-        if checkpoint is not None:
-            state = {
-                "network": network.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "cosine": cosine.state_dict(),
-                "generator": generator.get_state(),
-                "curve": [tuple(point) for point in curve],
-            }
-            write_checkpoint(checkpoint, state, settings)
-        report(curve[-1])
-    return Pretrained(curve, epochs, curve[-1].validation)
+            found = float(log_probability_per_frame(self.network, self.held_out))
+        return Epoch(len(self.curve) + 1, total / len(y), found)
+
+    def state(self) -> dict[str, Any]:
+        """Weights, optimiser and generator."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "cosine": self.cosine.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The same, put back."""
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.cosine.load_state_dict(state["cosine"])
+        self.generator.set_state(state["generator"])

@@ -1,18 +1,14 @@
 """The learning curve of a pre-training as a picture."""
 
-import io
 from collections.abc import Sequence
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from pyro_mixdvae.training.pretrain import Epoch
+from pyro_mixdvae.reporting.pictures import new_figure, png
+from pyro_mixdvae.training.loop import Epoch
 
 
 def curve_image(curve: Sequence[Epoch], best_epoch: int, objective: str = "ELBO") -> bytes:
     """PNG of the objective of training and validation, per frame, over the epochs; a mark at the best (from 1)."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 4)
     axes = figure.add_subplot()
     numbers = [point.number for point in curve]
     validation = [point.validation for point in curve]
@@ -28,7 +24,4 @@ def curve_image(curve: Sequence[Epoch], best_epoch: int, objective: str = "ELBO"
     axes.set_ylabel(f"{objective} per frame (nats)")
     axes.legend(loc="lower right")
     axes.grid(alpha=0.3)
-    content = io.BytesIO()
-    # No version of matplotlib in the file: the same curve is to give the same bytes.
-    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
-    return content.getvalue()
+    return png(figure, dpi=110)

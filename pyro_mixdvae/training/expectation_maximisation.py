@@ -9,8 +9,6 @@ square that it is the expectation of (Shumway and Stoffer 1982; Ghahramani and H
 """
 
 import math
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -18,8 +16,7 @@ from torch import Tensor
 
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.networks.kinematic import VARIANCE_FLOOR, ConstantVelocity
-from pyro_mixdvae.training.checkpoint import read_checkpoint, write_checkpoint
-from pyro_mixdvae.training.pretrain import Epoch, Pretrained
+from pyro_mixdvae.training.loop import Epoch, Training
 
 LOG_2_PI = 1.8378770664093453
 
@@ -83,53 +80,72 @@ def expectation(constants: Constants, displacements: Tensor, persistence: float 
     return Expectation(best, float(log_prob.sum() / (count * n_steps)))
 
 
-@torch.no_grad()
-def fit_constants(
-    network: ConstantVelocity,
-    displacements: Tensor,
-    validation: Tensor,
-    iterations: int = 300,
-    tolerance: float = 1e-6,
-    *,
-    checkpoint: str | Path | None = None,
-    resume: bool = False,
-    settings: dict[str, Any] | None = None,
-    report: Callable[[Epoch], None] = lambda epoch: None,
-) -> Pretrained:
-    """Fit the constants of `network`, which change in place, to displacements [count, T-1, D].
+class ConstantsTraining(Training[ConstantVelocity]):
+    """Fit the constants of a network to displacements by EM; the last ones are the best.
+
+    The curve is the log likelihood, nats a frame, after each iteration.
 
     Args:
         network: its persistence is kept.
-        displacements: of the training tracks, in units of displacement (`Coordinates.displacements`).
+        displacements: of the training tracks [count, T-1, D], in units of displacement (`Coordinates.displacements`).
         validation: of held-out tracks.
         iterations: at most so many.
         tolerance: stop when an iteration adds less than this to the log likelihood, in nats a frame.
-        checkpoint, resume, settings: as in `pretrain`, for iterations.
-        report: is called after each iteration.
-
-    Returns:
-        the curve of the log likelihood, nats a frame, after each iteration; the last constants are the best.
-
-    Raises:
-        InputError: the checkpoint cannot be used.
+        seed: that the tracks were drawn with, for the card; EM itself draws nothing.
     """
-    settings = {"iterations": iterations, "tolerance": tolerance, **(settings or {})}
-    constants, curve, rise = guess(displacements), list[Epoch](), math.inf
-    if resume and checkpoint is not None:
-        state = read_checkpoint(checkpoint, settings)
-        constants, rise = Constants(*state["constants"]), state["rise"]
-        curve = [Epoch(*point) for point in state["curve"]]
-    found = expectation(constants, displacements, network.persistence)
-    while len(curve) < iterations and rise >= tolerance:
-        constants, before = found.best, found.log_likelihood
-        found = expectation(constants, displacements, network.persistence)
-        held_out = expectation(constants, validation, network.persistence).log_likelihood
-        rise = found.log_likelihood - before
-        curve.append(Epoch(len(curve) + 1, found.log_likelihood, held_out))
-        if checkpoint is not None:
-            state = {"constants": list(constants), "rise": rise, "curve": [tuple(point) for point in curve]}
-            write_checkpoint(checkpoint, state, settings)
-        report(curve[-1])
-    for name, value in constants._asdict().items():
-        getattr(network, name).copy_(value)
-    return Pretrained(curve, len(curve), curve[-1].validation)
+
+    def __init__(
+        self,
+        network: ConstantVelocity,
+        displacements: Tensor,
+        validation: Tensor,
+        iterations: int = 300,
+        tolerance: float = 1e-6,
+        seed: int = 0,
+    ):
+        super().__init__(network, {"algorithm": "EM", "iterations": iterations}, seed)
+        self.displacements, self.validation = displacements, validation
+        self.iterations, self.tolerance = iterations, tolerance
+        self.constants, self.rise = guess(displacements), math.inf
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The tolerance too."""
+        return {**super().settings, "tolerance": self.tolerance}
+
+    def begin(self) -> None:
+        """The first E-step."""
+        self.found = self._expectation(self.displacements)
+
+    @property
+    def is_finished(self) -> bool:
+        """All iterations are done, or the last one changed next to nothing."""
+        return len(self.curve) >= self.iterations or self.rise < self.tolerance
+
+    def epoch(self) -> Epoch:
+        """The M-step, and the E-step after it."""
+        self.constants, before = self.found.best, self.found.log_likelihood
+        self.found = self._expectation(self.displacements)
+        self.rise = self.found.log_likelihood - before
+        held_out = self._expectation(self.validation).log_likelihood
+        return Epoch(len(self.curve) + 1, self.found.log_likelihood, held_out)
+
+    def finish(self) -> int:
+        """The last constants."""
+        with torch.no_grad():
+            for name, value in self.constants._asdict().items():
+                getattr(self.network, name).copy_(value)
+        return len(self.curve)
+
+    def state(self) -> dict[str, Any]:
+        """The constants, and what the last iteration added."""
+        return {"constants": list(self.constants), "rise": self.rise}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The same, put back."""
+        self.constants, self.rise = Constants(*state["constants"]), state["rise"]
+        self.begin()
+
+    @torch.no_grad()
+    def _expectation(self, displacements: Tensor) -> Expectation:
+        return expectation(self.constants, displacements, self.network.persistence)

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 import pyro_mixdvae
-from pyro_mixdvae.training.pretrain import Pretrained
+from pyro_mixdvae.training.loop import Pretrained
 
 SYNTHETIC = "Apache-2.0, as the program: trained on synthetic trajectories only."
 RECORDED = "Trained on the files named under data: their licence may bind the use of these weights."

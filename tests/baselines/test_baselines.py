@@ -4,9 +4,10 @@ import sys
 import numpy as np
 import pytest
 
-from pyro_mixdvae.baselines import oracle, jpda, pmht, roboflow, sort
+from pyro_mixdvae.baselines import jpda, oracle, pmht, roboflow, sort
+from pyro_mixdvae.baselines.extras import require
 from pyro_mixdvae.baselines.interpolation import interpolate
-from pyro_mixdvae.benchmark.triples import Sample
+from pyro_mixdvae.benchmark.samples.triples import Sample
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import iou
 
@@ -65,9 +66,9 @@ def test_the_smoother_bridges_a_gap_on_a_straight_line():
     np.testing.assert_allclose(jpda.track(detections, 3), sample.ground_truth, atol=3.0)
 
 
-def test_the_ceiling_knows_the_identities():
+def test_the_oracle_knows_the_identities():
     sample, _ = scene()
-    boxes = oracle.track(sample)
+    boxes = oracle.track(sample.detections)
     seen = ~np.isnan(sample.detections)
     np.testing.assert_array_equal(boxes[seen], sample.detections[seen])
     assert follows(boxes, sample.ground_truth)
@@ -128,8 +129,8 @@ def test_the_pmht_tracker_of_stone_soup_keeps_all_identities_of_an_easy_scene():
     assert follows(boxes, sample.ground_truth[:33])
 
 
-@pytest.mark.parametrize(("package", "require"), [("trackers", roboflow.require), ("stonesoup", pmht.require)])
-def test_a_missing_package_is_named(monkeypatch, package, require):
+@pytest.mark.parametrize("package", ["trackers", "stonesoup"])
+def test_a_missing_package_is_named(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=r"pip install \"pyro-mixdvae\[baselines\]\""):
-        require()
+        require(package)

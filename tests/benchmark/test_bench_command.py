@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pyro_mixdvae.cli.bench import LIST, OUTPUTS
-from pyro_mixdvae.cli.many_values import spread
+from pyro_mixdvae.cli.options import spread
 
 # Of the numbers that a table holds, only these change from run to run.
 TIMINGS = {"seconds per sample"}

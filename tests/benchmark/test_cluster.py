@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pyro_mixdvae.benchmark.blocks import blocks_of, run_block
 from pyro_mixdvae.benchmark.methods import MethodSettings
-from pyro_mixdvae.benchmark.sample_list import SampleOptions, draw_list
-from pyro_mixdvae.benchmark.workers import run_blocks
+from pyro_mixdvae.benchmark.running.blocks import blocks_of, run_block
+from pyro_mixdvae.benchmark.running.workers import run_blocks
+from pyro_mixdvae.benchmark.samples.sample_list import SampleOptions, draw_list
 from pyro_mixdvae.errors import InputError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

@@ -3,18 +3,18 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from pyro_mixdvae.benchmark.bootstrap import bootstrap
-from pyro_mixdvae.benchmark.calibration import (
+from pyro_mixdvae.benchmark.counts.calibration import (
     LEVELS,
     assignment_counts,
     calibration_columns,
     gaussian_crps,
     interval_counts,
 )
-from pyro_mixdvae.benchmark.counting import columns, count, stack, weighted
-from pyro_mixdvae.benchmark.outcome import Outcome
-from pyro_mixdvae.benchmark.trials import ABSENT, CLUTTER, Trial
-from pyro_mixdvae.benchmark.triples import Sample
+from pyro_mixdvae.benchmark.counts.counting import columns, count, stack
+from pyro_mixdvae.benchmark.counts.outcome import Outcome
+from pyro_mixdvae.benchmark.samples.trials import ABSENT, CLUTTER, Trial
+from pyro_mixdvae.benchmark.samples.triples import Sample
+from pyro_mixdvae.reporting.bootstrap import bootstrap, weighted
 from pyro_mixdvae.tracking.files.detections import Tracks
 from pyro_mixdvae.tracking.scores.clear import pool, score
 

@@ -8,7 +8,7 @@ import pytest
 from hard_motion import GAP, KINDS, SIZE, hard_scene, hidden
 from hard_scenes import main
 
-from pyro_mixdvae.benchmark.triples import SURE_FRAMES
+from pyro_mixdvae.benchmark.samples.triples import SURE_FRAMES
 from pyro_mixdvae.tracking.boxes import iou
 
 

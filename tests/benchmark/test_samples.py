@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyro_mixdvae.benchmark.sample_list import SampleList, SampleOptions, draw_list, format_list, read_list
-from pyro_mixdvae.benchmark.trials import ABSENT, CLUTTER, Difficulty, make_trial
-from pyro_mixdvae.benchmark.triples import make_triples
+from pyro_mixdvae.benchmark.samples.sample_list import SampleList, SampleOptions, draw_list, format_list, read_list
+from pyro_mixdvae.benchmark.samples.trials import ABSENT, CLUTTER, Difficulty, make_trial
+from pyro_mixdvae.benchmark.samples.triples import make_triples
 from pyro_mixdvae.errors import InputError
 
 HARD = SampleOptions(extra_misses=0.2, clutter=1.5, seed=3)

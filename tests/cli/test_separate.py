@@ -1,6 +1,7 @@
 import shutil
 import struct
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.outputs import staged
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation import fit
 from pyro_mixdvae.separation.audio.writing import WavWriter
@@ -207,15 +209,32 @@ def test_a_full_disk_leaves_nothing(separate: Run, tmp_path: Path, monkeypatch: 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_fails_leaves_those_before_it(separate: Run, tmp_path: Path) -> None:
+def test_a_file_that_fails_leaves_those_before_it(
+    separate: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.wav", sound(3_000, 16_000), 16_000)
+
+    def full(paths: list[Path], overwrite: bool) -> AbstractContextManager[list[Path]]:
+        if paths[0].parent.name == "b":
+            raise InputError("b is full")
+        return staged(paths, overwrite)
+
+    monkeypatch.setattr("pyro_mixdvae.separation.files.separating.staged", full)
+    code, out, err = separate(tmp_path / "a.wav", tmp_path / "b.wav")
+    assert (code, len(out.splitlines()), err) == (2, 1, "b is full\n")
+    assert files(tmp_path / "out") == {"a/voice.wav", "a/pipe.wav"}
+
+
+def test_a_place_that_cannot_be_used_is_found_before_any_file_is_separated(separate: Run, tmp_path: Path) -> None:
     for name in ("a", "b"):
         soundfile.write(tmp_path / f"{name}.wav", sound(3_000, 16_000), 16_000)
     (tmp_path / "out").mkdir()
     (tmp_path / "out/b").write_text("a file where a folder is to be")
     code, out, err = separate(tmp_path / "a.wav", tmp_path / "b.wav")
-    assert (code, len(out.splitlines()), len(err.splitlines())) == (2, 1, 1)
-    assert "b/voice.wav cannot be written" in err
-    assert files(tmp_path / "out") == {"a/voice.wav", "a/pipe.wav", "b"}
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "out/b is no folder that you may write to" in err
+    assert files(tmp_path / "out") == {"b"}
 
 
 @pytest.fixture

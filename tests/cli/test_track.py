@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.outputs import write_together
 from pyro_mixdvae.tracking.files.detections import read_results
 
 Run = Callable[..., tuple[int, str, str]]
@@ -111,6 +113,21 @@ def test_a_folder_of_sequences(mixdvae: Run, sequences: Path, tmp_path: Path) ->
     assert len(read_results(output / "B.txt").boxes) == 10
     assert "A: 20 frames" in out
     assert "B: 10 frames" in out
+
+
+def test_a_sequence_that_fails_leaves_those_before_it(
+    mixdvae: Run, sequences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(contents: dict[Path, str | bytes]) -> None:
+        if tmp_path / "out" / "B.txt" in contents:
+            raise InputError("B is full")
+        write_together(contents)
+
+    monkeypatch.setattr("pyro_mixdvae.tracking.files.jobs.write_together", full)
+    code, out, err = mixdvae("track", sequences, "--sources", 2, "-o", tmp_path / "out", "--no-report")
+    assert (code, err.splitlines()[-1]) == (2, "B is full")
+    assert "A: 20 frames" in out
+    assert sorted(contents(tmp_path / "out")) == ["A.txt"]
 
 
 def test_all_sequences_are_checked_before_the_first_is_tracked(mixdvae: Run, sequences: Path, tmp_path: Path) -> None:

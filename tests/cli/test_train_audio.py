@@ -1,11 +1,7 @@
 """``mixdvae train audio``: what it writes, what it refuses, and that a kill costs nothing but time."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from interrupting import start_and_signal
 
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.representations.stft import STFT
@@ -227,31 +224,15 @@ def command(path: Path, clips: Path, *more: object) -> list[str]:
     return [str(word) for word in words]
 
 
-def start_and_signal(path: Path, clips: Path, number: int) -> tuple[int, str]:
-    """Start a training and send it a signal when it has a checkpoint; its exit status and output."""
-    code = (
-        "from pyro_mixdvae.separation.recordings import recipes; recipes.N_VALIDATION = 4\n"
-        "from pyro_mixdvae.cli.main import run; run()"
-    )
-    words = [sys.executable, "-c", code, *command(path, clips)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    checkpoint = path.with_suffix(".checkpoint")
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    time.sleep(0.1)  # into the middle of some epoch
-    os.kill(process.pid, number)
-    output, _ = process.communicate(timeout=60)
-    return process.returncode, output
+FEW = "from pyro_mixdvae.separation.recordings import recipes; recipes.N_VALIDATION = 4"
 
 
 def test_a_killed_training_is_resumed_to_the_same_bytes(
     tmp_path: Path, mixdvae: Callable, clips: Path, noises: Path
 ) -> None:
     whole, broken = tmp_path / "whole" / "a.safetensors", tmp_path / "broken" / "a.safetensors"
-    assert start_and_signal(broken, clips, signal.SIGKILL)[0] == -signal.SIGKILL
+    killed = start_and_signal(command(broken, clips), broken.with_suffix(".checkpoint"), signal.SIGKILL, FEW)
+    assert killed[0] == -signal.SIGKILL
     assert [path.name for path in broken.parent.iterdir()] == ["a.checkpoint"]
     assert "--resume continues it" in mixdvae(*command(broken, clips)).err
     for options, sentence in (
@@ -270,6 +251,7 @@ def test_a_killed_training_is_resumed_to_the_same_bytes(
 
 
 def test_an_interrupted_training_says_how_to_go_on(tmp_path: Path, clips: Path) -> None:
-    code, output = start_and_signal(tmp_path / "a.safetensors", clips, signal.SIGINT)
+    path = tmp_path / "a.safetensors"
+    code, output = start_and_signal(command(path, clips), path.with_suffix(".checkpoint"), signal.SIGINT, FEW)
     assert code == 130
     assert "--resume continues" in output

@@ -5,7 +5,8 @@ import torch
 from torch.distributions import Independent, MixtureSameFamily, Normal
 
 from pyro_mixdvae.networks.motion_categories import MotionCategories
-from pyro_mixdvae.training.categories import fit_categories, k_means, log_probability_per_frame, set_clusters
+from pyro_mixdvae.training.categories import CategoryTraining, k_means, log_probability_per_frame, set_clusters
+from pyro_mixdvae.training.loop import train
 
 
 def test_k_means_finds_clusters_that_are_far_apart() -> None:
@@ -54,7 +55,7 @@ def test_training_finds_that_a_displacement_is_repeated() -> None:
         return velocity.expand(-1, 12, -1).clone()
 
     network = MotionCategories(n_clusters=120, hidden=24, gain=1.0).double()
-    result = fit_categories(network, tracks, tracks(1000), epochs=25, batch_size=16, learning_rate=0.02)
+    result = train(CategoryTraining(network, tracks, tracks(1000), epochs=25, batch_size=16, learning_rate=0.02))
     assert [point.number for point in result.curve] == list(range(1, 26))
     assert result.best_elbo == result.curve[-1].validation
     assert result.curve[-1].validation > result.curve[0].validation + 1.5
@@ -66,7 +67,7 @@ def test_the_same_seed_gives_the_same_network() -> None:
     for _ in range(2):
         torch.manual_seed(0)
         network = MotionCategories(n_clusters=8, hidden=6).double()
-        fit_categories(network, lambda epoch: tracks, tracks, epochs=2, batch_size=8, seed=5)
+        train(CategoryTraining(network, lambda epoch: tracks, tracks, epochs=2, batch_size=8, seed=5))
         weights.append(network.state_dict())
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
     with torch.no_grad():

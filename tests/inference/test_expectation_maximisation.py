@@ -12,8 +12,8 @@ from toys import joint_of_transitions
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import KinematicSources
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
-from pyro_mixdvae.training.expectation_maximisation import Constants, expectation, fit_constants, guess
-from pyro_mixdvae.training.pretrain import Epoch
+from pyro_mixdvae.training.expectation_maximisation import Constants, ConstantsTraining, expectation, guess
+from pyro_mixdvae.training.loop import Checkpoint, Epoch, train
 
 AGILITY = torch.tensor([0.01, 0.02, 0.005, 0.008], dtype=torch.float64).square()
 JITTER = torch.tensor([0.05, 0.02, 0.01, 0.03], dtype=torch.float64).square()
@@ -66,7 +66,7 @@ def test_expectation_is_that_of_the_dense_gaussian(persistence: float) -> None:
 
 def test_the_likelihood_never_falls() -> None:
     y = simulated(40, 20).sinh()  # not as the model has them
-    result = fit_constants(ConstantVelocity(), y, y[:5], iterations=60, tolerance=-1.0)
+    result = train(ConstantsTraining(ConstantVelocity(), y, y[:5], iterations=60, tolerance=-1.0))
     training = [point.training for point in result.curve]
     assert len(training) == 60
     assert all(after >= before - 1e-12 for before, after in pairwise(training))
@@ -76,7 +76,7 @@ def test_the_likelihood_never_falls() -> None:
 def test_known_constants_are_recovered() -> None:
     y = simulated(2000, 40)
     network = ConstantVelocity()
-    result = fit_constants(network, y, simulated(200, 40), tolerance=1e-5)
+    result = train(ConstantsTraining(network, y, simulated(200, 40), tolerance=1e-5))
     spreads = Constants(network.first_velocity, network.agility, network.jitter)
     for found, true in zip(spreads, TRUE, strict=True):
         assert float((found / true).sqrt().log().abs().max()) < 0.05
@@ -99,7 +99,7 @@ def test_resumed_is_uninterrupted(tmp_path: Path) -> None:
     """From any iteration, the last one, after which nothing is left to do, included."""
     y, held_out = simulated(30, 12), simulated(10, 12)
     whole = ConstantVelocity()
-    expected = fit_constants(whole, y, held_out, iterations=40, tolerance=3e-3)
+    expected = train(ConstantsTraining(whole, y, held_out, iterations=40, tolerance=3e-3))
     assert 3 < len(expected.curve) < 40
 
     for stop in (1, 3, len(expected.curve)):
@@ -111,8 +111,8 @@ def test_resumed_is_uninterrupted(tmp_path: Path) -> None:
         path = tmp_path / str(stop)
         network = ConstantVelocity()
         with pytest.raises(KeyboardInterrupt):
-            fit_constants(network, y, held_out, 40, 3e-3, checkpoint=path, report=kill)
-        assert fit_constants(network, y, held_out, 40, 3e-3, checkpoint=path, resume=True) == expected
+            train(ConstantsTraining(network, y, held_out, 40, 3e-3), Checkpoint(path), report=kill)
+        assert train(ConstantsTraining(network, y, held_out, 40, 3e-3), Checkpoint(path, resume=True)) == expected
         assert all(torch.equal(a, b) for a, b in zip(network.buffers(), whole.buffers(), strict=True))
         with pytest.raises(InputError, match="tolerance"):
-            fit_constants(network, y, held_out, 40, 1e-5, checkpoint=path, resume=True)
+            train(ConstantsTraining(network, y, held_out, 40, 1e-5), Checkpoint(path, resume=True))

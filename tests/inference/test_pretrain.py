@@ -1,5 +1,6 @@
 """Pre-training: what it learns, what it keeps, and that an interrupted run ends as an uninterrupted one."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyro
@@ -18,7 +19,22 @@ from pyro_mixdvae.networks.kinematic import KinematicNetwork
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.training.checkpoint import read_checkpoint, write_checkpoint
-from pyro_mixdvae.training.pretrain import Epoch, Example, Schedule, elbo_per_frame, pretrain
+from pyro_mixdvae.training.data import Example, Tracks
+from pyro_mixdvae.training.loop import Checkpoint, Epoch, Pretrained, train
+from pyro_mixdvae.training.pretrain import Pretraining, elbo_per_frame
+from pyro_mixdvae.training.schedule import Schedule
+
+
+def pretrain(
+    network: DVAE,
+    tracks: Callable[[int], Tracks],
+    validation: Tracks,
+    plan: Schedule,
+    seed: int = 0,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+    **checkpoint: object,
+) -> Pretrained:
+    return train(Pretraining(network, tracks, validation, plan, seed), Checkpoint(**checkpoint), report)
 
 
 def schedule(**changes: float) -> Schedule:
@@ -167,18 +183,18 @@ def test_resumed_is_uninterrupted(tmp_path: Path, kind: type[DVAE], epoch: int) 
 
     broken = new_network(kind)
     with pytest.raises(Killed):
-        pretrain(broken, tracks, VALIDATION, plan, 5, checkpoint=tmp_path / "c", report=stop)
+        pretrain(broken, tracks, VALIDATION, plan, 5, path=tmp_path / "c", report=stop)
     torch.manual_seed(99)
     resumed = new_network(kind)
-    result = pretrain(resumed, tracks, VALIDATION, plan, 5, checkpoint=tmp_path / "c", resume=True)
+    result = pretrain(resumed, tracks, VALIDATION, plan, 5, path=tmp_path / "c", resume=True)
     assert result == expected
     assert same_weights(resumed, whole)
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "c"
-    pretrain(new_network(), tracks, VALIDATION, schedule(epochs=1), checkpoint=path, settings={"data": "rich"})
-    arguments = {"checkpoint": path, "resume": True}
+    pretrain(new_network(), tracks, VALIDATION, schedule(epochs=1), path=path, settings={"data": "rich"})
+    arguments = {"path": path, "resume": True}
     with pytest.raises(InputError, match=r"\(learning_rate 0\.01 instead of 0\.5\)"):
         pretrain(
             new_network(),
@@ -289,10 +305,10 @@ def test_resumed_training_of_sounds_is_uninterrupted(tmp_path: Path, epoch: int)
             raise Killed
 
     with pytest.raises(Killed):
-        pretrain(broken, sounds, sounds(1000), plan, 5, checkpoint=tmp_path / "c", report=stop)
+        pretrain(broken, sounds, sounds(1000), plan, 5, path=tmp_path / "c", report=stop)
     assert not same_weights(broken, whole)
     torch.manual_seed(99)
-    result = pretrain(resumed, sounds, sounds(1000), plan, 5, checkpoint=tmp_path / "c", resume=True)
+    result = pretrain(resumed, sounds, sounds(1000), plan, 5, path=tmp_path / "c", resume=True)
     assert result == expected
     assert same_weights(resumed, whole)
 

@@ -18,8 +18,17 @@ from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.recordings import recipes as source_model
 from pyro_mixdvae.separation.recordings.clips import Clips
-from pyro_mixdvae.separation.recordings.recipes import TrainingClips, new_network, schedule_of, train, training_clips
+from pyro_mixdvae.separation.recordings.examples import ClipExamples
+from pyro_mixdvae.separation.recordings.recipes import (
+    TrainingClips,
+    new_network,
+    schedule_of,
+    training_clips,
+    training_of,
+)
 from pyro_mixdvae.separation.recordings.resynthesis import LONGEST, reconstructed_freely, resynthesis_scores
+from pyro_mixdvae.training.data import TrainingData
+from pyro_mixdvae.training.loop import train
 from pyro_mixdvae.training.pretrain import elbo_per_frame
 
 TINY = STFT(8000, 16, 8)
@@ -75,16 +84,17 @@ class TestTrainingClips:
 
     def test_training_and_validation_have_clips_of_their_own(self) -> None:
         """Neither of the source nor of what it is heard with; and no epoch has the examples of another."""
-        data = TrainingClips((constant(0.1), constant(0.2)), (constant(0.4), constant(0.8)), 5, TINY, {}, [])
-        for examples, source, other in ((data.of_epoch(0, 0, 9), 0.1, 0.4), (data.validation(0), 0.2, 0.8)):
+        clips = TrainingClips((constant(0.1), constant(0.2)), (constant(0.4), constant(0.8)), 5, TINY, {}, [])
+        data, other_seed = (clips.examples(9, seed) for seed in (0, 1))
+        for examples, source, other in ((data.of_epoch(0), 0.1, 0.4), (data.validation, 0.2, 0.8)):
             assert float(examples.clips.samples[0][0]) == pytest.approx(source)
             assert examples.others is not None
             assert float(examples.others.samples[0][0]) == pytest.approx(other)
-        assert len(data.of_epoch(0, 0, 9)) == 9
-        every = [data.of_epoch(seed, epoch, 9) for seed, epoch in ((0, 0), (0, 1), (1, 0))] + [data.validation(0)]
+        assert len(data.of_epoch(0)) == 9
+        every = [data.of_epoch(0), data.of_epoch(1), other_seed.of_epoch(0), data.validation]
         first = [examples[torch.arange(1)].content for examples in every]
         assert len({float(content.abs().sum()) for content in first}) == 4
-        again = data.of_epoch(0, 1, 9)[torch.arange(1)].content
+        again = data.of_epoch(1)[torch.arange(1)].content
         assert torch.equal(first[1], again)
 
 
@@ -97,22 +107,22 @@ def test_every_schedule_has_epochs_of_its_final_objective(epochs: int) -> None:
     assert schedule.kl_scale(epochs - 1) == pytest.approx(schedule.kl_weight)
 
 
-def beats(monkeypatch: pytest.MonkeyPatch, folder: Path) -> TrainingClips:
+def beats(monkeypatch: pytest.MonkeyPatch, folder: Path) -> TrainingData[ClipExamples]:
     torch.set_default_dtype(torch.float32)
     monkeypatch.setattr(source_model, "N_VALIDATION", 16)
-    return training_clips([folder], n_frames=20, stft=TINY)
+    return training_clips([folder], n_frames=20, stft=TINY).examples(32, seed=0)
 
 
 def test_a_new_network_emits_about_the_mean_spectrum(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     data = beats(monkeypatch, folder)
     state = torch.get_rng_state()
-    network, same, other = new_network(data, 3), new_network(data, 3), new_network(data, 4)
+    network, same, other = (new_network(data.validation, seed) for seed in (3, 3, 4))
     assert torch.equal(torch.get_rng_state(), state)
     assert network.content_dim == TINY.n_frequencies
     weights = [each.history.lstm.weight_hh_l0 for each in (network, same, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-    content = data.validation(3)[torch.arange(16)].content
+    content = data.validation[torch.arange(16)].content
     ratio = network.reconstructed(content.abs().square()).detach() / content.abs().square().mean((0, 1))
     assert float(ratio.log().abs().max()) < 4  # of a range of e^12 or so
     assert float(ratio.log().mean().abs()) < 1
@@ -120,13 +130,14 @@ def test_a_new_network_emits_about_the_mean_spectrum(monkeypatch: pytest.MonkeyP
 
 def test_training_learns_the_source(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     data = beats(monkeypatch, folder)
-    before = elbo_per_frame(new_network(data, 0), data.validation(0))
-    network, result = train(data, schedule_of(4, batch_size=8), count=32)
+    training, again = (training_of(data, epochs=4, batch_size=8) for _ in range(2))
+    before = elbo_per_frame(training.network, data.validation)
+    result = train(training)
     assert len(result.curve) == 4
-    assert elbo_per_frame(network, data.validation(0)) > before + 1
-    again, same = train(data, schedule_of(4, batch_size=8), count=32)
-    assert same == result
-    assert all(map(torch.equal, again.state_dict().values(), network.state_dict().values()))
+    assert elbo_per_frame(training.network, data.validation) > before + 1
+    assert train(again) == result
+    pairs = zip(again.network.state_dict().values(), training.network.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 class TestResynthesis:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pyro_mixdvae.tracking.boxes import iou, ltwh_to_xyxy
 from pyro_mixdvae.tracking.files.detections import Tracks
 from pyro_mixdvae.tracking.scores.clear import OVERALL, pool, score
-from pyro_mixdvae.tracking.scores.diagnostics import agreement, caveats
+from pyro_mixdvae.tracking.scores.diagnostics import agreement, diagnostics
 
 
 def walkers(frames: int = 10, targets: int = 3) -> np.ndarray:
@@ -131,9 +131,9 @@ def by_motmetrics(results: list[np.ndarray], truths: list[np.ndarray]) -> list[d
     return summary.to_dict("records")
 
 
-def test_good_results_need_no_caveat(rng: np.random.Generator) -> None:
+def test_good_results_need_no_diagnostics(rng: np.random.Generator) -> None:
     noisy = walkers(30) + rng.normal(0, 0.3, (30, 3, 4))
-    assert caveats(Tracks.from_boxes(noisy), Tracks.from_boxes(walkers(30))) == []
+    assert diagnostics(Tracks.from_boxes(noisy), Tracks.from_boxes(walkers(30))) == []
 
 
 @pytest.mark.parametrize(("shift", "word"), [(1, "earlier"), (-1, "later")])
@@ -142,25 +142,25 @@ def test_results_that_are_a_frame_off_are_told(shift: int, word: str) -> None:
     late = Tracks.from_boxes(boxes[1 - shift : 31 - shift], "SEQ")
     truth = Tracks.from_boxes(boxes[1:31])
     assert agreement(late, truth, -shift) > agreement(late, truth, 0)
-    (sentence,) = caveats(late, truth)
+    (sentence,) = diagnostics(late, truth)
     assert f"SEQ: the results fit better one frame {word}" in sentence
 
 
 def test_the_likely_targets_are_named_where_few_were_tracked() -> None:
     truth = Tracks(np.array([2, 5, 9]), walkers())
-    (sentence,) = caveats(Tracks.from_boxes(walkers()[:, [2, 0]]), truth)
+    (sentence,) = diagnostics(Tracks.from_boxes(walkers()[:, [2, 0]]), truth)
     assert "hold 2 ids where the ground truth holds 3" in sentence
     assert sentence.endswith("--ids 2,9.")
 
 
 def test_too_many_ids_uncovered_frames_and_frames_beyond_are_told() -> None:
     many = Tracks.from_boxes(np.concatenate([walkers(), walkers() + 5000], axis=1))
-    assert "6 ids where the ground truth holds 3" in caveats(many, Tracks.from_boxes(walkers()))[0]
-    assert caveats(Tracks.from_boxes(walkers(7)), Tracks.from_boxes(walkers(10))) == [
+    assert "6 ids where the ground truth holds 3" in diagnostics(many, Tracks.from_boxes(walkers()))[0]
+    assert diagnostics(Tracks.from_boxes(walkers(7)), Tracks.from_boxes(walkers(10))) == [
         ": the results hold no box in 3 of the 10 frames with ground truth (the first is frame 8): "
         "all targets there count as #FN."
     ]
     assert (
         "after frame 7, the last one with ground truth: 9 boxes"
-        in caveats(Tracks.from_boxes(walkers(10)), Tracks.from_boxes(walkers(7)))[0]
+        in diagnostics(Tracks.from_boxes(walkers(10)), Tracks.from_boxes(walkers(7)))[0]
     )

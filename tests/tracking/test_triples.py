@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyro_mixdvae.benchmark.triples import Sample, make_triples
+from pyro_mixdvae.benchmark.samples.triples import Sample, make_triples
 from pyro_mixdvae.tracking.boxes import iou, ltwh_to_xyxy, xyxy_to_ltwh
 from pyro_mixdvae.tracking.files.detections import find_sequences
 

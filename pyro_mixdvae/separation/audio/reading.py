@@ -11,6 +11,7 @@ import numpy.typing as npt
 import soundfile
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import unlisted, unreadable
 
 Samples = npt.NDArray[np.float32]
 
@@ -180,7 +181,7 @@ def find_sounds(paths: Iterable[str | Path]) -> list[Path]:
 
 def _sounds_below(folder: Path) -> Sequence[Path]:
     def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename} cannot be listed: give a folder that you may read.") from error
+        raise unlisted(error.filename, error) from error
 
     return sorted(
         Path(root, name)
@@ -196,8 +197,7 @@ def _open(path: Path) -> _Decoder:
         with path.open("rb") as file:
             empty = not file.read(1)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"{path} cannot be read ({reason}): give a sound file that you may read.") from error
+        raise unreadable(path, error, "sound file") from error
     if empty:
         raise InputError(f"{path} is an empty file: give a sound file.")
     try:

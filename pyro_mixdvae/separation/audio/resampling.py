@@ -69,7 +69,7 @@ class Resampler:
         self._channels = self._pushed = self._given = 0
 
     def push(self, block: Samples) -> Samples:
-        """What can be said ``[channels, *]`` after one more block ``[channels, *]``, perhaps nothing yet."""
+        """What is complete ``[channels, *]`` after one more block ``[channels, *]``, perhaps nothing yet."""
         self._channels = len(block)
         self._pushed += block.shape[1]
         return self._cut(self._process(block, last=False))

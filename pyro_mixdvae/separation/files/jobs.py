@@ -1,8 +1,7 @@
 """Which files are to be separated, what is known of them before, and where their stems go; without torch."""
 
-import os
 import string
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,22 +141,3 @@ def job_paths(
         placed(PICTURE).with_suffix(".png") if picture else None,
         placed(POSTERIOR).with_suffix(".npz") if posterior else None,
     )
-
-
-def check_paths(outputs: Sequence[Path], inputs: Iterable[str | Path]) -> None:
-    """Whether all outputs differ from each other and from the inputs.
-
-    Raises:
-        InputError: one does not.
-    """
-    seen: set[str] = set()
-    read = {os.path.realpath(path) for path in inputs}
-    for path in outputs:
-        real = os.path.realpath(path)
-        if real in seen:
-            raise InputError(
-                f"{path} would be written twice: give mixtures and sources names that differ, or another --filename."
-            )
-        if real in read:
-            raise InputError(f"{path} is an input, which its stem would replace: give another folder for OUT.")
-        seen.add(real)

@@ -103,8 +103,8 @@ def separate_file(
                 )
                 for path in paths.sounds
             ]
-            for heard, stems in _in_step(separator, mixture, meters):
-                sounds = [*stems, *([heard - stems.sum(0)] if paths.residual else [])]
+            for observed, stems in _in_step(separator, mixture, meters):
+                sounds = [*stems, *([observed - stems.sum(0)] if paths.residual else [])]
                 for writer, sound in zip(writers, sounds, strict=True):
                     writer.write(sound)
                 advance(writers[0].n_written / mixture.rate)
@@ -144,19 +144,19 @@ def _in_step(
         for stems in ready():
             for start in range(0, stems.shape[-1], BLOCK):
                 piece = stems[..., start : start + BLOCK]
-                heard = again.read(position, piece.shape[-1])
-                heard = mixed_down(heard) if mixture.is_mixed_down else heard
+                observed = again.read(position, piece.shape[-1])
+                observed = mixed_down(observed) if mixture.is_mixed_down else observed
                 position += piece.shape[-1]
-                yield heard, share_rest(piece, heard) if shares else piece
+                yield observed, share_rest(piece, observed) if shares else piece
 
 
 def _picture(separator: Separator, mixture: MixtureFile, stems: Sequence[Path], meter: PosteriorMeter) -> bytes:
     """Of the beginning of the first channel, from the stems as they were written."""
-    heard = next(mixture.blocks(int(PICTURED * mixture.rate)))[:1]
-    sounds = [heard]
+    observed = next(mixture.blocks(int(PICTURED * mixture.rate)))[:1]
+    sounds = [observed]
     for path in stems:
         with SoundReader(path) as reader:
-            sounds.append(reader.read(0, heard.shape[1])[:1])
+            sounds.append(reader.read(0, observed.shape[1])[:1])
     waveforms = resample(np.concatenate(sounds), mixture.rate, separator.stft.rate)
     segments = [segment for segment in meter.kept if segment.start < PICTURED]
     return picture(waveforms, segments, separator.names, separator.stft, mixture.path.name)

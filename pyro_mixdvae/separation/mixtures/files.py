@@ -1,14 +1,15 @@
 """Mixtures and their sources as a folder of sound files with a manifest."""
 
 import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import read_text
 from pyro_mixdvae.outputs import staged, writing
+from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.separation.audio.writing import sound_bytes
 from pyro_mixdvae.separation.mixtures.mixing import RATE, Mixture, Recipe
 
@@ -77,10 +78,7 @@ def write_mixtures(
         InputError: a file exists already or cannot be written; then none is.
     """
     paths = output_paths(output, names, recipes)
-    manifest = io.StringIO()
-    rows = csv.writer(manifest, lineterminator="\n")
-    rows.writerow(_header(names))
-    paths = output_paths(output, names, recipes)
+    rows = []
     with staged(paths, overwrite) as temporaries:
         targets = zip(paths, temporaries, strict=True)
         for mixture in mixtures:
@@ -88,9 +86,9 @@ def write_mixtures(
                 path, temporary = next(targets)
                 with writing(path):
                     temporary.write_bytes(sound_bytes(samples[None], RATE))
-            rows.writerow(_row(mixture, folders, names))
+            rows.append(_row(mixture, folders, names))
         with writing(paths[-1]):
-            temporaries[-1].write_bytes(manifest.getvalue().encode())
+            temporaries[-1].write_bytes(csv_text(_header(names), rows).encode())
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:
@@ -100,9 +98,9 @@ def read_manifest(path: Path) -> list[ManifestRow]:
         InputError: the file cannot be read, has no such column, says something else than a number, or says nothing.
     """
     try:
-        table = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
+        table = csv.DictReader(read_text(path).splitlines())
         rows = list(table)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise InputError(f"{path} cannot be read as a CSV file: repair it or take it away.") from error
     if not rows or any(not row.get("id") for row in rows):
         raise InputError(f"{path} does not name a mixture in each row, in a column id: repair it or take it away.")

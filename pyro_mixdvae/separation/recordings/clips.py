@@ -1,6 +1,5 @@
 """Clean recordings of one source, to learn it from."""
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.separation.audio.reading import Samples, SoundReader, find_sounds
 from pyro_mixdvae.separation.audio.resampling import read_mono, resampled_length
 from pyro_mixdvae.separation.audio.trimming import normalise_peak, peak_level, trim_silence
+from pyro_mixdvae.training.data import checksums, split
 
 HELD_OUT = 10  # one clip in so many is for validation
 # Decibels of full scale: whatever has no louder peak (dither, the rounding of 16-bit samples) is not the source.
@@ -43,9 +43,7 @@ class Clips:
 
     def description(self) -> list[dict[str, str]]:
         """Names and checksums of the files, for a card."""
-        return [
-            {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in sorted(self.paths)
-        ]
+        return checksums((path.name, path) for path in sorted(self.paths))
 
 
 def check_clips(folders: Sequence[str | Path], rate: int, least: int) -> None:
@@ -67,7 +65,7 @@ def check_clips(folders: Sequence[str | Path], rate: int, least: int) -> None:
         hopeful.append(path)
         if len(hopeful) == 2:
             return
-    for path in hopeful:  # only one: worth a look, so that the right thing is said of it
+    for path in hopeful:  # only one: it is read, so that the message names the right fault
         try:
             _read_clip(path, rate, least)
         except InputError as error:
@@ -106,9 +104,8 @@ def hold_out(clips: Clips, seed: int) -> tuple[Clips, Clips]:
     """
     if len(clips.samples) < 2:
         raise _single(clips.paths[0])
-    order = np.random.default_rng(seed).permutation(len(clips.samples)).tolist()
-    count = max(1, len(order) // HELD_OUT)
-    return clips.chosen(order[count:]), clips.chosen(order[:count])
+    training, validation = split(np.arange(len(clips.samples)), HELD_OUT, seed)
+    return clips.chosen(training.tolist()), clips.chosen(validation.tolist())
 
 
 def _read_clip(path: Path, rate: int, least: int) -> Samples:

@@ -1,4 +1,4 @@
-"""Pieces of clips as a network meets them in a mixture: at any level, and through other sounds."""
+"""Training examples: pieces of clips at any level, alone or with interference, as in a mixture."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.recordings.clips import Clips
 from pyro_mixdvae.separation.recordings.interference import coloured_noise, harmonic_tones
-from pyro_mixdvae.training.pretrain import Example
+from pyro_mixdvae.training.data import Example
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Mixing:
 
     Attributes:
         level: of the source, relative to clips whose peak is 1.
-        snr: of the source over what it is heard through.
-        alone: share of examples in which the source is alone.
+        snr: of the source over the interference.
+        alone: share of examples without interference.
         synthetic: share of the others in which noise or tones stand for other sounds; all, where there are none.
     """
 
@@ -31,7 +31,7 @@ class Mixing:
 
 
 class ClipExamples:
-    """`count` pieces of T frames: complex spectra of the source, and of what is heard of it.
+    """`count` pieces of T frames: complex spectra of the source, and of its mixture with the interference.
 
     Piece i of the same clips, `key` and mixing is the same whenever it is asked for.
 
@@ -63,8 +63,8 @@ class ClipExamples:
     def __getitem__(self, indices: Tensor, /) -> Example:
         """Those with the given numbers: [B, T, F] each."""
         pieces = [self._piece(index) for index in indices.tolist()]
-        source, heard = (torch.from_numpy(np.stack(part)) for part in zip(*pieces, strict=True))
-        return Example(self.stft.spectrum(source), self.stft.spectrum(heard))
+        source, mixture = (torch.from_numpy(np.stack(part)) for part in zip(*pieces, strict=True))
+        return Example(self.stft.spectrum(source), self.stft.spectrum(mixture))
 
     def _piece(self, index: int) -> tuple[Samples, Samples]:
         random = np.random.default_rng([*self.key, index])

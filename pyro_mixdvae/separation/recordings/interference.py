@@ -1,4 +1,4 @@
-"""What a source may be heard through: coloured noise that swells, and other sounds."""
+"""Interference for training: coloured noise of a random envelope, and harmonic tones."""
 
 import numpy as np
 import numpy.typing as npt

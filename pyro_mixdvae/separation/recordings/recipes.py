@@ -1,6 +1,6 @@
 """Pre-training of the model of one source of sound: clips, schedule and network put together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,14 +10,15 @@ from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.recordings.clips import Clips, hold_out, read_clips
 from pyro_mixdvae.separation.recordings.examples import ClipExamples
-from pyro_mixdvae.training.pretrain import Epoch, Pretrained, Schedule, pretrain
+from pyro_mixdvae.training.data import VALIDATION_EPOCH, TrainingData
+from pyro_mixdvae.training.pretrain import Pretraining
+from pyro_mixdvae.training.schedule import Schedule
 
-VALIDATION_EPOCH = 2**31  # no epoch has this number
 N_VALIDATION = 256
 
 
 class TrainingClips(NamedTuple):
-    """Clips of a source and of what it may be heard with, for training and for validation (in this order).
+    """Clips of a source and of its interference, for training and for validation (in this order).
 
     `description` says what they are, for the card; `notes` are sentences that the user should read.
     """
@@ -29,15 +30,16 @@ class TrainingClips(NamedTuple):
     description: dict[str, Any]
     notes: list[str]
 
-    def of_epoch(self, seed: int, epoch: int, count: int) -> ClipExamples:
-        """The training examples of an epoch (from 0): fresh pieces each time."""
-        return self._examples(0, count, [seed, epoch])
+    def examples(self, count: int, seed: int) -> TrainingData[ClipExamples]:
+        """So many fresh pieces in every epoch, and the held-out ones."""
+        return TrainingData(
+            lambda epoch: self._pieces(0, count, [seed, epoch]),
+            self._pieces(1, N_VALIDATION, [seed, VALIDATION_EPOCH]),
+            {**self.description, "count": count},
+            self.notes,
+        )
 
-    def validation(self, seed: int) -> ClipExamples:
-        """The held-out examples."""
-        return self._examples(1, N_VALIDATION, [seed, VALIDATION_EPOCH])
-
-    def _examples(self, part: int, count: int, key: list[int]) -> ClipExamples:
+    def _pieces(self, part: int, count: int, key: list[int]) -> ClipExamples:
         others = self.others[part] if self.others else None
         return ClipExamples(self.source[part], others, self.stft, self.n_frames, count, key)
 
@@ -93,38 +95,24 @@ def schedule_of(epochs: int, batch_size: int = 16, learning_rate: float = 0.002)
     )
 
 
-def train(
-    data: TrainingClips,
-    schedule: Schedule,
+def training_of(
+    data: TrainingData[ClipExamples],
     seed: int = 0,
-    *,
-    count: int = 1024,
-    checkpoint: str | Path | None = None,
-    resume: bool = False,
-    report: Callable[[Epoch], None] = lambda epoch: None,
-) -> tuple[SpectralSRNN, Pretrained]:
-    """Train the SRNN of one source, `count` examples an epoch; other arguments as in `pretrain`."""
-    network = new_network(data, seed)
-    result = pretrain(
-        network,
-        lambda epoch: data.of_epoch(seed, epoch, count),
-        data.validation(seed),
-        schedule,
-        seed,
-        checkpoint=checkpoint,
-        resume=resume,
-        settings={"network": "spectral-srnn", "data": data.description, "count": count},
-        report=report,
-    )
-    return network, result
+    epochs: int = 400,
+    batch_size: int = 16,
+    learning_rate: float = 0.002,
+) -> Pretraining[SpectralSRNN]:
+    """The training of the SRNN of one source. Arguments as in `schedule_of`."""
+    schedule = schedule_of(epochs, batch_size, learning_rate)
+    return Pretraining(new_network(data.validation, seed), data.of_epoch, data.validation, schedule, seed)
 
 
 @torch.no_grad()
-def new_network(data: TrainingClips, seed: int) -> SpectralSRNN:
-    """An untrained network in single precision that emits the mean spectrum of the clips, whatever its inputs."""
+def new_network(pieces: ClipExamples, seed: int) -> SpectralSRNN:
+    """An untrained network in single precision that emits the mean spectrum of the pieces, whatever its inputs."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = SpectralSRNN(data.stft.n_frequencies).float()
-    spectrum = data.validation(seed)[torch.arange(N_VALIDATION)].content
+        network = SpectralSRNN(pieces.stft.n_frequencies).float()
+    spectrum = pieces[torch.arange(len(pieces))].content
     network.begin_at(spectrum.abs().square().mean((0, 1)))
     return network

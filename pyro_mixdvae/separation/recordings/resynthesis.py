@@ -1,4 +1,4 @@
-"""How well a network can say a clean sound again: its powers, with the phases of the sound itself."""
+"""Resynthesis: clean sounds from the powers that a network reconstructs, with the phases of the sounds themselves."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.recordings.clips import Clips
 from pyro_mixdvae.separation.scores.measures import si_sdr
 
-LONGEST = 10.0  # seconds of a clip that are looked at
+LONGEST = 10.0  # seconds of a clip that are scored
 
 
 @torch.no_grad()
@@ -22,15 +22,15 @@ def resynthesis_scores(network: SpectralSRNN, clips: Clips, stft: STFT) -> dict[
         spectrum = stft.spectrum(torch.from_numpy(samples))
         power = squared_modulus(spectrum)
         for mode, found in (("teacher", network.reconstructed(power)), ("free", reconstructed_freely(network, power))):
-            spoken = stft.waveform(torch.polar(found.sqrt(), spectrum.angle()), len(samples))
-            scores[mode].append(si_sdr(samples.astype(np.float64), spoken.double().numpy()))
+            resynthesised = stft.waveform(torch.polar(found.sqrt(), spectrum.angle()), len(samples))
+            scores[mode].append(si_sdr(samples.astype(np.float64), resynthesised.double().numpy()))
     return {mode: round(float(np.nanmean(values)), 2) for mode, values in scores.items()}
 
 
 def reconstructed_freely(network: SpectralSRNN, power: Tensor) -> Tensor:
     """v_s at the central path of q(z | s), the history of the decoder being fed its own output: [T, F] -> [T, F].
 
-    The encoder hears the sound itself.
+    The encoder is given the sound itself.
     """
     history = network.history(network.teacher_forced(power))
     path = network.latent_posterior(history, power).central_path()

@@ -1,17 +1,14 @@
 """Estimates in files held against references in files."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import list_folder, some_of
 from pyro_mixdvae.separation.audio.reading import SUFFIXES, Sound, read_sound
 from pyro_mixdvae.separation.mixtures.files import MANIFEST, MIXTURES, ManifestRow, read_manifest
 from pyro_mixdvae.separation.scores.measures import SCORES, score
 from pyro_mixdvae.separation.scores.rows import Item
-
-# So many files are named in a sentence.
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -63,10 +60,10 @@ def find_pairs(estimates: Path, references: Path) -> tuple[list[Pair], list[str]
     ]
     missing = [pair.estimate for pair in pairs if not pair.estimate.exists()]
     if missing:
-        raise InputError(f"there is no estimate {_listed(missing)}: separate all mixtures of {references} first.")
+        raise InputError(f"there is no estimate {some_of(missing)}: separate all mixtures of {references} first.")
     names = {row.name for row in rows}
     others = [folder.name for folder in _folders(estimates) if folder.name not in names]
-    notes = [f"not scored, as {references} holds no references: {_listed(others)}."] if others else []
+    notes = [f"not scored, as {references} holds no references: {some_of(others)}."] if others else []
     return pairs, notes
 
 
@@ -98,7 +95,7 @@ def _rows(references: Path, sources: dict[str, dict[str, Path]]) -> list[Manifes
     ]
     if missing:
         raise InputError(
-            f"{references / MANIFEST} names mixtures without a source: there is no {_listed(missing)}.wav."
+            f"{references / MANIFEST} names mixtures without a source: there is no {some_of(missing)}.wav."
         )
     return rows
 
@@ -123,26 +120,16 @@ def _like(reference: Sound, path: Path, origin: Path) -> Sound:
 
 
 def _folders(path: Path) -> list[Path]:
-    try:
-        return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    except OSError as error:
-        raise InputError(f"{path} cannot be listed: give a folder that you may read.") from error
+    return [folder for folder in list_folder(path) if folder.is_dir()]
 
 
 def _sounds(folder: Path) -> dict[str, Path]:
     """The sound files of a folder by their names without suffix."""
-    try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
-    except OSError as error:
-        raise InputError(f"{folder} cannot be listed: give a folder that you may read.") from error
     found: dict[str, Path] = {}
-    for path in paths:
+    for path in list_folder(folder):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
         if path.stem in found:
             raise InputError(f"{path} and {found[path.stem].name} have one name: take one of them away.")
         found[path.stem] = path
     return found
-
-
-def _listed(names: Sequence[object]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(str(name) for name in names[:_NAMED]) + more

@@ -7,10 +7,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from pyro_mixdvae.benchmark.bootstrap import bootstrap
-from pyro_mixdvae.benchmark.calibration import Counts
+from pyro_mixdvae.reporting.bootstrap import Array, Counts, bootstrap
 from pyro_mixdvae.separation.scores.measures import SCORES
-from pyro_mixdvae.tracking.boxes import Array
 
 Number = TypeVar("Number", int, float)
 
@@ -98,7 +96,7 @@ def mean_with_interval(values: Array, seed: int) -> Mean:
     return Mean(float(found.mean()), low, high, missing)
 
 
-def _mean(counts: Counts) -> dict[str, Array]:
+def _mean(counts: Counts) -> Counts:
     return {"mean": counts["sum"] / counts["items"]}
 
 

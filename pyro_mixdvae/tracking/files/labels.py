@@ -1,4 +1,4 @@
-"""Boxes that a person drew, to say where sources are."""
+"""Labels: boxes of known sources, drawn by hand."""
 
 import os
 import re

@@ -1,7 +1,7 @@
 """Rows of numbers from a text file of the MOTChallenge family, each remembered by its line.
 
 A row is ``frame, id, left, top, width, height`` and up to four columns more, separated by commas or blanks.
-Blank lines, CRLF, a byte order mark and trailing commas are tolerated; everything else is said aloud.
+Blank lines, CRLF, a byte order mark and trailing commas are tolerated; everything else raises `InputError`.
 """
 
 import re
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import read_text
 from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
 
 Integers = npt.NDArray[np.int64]
@@ -34,7 +35,7 @@ class Rows:
     lines: Integers
 
     def error(self, row: int, problem: str) -> InputError:
-        """The exception that says what is wrong with one row, and where it stands."""
+        """The exception for one row: its fault, and the line where it stands."""
         return InputError(f"{self.path}, line {self.lines[row]}: {problem}")
 
     def refuse(self, bad: Flags, problem: str, advice: str) -> None:
@@ -43,25 +44,6 @@ class Rows:
             row = int(np.argmax(bad))
             cells = ",".join(f"{value:g}" for value in self.values[row])
             raise self.error(row, f"{problem} in {cells}: {advice}.")
-
-
-def read_text(path: Path) -> str:
-    """The text of a file, without a byte order mark.
-
-    Raises:
-        InputError: there is no such file, it may not be read, or it is not UTF-8 text.
-    """
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist: check the path.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not a text file (byte {error.start + 1} is not UTF-8): give a text file."
-        ) from error
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"{path} cannot be read ({reason}): give a file that you may read.") from error
 
 
 def read_rows(path: Path) -> Rows:

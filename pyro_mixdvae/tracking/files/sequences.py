@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.files.rows import read_text
+from pyro_mixdvae.inputs import list_folder, read_text, unreadable
 
 Kind = Literal["file", "sequence", "folder"]
 Size = tuple[int, int]
@@ -40,8 +40,7 @@ def kind_of(path: str | Path) -> Kind:
             return "file"
         is_sequence = any((path / part).exists() for part in ("det/det.txt", "gt/gt.txt", "seqinfo.ini"))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"{path} cannot be read ({reason}): give a path that you may read.") from error
+        raise unreadable(path, error, "path") from error
     return "sequence" if is_sequence else "folder"
 
 
@@ -52,12 +51,7 @@ def find_sequences(folder: str | Path) -> list[Path]:
         InputError: the folder cannot be read, or holds none.
     """
     folder = Path(folder)
-    try:
-        inside = sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"{folder} cannot be listed ({reason}): give a folder that you may read.") from error
-    sequences = [path for path in inside if kind_of(path) == "sequence"]
+    sequences = [path for path in list_folder(folder) if kind_of(path) == "sequence"]
     if not sequences:
         raise InputError(
             f"{folder} holds no sequence: give a folder whose subfolders hold det/det.txt and seqinfo.ini."

@@ -1,16 +1,14 @@
 """A tracking result as one picture: paths over the image, position over time with bands, uncertainty below."""
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import EllipseCollection, PatchCollection
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from pyro_mixdvae.reporting.pictures import new_figure, plain, png
 from pyro_mixdvae.tracking.boxes import Array, xyxy_to_centre_size
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.files.sequences import Size
@@ -50,8 +48,7 @@ def picture(boxes: Array, result: TrackingResult, size: Size, name: str = "") ->
         size: width and height of the image in pixels.
         name: of the sequence, for the title.
     """
-    figure = Figure(figsize=(14, 7), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(14, 7)
     grid = figure.add_gridspec(3, 2, width_ratios=(1.15, 1), height_ratios=(5, 5, 2))
     over_image = figure.add_subplot(grid[:, 0])
     over_x = figure.add_subplot(grid[0, 1])
@@ -69,13 +66,10 @@ def picture(boxes: Array, result: TrackingResult, size: Size, name: str = "") ->
     entropy.xaxis.set_major_locator(MaxNLocator(integer=True))
     n_sources = result.boxes.shape[1]
     title = f"{n_sources} source{'s' * (n_sources > 1)} over {len(result.boxes)} frames"
-    # A $ would start a formula.
-    figure.suptitle(f"{name}: {title}".replace("$", r"\$") if name else title)
+    figure.suptitle(plain(f"{name}: {title}") if name else title)
     figure.legend(handles=_legend(result), loc="outside lower center", ncols=6, fontsize=9, frameon=False)
 
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
-    return content.getvalue()
+    return png(figure)
 
 
 def colour_of(source: int) -> str:

@@ -4,16 +4,16 @@ Frames, sources and detections count from 1, as in the MOTChallenge files. Every
 so that the same result gives the same bytes.
 """
 
-from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
 from pyro_mixdvae.tracking.result import TrackingResult
 
 NONE_OF_THEM = "none"
-# The entropy in bits of a choice between two at 9 : 1. Above it, a look at the frame is worth the time.
+# The entropy in bits of a choice between two at 9 : 1; frames above it are worth checking.
 UNCERTAIN_BITS = 0.469
 CORNERS = ("x1", "y1", "x2", "y2")
 BOX_COLUMNS = (
@@ -56,7 +56,7 @@ def boxes_table(result: TrackingResult) -> str:
         for t in range(n_frames)
         for n in range(n_sources)
     )
-    return _csv(BOX_COLUMNS, rows)
+    return csv_text(BOX_COLUMNS, rows)
 
 
 def box_cells(
@@ -101,7 +101,7 @@ def assignments_table(boxes: Array, result: TrackingResult) -> str:
         ]
         for t, k in np.argwhere(~np.isnan(boxes[..., 0])).tolist()
     )
-    return _csv(header, rows)
+    return csv_text(header, rows)
 
 
 def elbo_table(result: TrackingResult) -> str:
@@ -111,14 +111,14 @@ def elbo_table(result: TrackingResult) -> str:
         [number, *(_fixed(record[name], 4) if name in record else "" for name in names)]
         for number, record in enumerate(result.records, start=1)
     )
-    return _csv(["iteration", *names], rows)
+    return csv_text(["iteration", *names], rows)
 
 
 def samples_table(result: TrackingResult) -> str:
     """CSV of the posterior trajectories, one after the other: each is a possible course of all sources."""
     boxes = written(result.samples)
     rows = ([number + 1, t + 1, n + 1, *_pixels(boxes[number, t, n])] for number, t, n in np.ndindex(*boxes.shape[:3]))
-    return _csv(["sample", "frame", "source", "left", "top", "width", "height"], rows)
+    return csv_text(["sample", "frame", "source", "left", "top", "width", "height"], rows)
 
 
 def frame_entropy(result: TrackingResult) -> Array:
@@ -176,9 +176,3 @@ def _pixels(numbers: Array) -> list[str]:
 def _fixed(number: float, decimals: int) -> str:
     # + 0.0 turns -0.0 into 0.0.
     return f"{round(number, decimals) + 0.0:.{decimals}f}"
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    # The names of terms hold commas, as log p(o|w,s) does; nothing else needs quotes.
-    lines = [[f'"{name}"' if "," in name else name for name in header], *rows]
-    return "".join(",".join(map(str, line)) + "\n" for line in lines)

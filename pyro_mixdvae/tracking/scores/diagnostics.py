@@ -1,4 +1,4 @@
-"""Sentences to print beside scores where a number does not mean what it seems to mean."""
+"""Diagnostics of scores: sentences where a number misleads."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -14,8 +14,8 @@ from pyro_mixdvae.tracking.scores.clear import overlaps
 TELLING_GAIN = 0.015
 
 
-def caveats(tracks: Tracks, ground_truth: Tracks, iou_threshold: float = 0.5) -> list[str]:
-    """What a reader of the scores of one sequence must know; an empty list where nothing is odd."""
+def diagnostics(tracks: Tracks, ground_truth: Tracks, iou_threshold: float = 0.5) -> list[str]:
+    """Sentences on the scores of one sequence; none where nothing is odd."""
     sentences = [
         *ground_truth.notes,
         _shifted(tracks, ground_truth, iou_threshold),

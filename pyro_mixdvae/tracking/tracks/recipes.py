@@ -1,6 +1,5 @@
 """Pre-training of a motion prior for boxes: tracks, schedule and network put together."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,16 +18,18 @@ from pyro_mixdvae.representations.boxes import CentreLogSize, Coordinates, Publi
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.tracks.recorded import tracks_from_files
 from pyro_mixdvae.tracking.tracks.trajectories import published_trajectories, rich_trajectories
-from pyro_mixdvae.training.categories import fit_categories
-from pyro_mixdvae.training.expectation_maximisation import fit_constants
-from pyro_mixdvae.training.pretrain import Epoch, Pretrained, Schedule, pretrain
+from pyro_mixdvae.training.categories import CategoryTraining
+from pyro_mixdvae.training.data import VALIDATION_EPOCH, TrainingData, checksums, split
+from pyro_mixdvae.training.expectation_maximisation import ConstantsTraining
+from pyro_mixdvae.training.loop import Training
+from pyro_mixdvae.training.pretrain import Pretraining
+from pyro_mixdvae.training.schedule import Schedule
 
 MOTIONS: dict[str, Callable[[int, int, list[int]], Array]] = {
     "rich": rich_trajectories,
     "published": published_trajectories,
 }
 HELD_OUT = 8  # one track in so many is for validation
-VALIDATION_SEED = 2**31  # no epoch has this number
 
 
 class Recipe(NamedTuple):
@@ -99,33 +100,19 @@ def schedule_of(
     )
 
 
-class TrainingTracks(NamedTuple):
-    """Content to learn from, and to validate on.
-
-    Attributes:
-        of_epoch: gives the training tracks [count, T, D] of an epoch.
-        validation: held-out tracks [*, T, D].
-        description: what they are, for the card.
-        notes: sentences that the user should read.
-    """
-
-    of_epoch: Callable[[int], Tensor]
-    validation: Tensor
-    description: dict[str, Any]
-    notes: tuple[str, ...] = ()
-
-
-def synthetic_tracks(network: str, motion: str, count: int, n_frames: int, seed: int) -> TrainingTracks:
+def synthetic_tracks(network: str, motion: str, count: int, n_frames: int, seed: int) -> TrainingData[Tensor]:
     """Fresh trajectories in every epoch, so that there is nothing to learn by heart."""
     draw, content = MOTIONS[motion], RECIPES[network].content
-    return TrainingTracks(
+    return TrainingData(
         lambda epoch: content(draw(count, n_frames, [seed, epoch])),
-        content(draw(max(1, count // HELD_OUT), n_frames, [seed, VALIDATION_SEED])),
+        content(draw(max(1, count // HELD_OUT), n_frames, [seed, VALIDATION_EPOCH])),
         {"generator": motion, "count": count, "frames": n_frames, "seed": seed},
     )
 
 
-def recorded_tracks(network: str, paths: Sequence[str | Path], count: int, n_frames: int, seed: int) -> TrainingTracks:
+def recorded_tracks(
+    network: str, paths: Sequence[str | Path], count: int, n_frames: int, seed: int
+) -> TrainingData[Tensor]:
     """Windows of the tracks of files: an epoch draws `count` of them, with replacement.
 
     One track in eight, with all of its windows, is held out for validation.
@@ -140,23 +127,21 @@ def recorded_tracks(network: str, paths: Sequence[str | Path], count: int, n_fra
             f"only one track in {', '.join(map(str, paths))} is long enough, and one more is needed for "
             "validation: give more tracks, or ask for fewer frames."
         )
-    shuffled = np.random.default_rng([seed, VALIDATION_SEED]).permutation(names)
-    held_out = np.isin(recorded.track, shuffled[: max(1, len(names) // HELD_OUT)])
+    held_out = np.isin(recorded.track, split(names, HELD_OUT, [seed, VALIDATION_EPOCH])[1])
     content = RECIPES[network].content(recorded.boxes)
     training, validation = content[~held_out], content[held_out]
 
     def of_epoch(epoch: int) -> Tensor:
         return training[np.random.default_rng([seed, epoch]).integers(len(training), size=count)]
 
-    files = [{"name": Path(path).name, "sha256": _sha256(path)} for path in paths]
+    files = checksums((Path(path).name, _track_file(path)) for path in paths)
     description = {"files": files, "count": count, "frames": n_frames, "seed": seed, "windows": len(content)}
-    return TrainingTracks(of_epoch, validation, description, recorded.notes)
+    return TrainingData(of_epoch, validation, description, recorded.notes)
 
 
-def _sha256(path: str | Path) -> str:
+def _track_file(path: str | Path) -> Path:
     path = Path(path)
-    file = path / "gt" / "gt.txt" if path.is_dir() else path
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return path / "gt" / "gt.txt" if path.is_dir() else path
 
 
 def new_network(network: str, seed: int) -> nn.Module:
@@ -166,70 +151,27 @@ def new_network(network: str, seed: int) -> nn.Module:
         return RECIPES[network].build().float()
 
 
-class Trained(NamedTuple):
-    """A trained network, its learning curve, and the settings that it was trained with, for the card."""
-
-    network: nn.Module
-    result: Pretrained
-    settings: dict[str, Any]
-
-
-def train(
+def training_of(
     name: str,
-    data: TrainingTracks,
+    data: TrainingData[Tensor],
     seed: int = 0,
-    *,
     epochs: int | None = None,
     batch_size: int = 256,
     learning_rate: float | None = None,
-    checkpoint: str | Path | None = None,
-    resume: bool = False,
-    report: Callable[[Epoch], None] = lambda epoch: None,
-) -> Trained:
-    """Train the network of a recipe on tracks: by SVI on its ELBO or, where all is linear and Gaussian, by EM.
+) -> Training[Any]:
+    """The training of a recipe's network: by SVI on its ELBO or, where all is linear and Gaussian, by EM.
 
     EM sees the tracks of one epoch, over and over. ArTIST's network, which is no DVAE, learns by cross-entropy.
-    Arguments as in `schedule_of` and `pretrain`.
+    Arguments as in `schedule_of`.
     """
-    network = new_network(name, seed)
-    kept = _Kept(checkpoint, resume, {"network": name, "data": data.description})
+    network, recipe = new_network(name, seed), RECIPES[name]
     if isinstance(network, ConstantVelocity):
-        iterations = epochs or RECIPES[name].epochs
-        result = fit_constants(network, data.of_epoch(0), data.validation, iterations, report=report, **kept._asdict())
-        return Trained(network, result, {"algorithm": "EM", "iterations": iterations})
+        return ConstantsTraining(network, data.of_epoch(0), data.validation, epochs or recipe.epochs, seed=seed)
     if isinstance(network, MotionCategories):
-        return _train_categories(network, name, data, seed, epochs, batch_size, learning_rate, kept, report)
+        rate = learning_rate or recipe.learning_rate
+        assert rate is not None
+        count = epochs or recipe.epochs
+        return CategoryTraining(network, data.of_epoch, data.validation, count, batch_size, rate, seed)
     assert isinstance(network, DVAE)
     schedule = schedule_of(name, epochs, batch_size, learning_rate)
-    result = pretrain(network, data.of_epoch, data.validation, schedule, seed, report=report, **kept._asdict())
-    return Trained(network, result, schedule.model_dump())
-
-
-class _Kept(NamedTuple):
-    """Where an interrupted training is kept, whether it is gone on with, and the settings that must be the same."""
-
-    checkpoint: str | Path | None
-    resume: bool
-    settings: dict[str, Any]
-
-
-def _train_categories(
-    network: MotionCategories,
-    name: str,
-    data: TrainingTracks,
-    seed: int,
-    epochs: int | None,
-    batch_size: int,
-    learning_rate: float | None,
-    kept: _Kept,
-    report: Callable[[Epoch], None],
-) -> Trained:
-    recipe = RECIPES[name]
-    rate = learning_rate or recipe.learning_rate
-    assert rate is not None
-    count = epochs or recipe.epochs
-    result = fit_categories(
-        network, data.of_epoch, data.validation, count, batch_size, rate, seed, report=report, **kept._asdict()
-    )
-    settings = {"algorithm": "k-means, then cross-entropy", "epochs": count, "batch_size": batch_size}
-    return Trained(network, result, {**settings, "learning_rate": rate})
+    return Pretraining(network, data.of_epoch, data.validation, schedule, seed)

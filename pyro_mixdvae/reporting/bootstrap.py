@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from pyro_mixdvae.benchmark.calibration import Counts
-from pyro_mixdvae.benchmark.counting import weighted
-from pyro_mixdvae.tracking.boxes import Array
+Array = npt.NDArray[np.float64]
+# Sums or numbers of samples, by name, from which columns follow.
+Counts = dict[str, Array]
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -37,3 +38,8 @@ def bootstrap(
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(np.stack([drawn[name] for name in names]), [tail, 1 - tail], axis=1)
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(names)}
+
+
+def weighted(counts: Counts, weights: Array) -> Counts:
+    """Sums of stacked counts ``[samples, ...]`` under weights ``[*, samples]``: ``[*, ...]``."""
+    return {name: np.tensordot(weights, values, axes=1) for name, values in counts.items()}

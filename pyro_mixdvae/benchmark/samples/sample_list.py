@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pyro_mixdvae.benchmark.trials import Difficulty, Trial, make_trial
-from pyro_mixdvae.benchmark.triples import Annotated, Sample, draw_samples, read_annotated
+from pyro_mixdvae.benchmark.samples.trials import Difficulty, Trial, make_trial
+from pyro_mixdvae.benchmark.samples.triples import Annotated, Sample, draw_samples, read_annotated
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.files.rows import read_text
+from pyro_mixdvae.inputs import read_text
 from pyro_mixdvae.tracking.files.sequences import find_sequences
 
 FORMAT = 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pyro_mixdvae.benchmark.triples import SURE_FRAMES, Sample
+from pyro_mixdvae.benchmark.samples.triples import SURE_FRAMES, Sample
 from pyro_mixdvae.tracking.boxes import Array, centre_size_to_xyxy, xyxy_to_centre_size
 from pyro_mixdvae.tracking.files.rows import Flags, Integers
 

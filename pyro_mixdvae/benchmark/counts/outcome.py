@@ -12,14 +12,14 @@ from pyro_mixdvae.tracking.result import TrackingResult
 
 @dataclass(frozen=True)
 class Outcome:
-    """The boxes of N sources in T frames, and how sure they are where the method says so.
+    """The boxes of N sources in T frames, and their uncertainty where the method has one.
 
     Attributes:
         boxes: ``[T, N, 4]`` xyxy in pixels, NaN where the method has none.
         deviation: ``[T, N, 4]`` standard deviation of each corner in pixels, Gaussian; None: the method has none.
         observed: ``[T, N]`` whether a detection belongs to the source; None where there is no deviation.
-        responsibilities: ``[T, K, N + 1]`` whose each detection is, the last column "none of them", NaN where there is
-            no detection; None: the method decides and gives no probability.
+        responsibilities: ``[T, K, N + 1]`` association probabilities of each detection, the last column "none of
+            them", NaN where there is no detection; None: the method has no probability.
     """
 
     boxes: Array

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyro_mixdvae.benchmark.calibration import Counts
-from pyro_mixdvae.benchmark.counting import count
+from pyro_mixdvae.benchmark.counts.counting import count
 from pyro_mixdvae.benchmark.methods import Method, MethodSettings, check_outcome, make_method
-from pyro_mixdvae.benchmark.sample_list import SampleList
-from pyro_mixdvae.benchmark.trials import Trial
+from pyro_mixdvae.benchmark.samples.sample_list import SampleList
+from pyro_mixdvae.benchmark.samples.trials import Trial
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import write_atomically
+from pyro_mixdvae.reporting.bootstrap import Counts
 
 # A method runs on the beginning of a trial first, so that what it sets up once is not in the seconds of a sample.
 _WARM_UP_FRAMES = 8

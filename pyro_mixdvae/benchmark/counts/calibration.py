@@ -1,15 +1,14 @@
-"""Whether a method knows how sure it may be: of its boxes, and of whose a detection is."""
+"""Calibration of a method: of the intervals of its boxes, and of its association probabilities."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import norm
 
-from pyro_mixdvae.benchmark.outcome import Outcome
-from pyro_mixdvae.benchmark.trials import ABSENT, CLUTTER, Trial
+from pyro_mixdvae.benchmark.counts.outcome import Outcome
+from pyro_mixdvae.benchmark.samples.trials import ABSENT, CLUTTER, Trial
+from pyro_mixdvae.reporting.bootstrap import Counts
 from pyro_mixdvae.tracking.boxes import Array, iou
 from pyro_mixdvae.tracking.files.rows import Integers
-
-Counts = dict[str, Array]
 
 LEVELS = np.arange(1, 20) / 20
 BINS = 10
@@ -62,7 +61,7 @@ def gaussian_crps(score: Array) -> Array:
 
 
 def assignment_counts(outcome: Outcome, trial: Trial) -> Counts:
-    """How good the probabilities of whose a detection is are, as sums over the detections.
+    """Calibration of the association probabilities, as sums over the detections.
 
     Returns:
         the number of detections, the sum of their Brier scores (squared error, summed over the N + 1 classes), and in

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pyro_mixdvae.benchmark.blocks import Block, BlockResult, read_result
+from pyro_mixdvae.benchmark.running.blocks import Block, BlockResult, read_result
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import write_atomically
 

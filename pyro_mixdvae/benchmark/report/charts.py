@@ -1,15 +1,13 @@
 """The rows as pictures: scores with their intervals, and how often intervals hold the truth."""
 
-import io
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from pyro_mixdvae.benchmark.calibration import LEVELS
-from pyro_mixdvae.benchmark.rows import Row
+from pyro_mixdvae.benchmark.counts.calibration import LEVELS
+from pyro_mixdvae.benchmark.report.rows import Row
+from pyro_mixdvae.reporting.pictures import new_figure, png
 from pyro_mixdvae.tracking.report.plots import colour_of
 from pyro_mixdvae.tracking.scores.clear import OVERALL
 
@@ -21,8 +19,7 @@ def bar_chart(rows: Sequence[Row]) -> bytes:
     chosen = [row for row in rows if row.sequence == OVERALL and row.columns]
     methods = list(dict.fromkeys(row.method for row in chosen))
     lengths = list(dict.fromkeys(row.n_frames for row in chosen))
-    figure = Figure(figsize=(14, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(14, 4.5)
     width = 0.8 / max(1, len(methods))
     for axes, name in zip(figure.subplots(1, len(_SCORES)), _SCORES, strict=True):
         for row in chosen:
@@ -40,7 +37,7 @@ def bar_chart(rows: Sequence[Row]) -> bytes:
     if chosen:
         shown = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
         figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(methods), frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def reliability_diagram(rows: Sequence[Row]) -> bytes:
@@ -51,8 +48,7 @@ def reliability_diagram(rows: Sequence[Row]) -> bytes:
     chosen = [row for row in rows if row.sequence == OVERALL and "observed inside" in row.counts]
     methods = list(dict.fromkeys(row.method for row in chosen))
     lengths = list(dict.fromkeys(row.n_frames for row in chosen))
-    figure = Figure(figsize=(4.5 * max(1, len(lengths)), 4.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.5 * max(1, len(lengths)), 4.8)
     for column, axes in enumerate(figure.subplots(1, max(1, len(lengths)), squeeze=False)[0]):
         axes.plot([0, 1], [0, 1], color="#888888", linewidth=0.8)
         for row in chosen:
@@ -70,10 +66,4 @@ def reliability_diagram(rows: Sequence[Row]) -> bytes:
         axes.grid(alpha=0.25)
         if lengths:
             axes.legend(fontsize=8, frameon=False)
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
-    return content.getvalue()
+    return png(figure)

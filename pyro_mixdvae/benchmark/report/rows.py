@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pyro_mixdvae.benchmark.blocks import BlockResult
-from pyro_mixdvae.benchmark.bootstrap import bootstrap
-from pyro_mixdvae.benchmark.calibration import Counts
-from pyro_mixdvae.benchmark.counting import columns, stack
-from pyro_mixdvae.benchmark.sample_list import SampleList
+from pyro_mixdvae.benchmark.counts.counting import columns, stack
+from pyro_mixdvae.benchmark.running.blocks import BlockResult
+from pyro_mixdvae.benchmark.samples.sample_list import SampleList
+from pyro_mixdvae.reporting.bootstrap import Counts, bootstrap
 from pyro_mixdvae.tracking.scores.clear import OVERALL
 
 # The columns that get an interval.

@@ -5,9 +5,10 @@ from dataclasses import asdict
 
 import numpy as np
 
-from pyro_mixdvae.benchmark.calibration import Counts, assignment_counts, calibration_columns, interval_counts
-from pyro_mixdvae.benchmark.outcome import Outcome
-from pyro_mixdvae.benchmark.trials import Trial
+from pyro_mixdvae.benchmark.counts.calibration import assignment_counts, calibration_columns, interval_counts
+from pyro_mixdvae.benchmark.counts.outcome import Outcome
+from pyro_mixdvae.benchmark.samples.trials import Trial
+from pyro_mixdvae.reporting.bootstrap import Counts
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.detections import Tracks
 from pyro_mixdvae.tracking.scores.clear import score
@@ -27,11 +28,6 @@ def count(outcome: Outcome, trial: Trial) -> Counts:
 def stack(samples: Sequence[Mapping[str, Array]]) -> Counts:
     """The counts of several samples under each name, ``[samples, ...]``."""
     return {name: np.stack([np.asarray(sample[name]) for sample in samples]) for name in samples[0]}
-
-
-def weighted(counts: Counts, weights: Array) -> Counts:
-    """Sums of stacked counts ``[samples, ...]`` under weights ``[*, samples]``: ``[*, ...]``."""
-    return {name: np.tensordot(weights, values, axes=1) for name, values in counts.items()}
 
 
 def columns(counts: Counts) -> dict[str, Array]:

@@ -1,15 +1,12 @@
 """The rows as CSV, JSON and Markdown."""
 
-import csv
-import io
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
 
-from pyro_mixdvae.benchmark.rows import INTERVALS, MethodResult, Row
-from pyro_mixdvae.benchmark.sample_list import SampleList
+from pyro_mixdvae.benchmark.report.rows import INTERVALS, MethodResult, Row
+from pyro_mixdvae.benchmark.samples.sample_list import SampleList
+from pyro_mixdvae.reporting.tables import csv_text, json_text, markdown_table, number_text
 from pyro_mixdvae.tracking.scores.clear import OVERALL
 
 # The paper's columns with HOTA, in whole numbers or with so many digits.
@@ -37,15 +34,14 @@ def as_csv(rows: Sequence[Row]) -> str:
     """One line a row; a cell is empty where a number does not exist."""
     names = [*_DIGITS, *CALIBRATION]
     limits = [f"{name} {side}" for name in INTERVALS for side in ("low", "high")]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["T", "sequence", "method", "samples", *names, *limits, "seconds per sample", "note"])
+    lines = []
     for row in rows:
         numbers = [row.columns.get(name, math.nan) for name in names]
         numbers += [limit for name in INTERVALS for limit in row.intervals.get(name, (math.nan, math.nan))]
-        cells = ["" if math.isnan(number) else f"{number:.10g}" for number in [*numbers, row.seconds]]
-        writer.writerow([row.n_frames, row.sequence, row.method, row.samples, *cells, row.note])
-    return text.getvalue()
+        cells = [_exact(number) for number in [*numbers, row.seconds]]
+        lines.append([row.n_frames, row.sequence, row.method, row.samples, *cells, row.note])
+    header = ["T", "sequence", "method", "samples", *names, *limits, "seconds per sample", "note"]
+    return csv_text(header, lines)
 
 
 def as_json(rows: Sequence[Row], samples: SampleList) -> str:
@@ -58,16 +54,16 @@ def as_json(rows: Sequence[Row], samples: SampleList) -> str:
                 "sequence": row.sequence,
                 "method": row.method,
                 "samples": row.samples,
-                "columns": _plain(row.columns),
-                "intervals": _plain(row.intervals),
-                "seconds per sample": _plain(row.seconds),
+                "columns": row.columns,
+                "intervals": row.intervals,
+                "seconds per sample": row.seconds,
                 "counts": {name: value.tolist() for name, value in row.counts.items()},
                 "note": row.note,
             }
             for row in rows
         ],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return json_text(content)
 
 
 def per_sample_csv(results: Iterable[MethodResult], samples: SampleList) -> str:
@@ -76,16 +72,14 @@ def per_sample_csv(results: Iterable[MethodResult], samples: SampleList) -> str:
         "boxes", "result_boxes", "switches", "false_positives", "false_negatives", "identity_true_positives",
         "distance",
     )  # fmt: skip
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["T", "sequence", "first frame", "ids", "method", *names])
+    lines: list[list[object]] = []
     for result in results:
         for i, counts in zip(samples.of_length(result.n_frames), result.counts, strict=False):
             sample = samples.samples[i]
             ids = " ".join(map(str, sample.ids))
-            numbers = [f"{float(counts[name]):.10g}" for name in names]
-            writer.writerow([result.n_frames, sample.sequence, sample.first_frame + 1, ids, result.method, *numbers])
-    return text.getvalue()
+            numbers = [_exact(float(counts[name])) for name in names]
+            lines.append([result.n_frames, sample.sequence, sample.first_frame + 1, ids, result.method, *numbers])
+    return csv_text(["T", "sequence", "first frame", "ids", "method", *names], lines)
 
 
 def as_markdown(rows: Sequence[Row], samples: SampleList) -> str:
@@ -136,16 +130,6 @@ def short_table(rows: Sequence[Row]) -> str:
     return markdown_table(header, cells)
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table with its columns padded; the first column to the left, all others to the right."""
-    cells = [[str(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = [_line(row, widths) for row in cells]
-    lines.insert(1, _line(rule, widths))
-    return "\n".join(lines)
-
-
 def _about(samples: SampleList) -> str:
     options = samples.options
     step = "side by side" if options.step is None else f"every {options.step} frames"
@@ -179,24 +163,12 @@ def _with_interval(row: Row, name: str, digits: int) -> str:
 
 
 def _cell(row: Row, name: str, digits: int) -> str:
-    number = row.columns.get(name, math.nan)
-    return "n/a" if math.isnan(number) else f"{number:.{digits}f}"
+    return number_text(row.columns.get(name, math.nan), digits, missing="n/a")
 
 
 def _milliseconds(row: Row) -> str:
-    return "n/a" if math.isnan(row.seconds) else f"{1000 * row.seconds:.2f}"
+    return number_text(1000 * row.seconds, 2, missing="n/a")
 
 
-def _plain(value: Any) -> Any:
-    """The value with None for NaN, which JSON does not know."""
-    if isinstance(value, float):
-        return None if math.isnan(value) else value
-    if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    return {name: _plain(one) for name, one in value.items()}
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = cells
-    padded = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
-    return "| " + " | ".join(padded) + " |"
+def _exact(number: float) -> str:
+    return "" if math.isnan(number) else f"{number:.10g}"

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 
-from pyro_mixdvae.benchmark.blocks import Block, BlockResult, run_block
+from pyro_mixdvae.benchmark.running.blocks import Block, BlockResult, run_block
 from pyro_mixdvae.errors import InputError
 
 # How often a block is tried on the cluster if its worker dies.

@@ -1,0 +1,1 @@
+"""Rows, tables and charts of the results."""

@@ -1,0 +1,1 @@
+"""Blocks of samples: their results, kept, in processes or on a cluster."""

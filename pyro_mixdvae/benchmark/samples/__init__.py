@@ -1,0 +1,1 @@
+"""Samples of a few targets, and how they are made harder."""

@@ -1,0 +1,98 @@
+"""Options that several verbs have: their words, their checks, and those with several values in a row."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer import Context
+from typer.core import TyperCommand
+
+from pyro_mixdvae.errors import InputError
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
+SeedOfFiles = Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")]
+SeedOfWeights = Annotated[int, typer.Option("--seed", help="The same seed gives the same weights.")]
+
+# Of all commands of this class.
+MANY_VALUED = ("-T", "--frames", "--methods", "--snr")
+
+
+def use_one_thread() -> None:
+    """Sums are split among threads: with one, results do not depend on the number of cores.
+
+    torch takes seconds to import: bad arguments and files end before this.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def at_least(option: str, value: int | None, least: int) -> None:
+    """Whether a number is large enough; None is.
+
+    Raises:
+        InputError: it is not.
+    """
+    if value is not None and value < least:
+        raise InputError(f"{option} is {value}: give a whole number of {least} or more.")
+
+
+def above_zero(option: str, value: float | None) -> None:
+    """Whether a number is finite and above 0; None is.
+
+    Raises:
+        InputError: it is not.
+    """
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise InputError(f"{option} is {value}: give a number above 0.")
+
+
+def one_of(option: str, value: str | int, choices: Sequence[str | int]) -> None:
+    """Whether a value is among those that there are.
+
+    Raises:
+        InputError: it is not.
+    """
+    if value not in choices:
+        raise InputError(f"{option} is {value!r}: choose {', '.join(map(str, choices[:-1]))} or {choices[-1]}.")
+
+
+class ManyValues(TyperCommand):
+    """A command whose many-valued options may be followed by all their values."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse the command line after the options have been written once a value."""
+        return super().parse_args(ctx, spread(args, MANY_VALUED))
+
+
+def spread(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Write an option before each of its values.
+
+    Its values end at the next option and, where they are numbers, at what is none: ``-T 60 120 DATA`` are two numbers
+    and an argument. After a number ``-5`` is a number too.
+    """
+    result: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument not in options:
+            result.append(argument)
+            continue
+        values = rest[:1]
+        while len(values) < len(rest) and _goes_on(values[-1], rest[len(values)]):
+            values.append(rest[len(values)])
+        rest = rest[len(values) :]
+        result += [part for value in values for part in (argument, value)] or [argument]
+    return result
+
+
+def _goes_on(value: str, following: str) -> bool:
+    if _is_number(value):
+        return _is_number(following)
+    return not following.startswith("-")
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) is not None

@@ -1,0 +1,59 @@
+"""What a user gave is read, or said to be unreadable in one sentence."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyro_mixdvae.errors import InputError
+
+MOST_NAMED = 3
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, without a byte order mark.
+
+    Raises:
+        InputError: there is no such file, it may not be read, or it is not UTF-8 text.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: check the path.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not a text file (byte {error.start + 1} is not UTF-8): give a text file."
+        ) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """What is directly inside a folder, sorted by name; hidden files and folders left out.
+
+    Raises:
+        InputError: the folder cannot be listed.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise unlisted(folder, error) from error
+
+
+def unreadable(path: str | Path, error: OSError, what: str = "file") -> InputError:
+    """The exception that says that a file may not be read, and why."""
+    return InputError(f"{path} cannot be read ({reason(error)}): give a {what} that you may read.")
+
+
+def unlisted(folder: str | Path, error: OSError) -> InputError:
+    """The exception that says that a folder may not be listed, and why."""
+    return InputError(f"{folder} cannot be listed ({reason(error)}): give a folder that you may read.")
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused something, in its words."""
+    return (error.strerror or str(error)).lower()
+
+
+def some_of(names: Sequence[object]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(str(name) for name in names[:MOST_NAMED]) + more

@@ -1,0 +1,115 @@
+"""Which sequences are to be tracked, what is known of them before, and where their results go."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.outputs import write_together
+from pyro_mixdvae.tracking.files.detections import Detections, read_detections
+from pyro_mixdvae.tracking.files.sequences import Size, find_sequences, kind_of, name_of
+
+if TYPE_CHECKING:
+    from pyro_mixdvae.tracking.files.labels import Labels
+    from pyro_mixdvae.tracking.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sequence: its detections, and where its result goes."""
+
+    detections: Detections
+    output: Path
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that the user should read."""
+        if not self.detections.size_is_guessed:
+            return []
+        width, height = self.detections.size
+        return [
+            f"{self.detections.path}: nobody says how large the image is; taken to be {width}x{height}, where the "
+            "furthest boxes end (--size WxH says better)."
+        ]
+
+
+def targets_of(sequence: Path, output: Path, is_folder: bool) -> list[tuple[Path, Path]]:
+    """Each sequence, and its result file.
+
+    Args:
+        sequence: a file or folder of one, or a folder of several.
+        output: the result file of a single sequence; of several, and where `is_folder`, the folder of SEQ.txt each.
+        is_folder: whether the output is a folder for a single sequence too.
+
+    Raises:
+        InputError: there is no sequence, or the output of several is a file.
+    """
+    if kind_of(sequence) == "folder":
+        if output.exists() and not output.is_dir():
+            raise InputError(f"{output} is a file, and {sequence} holds several sequences: give a folder for OUT.")
+        return [(path, output / f"{name_of(path)}.txt") for path in find_sequences(sequence)]
+    return [(sequence, output / f"{name_of(sequence)}.txt" if is_folder else output)]
+
+
+def read_jobs(targets: Sequence[tuple[Path, Path]], size: Size | None) -> list[Job]:
+    """The detections of all sequences: each is checked before the first is tracked.
+
+    Args:
+        targets: each sequence, and its result file.
+        size: (width, height) of the image; None: that of its ``seqinfo.ini``.
+
+    Raises:
+        InputError: detections cannot be used.
+    """
+    return [Job(read_detections(path, size), result) for path, result in targets]
+
+
+def check_job(job: Job, n_sources: int, labels: "Labels | None") -> None:
+    """Whether the sources have somewhere to start.
+
+    Raises:
+        InputError: they have not.
+    """
+    from pyro_mixdvae.tracking.scenes import make_sequence
+
+    found = job.detections
+    with _named(found.path):
+        make_sequence(found.boxes, n_sources, found.size, found.confidence, labels)
+
+
+def track_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, report: bool) -> str:
+    """Track one sequence and write its files, all or none; a summary of the result.
+
+    Args:
+        job: the sequence.
+        tracker: of the sources.
+        labels: boxes drawn by hand.
+        samples: posterior trajectories to draw.
+        report: write tables and picture too.
+
+    Raises:
+        InputError: the sequence cannot be tracked, or its files cannot be written.
+    """
+    from pyro_mixdvae.tracking.files.results import result_files
+    from pyro_mixdvae.tracking.report.tables import summary
+
+    found = job.detections
+    with _named(found.path):
+        result = tracker.track(
+            found.boxes, size=found.size, labels=labels, n_samples=samples, confidence=found.confidence
+        )
+    contents = result_files(job.output, found.boxes, result, found.size, found.name, report)
+    write_together(contents)
+    written = f"Written: {', '.join(str(path) for path in contents)}"
+    return "\n".join([f"{found.name}: {line}" for line in summary(found.boxes, result)] + [written])
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say which file an InputError is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

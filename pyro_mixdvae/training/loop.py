@@ -1,0 +1,154 @@
+"""The one loop of every training: epoch after epoch, each kept in a checkpoint and reported."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+from pyro_mixdvae.training.checkpoint import read_checkpoint, write_checkpoint
+
+
+class Epoch(NamedTuple):
+    """A point of the learning curve: epoch (from 1), and the objective per frame in nats.
+
+    Of an ELBO, the training value is that of the epoch's own KL scale and scheduled sampling; the validation value
+    always has the final KL scale and the final probability of scheduled sampling, so that epochs can be compared.
+    """
+
+    number: int
+    training: float
+    validation: float
+
+
+class Pretrained(NamedTuple):
+    """The curve, and the epoch (from 1) whose weights the network has now, with its validation objective per frame."""
+
+    curve: list[Epoch]
+    best_epoch: int
+    best_elbo: float
+
+
+class Checkpoint(NamedTuple):
+    """Where an interrupted training is kept.
+
+    Attributes:
+        path: is written at the end of every epoch, so that a kill loses at most the running one; None: nowhere.
+        resume: go on from it; the final weights are those of a run without interruption.
+        settings: what the run depends on beside the training's own; resuming with others is refused.
+    """
+
+    path: str | Path | None = None
+    resume: bool = False
+    settings: dict[str, Any] = {}  # noqa: RUF012 - read only
+
+
+NO_CHECKPOINT = Checkpoint()
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Training(ABC, Generic[Network]):
+    """A network in training: one epoch after the other, and all that the next one depends on.
+
+    Attributes:
+        network: changes in place.
+        schedule: how it is trained, for the card: the same schedule, data and seed give the same weights.
+        seed: of all that is drawn.
+        curve: of the epochs so far.
+    """
+
+    def __init__(self, network: Network, schedule: dict[str, Any], seed: int = 0):
+        self.network, self.schedule, self.seed = network, schedule, seed
+        self.curve: list[Epoch] = []
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a checkpoint must agree in."""
+        return {"schedule": self.schedule, "seed": self.seed}
+
+    @property
+    @abstractmethod
+    def is_finished(self) -> bool:
+        """Whether there is no further epoch."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Make ready for the first epoch; after it, `restore` may put an interrupted training in its place."""
+
+    @abstractmethod
+    def epoch(self) -> Epoch:
+        """Train for one epoch: the next point of the curve."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint: all but the curve."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+
+    def finish(self) -> int:
+        """Give the network its final weights; the epoch (from 1) that they are of: the last, unless overridden."""
+        return len(self.curve)
+
+
+def descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:
+    """A step of the optimiser down a loss, the norm of whose gradient is clipped."""
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), clip)
+    optimiser.step()
+
+
+def train(
+    training: Training[Any],
+    checkpoint: Checkpoint = NO_CHECKPOINT,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+) -> Pretrained:
+    """Train a network in place, from its initial weights or from a checkpoint, to the end.
+
+    Args:
+        training: the network's initial weights are part of what makes a run repeatable; so is torch's default dtype.
+        checkpoint: where an interrupted run is kept.
+        report: is called after each epoch.
+
+    Raises:
+        InputError: the checkpoint cannot be used, or the objective is no longer a finite number.
+    """
+    settings = training.settings | checkpoint.settings
+    with isolated():
+        training.begin()
+        if checkpoint.resume and checkpoint.path is not None:
+            state = read_checkpoint(checkpoint.path, settings)
+            training.curve = [Epoch(*point) for point in state.pop("curve")]
+            training.restore(state)
+        while not training.is_finished:
+            training.curve.append(training.epoch())
+            if checkpoint.path is not None:
+                state = training.state() | {"curve": [tuple(point) for point in training.curve]}
+                write_checkpoint(checkpoint.path, state, settings)
+            report(training.curve[-1])
+        best = training.finish()
+    return Pretrained(training.curve, best, training.curve[best - 1].validation)
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Leave Pyro's parameter store and settings, and torch's generator, as they were.
+
+    Parameters stay in the modules. Arguments of densities are not validated at every draw: that what comes out is
+    finite is checked once a step.
+    """
+    with (
+        pyro.settings.context(module_local_params=True),
+        pyro.validation_enabled(False),
+        torch.random.fork_rng(devices=[]),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Encountered NaN")
+        yield
