@@ -68,6 +68,7 @@ class Program(Guide):
     def __init__(self, program: Any, scene: Scene, content_dim: int):
         super().__init__(None, scene)
         self.program, self._content_dim = program, content_dim
+        self.name = getattr(program, "__name__", type(program).__name__)
 
     @property
     def content_dim(self) -> int:

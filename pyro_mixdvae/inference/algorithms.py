@@ -1,13 +1,13 @@
 """How the guide moves: an algorithm is an object with the numbers that it needs."""
 
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pyro_mixdvae.engines.protocol import Record
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.guides.contract import Guide, Program
+from pyro_mixdvae.guides.contract import N_DRAWS, Guide, Program
 from pyro_mixdvae.inference.chain_updates import ChainUpdates, expected_responsibilities, is_updated_in_closed_form
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.inference.svi import optimise
@@ -90,7 +90,9 @@ class SVI:
         found = start.run(model, scene, guide, first, seed)
         records = found.records + self.optimise(found.model, found.guide, found.scene, seed)
         records.append(TorchChainEngine(found.model, found.scene).record(found.guide))
-        return program_posterior(found.model, found.scene, found.guide, records)
+        mean, variance = found.guide.marginals()
+        responsibilities = found.guide.responsibilities()
+        return replace(found, mean=mean, variance=variance, responsibilities=responsibilities, records=records)
 
     def optimise(self, model: Any, guide: Any, scene: Scene, seed: int) -> list[Record]:
         """Move model and guide, in place; a record a step."""
@@ -123,7 +125,9 @@ def program_posterior(model: MixtureModel, scene: Scene, guide: Guide, records: 
     responsibilities = guide.responsibilities()
     if responsibilities is None:
         responsibilities = expected_responsibilities(model, scene, guide)
-    return Posterior(model, scene, guide, mean, variance, responsibilities, records, "torch")
+    name = getattr(guide, "name", type(guide).__name__)
+    note = f"The guide {name} is read by its draws: moments of {N_DRAWS} of them, computed in PyTorch."
+    return Posterior(model, scene, guide, mean, variance, responsibilities, records, "torch", note)
 
 
 def _iterate(updates: Any, n_iterations: int) -> list[Record]:
