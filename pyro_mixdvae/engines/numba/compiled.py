@@ -10,6 +10,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from pyro_mixdvae.engines.numba.cache import cached
 from pyro_mixdvae.engines.numba.interrupts import deferring
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
@@ -30,7 +31,7 @@ def kernel(function: Function) -> Function:
 
     Numba compiles it again when its own file has changed, but not when that of a part has (`CONTRIBUTING.md`).
     """
-    compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)(function)
+    compiled = cached(function, nogil=True, error_model="numpy", fastmath=FAST)
     return deferring(cast("Function", compiled))
 
 

@@ -1,0 +1,91 @@
+"""Where compiled kernels are kept: beside the package, else in a temporary folder, else nowhere, and a line says so.
+
+Numba raises where the folder of an installed package, and that of the user, cannot be written, where the disk is full
+and where a kept file is damaged. None of these keeps a kernel from running: it is compiled again.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import config, njit
+
+
+class TolerantCache:
+    """A dispatcher's own cache, whose failures cost a compilation and not the run.
+
+    Args:
+        cache: what numba made.
+    """
+
+    def __init__(self, cache: Any):
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        """What is kept for a signature; None where it is not, or cannot be read."""
+        try:
+            return self._cache.load_overload(signature, context)
+        except Exception as error:  # numba reads a pickle: a damaged one may raise anything
+            tell(
+                f"The kept kernels in {self._cache.cache_path} cannot be read ({type(error).__name__}): compiled again."
+            )
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        """Keep a kernel, where that is possible."""
+        try:
+            self._cache.save_overload(signature, data)
+        except Exception as error:  # a full disk, a folder that has gone, or is read-only by now
+            tell(
+                f"Kernels cannot be kept in {self._cache.cache_path} ({type(error).__name__}): each run compiles them."
+            )
+
+
+def cached(function: Callable[..., Any], **options: Any) -> Any:
+    """`njit` that keeps what it compiles where it can."""
+    try:
+        return _with_cache(function, options)
+    except RuntimeError:  # numba: no folder to keep it in
+        if not config.CACHE_DIR:
+            config.CACHE_DIR = str(_temporary_folder())
+    try:
+        return _with_cache(function, options)
+    except RuntimeError:
+        tell("There is no folder that compiled kernels could be kept in: each run compiles them.")
+        return njit(**options)(function)
+
+
+def _with_cache(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    dispatcher = njit(cache=True, **options)(function)
+    dispatcher._cache = TolerantCache(dispatcher._cache)
+    return dispatcher
+
+
+def _temporary_folder() -> Path:
+    """Of this user alone: what is kept there is code."""
+    folder = Path(tempfile.gettempdir()) / f"pyro-mixdvae-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        is_own = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+    except OSError:
+        is_own = False
+    if not is_own:
+        folder = Path(tempfile.mkdtemp(prefix="pyro-mixdvae-kernels-"))
+    tell(f"Compiled kernels are kept in {folder}: there is no better place that may be written to.")
+    return folder
+
+
+_told: set[str] = set()
+
+
+def tell(sentence: str) -> None:
+    """A line on stderr, once a process."""
+    if sentence not in _told and sys.stderr is not None:
+        _told.add(sentence)
+        print(sentence, file=sys.stderr, flush=True)

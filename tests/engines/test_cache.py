@@ -1,0 +1,69 @@
+"""Kernels run wherever they are kept, or not."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2]
+RUN = (
+    "import numpy as np; from pyro_mixdvae.engines.numba.joint_events import log_partitions;"
+    "print(round(float(log_partitions(np.zeros((1, 1, 1)))[0]), 6))"
+)
+
+
+def run(copy: Path, home: Path, temporary: Path) -> subprocess.CompletedProcess[str]:
+    """Sum two weights of 1 in a process of its own, with a package, home and temporary folder."""
+    environment = os.environ | {
+        "PYTHONPATH": str(copy),
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "TMPDIR": str(temporary),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    environment.pop("NUMBA_CACHE_DIR", None)
+    return subprocess.run([sys.executable, "-c", RUN], env=environment, capture_output=True, text=True, cwd=copy)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A copy of the package without kept kernels, a home and a temporary folder."""
+    copy = tmp_path / "copy"
+    for part in ("pyro_mixdvae", "models", "guides"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.png")
+        shutil.copytree(PACKAGE / part, copy / part, ignore=ignored)
+    for name in ("home", "temporary"):
+        (tmp_path / name).mkdir()
+    return copy, tmp_path / "home", tmp_path / "temporary"
+
+
+@pytest.mark.slow
+def test_damaged_and_unwritable_caches_cost_a_compilation_only(folders: tuple[Path, Path, Path]) -> None:
+    copy, _, temporary = folders
+    assert run(*folders).stdout == "0.693147\n"
+    kept = list(copy.rglob("joint_events.log_partitions*"))
+    assert kept
+    for file in kept:
+        file.write_bytes(b"no pickle")
+    again = run(*folders)
+    assert again.returncode == 0
+    assert again.stdout == "0.693147\n"
+    assert "compiled again" in again.stderr
+    # A file stands where the folder should be, in the package and at home: root may write everywhere else.
+    folder = next(iter(kept)).parent
+    shutil.rmtree(folder)
+    folder.write_text("")
+    (folders[1] / ".cache").write_text("")
+    elsewhere = run(*folders)
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    assert elsewhere.stdout == "0.693147\n"
+    assert str(temporary) in elsewhere.stderr
+    assert list(temporary.rglob("*.nbi"))
+    shutil.rmtree(temporary)
+    temporary.write_text("")  # tempfile then takes another folder, or none
+    nowhere = run(*folders)
+    assert nowhere.returncode == 0, nowhere.stderr
+    assert nowhere.stdout == "0.693147\n"
