@@ -9,7 +9,7 @@ from pyro_mixdvae.networks.dvae import DVAE
 
 
 class SingleSourceGuide(PyroModule):
-    """`q(z | s)`: the encoder of the network that the model holds too (the two share its history)."""
+    """`q(z | s)`: the encoder of the network that the model holds too (the two share its recurrence)."""
 
     def __init__(self, network: DVAE):
         super().__init__()
@@ -22,6 +22,5 @@ class SingleSourceGuide(PyroModule):
         """
         if self.network.latent_dim == 0:
             return
-        h = self.network.history(inputs)
         with pyro.plate("tracks", y.shape[0]), poutine.scale(scale=kl_scale):
-            pyro.sample("z", self.network.latent_posterior(h, y if evidence is None else evidence))
+            pyro.sample("z", self.network.sequence_posterior(inputs, y if evidence is None else evidence))

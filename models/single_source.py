@@ -5,12 +5,11 @@ from pyro import poutine
 from pyro.nn import PyroModule
 from torch import Tensor
 
-from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
 from pyro_mixdvae.networks.dvae import DVAE
 
 
 class SingleSource(PyroModule):
-    """`p(s, z) = prod_t p(z_t | h_t, z_{t-1}) p(s_t | h_t, z_t)`, the DVAE of a single source.
+    """`p(s, z) = prod_t p(z_t | state_t) p(s_t | state_t, z_t)`, the DVAE of a single source.
 
     The content y that is observed here is what the network works on (see `DVAE`); the site carries the name of
     the paper's variable, `s`.
@@ -21,17 +20,15 @@ class SingleSource(PyroModule):
         self.network = network
 
     def forward(self, y: Tensor, inputs: Tensor, kl_scale: float = 1.0, evidence: Tensor | None = None) -> None:
-        """Observe content y [B, T, D]; `inputs` [B, T, D] feed the history (`DVAE.teacher_forced`, `mixed_inputs`).
+        """Observe content y [B, T, D]; `inputs` [B, T, D] feed the recurrence (`DVAE.teacher_forced`, `mixed_inputs`).
 
         `kl_scale` warms the KL term up; the guide takes the same. The `evidence` is for the guide.
         """
-        h = self.network.history(inputs)
         with pyro.plate("tracks", y.shape[0]):
-            z = self._latent(h, kl_scale) if self.network.latent_dim else h[..., :0]
-            pyro.sample("s", self.network.density(h, z).to_event(2), obs=y)
+            z = self._latent(inputs, kl_scale) if self.network.latent_dim else inputs[..., :0]
+            pyro.sample("s", self.network.sequence_emission(inputs, z), obs=y)
 
-    def _latent(self, h: Tensor, kl_scale: float) -> Tensor:
+    def _latent(self, inputs: Tensor, kl_scale: float) -> Tensor:
         with poutine.scale(scale=kl_scale):
-            prior = MarkovGaussian(self.network.latent_prior, h, self.network.latent_dim)
-            z: Tensor = pyro.sample("z", prior)
+            z: Tensor = pyro.sample("z", self.network.sequence_prior(inputs))
             return z

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from pyro_mixdvae.representations.stft import STFT
     from pyro_mixdvae.training.loop import Epoch, Pretrained, Training
 
-NETWORKS = ["kinematic", "constant-velocity", "autoregressive", "artist", "srnn"]
+NETWORKS = [
+    *("kinematic", "random-walk", "constant-velocity", "constant-acceleration", "hmm", "autoregressive", "artist"),
+    *("vrnn", "storn", "dkf", "rvae", "vae", "srnn"),
+]
+FITTED_IN_CLOSED_FORM = ("random-walk", "constant-velocity", "constant-acceleration")
 
 app = typer.Typer(help="Pre-train the prior of one source on its own ELBO.", no_args_is_help=True)
 
@@ -150,8 +154,8 @@ def boxes(
     """Train a motion prior for boxes: weights, a card that says how they were made, and the learning curve."""
     _choose("--network", network, NETWORKS)
     _check(epochs, count, frames, batch_size, learning_rate, seed, least_frames=3)
-    if network == "constant-velocity" and learning_rate is not None:
-        raise InputError("--learning-rate: constant-velocity is fitted by EM, which has none; leave it out.")
+    if network in FITTED_IN_CLOSED_FORM and learning_rate is not None:
+        raise InputError(f"--learning-rate: {network} is fitted by EM, which has none; leave it out.")
     if tracks and motion is not None:
         raise InputError("--tracks and --motion exclude each other: learn from files or from synthetic motion.")
     if motion is not None:

@@ -6,18 +6,17 @@ the position jitter, how far it drifts). Given h the chain of (content, velocity
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from pyro.distributions import TransformedDistribution
+from pyro.distributions import Normal, TransformedDistribution
 from torch import Tensor, nn
-from torch.distributions.transforms import ReshapeTransform
 
 from pyro_mixdvae.distributions import kalman
-from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
-from pyro_mixdvae.distributions.small_matrices import cholesky
-from pyro_mixdvae.networks.dvae import DVAE, as_estimated
-from pyro_mixdvae.networks.layers import History, NoHistory, TanhMLP
+from pyro_mixdvae.networks.exact_posterior import exact_posterior
+from pyro_mixdvae.networks.layers import VARIANCE_FLOOR, History, NoHistory, TanhMLP
+from pyro_mixdvae.networks.recurrent import RecurrentDVAE
+from pyro_mixdvae.networks.states import RecurrentState
 
 
 class Motion(NamedTuple):
@@ -32,13 +31,14 @@ class Motion(NamedTuple):
     jitter: Tensor
 
 
-class Kinematic(DVAE):
+class Kinematic(RecurrentDVAE):
     """`z_t ~ N(a(h_t) z_{t-1}, q(h_t))`, `y_t ~ N(z_t + c(h_t), r(h_t))`: y the displacement, z the velocity.
 
     Attributes:
         first_velocity: variance of z at a source's first frame, (box sizes a frame)^2: a number, or [D].
     """
 
+    emits: ClassVar[Literal["content", "displacement"]] = "displacement"
     first_velocity: float | Tensor
 
     @abstractmethod
@@ -55,24 +55,26 @@ class Kinematic(DVAE):
         motion = self.motion(h)
         return z + motion.drift, motion.jitter.expand_as(z)
 
-    def latent_posterior(self, h: Tensor, y: Tensor) -> TransformedDistribution:
+    def encoder_step(self, state: RecurrentState, code: Tensor) -> Normal:
+        """p(z_t | y_t, h_t, z_{t-1}), exact: the code is y_t, and no later frame is seen."""
+        motion = self.motion(state.h)
+        predicted = motion.persistence * state.z
+        weight = motion.agility / (motion.agility + motion.jitter)
+        return Normal(predicted + weight * (code - predicted - motion.drift), (weight * motion.jitter).sqrt())
+
+    def latent_posterior(self, h: Tensor, y: Tensor, present: Tensor | None = None) -> TransformedDistribution:
         """q(z | y) = p(z | y): exact, by Kalman smoothing along the sequence; event (T, L)."""
         motion = self.motion(h)
-        first = torch.zeros_like(y)
         transitions = kalman.Transition(
-            motion.persistence[..., None, None], first[..., None], motion.agility[..., None, None]
+            motion.persistence[..., None, None], torch.zeros_like(y)[..., None], motion.agility[..., None, None]
         )
-        chain = kalman.posterior(transitions, y - motion.drift, motion.jitter.reciprocal())
-        with_state = GaussianChain(chain.mean, chain.gain, cholesky(chain.conditional))
-        return TransformedDistribution(with_state, [ReshapeTransform(torch.Size((*y.shape[-2:], 1)), y.shape[-2:])])
+        return exact_posterior(transitions, y - motion.drift, motion.jitter, present)
 
-    def imagine(self, h: Tensor, y: Tensor, z_before: Tensor, replaced: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict: a replaced frame is one that was not seen, so the velocity is carried on without an update."""
-        motion = self.motion(h)
-        predicted = motion.persistence * z_before
-        own = predicted + motion.drift
-        weight = motion.agility / (motion.agility + motion.jitter)
-        return own, torch.where(replaced, predicted, predicted + weight * (y - own))
+    def predict(self, state: RecurrentState, code: Tensor, y: Tensor, replaced: Tensor) -> tuple[Tensor, Tensor]:
+        """The prediction: a replaced frame is one that was not seen, so the velocity goes on without an update."""
+        predicted = self.prior_step(state).mean
+        own = self.emission_step(state, predicted).mean
+        return own, torch.where(replaced, predicted, self.encoder_step(state, code).mean)
 
 
 class KinematicNetwork(Kinematic):
@@ -113,19 +115,12 @@ class KinematicNetwork(Kinematic):
             jitter.exp() + VARIANCE_FLOOR,
         )
 
-    @torch.no_grad()
-    def mixed_inputs(
-        self, y: Tensor, own_output_probability: float, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Scheduled sampling, with displacements as they are in use: y [*, T, D] -> [*, T, D]."""
-        return as_estimated(super().mixed_inputs(y, own_output_probability, generator), generator)
-
 
 class ConstantVelocity(Kinematic):
     """The linear-Gaussian prior of VKF: a, q, c, r are constants, and nothing is remembered.
 
     The constants are buffers and no parameters: EM fits them to tracks in closed form
-    (`inference.expectation_maximisation`), and no gradient step moves them.
+    (`training.expectation_maximisation`), and no gradient step moves them.
 
     Args:
         content_dim: D; the latent is as wide.
@@ -160,5 +155,12 @@ class ConstantVelocity(Kinematic):
         one = h.new_ones(*h.shape[:-1], self.content_dim)
         return Motion(self.persistence * one, self.agility * one, 0 * one, self.jitter * one)
 
+    @property
+    def constants(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Variances of the first z, of a step of z, and of y given z, [D] each."""
+        return self.first_velocity, self.agility, self.jitter
 
-VARIANCE_FLOOR = 1e-8
+    @property
+    def matrix(self) -> Tensor:
+        """The step of z of one coordinate, [1, 1]."""
+        return self.jitter.new_tensor([[self.persistence]])

@@ -66,6 +66,29 @@ class GaussianNetwork(nn.Module):
         return self.mean(hidden), self.log_variance(hidden).exp()
 
 
+class DisplacementNetwork(GaussianNetwork):
+    """A `GaussianNetwork` of a displacement, a small number of box sizes: it starts at rest, with little noise.
+
+    Args:
+        sizes: width of the input and of every layer.
+        output: D.
+        gain: the mean's head is divided by it.
+    """
+
+    def __init__(self, sizes: Sequence[int], output: int, gain: float):
+        super().__init__(sizes, output)
+        self.gain = gain
+        with torch.no_grad():
+            self.mean.weight.mul_(0.1)
+            self.mean.bias.zero_()
+            self.log_variance.weight.mul_(0.1)
+            self.log_variance.bias.fill_(-6.0)
+
+    def _heads(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        mean, variance = super()._heads(hidden)
+        return mean / self.gain, variance + VARIANCE_FLOOR
+
+
 class History(nn.Module):
     """`h_t = LSTM(MLP(gain x_t), h_{t-1})`: what a DVAE remembers of a source's past.
 
@@ -110,6 +133,66 @@ class History(nn.Module):
         return torch.sigmoid(release) * torch.tanh(c), c
 
 
+class BackwardHistory(History):
+    """An LSTM from the last frame to the first: what an encoder makes of y_t, ..., y_T."""
+
+    def forward(self, inputs: Tensor, present: Tensor | None = None) -> Tensor:
+        """Inputs [*, T, D] -> g [*, T, H]; frames not `present` [*, T], padding after the end, are not seen."""
+        return self.remembered_backwards(self.features(inputs), present)
+
+    def remembered_backwards(self, features: Tensor, present: Tensor | None = None) -> Tensor:
+        """The LSTM alone, backwards over `features`: [*, T, last of sizes] -> g [*, T, H]."""
+        if present is None or bool(present.all()):
+            return self.remembered(features.flip(-2)).flip(-2)
+        order = _backwards(present).unsqueeze(-1)
+        return torch.take_along_dim(self.remembered(torch.take_along_dim(features, order, -2)), order, -2)
+
+
+def _backwards(present: Tensor) -> Tensor:
+    """The frames [*, T] from the last one that is present to the first, then the padding; its own inverse."""
+    length = present.sum(-1, keepdim=True)
+    frames = torch.arange(present.shape[-1], device=present.device)
+    return (length - 1 - frames) % present.shape[-1]
+
+
+class GatedUnit(nn.Module):
+    """`h_t = GRU(MLP(gain x_t), h_{t-1})`: a recurrence whose state is h alone.
+
+    Where h_t depends on z_t, densities need the state before it, and so all of that state at every frame.
+
+    Args:
+        sizes: width of the inputs and of each layer of the MLP.
+        hidden: H.
+        gain: the inputs are multiplied by it.
+    """
+
+    def __init__(self, sizes: Sequence[int], hidden: int, gain: float = 1.0):
+        super().__init__()
+        self.gain = gain
+        self.input = TanhMLP(sizes)
+        self.gru = nn.GRU(sizes[-1], hidden, batch_first=True)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Run over whole sequences: inputs [*, T, D] -> h [*, T, H]."""
+        features = self.input(self.gain * inputs)
+        h, _ = self.gru(features.reshape(-1, *features.shape[-2:]))
+        return h.reshape(*features.shape[:-1], h.shape[-1])
+
+    def init_state(self, like: Tensor) -> Tensor:
+        """h before the first frame for a batch shaped as `like` [*, D]: zeros [*, H]."""
+        return like.new_zeros(*like.shape[:-1], self.gru.hidden_size)
+
+    def update_state(self, inputs: Tensor, h: Tensor) -> Tensor:
+        """One frame: inputs [*, D] and h before [*, H] -> h [*, H]."""
+        linear = nn.functional.linear
+        weight_input, weight_hidden, bias_input, bias_hidden = self.gru.all_weights[0]
+        of_input = linear(self.input(self.gain * inputs), weight_input, bias_input).chunk(3, -1)
+        of_hidden = linear(h, weight_hidden, bias_hidden).chunk(3, -1)
+        reset, keep = (torch.sigmoid(a + b) for a, b in zip(of_input[:2], of_hidden[:2], strict=True))
+        candidate = torch.tanh(of_input[2] + reset * of_hidden[2])
+        return (1 - keep) * candidate + keep * h
+
+
 class NoHistory(nn.Module):
     """The memory of a prior that has none: h is empty, [*, 0]."""
 
@@ -125,3 +208,7 @@ class NoHistory(nn.Module):
     def step(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """The state as it was."""
         return state
+
+
+VARIANCE_FLOOR = 1e-8
+"""Added to variances of displacements, in box sizes squared."""

@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.distributions.complex_normal import ComplexNormal, squared_modulus
 from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
-from pyro_mixdvae.networks.dvae import DVAE
-from pyro_mixdvae.networks.layers import GaussianNetwork, History, TanhMLP
+from pyro_mixdvae.networks.layers import BackwardHistory, GaussianNetwork, History, TanhMLP
+from pyro_mixdvae.networks.recurrent import RecurrentDVAE
 
 # Log powers of sound at full scale lie about here; networks learn best from numbers of order one.
 LOG_CENTRE = -4.0
 LOG_SCALE = 4.0
 
 
-class SpectralSRNN(DVAE):
+class SpectralSRNN(RecurrentDVAE):
     """`s_tf ~ N_c(0, v_s,f)(h_t, z_t)`, `h_t = LSTM(MLP(|s_{t-1}|^2), h_{t-1})`, and `q(z_t | g_t, z_{t-1})`.
 
     `g` is an LSTM that runs backwards over h and |s|^2. The default sizes are those of the paper (884,993 weights).
@@ -55,7 +55,7 @@ class SpectralSRNN(DVAE):
         self.content_dim, self.latent_dim = content_dim, latent_dim
         self.hears, self.floor = hears, floor
         self.history = History([content_dim, *input_sizes], hidden)
-        self.backward = History([hidden + content_dim, *backward_sizes], backward_hidden)
+        self.backward = BackwardHistory([hidden + content_dim, *backward_sizes], backward_hidden)
         self.prior_network = GaussianNetwork([hidden + latent_dim, *prior_sizes], latent_dim)
         self.emission_hidden = TanhMLP([hidden + latent_dim, *emission_sizes])
         self.emission_log_power = nn.Linear([hidden + latent_dim, *emission_sizes][-1], content_dim)
@@ -119,12 +119,7 @@ class SpectralSRNN(DVAE):
 
     def _encoder(self, h: Tensor, heard: Tensor, present: Tensor | None) -> MarkovGaussian:
         """`latent_posterior` of what is `heard` of |s|^2."""
-        features = self.backward.features(torch.cat([h, heard], -1))
-        if present is None or bool(present.all()):
-            g = self.backward.remembered(features.flip(-2)).flip(-2)
-        else:
-            order = _backwards(present).unsqueeze(-1)
-            g = torch.take_along_dim(self.backward.remembered(torch.take_along_dim(features, order, -2)), order, -2)
+        g = self.backward(torch.cat([h, heard], -1), present)
         return MarkovGaussian(self.encoder_network, g, self.latent_dim, present)
 
     def listen(self, power: Tensor, present: Tensor | None = None) -> tuple[Tensor, MarkovGaussian]:
@@ -184,17 +179,6 @@ class SpectralSRNN(DVAE):
         mixed = y.clone()
         mixed[some] = torch.where(chance < share, self.reconstructed(y[some]), y[some])
         return self.teacher_forced(mixed)
-
-    def imagine(self, h: Tensor, y: Tensor, z_before: Tensor, replaced: Tensor) -> tuple[Tensor, Tensor]:
-        """Not frame by frame: see `mixed_inputs`."""
-        raise TypeError("the encoder of SpectralSRNN hears the whole sequence: mixed_inputs takes all frames at once")
-
-
-def _backwards(present: Tensor) -> Tensor:
-    """The frames [*, T] from the last one that is present to the first, then the padding; its own inverse."""
-    length = present.sum(-1, keepdim=True)
-    frames = torch.arange(present.shape[-1], device=present.device)
-    return (length - 1 - frames) % present.shape[-1]
 
 
 def _blurred(power: Tensor, generator: torch.Generator | None) -> Tensor:

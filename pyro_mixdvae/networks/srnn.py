@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 import torch
+from pyro.distributions import Normal
 from torch import Tensor
 
 from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
-from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.layers import GaussianNetwork, History
+from pyro_mixdvae.networks.recurrent import RecurrentDVAE
+from pyro_mixdvae.networks.states import RecurrentState, normal
 
 
-class SRNN(DVAE):
+class SRNN(RecurrentDVAE):
     """`h_t = LSTM(MLP(s_{t-1}), h_{t-1})`, and MLPs for the prior of z, the emission of s and the encoder.
 
     The default sizes are those of the paper for boxes (1,540 weights).
@@ -56,8 +58,6 @@ class SRNN(DVAE):
         """q(z | s) = prod_t q(z_t | h_t, s_t, z_{t-1}), event (T, L); frames not `present` [*, T] do not count."""
         return MarkovGaussian(self.encoder, torch.cat([h, y], -1), self.latent_dim, present)
 
-    def imagine(self, h: Tensor, y: Tensor, z_before: Tensor, replaced: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstruct: the emission at the encoder's mean, as the paper's start and E-S step use it."""
-        z, _ = self.encoder(torch.cat([h, y], -1), z_before)
-        own, _ = self.emission(h, z)
-        return own, z
+    def encoder_step(self, state: RecurrentState, code: Tensor) -> Normal:
+        """q(z_t | h_t, s_t, z_{t-1}); the code is s_t."""
+        return normal(self.encoder(torch.cat([state.h, code], -1), state.z))

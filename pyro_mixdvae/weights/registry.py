@@ -6,11 +6,20 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from pyro_mixdvae.networks.autoregressive import Autoregressive
+from pyro_mixdvae.networks.constant_acceleration import ConstantAcceleration
+from pyro_mixdvae.networks.dkf import DKF
+from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.hmm import HMM
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.layers import History, TanhMLP
 from pyro_mixdvae.networks.motion_categories import MotionCategories
+from pyro_mixdvae.networks.random_walk import RandomWalk
+from pyro_mixdvae.networks.rvae import RVAE
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.networks.storn import STORN
+from pyro_mixdvae.networks.vae import VAE
+from pyro_mixdvae.networks.vrnn import VRNN
 
 
 class NetworkKind(NamedTuple):
@@ -37,7 +46,7 @@ def _recurrent_sizes(network: KinematicNetwork | Autoregressive) -> dict[str, An
     return {"content_dim": network.content_dim, "hidden": history.lstm.hidden_size, "gain": history.gain}
 
 
-def _constant_velocity_sizes(network: ConstantVelocity) -> dict[str, Any]:
+def _damped_sizes(network: ConstantVelocity | ConstantAcceleration) -> dict[str, Any]:
     return {"content_dim": network.content_dim, "persistence": network.persistence}
 
 
@@ -79,6 +88,39 @@ def _spectral_sizes(network: SpectralSRNN) -> dict[str, Any]:
     }
 
 
+def _vrnn_sizes(network: VRNN) -> dict[str, Any]:
+    return {**_latent_sizes(network), "hidden": network.history.lstm.hidden_size, "gain": network.gain}
+
+
+def _storn_sizes(network: STORN) -> dict[str, Any]:
+    return {**_latent_sizes(network), "hidden": network.recurrence.gru.hidden_size, "gain": network.gain}
+
+
+def _backward_sizes(network: DKF | RVAE) -> dict[str, Any]:
+    backward = network.backward_history
+    return {**_latent_sizes(network), "hidden": backward.lstm.hidden_size, "gain": backward.gain}
+
+
+def _vae_sizes(network: VAE) -> dict[str, Any]:
+    return {
+        **_latent_sizes(network),
+        "emission_sizes": _widths(network.emission_network.hidden),
+        "encoder_sizes": _widths(network.encoder_network.hidden),
+    }
+
+
+def _hmm_sizes(network: HMM) -> dict[str, Any]:
+    return {"content_dim": network.content_dim, "n_states": network.n_states, "gain": network.gain}
+
+
+def _random_walk_sizes(network: RandomWalk) -> dict[str, Any]:
+    return {"content_dim": network.content_dim}
+
+
+def _latent_sizes(network: DVAE) -> dict[str, Any]:
+    return {"content_dim": network.content_dim, "latent_dim": network.latent_dim}
+
+
 def _history(network: nn.Module) -> History:
     if not isinstance(network.history, History):
         raise TypeError(f"{type(network).__name__} has no LSTM whose sizes could be read")
@@ -91,9 +133,17 @@ def _widths(mlp: TanhMLP) -> list[int]:
 
 NETWORKS = {
     "kinematic": NetworkKind(KinematicNetwork, _recurrent_sizes),
-    "constant-velocity": NetworkKind(ConstantVelocity, _constant_velocity_sizes),
+    "constant-velocity": NetworkKind(ConstantVelocity, _damped_sizes),
+    "random-walk": NetworkKind(RandomWalk, _random_walk_sizes),
+    "constant-acceleration": NetworkKind(ConstantAcceleration, _damped_sizes),
+    "hmm": NetworkKind(HMM, _hmm_sizes),
     "autoregressive": NetworkKind(Autoregressive, _recurrent_sizes),
     "artist": NetworkKind(MotionCategories, _categories_sizes),
     "srnn": NetworkKind(SRNN, _srnn_sizes),
+    "vrnn": NetworkKind(VRNN, _vrnn_sizes),
+    "dkf": NetworkKind(DKF, _backward_sizes),
+    "storn": NetworkKind(STORN, _storn_sizes),
+    "rvae": NetworkKind(RVAE, _backward_sizes),
+    "vae": NetworkKind(VAE, _vae_sizes),
     "spectral-srnn": NetworkKind(SpectralSRNN, _spectral_sizes),
 }

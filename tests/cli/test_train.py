@@ -13,10 +13,24 @@ from pyro_mixdvae.training.checkpoint import write_checkpoint
 from pyro_mixdvae.weights.cards import source_version
 from pyro_mixdvae.weights.store import load_network
 
-N_WEIGHTS = {"kinematic": 10192, "constant-velocity": 12, "autoregressive": 9928, "artist": 48240, "srnn": 1540}
+N_WEIGHTS = {
+    "kinematic": 10192,
+    "constant-velocity": 12,
+    "constant-acceleration": 20,
+    "random-walk": 4,
+    "autoregressive": 9928,
+    "artist": 48240,
+    "hmm": 400,
+    "vae": 848,
+    "vrnn": 12952,
+    "storn": 15760,
+    "dkf": 11816,
+    "rvae": 18768,
+    "srnn": 1540,
+}
+CLOSED_FORM = ("constant-velocity", "constant-acceleration", "random-walk")
 OBJECTIVES = {
-    "constant-velocity": "log_likelihood",
-    "autoregressive": "log_likelihood",
+    **dict.fromkeys([*CLOSED_FORM, "autoregressive", "hmm"], "log_likelihood"),
     "artist": "log_probability",
 }
 SMALL = ("--count", 24, "--frames", 8, "--batch-size", 8)
@@ -31,7 +45,7 @@ def _single_precision() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("network", ["kinematic", "constant-velocity", "autoregressive", "artist", "srnn"])
+@pytest.mark.parametrize("network", N_WEIGHTS)
 def test_weights_card_and_curve(
     tmp_path: Path, mixdvae: Callable, monkeypatch: pytest.MonkeyPatch, network: str
 ) -> None:
@@ -48,7 +62,8 @@ def test_weights_card_and_curve(
     generator = "published" if network == "srnn" else "rich"
     assert card["data"] == {"generator": generator, "count": 24, "frames": 8, "seed": 4}
     assert card["seed"] == 4
-    assert card["schedule"]["iterations" if network == "constant-velocity" else "epochs"] == card["epochs"] == 3
+    n_epochs = 1 if network == "random-walk" else 3
+    assert card["schedule"]["iterations" if network in CLOSED_FORM else "epochs"] == card["epochs"] == n_epochs
     assert card["number_of_weights"] == N_WEIGHTS[network]
     assert card["source"] == source
     best = card[f"best_{OBJECTIVES.get(network, 'elbo')}"]
@@ -92,8 +107,8 @@ def test_one_track_cannot_be_validated(tmp_path: Path, mixdvae: Callable) -> Non
     ("options", "sentence"),
     [
         (
-            ["--network", "vrnn"],
-            "--network is 'vrnn': choose one of kinematic, constant-velocity, autoregressive, artist, srnn",
+            ["--network", "transformer"],
+            "--network is 'transformer': choose one of kinematic, random-walk, constant-velocity,",
         ),
         (["--motion", "poor"], "--motion is 'poor': choose one of published, rich"),
         (["--epochs", 0], "--epochs is 0"),

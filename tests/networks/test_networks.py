@@ -129,10 +129,7 @@ def test_scheduled_sampling_feeds_own_outputs_with_its_probability(network: DVAE
     truth = network.teacher_forced(y)
     generator = torch.Generator().manual_seed(3)
 
-    def mix(y: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-        # The base class's: the kinematic network adds jitter to it.
-        return DVAE.mixed_inputs(network, y, probability, generator)
-
+    mix = network.scheduled_inputs
     assert torch.equal(mix(y, 0.0, generator), truth)
     inputs = mix(y, 0.3, generator)
     changed = (inputs != truth).any(-1)

@@ -247,8 +247,9 @@ class TestScheduledSampling:
 
     def test_frame_by_frame_is_refused(self) -> None:
         network = spectral_srnn()
-        with pytest.raises(TypeError, match="mixed_inputs takes all frames at once"):
-            network.imagine(torch.zeros(6), torch.zeros(3), torch.zeros(2), torch.tensor([True]))
+        state = network.init_state(torch.zeros(3))
+        with pytest.raises(TypeError, match="takes whole sequences"):
+            network.encoder_step(state, torch.zeros(3))
 
 
 def test_default_sizes_are_those_of_the_paper() -> None:

@@ -162,7 +162,7 @@ def test_a_damaged_header(saved: Path, header: dict) -> None:
         load_network(saved)
 
 
-@pytest.mark.parametrize("header", [{"network": "vrnn"}, {"coordinates": "polar"}])
+@pytest.mark.parametrize("header", [{"network": "transformer"}, {"coordinates": "polar"}])
 def test_an_unknown_network_or_coordinates(saved: Path, header: dict) -> None:
     rewrite(saved, **header)
     with pytest.raises(InputError, match="which this version does not know"):

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from pyro_mixdvae.engines.numba import latent_path
 from pyro_mixdvae.engines.numba.compiled import Array, array
 from pyro_mixdvae.engines.numba.recurrence import DRIFT, Layer, Network
-from pyro_mixdvae.networks.kinematic import VARIANCE_FLOOR, ConstantVelocity, Kinematic, KinematicNetwork
-from pyro_mixdvae.networks.layers import GaussianNetwork
+from pyro_mixdvae.networks.kinematic import ConstantVelocity, Kinematic, KinematicNetwork
+from pyro_mixdvae.networks.layers import VARIANCE_FLOOR, GaussianNetwork
 
 NETWORKS = (KinematicNetwork, ConstantVelocity)
 """The networks of motion that kernels know."""

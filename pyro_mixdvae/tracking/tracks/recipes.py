@@ -10,17 +10,25 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.autoregressive import Autoregressive
+from pyro_mixdvae.networks.constant_acceleration import ConstantAcceleration
+from pyro_mixdvae.networks.dkf import DKF
 from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.hmm import HMM
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.motion_categories import MotionCategories
+from pyro_mixdvae.networks.random_walk import RandomWalk
+from pyro_mixdvae.networks.rvae import RVAE
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.networks.storn import STORN
+from pyro_mixdvae.networks.vae import VAE
+from pyro_mixdvae.networks.vrnn import VRNN
 from pyro_mixdvae.representations.boxes import CentreLogSize, Coordinates, PublishedCorners
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.tracks.recorded import tracks_from_files
 from pyro_mixdvae.tracking.tracks.trajectories import published_trajectories, rich_trajectories
 from pyro_mixdvae.training.categories import CategoryTraining
 from pyro_mixdvae.training.data import VALIDATION_EPOCH, TrainingData, checksums, split
-from pyro_mixdvae.training.expectation_maximisation import ConstantsTraining
+from pyro_mixdvae.training.expectation_maximisation import ConstantsTraining, MeanSquareTraining
 from pyro_mixdvae.training.loop import Training
 from pyro_mixdvae.training.pretrain import Pretraining
 from pyro_mixdvae.training.schedule import Schedule
@@ -44,6 +52,8 @@ class Recipe(NamedTuple):
         learning_rate: by default; None where the network is fitted by EM.
         objective: what training raises. With nothing latent, or q(z | y) exact and fitted by EM, it is the log
             likelihood.
+        warm_up: epochs over which the KL term is warmed up; scheduled sampling sets in after them.
+        own_output_probability: of scheduled sampling, at its end; 0 where no recurrence is fed the content.
     """
 
     build: Callable[[], nn.Module]
@@ -53,6 +63,8 @@ class Recipe(NamedTuple):
     epochs: int
     learning_rate: float | None
     objective: str = "ELBO"
+    warm_up: int = 0
+    own_output_probability: float = 0.3
 
     def content(self, boxes: Array) -> Tensor:
         """Boxes ``[*, T, 4]`` to content ``[*, T, 4]`` or, of displacements, ``[*, T-1, 4]``; single precision."""
@@ -60,12 +72,21 @@ class Recipe(NamedTuple):
         return (self.coordinates.displacements(content) if self.of_displacements else content).float()
 
 
+BOXES = CentreLogSize()
 RECIPES = {
-    "kinematic": Recipe(KinematicNetwork, CentreLogSize(), True, "rich", 150, 0.01),
-    "constant-velocity": Recipe(ConstantVelocity, CentreLogSize(), True, "rich", 300, None, "log likelihood"),
-    "autoregressive": Recipe(Autoregressive, CentreLogSize(), True, "rich", 150, 0.01, "log likelihood"),
-    "artist": Recipe(MotionCategories, CentreLogSize(), True, "rich", 40, 0.003, "log probability"),
-    "srnn": Recipe(SRNN, PublishedCorners(), False, "published", 300, 0.001),
+    "kinematic": Recipe(KinematicNetwork, BOXES, True, "rich", 150, 0.01),
+    "constant-velocity": Recipe(ConstantVelocity, BOXES, True, "rich", 300, None, "log likelihood"),
+    "constant-acceleration": Recipe(ConstantAcceleration, BOXES, True, "rich", 100, None, "log likelihood"),
+    "random-walk": Recipe(RandomWalk, BOXES, True, "rich", 1, None, "log likelihood"),
+    "hmm": Recipe(HMM, BOXES, True, "rich", 15, 0.02, "log likelihood", own_output_probability=0),
+    "autoregressive": Recipe(Autoregressive, BOXES, True, "rich", 150, 0.01, "log likelihood"),
+    "artist": Recipe(MotionCategories, BOXES, True, "rich", 40, 0.003, "log probability"),
+    "vrnn": Recipe(VRNN, BOXES, True, "rich", 20, 0.005, warm_up=8),
+    "storn": Recipe(STORN, BOXES, True, "rich", 15, 0.005, warm_up=8),
+    "dkf": Recipe(DKF, BOXES, True, "rich", 25, 0.005, warm_up=8, own_output_probability=0),
+    "rvae": Recipe(RVAE, BOXES, True, "rich", 20, 0.005, warm_up=8, own_output_probability=0),
+    "vae": Recipe(VAE, BOXES, False, "rich", 40, 0.005, warm_up=8, own_output_probability=0),
+    "srnn": Recipe(SRNN, PublishedCorners(), False, "published", 300, 0.001, warm_up=20, own_output_probability=1),
 }
 
 
@@ -86,13 +107,13 @@ def schedule_of(
         raise TypeError(f"{network} is fitted by EM, which has no schedule")
     epochs = epochs or recipe.epochs
     published = network == "srnn"
-    warm_up = min(20, epochs // 8) if published else 0
+    warm_up = min(recipe.warm_up, epochs // 8)
     return Schedule(
         epochs=epochs,
         warm_up=warm_up,
         sampling_start=warm_up,
-        sampling_end=min(100, epochs // 2) if published else min(30, epochs // 5),
-        own_output_probability=1.0 if published else 0.3,
+        sampling_end=min(100, epochs // 2) if published else warm_up + min(30, epochs // 5),
+        own_output_probability=recipe.own_output_probability,
         batch_size=batch_size,
         learning_rate=rate,
         final_learning_rate=1.0 if published else 0.02,
@@ -159,13 +180,16 @@ def training_of(
     batch_size: int = 256,
     learning_rate: float | None = None,
 ) -> Training[Any]:
-    """The training of a recipe's network: by SVI on its ELBO or, where all is linear and Gaussian, by EM.
+    """The training of a recipe's network: by SVI on its ELBO or, where all is linear and Gaussian, by EM
+    (the random walk's variance is a mean square).
 
     EM sees the tracks of one epoch, over and over. ArTIST's network, which is no DVAE, learns by cross-entropy.
     Arguments as in `schedule_of`.
     """
     network, recipe = new_network(name, seed), RECIPES[name]
-    if isinstance(network, ConstantVelocity):
+    if isinstance(network, RandomWalk):
+        return MeanSquareTraining(network, data.of_epoch(0), data.validation, seed)
+    if isinstance(network, (ConstantVelocity, ConstantAcceleration)):
         return ConstantsTraining(network, data.of_epoch(0), data.validation, epochs or recipe.epochs, seed=seed)
     if isinstance(network, MotionCategories):
         rate = learning_rate or recipe.learning_rate

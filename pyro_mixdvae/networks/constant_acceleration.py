@@ -1,0 +1,104 @@
+"""Constant acceleration: the latent is a velocity and what changes it."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pyro.distributions import Normal, TransformedDistribution
+from torch import Tensor
+
+from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.exact_posterior import exact_posterior
+from pyro_mixdvae.networks.states import MarkovState, late
+
+
+class ConstantAcceleration(DVAE):
+    """`v_t ~ N(v_{t-1} + a_{t-1}, q_v)`, `a_t ~ N(b a_{t-1}, q_a)`, `y_t ~ N(v_t, r)`; z = (v, a) and L = 2 D.
+
+    The constants are buffers and no parameters: EM fits them to tracks in closed form
+    (`training.expectation_maximisation`).
+
+    Args:
+        content_dim: D.
+        velocity_noise, acceleration_noise, position_noise: standard deviations of q_v, q_a and r, in units of
+            displacement a frame; a number, or D.
+        first_velocity_spread, first_acceleration_spread: standard deviations at a source's first frame.
+        persistence: b; 1 keeps an acceleration for ever, less lets it fade.
+    """
+
+    emits: ClassVar[Literal["content", "displacement"]] = "displacement"
+    first_latent: Tensor
+    agility: Tensor
+    jitter: Tensor
+
+    def __init__(
+        self,
+        content_dim: int = 4,
+        velocity_noise: float | Sequence[float] = 0.01,
+        acceleration_noise: float | Sequence[float] = 0.005,
+        position_noise: float | Sequence[float] = 0.02,
+        first_velocity_spread: float | Sequence[float] = 0.1,
+        first_acceleration_spread: float | Sequence[float] = 0.01,
+        persistence: float = 0.9,
+    ):
+        super().__init__()
+        self.content_dim, self.latent_dim = content_dim, 2 * content_dim
+        self.persistence = persistence
+        spreads = {
+            "first_latent": (first_velocity_spread, first_acceleration_spread),
+            "agility": (velocity_noise, acceleration_noise),
+            "jitter": (position_noise,),
+        }
+        for name, parts in spreads.items():
+            each = [torch.as_tensor(part, dtype=torch.get_default_dtype()).expand(content_dim) for part in parts]
+            self.register_buffer(name, torch.cat(each).square())
+
+    @property
+    def constants(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Variances of the first z and of a step of z, [2 D] each, and of y given z, [D]."""
+        return self.first_latent, self.agility, self.jitter
+
+    @property
+    def matrix(self) -> Tensor:
+        """The step of (v, a) of one coordinate, [2, 2]."""
+        return self.jitter.new_tensor([[1.0, 1.0], [0.0, self.persistence]])
+
+    def init_state(self, first_input: Tensor) -> MarkovState:
+        """`z_0 = 0`."""
+        return MarkovState(first_input.new_zeros(*first_input.shape[:-1], self.latent_dim))
+
+    def update_state(self, state: MarkovState, y: Tensor, z: Tensor) -> MarkovState:
+        """z_t."""
+        return MarkovState(z)
+
+    def states(self, inputs: Tensor, z: Tensor) -> MarkovState:
+        """z one frame late."""
+        return MarkovState(late(z))
+
+    def prior_step(self, state: MarkovState) -> Normal:
+        """p(z_t | z_{t-1})."""
+        velocity, acceleration = state.z.chunk(2, -1)
+        mean = torch.cat([velocity + acceleration, self.persistence * acceleration], -1)
+        return Normal(mean, self.agility.sqrt().expand_as(mean))
+
+    def emission_step(self, state: MarkovState, z: Tensor) -> Normal:
+        """N(v_t, r)."""
+        velocity = z[..., : self.content_dim]
+        return Normal(velocity, self.jitter.sqrt().expand_as(velocity))
+
+    def encoder_step(self, state: MarkovState, code: Tensor) -> Normal:
+        """p(z_t | y_t, z_{t-1}), exact: the code is y_t, and no later frame is seen."""
+        prior = self.prior_step(state)
+        (velocity, acceleration), (noise, other) = prior.mean.chunk(2, -1), prior.variance.chunk(2, -1)
+        weight = noise / (noise + self.jitter)
+        mean = torch.cat([velocity + weight * (code - velocity), acceleration], -1)
+        return Normal(mean, torch.cat([weight * self.jitter, other], -1).sqrt())
+
+    def sequence_posterior(self, inputs: Tensor, y: Tensor, present: Tensor | None = None) -> TransformedDistribution:
+        """p(z | y): exact, by Kalman smoothing along the sequence; event (T, 2 D)."""
+        noise = torch.diag_embed(self.agility.view(2, -1).T)
+        transitions = Transition(
+            self.matrix.expand(*y.shape, 2, 2), y.new_zeros(*y.shape, 2), noise.expand(*y.shape, 2, 2)
+        )
+        return exact_posterior(transitions, y, self.jitter.expand_as(y), present)

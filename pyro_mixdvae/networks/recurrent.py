@@ -1,0 +1,74 @@
+"""DVAEs whose recurrence sees y alone: all of it is known before z is drawn."""
+
+from abc import abstractmethod
+
+from pyro.distributions import Normal, TorchDistribution
+from torch import Tensor
+
+from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
+from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.layers import History, NoHistory
+from pyro_mixdvae.networks.states import RecurrentState, late, normal
+
+
+class RecurrentDVAE(DVAE):
+    """`p(y_t | h_t, z_t) p(z_t | h_t, z_{t-1})` with `h_t = LSTM(y_{t-1}, h_{t-1})`, and `q(z | y)`.
+
+    One run of the LSTM gives h of all frames, whatever z is.
+
+    Attributes:
+        history: the LSTM that gives h.
+    """
+
+    history: History | NoHistory
+
+    @abstractmethod
+    def latent_prior(self, h: Tensor, z_before: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of p(z_t | h_t, z_{t-1}): h [*, H], z_before [*, L] -> two of [*, L]."""
+
+    @abstractmethod
+    def emission(self, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of p(y_t | h_t, z_t): h [*, H], z [*, L] -> two of [*, D]."""
+
+    def density(self, h: Tensor, z: Tensor) -> TorchDistribution:
+        """p(y_t | h_t, z_t) as a distribution: batch shape [*, D]."""
+        mean, variance = self.emission(h, z)
+        return Normal(mean, variance.sqrt())
+
+    @abstractmethod
+    def latent_posterior(self, h: Tensor, y: Tensor, present: Tensor | None = None) -> TorchDistribution:
+        """q(z | y) over a whole sequence: h [*, T, H], y [*, T, D] -> a distribution with event (T, L)."""
+
+    def init_state(self, first_input: Tensor) -> RecurrentState:
+        """The first input is fed to the LSTM, and z_0 = 0."""
+        h, cell = self.history.step(first_input, self.history.begin(first_input))
+        return RecurrentState(h, cell, first_input.new_zeros(*first_input.shape[:-1], self.latent_dim))
+
+    def update_state(self, state: RecurrentState, y: Tensor, z: Tensor) -> RecurrentState:
+        """Feed y_t to the LSTM, and keep z_t."""
+        return RecurrentState(*self.history.step(y, (state.h, state.cell)), z)
+
+    def states(self, inputs: Tensor, z: Tensor) -> RecurrentState:
+        """One call of the LSTM; the cells are left out."""
+        h = self.history(inputs)
+        return RecurrentState(h, h[..., :0], late(z))
+
+    def prior_step(self, state: RecurrentState) -> Normal:
+        """p(z_t | h_t, z_{t-1})."""
+        return normal(self.latent_prior(state.h, state.z))
+
+    def emission_step(self, state: RecurrentState, z: Tensor) -> TorchDistribution:
+        """p(y_t | h_t, z_t)."""
+        return self.density(state.h, z)
+
+    def sequence_prior(self, inputs: Tensor) -> MarkovGaussian:
+        """A Markov chain in z: h is that of the inputs."""
+        return MarkovGaussian(self.latent_prior, self.history(inputs), self.latent_dim)
+
+    def sequence_emission(self, inputs: Tensor, z: Tensor) -> TorchDistribution:
+        """All frames in parallel."""
+        return self.density(self.history(inputs), z).to_event(2)
+
+    def sequence_posterior(self, inputs: Tensor, y: Tensor, present: Tensor | None = None) -> TorchDistribution:
+        """The encoder, with h of the inputs."""
+        return self.latent_posterior(self.history(inputs), y, present)
