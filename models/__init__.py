@@ -18,9 +18,10 @@ from pyro_mixdvae.models.noise import EstimatedNoise, Noise, RelativeNoise
 from pyro_mixdvae.models.part import Part, closed_form
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.single_source import SingleSource
-from pyro_mixdvae.models.sources.autoregressive import AutoregressiveSources
 from pyro_mixdvae.models.sources.contract import Sources
+from pyro_mixdvae.models.sources.dvae import DVAESources
 from pyro_mixdvae.models.sources.kinematic import KinematicSources
+from pyro_mixdvae.models.sources.linear import LinearSources
 from pyro_mixdvae.models.sources.sound import SoundSources
 from pyro_mixdvae.models.sources.srnn import SRNNSources
 from pyro_mixdvae.models.sources.step import Step
@@ -31,9 +32,9 @@ __all__ = [
     "AdaptiveIndependentAssignment",
     "AdditiveModel",
     "Assignment",
-    "AutoregressiveSources",
     "Clutter",
     "ComplexNormal",
+    "DVAESources",
     "EstimatedNoise",
     "ExclusiveAssignment",
     "Huber",
@@ -44,6 +45,7 @@ __all__ = [
     "LearnedScale",
     "LearnedWeights",
     "Likelihood",
+    "LinearSources",
     "MixtureModel",
     "NearlyExactLabels",
     "Noise",

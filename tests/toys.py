@@ -12,7 +12,7 @@ from pyro_mixdvae.distributions.kalman import Chain, Gaussian, Transition
 from pyro_mixdvae.guides import MeanField
 from pyro_mixdvae.models import (
     Assignment,
-    AutoregressiveSources,
+    DVAESources,
     ExclusiveAssignment,
     Huber,
     IndependentAssignment,
@@ -125,14 +125,14 @@ class ConstantAcceleration(Sources):
         return s, state[1] if z is None else z
 
 
-def lively_autoregressive() -> AutoregressiveSources:
+def lively_autoregressive() -> DVAESources:
     """A prior without z whose mean and variance differ from frame to frame."""
     network = Autoregressive(hidden=6)
     with torch.no_grad():
         network.emission_network.mean.weight.mul_(20)
         network.emission_network.log_variance.weight.mul_(20)
         network.emission_network.log_variance.bias.fill_(-3.0)
-    return AutoregressiveSources(network, CentreLogSize().unit)
+    return DVAESources(network, CentreLogSize().unit)
 
 
 PRIORS = {

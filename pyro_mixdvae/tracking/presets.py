@@ -13,10 +13,11 @@ from pyro_mixdvae.inference.published import Published
 from pyro_mixdvae.models import (
     AdaptiveIndependentAssignment,
     Assignment,
-    AutoregressiveSources,
+    DVAESources,
     EstimatedNoise,
     IndependentAssignment,
     KinematicSources,
+    LinearSources,
     MixtureModel,
     NearlyExactLabels,
     Normal,
@@ -27,7 +28,8 @@ from pyro_mixdvae.models import (
     Sources,
     SRNNSources,
 )
-from pyro_mixdvae.networks.autoregressive import Autoregressive
+from pyro_mixdvae.networks.constant_acceleration import ConstantAcceleration
+from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import Kinematic
 from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.representations.boxes import Coordinates, PublishedCorners
@@ -111,8 +113,10 @@ def load_sources(weights: str | Path) -> tuple[Sources, Coordinates]:
     network = loaded.network.to(torch.get_default_dtype())
     if isinstance(network, Kinematic):
         return KinematicSources(network, loaded.coordinates.unit), loaded.coordinates
-    if isinstance(network, Autoregressive):
-        return AutoregressiveSources(network, loaded.coordinates.unit), loaded.coordinates
+    if isinstance(network, ConstantAcceleration):
+        return LinearSources(network, loaded.coordinates.unit), loaded.coordinates
     if isinstance(network, SRNN):
         return SRNNSources(network), loaded.coordinates
+    if isinstance(network, DVAE):
+        return DVAESources(network, loaded.coordinates.unit), loaded.coordinates
     raise InputError(f"{weights} holds a {type(network).__name__}, which is no prior for boxes.")

@@ -72,7 +72,12 @@ def test_weights_card_and_curve(
     assert loaded.card == card
     assert loaded.coordinates.name == ("published-corners" if network == "srnn" else "centre-log-size")
 
-    again = tmp_path / "again" / "a.safetensors"
+
+@pytest.mark.parametrize("network", ["kinematic", "constant-velocity", "artist", "vrnn", "srnn"])
+def test_the_seed_decides(tmp_path: Path, mixdvae: Callable, monkeypatch: pytest.MonkeyPatch, network: str) -> None:
+    monkeypatch.setattr("pyro_mixdvae.weights.cards.source_version", lambda: "this one")
+    path, again = tmp_path / "out" / "a.safetensors", tmp_path / "again" / "a.safetensors"
+    mixdvae("train", "boxes", "-o", path, "--network", network, "--epochs", 3, *SMALL, "--seed", 4)
     mixdvae("train", "boxes", "-o", again, "--network", network, "--epochs", 3, *SMALL, "--seed", 4)
     for suffix in (".safetensors", ".json", ".png"):
         assert again.with_suffix(suffix).read_bytes() == path.with_suffix(suffix).read_bytes()

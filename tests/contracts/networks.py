@@ -11,7 +11,9 @@ from toys import EXACT
 from pyro_mixdvae.guides.single_source import SingleSourceGuide
 from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.networks.dvae import DVAE
-from pyro_mixdvae.training.pretrain import Schedule, elbo_per_frame, pretrain
+from pyro_mixdvae.training.loop import train
+from pyro_mixdvae.training.pretrain import Pretraining, elbo_per_frame
+from pyro_mixdvae.training.schedule import Schedule
 from pyro_mixdvae.weights.registry import NETWORKS, kind_of
 
 
@@ -143,7 +145,7 @@ class DVAEContract:
             learning_rate=0.01,
         )
         before = elbo_per_frame(network, tracks, 0.2)
-        assert pretrain(network, lambda epoch: tracks, tracks, plan).best_elbo > before + 0.1
+        assert train(Pretraining(network, lambda epoch: tracks, tracks, plan)).best_elbo > before + 0.1
 
     def test_it_is_registered(self) -> None:
         network = self.make()

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 from toys import joint_of_transitions
 
+from pyro_mixdvae.distributions.kalman import Gaussian
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import KinematicSources
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
@@ -94,7 +95,8 @@ def test_the_fitted_network_is_the_prior_that_tracking_uses() -> None:
     network = ConstantVelocity(4, AGILITY.sqrt().tolist(), JITTER.sqrt().tolist(), FIRST.sqrt().tolist(), 0.9)
     sources = KinematicSources(network, torch.ones_like)
     start = torch.zeros(4)
-    _, covariance = joint_of_transitions(sources.transitions(start.expand(6, 4), start))
+    filtered = Gaussian(torch.zeros(6, 4, 2), torch.eye(2).expand(6, 4, 2, 2))
+    _, covariance = joint_of_transitions(sources.transitions(filtered, start))
     difference = torch.eye(6)[1:] - torch.eye(6)[:-1]
     of_s = covariance[..., ::2, ::2]
     torch.testing.assert_close(difference @ of_s @ difference.mT, joint(TRUE, 5, 0.9)[1], rtol=1e-9, atol=1e-12)

@@ -7,7 +7,6 @@ from toys import EXACT, assert_mean_close, boxes, joint_of_transitions
 
 from pyro_mixdvae.distributions.kalman import Gaussian
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.models.sources.autoregressive import AutoregressiveSources
 from pyro_mixdvae.models.sources.contract import Before, Sources
 from pyro_mixdvae.models.sources.dvae import DVAESources
 from pyro_mixdvae.models.sources.kinematic import KinematicSources
@@ -79,8 +78,8 @@ def test_drawn_sequences_have_the_moments_of_the_density(name: str) -> None:
     """Integration by parts: E[d log p(x) / dx_i] = 0 and E[(x_i - E x_i) d log p(x) / dx_i] = -1 under p itself."""
     sources = make(name)
     sequence = sources.sequence(boxes(1, 1), torch.ones(1, 3, dtype=torch.bool))
-    draws = sequence.sample((4000,)).requires_grad_()
-    assert draws.shape == (4000, 1, 1, 3, 4 + sources.latent_dim)
+    draws = sequence.sample((2000,)).requires_grad_()
+    assert draws.shape == (2000, 1, 1, 3, 4 + sources.latent_dim)
     (score,) = torch.autograd.grad(sequence.log_prob(draws).sum(), draws)
     score, draws = score.flatten(1), draws.detach().flatten(1)
     assert_mean_close(score, torch.zeros(score.shape[-1]), n_errors=5)
@@ -120,9 +119,9 @@ def test_transition_has_the_moments_of_draws(name: str) -> None:
         step = sources.transition(state)
         before = s[..., t - 1, :] if t else torch.zeros_like(start)
         mean, variance = step.matrix[..., 0, 0] * before + step.offset[..., 0], step.noise[..., 0, 0]
-        drawn = sources.conditional(state).sample((6000,))[..., :4]
+        drawn = sources.conditional(state).sample((1500,))[..., :4]
         assert_mean_close(drawn, mean, n_errors=5)
-        torch.testing.assert_close(drawn.var(0), variance, rtol=0.15, atol=0.0)
+        torch.testing.assert_close(drawn.var(0), variance, rtol=0.25, atol=0.0)
         state = sources.update_state(state, s[..., t, :], None)
 
 
@@ -176,25 +175,38 @@ def test_encoder_of_a_sequence(name: str) -> None:
     torch.testing.assert_close(padded, alone, **EXACT)
 
 
-def same(one: Sources, other: Sources) -> None:
+@torch.no_grad()
+def test_constant_velocity_is_that_of_the_kinematic_sources() -> None:
+    network = LINEAR["velocity"]()
+    one, other = LinearSources(network, UNIT), KinematicSources(network, UNIT)
     s, z, start = example(one, 5)
-    with torch.no_grad():
-        torch.testing.assert_close(one.log_prob(s, z, start), other.log_prob(s, z, start), **EXACT)
-        beliefs = filtered(s, one.state_size)
-        for a, b in zip(one.transitions(beliefs, start), other.transitions(beliefs, start), strict=True):
-            torch.testing.assert_close(a, b, **EXACT)
+    torch.testing.assert_close(one.log_prob(s, z, start), other.log_prob(s, z, start), **EXACT)
+    beliefs = filtered(s, 2)
+    for a, b in zip(one.transitions(beliefs, start), other.transitions(beliefs, start), strict=True):
+        torch.testing.assert_close(a, b, **EXACT)
 
 
-def test_the_special_cases_are_special_cases() -> None:
-    srnn, autoregressive, constant = SRNN(), Autoregressive(), LINEAR["velocity"]()
-    same(DVAESources(srnn, torch.ones_like, 0.1), SRNNSources(srnn, 0.01))
-    same(DVAESources(autoregressive, UNIT), AutoregressiveSources(autoregressive, UNIT))
-    same(LinearSources(constant, UNIT), KinematicSources(constant, UNIT))
+@torch.no_grad()
+def test_the_paper_s_srnn_differs_in_the_filter_alone() -> None:
+    """It emits at the mean of p(z); where s is known, at the encoder's, as all others do."""
+    network = SRNN()
+    one, other = SRNNSources(network, 0.01), DVAESources(network, torch.ones_like, 0.1)
+    s, z, start = example(one, 5)
+    assert one.start_variance == pytest.approx(0.01)
+    torch.testing.assert_close(one.log_prob(s, z, start), other.log_prob(s, z, start), **EXACT)
+    for a, b in zip(*(each.transitions(filtered(s, 1), start) for each in (one, other)), strict=True):
+        torch.testing.assert_close(a, b, **EXACT)
+    state = one.update_state(one.init_state(start), s[..., 0, :], z[..., 0, :])
+    step = one.transition(state)
+    mean, variance = network.emission(state.network.h, network.latent_prior(state.network.h, state.network.z)[0])
+    torch.testing.assert_close(step.offset[..., 0], mean)
+    torch.testing.assert_close(step.noise[..., 0, 0], variance)
+    assert not torch.allclose(other.transition(state).noise, step.noise)
 
 
-@pytest.mark.parametrize(
-    "kind", [lambda: DVAESources(VRNN(), UNIT, 0.0), lambda: LinearSources(ConstantVelocity(), UNIT, -1)]
-)
-def test_a_start_without_spread_is_refused(kind: object) -> None:
-    with pytest.raises(InputError, match="has to be positive"):
-        kind()
+def test_a_start_without_spread_is_refused() -> None:
+    for spread in (0.0, -1.0):
+        with pytest.raises(InputError, match="has to be positive"):
+            DVAESources(VRNN(), UNIT, spread)
+        with pytest.raises(InputError, match="has to be positive"):
+            LinearSources(ConstantVelocity(), UNIT, spread)

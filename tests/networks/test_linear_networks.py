@@ -11,7 +11,13 @@ from pyro_mixdvae.networks.constant_acceleration import ConstantAcceleration
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.networks.random_walk import RandomWalk
 from pyro_mixdvae.networks.states import MarkovState
-from pyro_mixdvae.training.expectation_maximisation import Constants, expectation, fit_constants, fit_random_walk
+from pyro_mixdvae.training.expectation_maximisation import (
+    Constants,
+    ConstantsTraining,
+    MeanSquareTraining,
+    expectation,
+)
+from pyro_mixdvae.training.loop import train
 
 Constant = ConstantVelocity | ConstantAcceleration
 
@@ -80,7 +86,7 @@ def test_em_of_constant_acceleration_never_falls_and_finds_what_made_the_tracks(
         steps.append(true.emission_step(MarkovState(z), z).sample())
     y = torch.stack(steps, 1)
     network = ConstantAcceleration(2, persistence=0.9)
-    result = fit_constants(network, y, y[:100], iterations=60, tolerance=-1)
+    result = train(ConstantsTraining(network, y, y[:100], iterations=60, tolerance=-1))
     curve = [point.training for point in result.curve]
     assert all(after >= before - 1e-12 for before, after in pairwise(curve))
     assert curve[-1] >= expectation(Constants(*true.constants), y, true.matrix).log_likelihood - 2e-3
@@ -90,7 +96,7 @@ def test_em_of_constant_acceleration_never_falls_and_finds_what_made_the_tracks(
 def test_random_walk_takes_the_mean_square() -> None:
     y = torch.randn(30, 9, 4) * torch.tensor([0.1, 0.2, 0.3, 0.4])
     network = RandomWalk()
-    result = fit_random_walk(network, y, y[:5])
+    result = train(MeanSquareTraining(network, y, y[:5]))
     torch.testing.assert_close(network.variance, y.square().mean((0, 1)))
     normal = torch.distributions.Normal(0, network.variance.sqrt())
     assert result.best_elbo == pytest.approx(float(normal.log_prob(y[:5]).sum(-1).mean()))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.models import AutoregressiveSources, IndependentAssignment, KinematicSources
+from pyro_mixdvae.models import DVAESources, IndependentAssignment, KinematicSources
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.representations.boxes import CentreLogSize
@@ -62,7 +62,7 @@ def test_collapsed_and_fine_tuned(name: str, weights: dict[str, Path | None], rn
     assert np.isfinite(tracker.track(seen, SIZE).boxes).all()
 
 
-@pytest.mark.parametrize(("name", "sources"), [("vkf", KinematicSources), ("deep-ar", AutoregressiveSources)])
+@pytest.mark.parametrize(("name", "sources"), [("vkf", KinematicSources), ("deep-ar", DVAESources)])
 def test_baselines_are_the_paper_s_mixture_with_another_prior(
     name: str, sources: type, weights: dict[str, Path | None]
 ) -> None:
@@ -111,7 +111,7 @@ def test_shipped_autoregressive_prior_is_far_better_than_constant_velocity() -> 
     assert isinstance(constant, ConstantVelocity)
     tracks = synthetic_tracks("autoregressive", "rich", 128, 60, seed=12345).of_epoch(0)
     spreads = Constants(constant.first_velocity, constant.agility, constant.jitter)
-    assert elbo_per_frame(network, tracks) > expectation(spreads, tracks).log_likelihood + 1
+    assert elbo_per_frame(network, tracks) > expectation(spreads, tracks, constant.matrix).log_likelihood + 1
 
 
 @pytest.mark.parametrize("preset", ["vkf", "deep-ar"])
