@@ -133,7 +133,7 @@ class EstimatedNoise(RelativeNoise):
 
     def fitted(self, statistic: Tensor) -> "EstimatedNoise":
         """The r of each scene, [B, 1]."""
-        before = self.relative.square()
+        before, statistic = self.relative.square(), statistic.to(self.relative)
         white = statistic * (before.squeeze(-1) if before.dim() == 2 else before.mean())
         longer = (1 + self.correlation) / (1 - self.correlation)
         noise, repeated = ((self.least**2 + part).sqrt().unsqueeze(-1) for part in (longer * white, white))

@@ -1,5 +1,6 @@
 """p(s, z): the contract of a prior over the sources. It says what comes next; the rest follows from that."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
@@ -34,11 +35,14 @@ class Sources(Part):
         state_size: S, what inference carries for each coordinate: 1 for (s); with z laid out as (velocity [D],
             acceleration [D], ...), 1 + L / D for (s, z).
         n_sources: N where the prior is one of so many sources, each with its own density; None where they share it.
+        widest: standard deviation of a content of which nothing is known (half an image): in inference no step makes a
+            source less sure than that, so that it stays where it was in a long gap.
     """
 
     content_dim: int
     latent_dim: int
     n_sources: int | None = None
+    widest: float = math.inf
 
     @property
     def state_size(self) -> int:

@@ -4,6 +4,7 @@ The state of one coordinate of one source is `x_t = (s_t)` or `x_t = (s_t, z_t)`
 first. Shapes: `[*, T, D, S]` for vectors and `[*, T, D, S, S]` for matrices; `*` is any batch.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -52,6 +53,32 @@ def predict(belief: Gaussian, transition: Transition) -> Gaussian:
     mean = apply(matrix, belief.mean) + transition.offset
     covariance = matrix @ belief.covariance @ matrix.mT + transition.noise
     return Gaussian(mean, covariance)
+
+
+def held(transition: Transition, belief: Gaussian, widest: float) -> Transition:
+    """The same step, but for coordinates whose s it would make less sure than a standard deviation of `widest`.
+
+    These stay where they are: of a source that is not seen for long nothing is known, and a chain that grew on would leave
+    the image, and at last the numbers. `belief` is that before the step; z goes on by itself. Shapes as `predict`.
+    """
+    if math.isinf(widest):
+        return transition
+    predicted = predict(belief, transition).covariance[..., 0, 0]
+    holds = (predicted > widest**2)[..., None]
+    keep = torch.zeros_like(transition.offset)
+    keep[..., 0] = 1.0
+    apart = torch.outer(1 - keep[(0,) * (keep.dim() - 1)], 1 - keep[(0,) * (keep.dim() - 1)])
+    matrix = transition.matrix * apart + torch.diag_embed(keep)
+    noise = transition.noise * apart + HELD_NOISE * torch.diag_embed(keep)
+    return Transition(
+        torch.where(holds.unsqueeze(-1), matrix, transition.matrix),
+        torch.where(holds, transition.offset * (1 - keep), transition.offset),
+        torch.where(holds.unsqueeze(-1), noise, transition.noise),
+    )
+
+
+HELD_NOISE = 1e-10
+"""Variance of a step that holds s, so that covariances stay invertible."""
 
 
 def update(belief: Gaussian, value: Tensor, precision: Tensor) -> Gaussian:

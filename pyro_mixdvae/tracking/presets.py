@@ -110,13 +110,19 @@ def load_sources(weights: str | Path) -> tuple[Sources, Coordinates]:
     loaded = load_network(weights)
     if isinstance(loaded.coordinates, STFT):
         raise InputError(f"{weights} is a model of sound: give one of boxes, or use `mixdvae separate`.")
-    network = loaded.network.to(torch.get_default_dtype())
+    sources = _sources_of(loaded.network.to(torch.get_default_dtype()), loaded.coordinates)
+    if sources is None:
+        raise InputError(f"{weights} holds a {type(loaded.network).__name__}, which is no prior for boxes.")
+    return sources.replace(widest=loaded.coordinates.widest), loaded.coordinates
+
+
+def _sources_of(network: object, coordinates: Coordinates) -> Sources | None:
     if isinstance(network, Kinematic):
-        return KinematicSources(network, loaded.coordinates.unit), loaded.coordinates
+        return KinematicSources(network, coordinates.unit)
     if isinstance(network, ConstantAcceleration):
-        return LinearSources(network, loaded.coordinates.unit), loaded.coordinates
+        return LinearSources(network, coordinates.unit)
     if isinstance(network, SRNN):
-        return SRNNSources(network), loaded.coordinates
+        return SRNNSources(network)
     if isinstance(network, DVAE):
-        return DVAESources(network, loaded.coordinates.unit), loaded.coordinates
-    raise InputError(f"{weights} holds a {type(network).__name__}, which is no prior for boxes.")
+        return DVAESources(network, coordinates.unit)
+    return None

@@ -64,6 +64,7 @@ def filter_scenes(
     steps = empty_steps(n_tracks, n_frames, n_dims, start)
     memory, belief = empty_memory(prior.network, n_tracks), empty_belief(n_tracks, n_dims)
     before, unit = np.empty((n_tracks, n_dims)), np.empty((n_tracks, n_dims))
+    held = np.zeros((n_tracks, n_dims), np.bool_)
     visible = np.ones((n_scenes, n_sources))
     if len(rule.visibility.hide):
         start_visible(rule, visible)
@@ -77,8 +78,8 @@ def filter_scenes(
             write_first(t, belief, steps)
         else:
             read_motion(prior.network, memory)
-            predict(unit, memory.motion, belief)
-            write_step(t, unit, memory.motion, steps)
+            predict(unit, memory.motion, prior.widest, belief, held)
+            write_step(t, unit, memory.motion, held, steps)
         if frames.has_labels:
             take_labels(frames.labels, frames.label_precision, t, belief)
         weigh(frames, noise, t, belief, log_likelihood)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyro_mixdvae.distributions.kalman import HELD_NOISE
 from pyro_mixdvae.engines.numba.activations import exp
 from pyro_mixdvae.engines.numba.compiled import Array, part
 from pyro_mixdvae.engines.numba.recurrence import AGILITY, DRIFT, JITTER, PERSISTENCE, Memory, Network, remember
@@ -24,6 +25,7 @@ class Prior(NamedTuple):
     places: Array  # of the logarithm of each coordinate's unit in the content, or ONE; [D]
     start_spread: float
     first_velocity: Array  # [D]
+    widest: float  # standard deviation that no step makes a place wider than
 
 
 class Belief(NamedTuple):
@@ -66,8 +68,11 @@ def begin(prior: Prior, start: Array, unit: Array, belief: Belief) -> None:
 
 
 @part
-def predict(unit: Array, motion: Array, belief: Belief) -> None:
-    """The next frame, in place: mean A x + b and covariance A P A' + Q; unit [M, D], motion [M, 4, D]."""
+def predict(unit: Array, motion: Array, widest: float, belief: Belief, held: Array) -> None:
+    """The next frame, in place: mean A x + b and covariance A P A' + Q; unit [M, D], motion [M, 4, D].
+
+    A place that would become wider than `widest` is held, as by `kalman.held`: which are stands in `held` [M, D].
+    """
     for m in range(unit.shape[0]):
         for d in range(unit.shape[1]):
             u, a, q = unit[m, d], motion[m, PERSISTENCE, d], motion[m, AGILITY, d]
@@ -75,11 +80,17 @@ def predict(unit: Array, motion: Array, belief: Belief) -> None:
             speed = a * belief.speed[m, d]
             speed_variance = a * a * belief.speed_variance[m, d]
             covariance = a * belief.covariance[m, d]
-            belief.place[m, d] += u * (speed + c)
+            added = u * (2 * covariance + u * (speed_variance + q + r))
+            held[m, d] = belief.place_variance[m, d] + added > widest * widest
             belief.speed[m, d] = speed
-            belief.place_variance[m, d] += u * (2 * covariance + u * (speed_variance + q + r))
-            belief.covariance[m, d] = covariance + u * (speed_variance + q)
             belief.speed_variance[m, d] = speed_variance + q
+            if held[m, d]:
+                belief.place_variance[m, d] += HELD_NOISE
+                belief.covariance[m, d] = covariance
+            else:
+                belief.place[m, d] += u * (speed + c)
+                belief.place_variance[m, d] += added
+                belief.covariance[m, d] = covariance + u * (speed_variance + q)
 
 
 @part
@@ -133,14 +144,19 @@ def write_first(t: int, belief: Belief, steps: Steps) -> None:
 
 
 @part
-def write_step(t: int, unit: Array, motion: Array, steps: Steps) -> None:
-    """`(s, z) -> (s + u (a z + c), a z)` and the covariance of its noise."""
+def write_step(t: int, unit: Array, motion: Array, held: Array, steps: Steps) -> None:
+    """`(s, z) -> (s + u (a z + c), a z)` and the covariance of its noise; `(s, a z)` where s is held."""
     for m in range(unit.shape[0]):
         for d in range(unit.shape[1]):
             u, a, q = unit[m, d], motion[m, PERSISTENCE, d], motion[m, AGILITY, d]
             c, r = motion[m, DRIFT, d], motion[m, JITTER, d]
             matrix, offset, noise = steps.matrix[m, t, d], steps.offset[m, t, d], steps.noise[m, t, d]
-            matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1] = 1, u * a, 0, a
-            offset[0], offset[1] = u * c, 0
-            noise[0, 0], noise[1, 1] = u * u * (q + r), q
-            noise[0, 1] = noise[1, 0] = u * q
+            matrix[0, 0], matrix[1, 0], matrix[1, 1] = 1, 0, a
+            offset[1], noise[1, 1] = 0, q
+            if held[m, d]:
+                matrix[0, 1] = offset[0] = noise[0, 1] = noise[1, 0] = 0
+                noise[0, 0] = HELD_NOISE
+            else:
+                matrix[0, 1], offset[0] = u * a, u * c
+                noise[0, 0] = u * u * (q + r)
+                noise[0, 1] = noise[1, 0] = u * q

@@ -1,5 +1,6 @@
 """The steps of inference for boxes in PyTorch: for any model whose parts keep their contracts."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -81,7 +82,7 @@ class TorchChainEngine:
             belief.mean[..., 0],
             torch.stack([step.responsibilities for step in steps], 1),
             torch.stack([step.log_likelihood for step in steps], 1),
-            sources.transitions(belief, self.scene.start),
+            transitions_along(sources, belief, self.scene.start),
             belief,
         )
 
@@ -97,13 +98,13 @@ class TorchChainEngine:
         state, before = sources.init_state(start), None
         beliefs: list[Gaussian] = []
         for value, precision in zip(observation.value.unbind(-2), observation.precision.unbind(-2), strict=True):
-            transition = sources.transition(state, before)
+            transition = next_step(sources, state, before)
             belief = predict(beliefs[-1], transition) if beliefs else Gaussian(transition.offset, transition.noise)
             beliefs.append(update(belief, value, precision))
             before = Before(state, beliefs[-1])
             state = feed(sources, state, beliefs[-1])
         belief = kalman.stack(beliefs)
-        return TeacherForced(belief.mean[..., 0], sources.transitions(belief, start))
+        return TeacherForced(belief.mean[..., 0], transitions_along(sources, belief, start))
 
     @torch.no_grad()
     def observe(self, responsibilities: Tensor, at: tuple[Tensor, Tensor] | None) -> PseudoObservation:
@@ -218,7 +219,7 @@ def filter_frame(
     `assignment` is p(w_t | w_<t). `penalty` [B, K, C] is added to the log likelihood where it assigns, nowhere else.
     """
     likelihood = model.likelihood
-    transition = model.sources.transition(state, before)
+    transition = next_step(model.sources, state, before)
     predicted = predict(before.belief, transition) if before else Gaussian(transition.offset, transition.noise)
     belief = predicted
     if frame.label is not None and frame.label_precision is not None:
@@ -239,6 +240,28 @@ def filter_frame(
         noise = site.precision[:, group].reciprocal()
         belief = update_uncertain(belief, site.value[:, group], noise, owned[:, group])
     return FilterStep(transition, predicted, belief, log_likelihood, eta)
+
+
+def next_step(sources: Sources, state: Any, before: Before | None) -> Transition:
+    """The step to the next frame, no wider than the prior allows (`kalman.held`)."""
+    transition = sources.transition(state, before)
+    return transition if before is None else kalman.held(transition, before.belief, sources.widest)
+
+
+def transitions_along(sources: Sources, filtered: Gaussian, start: Tensor) -> Transition:
+    """The steps to all frames along filtered beliefs [*, T, D, S], no wider than the prior allows."""
+    steps = sources.transitions(filtered, start)
+    if steps.offset.shape[-3] == 1 or math.isinf(sources.widest):
+        return steps
+    matrix, offset, noise = steps
+    rest = Transition(matrix[..., 1:, :, :, :], offset[..., 1:, :, :], noise[..., 1:, :, :, :])
+    before = Gaussian(filtered.mean[..., :-1, :, :], filtered.covariance[..., :-1, :, :, :])
+    rest = kalman.held(rest, before, sources.widest)
+    return Transition(
+        torch.cat([matrix[..., :1, :, :, :], rest.matrix], -4),
+        torch.cat([offset[..., :1, :, :], rest.offset], -3),
+        torch.cat([noise[..., :1, :, :, :], rest.noise], -4),
+    )
 
 
 def feed(sources: Sources, state: Any, belief: Gaussian) -> Any:
