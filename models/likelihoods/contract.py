@@ -59,6 +59,9 @@ class Likelihood(Part):
         By Gauss-Hermite quadrature of each coordinate where the density is a product over them (a distribution made
         by `.to_event(1)`), else by cubature of degree 5.
         """
+        # Points get an axis in front of all others: of the observations and the scale too, where those have more.
+        n_axes = max(part.dim() for part in (observed, mean, variance, scale))
+        mean = mean.reshape((1,) * (n_axes - mean.dim()) + mean.shape)
         if _is_product(self.observe(mean, scale)):
 
             def of_each(content: Tensor) -> Tensor:
