@@ -95,8 +95,10 @@ class Likelihood(Part):
         least = LEAST_PRECISION / scale.detach().square()
         distance = observed - at
         is_close = distance.abs() < CLOSE * scale.detach()
-        secant = torch.where(is_close, -2 * curvature, slope / torch.where(is_close, 1.0, distance))
-        return Site(observed.expand_as(at), torch.maximum(secant, least))
+        quotient = slope / torch.where(is_close, 1.0, distance)
+        secant = torch.where(is_close, -2 * curvature, quotient.real if quotient.is_complex() else quotient)
+        precision = torch.maximum(secant, least)
+        return Site(observed.expand_as(at), precision / 2 if at.is_complex() else precision)
 
     def _derivatives(
         self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor
