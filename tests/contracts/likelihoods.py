@@ -141,13 +141,34 @@ class LikelihoodContract:
         for found, derived in zip(likelihood.site(*at), Likelihood.site(likelihood, *at), strict=True):
             torch.testing.assert_close(found, derived, rtol=10 * self.tolerance, atol=10 * self.tolerance)
 
+    def test_a_secant_site_pulls_as_hard_as_the_tangent_one_from_the_observation(self) -> None:
+        likelihood = self.make()
+        observed, mean, variance, scale = self.example()
+        tangent = likelihood.site(observed, mean, variance, scale)
+        secant = likelihood.secant_site(observed, mean, variance, scale)
+        torch.testing.assert_close(secant.value, observed, **EXACT)
+        assert (secant.precision > 0).all()
+        pulled = secant.precision * (observed - mean)
+        # Where others of its coordinates push it away, an observation is next to nothing.
+        pulls = (secant.precision > 1e-5 / scale.square()).expand_as(pulled)
+        expected = tangent.precision * (tangent.value - mean)
+        assert pulls.double().mean() > 0.7
+        torch.testing.assert_close(pulled[pulls], expected[pulls], rtol=1e-5, atol=1e-5)
+        # At the observation itself there is no slope: the curvature stands for it.
+        at = likelihood.secant_site(observed, observed.clone(), variance, scale).precision
+        torch.testing.assert_close(at, likelihood.site(observed, observed.clone(), variance, scale).precision)
+        if self.tolerance < 1e-6:
+            found = _derived(likelihood).secant_site(observed, mean, variance, scale).precision
+            torch.testing.assert_close(found, secant.precision, rtol=1e-6, atol=1e-6)
+
     def test_a_wild_observation_has_a_positive_precision(self) -> None:
         likelihood = self.make()
         observed, mean, variance, scale = self.example()
-        value, precision = likelihood.site(observed + 1e3, mean, variance, scale)
-        assert (precision > 0).all()
-        assert value.isfinite().all()
-        assert precision.isfinite().all()
+        for site in (likelihood.site, likelihood.secant_site):
+            value, precision = site(observed + 1e3, mean, variance, scale)
+            assert (precision > 0).all()
+            assert value.isfinite().all()
+            assert precision.isfinite().all()
 
     def test_scale_statistic_is_the_slope_in_the_logarithm_of_the_scale(self) -> None:
         likelihood = self.make()
@@ -193,7 +214,7 @@ class LikelihoodContract:
             def observe(self, content: Tensor, scale: Tensor) -> TorchDistribution:
                 return super().observe(content, 2 * scale)
 
-        for name in ("log_prob", "expected_log_prob", "site", "scale_statistic", "conjugate"):
+        for name in ("log_prob", "expected_log_prob", "site", "secant_site", "scale_statistic", "conjugate"):
             assert getattr(Wider, name) is getattr(Likelihood, name), name
         wider = likelihood.replace()
         wider.__class__ = Wider
