@@ -111,7 +111,8 @@ class MixtureModel(Part):
             if generate:
                 mask = mask & (torch.arange(mask.shape[-1], device=mask.device) < number)
         if generate:
-            pyro.deterministic("mask", mask)
+            with scenes, time, observations:
+                pyro.deterministic("mask", mask, event_dim=0)
 
         # p(w | v, K)
         seen = poutine.mask(mask=mask)
