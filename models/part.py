@@ -62,6 +62,13 @@ class Part(PyroModule, metaclass=_PartMeta):
                 return known[name]
         return super().__getattr__(name)
 
+    def _pyro_set_supermodule(self, name: str, context: Any) -> None:
+        """Parts may go into several models, one after the other; Pyro refuses those that have run before."""
+        self._pyro_name, self._pyro_context = name, context
+        for key, part in self._modules.items():
+            if isinstance(part, PyroModule):
+                part._pyro_set_supermodule(f"{name}.{key}", context)
+
     def replace(self: Self, **changes: Any) -> Self:
         """The same part, of the same class, with some attributes changed; tensors that stay are shared.
 

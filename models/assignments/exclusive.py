@@ -76,7 +76,8 @@ class ExclusiveAssignment(Assignment):
     def pair_scores(self, log_likelihood: Tensor | None, mask: Tensor) -> Tensor:
         """Log weight of each pair relative to "clutter, and the source missed": [B, T, K, N]."""
         pair = self.log_detected() - self.log_missed() - self.clutter.log()[..., None, None]
-        scores = pair.unsqueeze(-2).expand(*mask.shape, self.n_sources)
+        pair = pair.unsqueeze(-2)
+        scores = pair.expand(torch.broadcast_shapes(pair.shape, (*mask.shape, self.n_sources)))
         if log_likelihood is not None:
             scores = scores + (log_likelihood[..., :-1] - log_likelihood[..., -1:])
         return scores.masked_fill(~mask.unsqueeze(-1), FORBIDDEN)
@@ -106,7 +107,7 @@ class ExclusiveAssignment(Assignment):
         shape = (*mask.shape[:-1], self.n_sources)
         detected = torch.bernoulli(self.log_detected().exp().expand(*torch.broadcast_shapes(shape, self._batch())))
         clutter = torch.poisson(self.clutter[..., None].expand(detected.shape[:-1]))
-        return (detected.sum(-1) + clutter).clamp(max=mask.shape[-1])
+        return torch.minimum(detected.sum(-1) + clutter, mask.sum(-1))
 
     def _batch(self) -> torch.Size:
         return self.log_detected().shape

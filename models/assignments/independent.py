@@ -41,7 +41,7 @@ class IndependentAssignment(Assignment):
 
     def prior_logits(self, mask: Tensor) -> Tensor:
         """Of the classes, [B, T, K, C]."""
-        return self.log_prior.expand(*mask.shape, self.n_classes)
+        return self.log_prior.expand(torch.broadcast_shapes(self.log_prior.shape, (*mask.shape, self.n_classes)))
 
     def classes(self, w: Tensor, n_detections: int) -> Tensor:
         """w is the class."""
