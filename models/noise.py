@@ -70,6 +70,13 @@ class RelativeNoise(Noise):
         if not bool((self.relative > 0).all()):
             raise InputError(f"a relative noise of {relative} is not positive.")
 
+    def check(self, scene: Scene) -> None:
+        """r is a number, one a coordinate, or one a scene."""
+        content_dim = scene.start.shape[-1]
+        if self.relative.dim():
+            sizes = (content_dim,) if self.relative.dim() == 1 else (len(scene.present), 1)
+            self.check_sizes("relative", self.relative, sizes)
+
     def scale(self, scene: Scene) -> Tensor:
         """r u, [B, T, K, N, D]."""
         if self.relative_to == "start":

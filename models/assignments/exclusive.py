@@ -18,6 +18,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.assignments.rates import LEAST_CLUTTER, Rates, estimated_rates
 from pyro_mixdvae.models.part import closed_form
+from pyro_mixdvae.models.scene import Scene
 
 
 class ExclusiveAssignment(Assignment):
@@ -56,6 +57,15 @@ class ExclusiveAssignment(Assignment):
             raise InputError(f"{clutter} clutter detections a frame: give a positive number.")
         self.register_buffer("detection", probability)
         self.register_buffer("clutter", rate)
+
+    def check(self, scene: Scene) -> None:
+        """The rates are numbers, one a scene, or one a frame and source."""
+        super().check(scene)
+        n_scenes, n_frames = scene.present.shape
+        for name, rate in zip(self.rates._fields, self.rates, strict=True):
+            sizes = (n_scenes, n_frames, self.n_sources) if name == "detection" and rate.dim() == 3 else (n_scenes,)
+            if rate.dim():
+                self.check_sizes(name, rate, sizes)
 
     @property
     def rates(self) -> Rates:
