@@ -109,9 +109,10 @@ class MixtureModel(Part):
             with scenes, time, poutine.mask(mask=scene.present.unsqueeze(-1)):
                 number = pyro.sample("count", count, obs=None if generate else count.observed)
             if generate:
-                mask = mask & (torch.arange(mask.shape[-1], device=mask.device) < number)
+                mask = mask & (mask.cumsum(-1) <= number)
         if generate:
-            pyro.deterministic("mask", mask)
+            with scenes, time, observations:
+                pyro.deterministic("mask", mask, event_dim=0)
 
         # p(w | v, K)
         seen = poutine.mask(mask=mask)
@@ -219,7 +220,8 @@ class DetectionCount(TorchDistribution):
         self.observed = mask.sum(-1, keepdim=True)
         self.log_count = assignment.log_count(mask)
         self.is_given = self.log_count is None
-        super().__init__(batch_shape or self.observed.shape, validate_args=False)
+        shape = self.observed.shape if self.log_count is None else self.log_count.unsqueeze(-1).shape
+        super().__init__(batch_shape or shape, validate_args=False)
 
     def expand(self, batch_shape: torch.Size, _instance: object = None) -> "DetectionCount":
         """The same with a larger batch."""

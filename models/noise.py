@@ -70,19 +70,27 @@ class RelativeNoise(Noise):
         if not bool((self.relative > 0).all()):
             raise InputError(f"a relative noise of {relative} is not positive.")
 
+    def check(self, scene: Scene) -> None:
+        """r is a number, one a coordinate, or one a scene."""
+        content_dim = scene.start.shape[-1]
+        if self.relative.dim():
+            sizes = (content_dim,) if self.relative.dim() == 1 else (len(scene.present), 1)
+            self.check_sizes("relative", self.relative, sizes)
+
     def scale(self, scene: Scene) -> Tensor:
         """r u, [B, T, K, N, D]."""
         if self.relative_to == "start":
             unit = self.unit(scene.start)[:, None, None]
         elif self.relative_to == "column":
-            first = scene.mask.to(torch.uint8).argmax(1)[:, None, :, None]
+            first = scene.mask.to(torch.uint8).argmax(-2)[..., None, :, None]
             first = first.expand(*scene.observations.shape[:-3], -1, -1, -1)
             unit = self.unit(torch.take_along_dim(scene.observations, first, -3)).unsqueeze(-2)
         else:
             unit = self.unit(scene.observations).unsqueeze(-2)
         # Scenes that are being drawn may have axes of samples in front of the batch.
         shape = torch.broadcast_shapes(unit.shape, (*scene.mask.shape, scene.n_sources, scene.start.shape[-1]))
-        scale = (spread_over(self.relative, unit) * unit).expand(shape)
+        relative = self.relative if self.relative.dim() < 2 else self.relative[:, None, None, None]
+        scale = (relative * unit).expand(shape)
         # Where there is no detection its size is no size; any noise will do there, but a positive one.
         return torch.where(scene.mask[..., None, None], scale, 1.0)
 

@@ -8,6 +8,8 @@ import pyro
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
+from pyro_mixdvae.errors import InputError
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 Self = TypeVar("Self", bound="Part")
 
@@ -61,6 +63,31 @@ class Part(PyroModule, metaclass=_PartMeta):
             if name in (known := self.__dict__.get(registry, ())):
                 return known[name]
         return super().__getattr__(name)
+
+    def check(self, scene: Any) -> None:
+        """Whether the numbers of this part are of a batch of scenes like that one; by default they are of any.
+
+        Raises:
+            InputError: they are not; says which, and the two sizes.
+        """
+
+    def check_sizes(self, name: str, value: Tensor, sizes: tuple[int, ...]) -> None:
+        """Each axis of a tensor is to have the size named, or 1.
+
+        Raises:
+            InputError: it has another.
+        """
+        if value.dim() != len(sizes) or any(own not in (1, size) for own, size in zip(value.shape, sizes, strict=True)):
+            raise InputError(
+                f"{type(self).__name__} has a `{name}` of shape {tuple(value.shape)}, and the scenes are of {sizes}."
+            )
+
+    def _pyro_set_supermodule(self, name: str, context: Any) -> None:
+        """Parts may go into several models, one after the other; Pyro refuses those that have run before."""
+        self._pyro_name, self._pyro_context = name, context
+        for key, part in self._modules.items():
+            if isinstance(part, PyroModule):
+                part._pyro_set_supermodule(f"{name}.{key}", context)
 
     def replace(self: Self, **changes: Any) -> Self:
         """The same part, of the same class, with some attributes changed; tensors that stay are shared.

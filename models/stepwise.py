@@ -62,7 +62,7 @@ class StepwiseMixtureModel(MixtureModel):
                 with scenes, one, poutine.mask(mask=frame.present.unsqueeze(-1)):
                     number = pyro.sample(f"count_{t}", count, obs=None if generate else count.observed)
                 if generate:
-                    mask = mask & (torch.arange(n_detections, device=mask.device) < number)
+                    mask = mask & (mask.cumsum(-1) <= number)
             masks.append(mask)
 
             # p(w_t | v_t, K_t)

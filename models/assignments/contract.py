@@ -74,6 +74,11 @@ class Assignment(Part):
     def classes(self, w: Tensor, n_detections: int) -> Tensor:
         """The class of each detection, [*, B, T, K], for values of w, [*, B, T, K] or [*, B, T, 1]."""
 
+    def check(self, scene: Scene) -> None:
+        """N, and in what derives from it the rates."""
+        if self.n_sources != scene.n_sources:
+            raise InputError(f"{type(self).__name__} has {self.n_sources} sources, and the scene {scene.n_sources}.")
+
     # What a frame's number of detections says by itself.
 
     def log_count(self, mask: Tensor) -> Tensor | None:

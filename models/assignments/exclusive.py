@@ -18,6 +18,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.assignments.rates import LEAST_CLUTTER, Rates, estimated_rates
 from pyro_mixdvae.models.part import closed_form
+from pyro_mixdvae.models.scene import Scene
 
 
 class ExclusiveAssignment(Assignment):
@@ -57,6 +58,15 @@ class ExclusiveAssignment(Assignment):
         self.register_buffer("detection", probability)
         self.register_buffer("clutter", rate)
 
+    def check(self, scene: Scene) -> None:
+        """The rates are numbers, one a scene, or one a frame and source."""
+        super().check(scene)
+        n_scenes, n_frames = scene.present.shape
+        for name, rate in zip(self.rates._fields, self.rates, strict=True):
+            sizes = (n_scenes, n_frames, self.n_sources) if name == "detection" and rate.dim() == 3 else (n_scenes,)
+            if rate.dim():
+                self.check_sizes(name, rate, sizes)
+
     @property
     def rates(self) -> Rates:
         """P_D and the rate of clutter."""
@@ -76,7 +86,8 @@ class ExclusiveAssignment(Assignment):
     def pair_scores(self, log_likelihood: Tensor | None, mask: Tensor) -> Tensor:
         """Log weight of each pair relative to "clutter, and the source missed": [B, T, K, N]."""
         pair = self.log_detected() - self.log_missed() - self.clutter.log()[..., None, None]
-        scores = pair.unsqueeze(-2).expand(*mask.shape, self.n_sources)
+        pair = pair.unsqueeze(-2)
+        scores = pair.expand(torch.broadcast_shapes(pair.shape, (*mask.shape, self.n_sources)))
         if log_likelihood is not None:
             scores = scores + (log_likelihood[..., :-1] - log_likelihood[..., -1:])
         return scores.masked_fill(~mask.unsqueeze(-1), FORBIDDEN)
@@ -106,7 +117,7 @@ class ExclusiveAssignment(Assignment):
         shape = (*mask.shape[:-1], self.n_sources)
         detected = torch.bernoulli(self.log_detected().exp().expand(*torch.broadcast_shapes(shape, self._batch())))
         clutter = torch.poisson(self.clutter[..., None].expand(detected.shape[:-1]))
-        return (detected.sum(-1) + clutter).clamp(max=mask.shape[-1])
+        return torch.minimum(detected.sum(-1) + clutter, mask.sum(-1))
 
     def _batch(self) -> torch.Size:
         return self.log_detected().shape

@@ -11,6 +11,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.assignments.rates import LEAST_CLUTTER, estimated_rates
 from pyro_mixdvae.models.part import closed_form
+from pyro_mixdvae.models.scene import Scene
 
 
 class IndependentAssignment(Assignment):
@@ -39,9 +40,15 @@ class IndependentAssignment(Assignment):
         self.has_clutter = share.dim() > 0 or bool(share > 0)
         self.register_buffer("log_prior", _log_prior(share, self.n_sources, self.has_clutter))
 
+    def check(self, scene: Scene) -> None:
+        """Probabilities are of all scenes, or one a scene."""
+        super().check(scene)
+        if self.log_prior.dim() > 1:
+            self.check_sizes("log_prior", self.log_prior, (len(scene.present), 1, 1, self.n_classes))
+
     def prior_logits(self, mask: Tensor) -> Tensor:
         """Of the classes, [B, T, K, C]."""
-        return self.log_prior.expand(*mask.shape, self.n_classes)
+        return self.log_prior.expand(torch.broadcast_shapes(self.log_prior.shape, (*mask.shape, self.n_classes)))
 
     def classes(self, w: Tensor, n_detections: int) -> Tensor:
         """w is the class."""

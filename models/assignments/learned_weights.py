@@ -29,7 +29,7 @@ class LearnedWeights(IndependentAssignment):
     def __init__(self, n_sources: int, concentration: float = 1.0, clutter: float = 0.0):
         if not concentration > 0 or not clutter >= 0:
             raise InputError(f"a concentration of {concentration}, clutter {clutter}: give more than 0, and 0 or more.")
-        super().__init__(n_sources, clutter / (n_sources + clutter))
+        super().__init__(n_sources, clutter / (max(n_sources, 1) + clutter))
         alpha = [concentration] * n_sources + [concentration * clutter] * self.has_clutter
         self.register_buffer("alpha", torch.tensor(alpha))
 

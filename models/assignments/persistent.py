@@ -65,6 +65,13 @@ class PersistentAssignment(ExclusiveAssignment):
         self.visible = None
         self.averages_logs = False
 
+    def check(self, scene: Scene) -> None:
+        """And those of the chains of v."""
+        super().check(scene)
+        for name, rate in (("hide", self.hide), ("reappear", self.reappear)):
+            if rate.dim():
+                self.check_sizes(name, rate, (len(scene.present),))
+
     @property
     def hides(self) -> bool:
         """Whether any source may be hidden."""

@@ -59,6 +59,9 @@ class Likelihood(Part):
         By Gauss-Hermite quadrature of each coordinate where the density is a product over them (a distribution made
         by `.to_event(1)`), else by cubature of degree 5.
         """
+        # Points get an axis in front of all others: of the observations and the scale too, where those have more.
+        n_axes = max(part.dim() for part in (observed, mean, variance, scale))
+        mean = mean.reshape((1,) * (n_axes - mean.dim()) + mean.shape)
         if _is_product(self.observe(mean, scale)):
 
             def of_each(content: Tensor) -> Tensor:
@@ -92,8 +95,10 @@ class Likelihood(Part):
         least = LEAST_PRECISION / scale.detach().square()
         distance = observed - at
         is_close = distance.abs() < CLOSE * scale.detach()
-        secant = torch.where(is_close, -2 * curvature, slope / torch.where(is_close, 1.0, distance))
-        return Site(observed.expand_as(at), torch.maximum(secant, least))
+        quotient = slope / torch.where(is_close, 1.0, distance)
+        secant = torch.where(is_close, -2 * curvature, quotient.real if quotient.is_complex() else quotient)
+        precision = torch.maximum(secant, least)
+        return Site(observed.expand_as(at), precision / 2 if at.is_complex() else precision)
 
     def _derivatives(
         self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.models.likelihoods.contract import Likelihood
 from pyro_mixdvae.models.noise import Noise
+from pyro_mixdvae.models.scene import Scene
 
 
 class LearnedScale(Likelihood):
@@ -19,6 +20,10 @@ class LearnedScale(Likelihood):
     def __init__(self, noise: Noise, content_dim: int = 4):
         super().__init__(noise)
         self.log_factor = nn.Parameter(torch.zeros(content_dim))
+
+    def check(self, scene: Scene) -> None:
+        """A factor for each coordinate."""
+        self.check_sizes("log_factor", self.log_factor, scene.start.shape[-1:])
 
     def observe(self, content: Tensor, scale: Tensor) -> TorchDistribution:
         """N(content, (e^a scale)^2)."""

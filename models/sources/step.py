@@ -22,8 +22,9 @@ class Step(TorchDistribution):
 
     Args:
         latent: p(z_t | memory), batch [*, L]; None without z.
-        emission: z_t [*, L] -> p(s_t | z_t, memory), batch [*, D]; z_t is [*, 0] without z. Either may also be one
-            density of the whole vector, with event (L,) or (D,).
+        emission: z_t [*, L] -> p(s_t | z_t, memory), batch [*, D]; z_t is [*, 0] without z. It is asked for several z
+            at once too, with an axis more in front than the memory has: expand a memory that is joined to z.
+            Either may also be one density of the whole vector, with event (L,) or (D,).
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}

@@ -1,7 +1,7 @@
 """Exact smoothing of linear-Gaussian chains, coordinate by coordinate.
 
-The state of one coordinate of one source is `x_t = (s_t)` or `x_t = (s_t, z_t)`: S is 1 or 2, and `s` comes
-first. Shapes: `[*, T, D, S]` for vectors and `[*, T, D, S, S]` for matrices; `*` is any batch.
+The state of one coordinate of one source is `x_t = (s_t)` or `x_t = (s_t, z_t)`, z a velocity, an acceleration, ...:
+S numbers, and `s` comes first. Shapes: `[*, T, D, S]` for vectors and `[*, T, D, S, S]` for matrices; `*` is any batch.
 """
 
 import math

@@ -24,20 +24,21 @@ def check(model: Any, scene: Scene) -> None:
     Raises:
         InputError: two parts do not fit; says which, and the two numbers.
     """
-    n_sources, content_dim = scene.start.shape[-2:]
+    content_dim = scene.start.shape[-1]
     named = type(model.sources).__name__
     if not isinstance(model, MixtureModel):
         return
-    if model.assignment.n_sources != n_sources:
-        raise InputError(
-            f"{type(model.assignment).__name__} has {model.assignment.n_sources} sources, and the scene {n_sources}."
-        )
     if model.sources.n_sources is None and model.sources.content_dim != content_dim:
         raise InputError(
             f"{named} has contents of {model.sources.content_dim} numbers, and the scene of {content_dim}."
         )
     if scene.label_mask.any() and model.labels is None:
         raise InputError("the scene has labels, and the model does not say what labels are like: give `labels`.")
+    for part in (model.sources, model.assignment, model.likelihood, model.likelihood.noise):
+        part.check(scene)
+    for name, parameter in model.sources.named_parameters():
+        if parameter.dtype != scene.start.dtype:
+            raise InputError(f"{named}'s {name} is of {parameter.dtype}, and the scene of {scene.start.dtype}.")
     device = scene.start.device
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.device != device:

@@ -1,15 +1,29 @@
 """What every p(w) keeps: a test class that derives from `AssignmentContract` holds its prior to it."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from toys import EXACT
+from toys import EXACT, assert_mean_close
 
 from pyro_mixdvae.models import Assignment
 
 SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (2, 2), (1, 3), (4, 2), (3, 3)])
+
+
+def derived(assignment: Assignment) -> Assignment:
+    """The same p(w) from `prior_logits` and `classes` alone: closed forms are gone."""
+    base: Any = type(assignment)
+
+    class Derived(base):  # type: ignore[misc]
+        def prior_logits(self, mask: Tensor) -> Tensor:
+            return super().prior_logits(mask)
+
+    other = assignment.replace()
+    other.__class__ = Derived
+    return other
 
 
 class AssignmentContract:
@@ -19,8 +33,24 @@ class AssignmentContract:
         raise NotImplementedError
 
     def log_weight(self, n_sources: int, classes: tuple[int, ...]) -> float:
-        """Logarithm of p(w) of the classes of a frame's detections, up to a constant; -inf where forbidden."""
+        """Logarithm of p(w) of the classes of a frame's detections, up to a constant; -inf where forbidden.
+
+        Where the number of detections has a probability, `log p(w, K)` itself.
+        """
         raise NotImplementedError
+
+    counts = False
+    """Whether p(w) says how many detections a frame has."""
+
+    sums_to_one = True
+    """Whether it is a distribution, and no expectation of logarithms."""
+
+    def log_count(self, n_sources: int, n_detections: int) -> Tensor:
+        """log p(K)."""
+        if not self.counts:
+            return torch.tensor(0.0)
+        rows = product(range(n_sources + 1), repeat=n_detections)
+        return torch.tensor([float(self.log_weight(n_sources, row)) for row in rows]).logsumexp(0)
 
     def brute_force(self, assignment: Assignment, log_likelihood: Tensor) -> tuple[Tensor, Tensor]:
         """log evidence, and responsibilities [K, C], of one frame's detections [K, C], summed over all of C^K."""
@@ -35,7 +65,7 @@ class AssignmentContract:
         for row, own in zip(rows, weight, strict=True):
             for k, c in enumerate(row):
                 eta[k, c] += own
-        return (prior + likelihood).logsumexp(0), eta
+        return (prior + likelihood).logsumexp(0) + self.log_count(assignment.n_sources, n_detections), eta
 
     def example(self, n_detections: int, n_sources: int) -> tuple[Assignment, Tensor, Tensor]:
         """The prior, log likelihoods [2, 4, K, C] and a mask; in one frame nothing is seen."""
@@ -60,6 +90,53 @@ class AssignmentContract:
             torch.testing.assert_close(evidence[b, t], expected, **EXACT)
             torch.testing.assert_close(eta[b, t, seen], shares, **EXACT)
             assert not eta[b, t, ~seen].any()
+
+    @SHAPES
+    def test_closed_forms_are_those_that_follow_by_enumeration(self, n_detections: int, n_sources: int) -> None:
+        assignment, log_likelihood, mask = self.example(n_detections, n_sources)
+        enumerated = derived(assignment)
+        for name in ("responsibilities", "posterior_logits", "most_likely", "log_evidence", "marginals"):
+            assert getattr(type(enumerated), name) is getattr(Assignment, name), name
+        for name in ("responsibilities", "most_likely", "log_evidence"):
+            found, expected = (getattr(each, name)(log_likelihood, mask) for each in (assignment, enumerated))
+            torch.testing.assert_close(found, expected, **EXACT)
+        found, expected = (each.posterior_logits(log_likelihood, mask) for each in (assignment, enumerated))
+        torch.testing.assert_close(found.softmax(-1), expected.softmax(-1), **EXACT)
+        torch.testing.assert_close(
+            assignment.marginals(found, mask), assignment.responsibilities(log_likelihood, mask), **EXACT
+        )
+
+    @SHAPES
+    def test_the_number_of_detections_is_the_sum_over_all_assignments(self, n_detections: int, n_sources: int) -> None:
+        assignment, _, mask = self.example(n_detections, n_sources)
+        found = assignment.log_count(mask)
+        if not self.counts:
+            assert found is None
+            assert torch.equal(assignment.sample_count(mask), mask.sum(-1))
+            return
+        assert found.shape == (2, 4)
+        for b, t in product(range(2), range(4)):
+            expected = self.log_count(n_sources, int(mask[b, t].sum()))
+            torch.testing.assert_close(found[b, t], expected, **EXACT)
+
+    @pytest.mark.parametrize("n_sources", [1, 3])
+    def test_probabilities_of_all_numbers_of_detections_sum_to_one(self, n_sources: int) -> None:
+        """And drawn numbers have them, up to what there is room for."""
+        if not self.counts or not self.sums_to_one:
+            return
+        assignment, room = self.make(n_sources), 14
+        mask = torch.arange(room) < torch.arange(room + 1)[:, None]
+        probability = assignment.log_count(mask.unsqueeze(0)).exp().squeeze(0)
+        torch.testing.assert_close(probability.sum(), torch.tensor(1.0), rtol=1e-6, atol=0.0)
+        drawn = assignment.sample_count(torch.ones(1, 4000, room, dtype=torch.bool)).long().squeeze(0)
+        assert drawn.shape == (4000,)
+        frequency = torch.nn.functional.one_hot(drawn, room + 1).double()
+        likely = probability > 0.01
+        assert_mean_close(frequency[:, likely], probability[likely])
+        few = assignment.sample_count(torch.ones(1, 4000, 2, dtype=torch.bool))
+        assert float(few.max()) == 2.0
+        share = (few == 2).double().squeeze(0)
+        assert_mean_close(share, probability[2:].sum())
 
     @SHAPES
     def test_slope_of_the_evidence_in_the_log_likelihood_is_the_responsibility(
@@ -119,19 +196,20 @@ class AssignmentContract:
             assert tuple(found[b, t, seen].argmax(-1).tolist()) == best
             torch.testing.assert_close(found[b, t].sum(-1), seen.double())
 
-    def test_without_detections_the_evidence_is_one(self) -> None:
+    def test_without_detections_the_evidence_is_that_of_none(self) -> None:
         assignment = self.make(2)
-        log_likelihood, mask = torch.randn(1, 3, 2, assignment.n_classes), torch.zeros(1, 3, 2, dtype=torch.bool)
-        torch.testing.assert_close(assignment.log_evidence(log_likelihood, mask), torch.zeros(1, 3))
+        log_likelihood, mask = torch.randn(2, 4, 2, assignment.n_classes), torch.zeros(2, 4, 2, dtype=torch.bool)
+        expected = self.log_count(2, 0).expand(2, 4)
+        torch.testing.assert_close(assignment.log_evidence(log_likelihood, mask), expected, **EXACT)
 
     def test_far_detections_do_not_break_anything(self) -> None:
         """Log likelihoods of -1e5, which a detection at the other end of the image has."""
         assignment = self.make(3)
-        log_likelihood = torch.full((1, 1, 4, assignment.n_classes), -1e5)
+        log_likelihood = torch.full((2, 1, 4, assignment.n_classes), -1e5)
         log_likelihood[..., -1] = -3.0
         log_likelihood[0, 0, 0, 1] = 10.0
-        mask = torch.ones(1, 1, 4, dtype=torch.bool)
+        mask = torch.ones(2, 1, 4, dtype=torch.bool)
         eta = assignment.responsibilities(log_likelihood, mask)
         assert assignment.log_evidence(log_likelihood, mask).isfinite().all()
-        torch.testing.assert_close(eta.sum(-1), torch.ones(1, 1, 4))
+        torch.testing.assert_close(eta.sum(-1), torch.ones(2, 1, 4))
         assert float(eta[0, 0, 0, 1]) > 0.99

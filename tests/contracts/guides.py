@@ -8,13 +8,29 @@ import torch
 from pyro import poutine
 from torch import Tensor
 from torch.distributions import MultivariateNormal
-from toys import EXACT, PRIORS, joint_of, joint_of_chain, toy_scene
+from toys import (
+    EVERY_ASSIGNMENT,
+    EXACT,
+    PRIORS,
+    ConstantAcceleration,
+    assert_mean_close,
+    fed,
+    joint_of,
+    joint_of_chain,
+    toy_model,
+    toy_scene,
+    vkf,
+)
 
 from pyro_mixdvae.distributions.kalman import Chain, posterior
-from pyro_mixdvae.guides import SourceGuide
-from pyro_mixdvae.models import Scene, Sources
+from pyro_mixdvae.guides import Collapsed
+from pyro_mixdvae.guides.contract import Guide
+from pyro_mixdvae.models import MixtureModel, Scene, Sources
 
-EACH_PRIOR = pytest.mark.parametrize("make_sources", PRIORS.values(), ids=PRIORS.keys())
+EVERY_PRIOR = PRIORS | {"constant acceleration": ConstantAcceleration}
+"""With one of S = 3."""
+
+EACH_PRIOR = pytest.mark.parametrize("make_sources", EVERY_PRIOR.values(), ids=EVERY_PRIOR.keys())
 Make = Callable[[], Sources]
 
 
@@ -24,14 +40,18 @@ def some_chain(sources: Sources, scene: Scene) -> Chain:
     path = scene.start.unsqueeze(-2) + 0.03 * torch.randn(shape)
     precision = 100 * torch.rand(shape) * (torch.rand(shape) < 0.5) * scene.present[:, None, :, None]
     with torch.no_grad():
-        return posterior(sources.transitions(path, scene.start), path, precision)
+        return posterior(sources.transitions(fed(path, sources.state_size), scene.start), path, precision)
 
 
 class GuideContract:
     """Derive, and say how the guide is made."""
 
-    def make(self, sources: Sources, scene: Scene) -> SourceGuide:
+    def family(self, model: MixtureModel, scene: Scene) -> Collapsed:
         raise NotImplementedError
+
+    def make(self, sources: Sources, scene: Scene) -> Collapsed:
+        """In a model with the plainest of assignments."""
+        return self.family(toy_model(scene.n_sources, sources), scene)
 
     @EACH_PRIOR
     @pytest.mark.parametrize("n_frames", [1, 2, 5])
@@ -112,7 +132,10 @@ class GuideContract:
             cut = slice(0, n * sources.state_size)
             mean, covariance = (part[b] for part in joint_of(chain))
             dense = MultivariateNormal(mean[..., cut], covariance[..., cut, cut])
-            state = s[b].unsqueeze(-1) if sources.state_size == 1 else torch.stack([s[b], z[b]], -1)
+            latent = (
+                z[b].unflatten(-1, (sources.state_size - 1, 4)).mT if sources.state_size > 1 else s[b][..., None, :0]
+            )
+            state = torch.cat([s[b].unsqueeze(-1), latent.expand(*s[b].shape, -1)], -1)
             expected = dense.log_prob(state[:, :n].transpose(-3, -2).flatten(-2)).sum()
             if sources.state_size == 1 and sources.latent_dim:
                 start = scene.start[b]
@@ -121,6 +144,60 @@ class GuideContract:
 
     def encoder_density(self, sources: Sources, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
         return sources.latent_posterior(s, start).log_prob(z).sum()
+
+    @pytest.mark.parametrize("prior", ["kinematic", "srnn"])
+    def test_moments_and_draws_are_those_of_the_program(self, prior: str) -> None:
+        """The closed forms, and what any guide derives of its draws."""
+        sources, scene = PRIORS[prior](), toy_scene(n_frames=3)
+        guide = self.make(sources, scene)
+        guide.set_chain(some_chain(sources, scene))
+        mean, variance = guide.marginals()
+        for drawn in (guide.sample(2000), Guide.sample(guide, 400)):
+            assert drawn.shape[1:] == (2, 2, 3, 4)
+            assert_mean_close(drawn, mean, n_errors=5)
+            assert_mean_close((drawn - mean).square(), variance, n_errors=5)
+        derived_mean, derived_variance = Guide.marginals(guide)
+        torch.testing.assert_close(derived_mean, mean, rtol=0, atol=0.5 * float(variance.max().sqrt()))
+        torch.testing.assert_close(derived_variance, variance, rtol=0.6, atol=0.0)
+
+    def test_a_subclass_of_another_program_is_read_by_its_draws(self) -> None:
+        sources, scene = vkf(), toy_scene(n_frames=3)
+        guide = self.make(sources, scene)
+        base = type(guide)
+
+        class Shifted(base):  # type: ignore[misc,valid-type]
+            def draw_sources(self, scene: Scene, scenes: pyro.plate) -> tuple[Tensor, Tensor]:
+                centre, self.centre = self.centre, self.centre + 1.0
+                try:
+                    return super().draw_sources(scene, scenes)
+                finally:
+                    self.centre = centre
+
+        assert Shifted.marginals is Guide.marginals
+        assert Shifted.sample is Guide.sample
+        guide.set_chain(some_chain(sources, scene))
+        mean, variance = guide.marginals()
+        guide.__class__ = Shifted
+        found, _ = guide.marginals()
+        torch.testing.assert_close(found, mean + 1.0, rtol=0, atol=0.5 * float(variance.max().sqrt()))
+
+    @pytest.mark.parametrize("kind", EVERY_ASSIGNMENT)
+    def test_a_latent_of_the_assignment_has_its_factor(self, kind: str) -> None:
+        """Under the site of the model, with a density of its own; at first q is the prior."""
+        scene = toy_scene(n_frames=3)
+        model = toy_model(2, vkf(), EVERY_ASSIGNMENT[kind](2))
+        guide = self.family(model, scene)
+        trace = poutine.trace(guide).get_trace(scene)
+        name = model.assignment.latent_name
+        assert (guide.latent is None) == (name is None)
+        assert ({"v", "pi"} & set(trace.nodes)) == ({name} if name else set())
+        if name is None:
+            return
+        trace.compute_log_prob()
+        node, prior = trace.nodes[name], model.assignment.latent_prior(scene)
+        assert node["log_prob"].shape == (2, 1, 1)
+        torch.testing.assert_close(node["log_prob"], prior.log_prob(node["value"]), **EXACT)
+        assert {key for key, _ in guide.named_parameters() if key.startswith("latent.")}
 
     def test_nothing_enters_the_global_parameter_store(self) -> None:
         sources, scene = PRIORS["kinematic"](), toy_scene()

@@ -15,11 +15,11 @@ from pyro_mixdvae.distributions.kalman import (
     update_uncertain,
 )
 
-SIZES = pytest.mark.parametrize("size", [1, 2])
+SIZES = pytest.mark.parametrize("size", [1, 2, 3])
 
 
 def random_transitions(size: int, n_frames: int = 6, dtype: torch.dtype | None = None) -> Transition:
-    matrix = torch.randn(2, n_frames, 3, size, size, dtype=dtype)
+    matrix = torch.randn(2, n_frames, 3, size, size, dtype=dtype) / max(1, size - 1) ** 0.5
     matrix[:, 0] = 0
     root = torch.randn(2, n_frames, 3, size, size, dtype=dtype)
     noise = root @ root.mT + 0.1 * torch.eye(size, dtype=dtype)
@@ -101,14 +101,14 @@ def test_an_uncertain_update_has_the_moments_of_the_mixture(size: int) -> None:
     n_detections = 3
     root = torch.randn(2, 4, size, size)
     belief = Gaussian(torch.randn(2, 4, size), root @ root.mT + 0.1 * torch.eye(size))
-    values, variances = torch.randn(n_detections, 4), torch.rand(n_detections, 2, 4) + 0.1
+    values, variances = torch.randn(n_detections, 2, 4), torch.rand(n_detections, 2, 4) + 0.1
     probabilities = torch.tensor([[0.5, 0.1], [0.2, 0.0], [0.1, 0.9]])
     found = update_uncertain(belief, values, variances, probabilities)
     for n in range(2):
         prior = Gaussian(belief.mean[n], belief.covariance[n])
         parts = [(1 - probabilities[:, n].sum(), prior)]
         for k in range(n_detections):
-            parts.append((probabilities[k, n], update(prior, values[k], 1 / variances[k, n])))
+            parts.append((probabilities[k, n], update(prior, values[k, n], 1 / variances[k, n])))
         mean = sum(share * part.mean for share, part in parts)
         covariance = sum(
             share * (part.covariance + (part.mean - mean).unsqueeze(-1) * (part.mean - mean).unsqueeze(-2))
@@ -121,11 +121,11 @@ def test_an_uncertain_update_has_the_moments_of_the_mixture(size: int) -> None:
 
 def test_an_update_that_is_certain_is_the_ordinary_one() -> None:
     belief = Gaussian(torch.randn(2, 4, 2), torch.eye(2).expand(2, 4, 2, 2))
-    values, variances = 100 * torch.randn(2, 4), torch.rand(2, 2, 4) + 1e-3
+    values, variances = 100 * torch.randn(2, 1, 4), torch.rand(2, 2, 4) + 1e-3
     found = update_uncertain(belief, values, variances, torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
     torch.testing.assert_close(found.mean[0], belief.mean[0])
     torch.testing.assert_close(found.covariance[0], belief.covariance[0])
-    expected = update(Gaussian(belief.mean[1], belief.covariance[1]), values[0], 1 / variances[0, 1])
+    expected = update(Gaussian(belief.mean[1], belief.covariance[1]), values[0, 0], 1 / variances[0, 1])
     torch.testing.assert_close(found.mean[1], expected.mean, **EXACT)
     torch.testing.assert_close(found.covariance[1], expected.covariance, **EXACT)
 
