@@ -84,7 +84,8 @@ class MixtureModel(Part):
 
         With `generate` the detections are drawn, not observed, and so is their number, up to what `scene.mask` has room
         for: `Predictive` then draws whole scenes; which detections there are says the site "mask". Returns s
-        [B, N, T, D] and the classes of the detections [B, T, K]; None where w is summed out, its values being too many to list.
+        [B, N, T, D] and the classes of the detections [B, T, K]; None where w is summed out, its values being too many
+        to list.
         """
         scenes, time, observations = plates(scene)
 

@@ -25,8 +25,8 @@ class RepeatedError(SystematicError):
     """`share (2 - seen) scale^2`, the scale being that of the noise which repeats.
 
     A detector that draws a box too wide draws it too wide in the next frame as well. A source that is not seen is
-    mostly hidden behind something, and in the frames before and after partly so: the detections that its box is inferred
-    from are worse than others.
+    mostly hidden behind something, and in the frames before and after partly so: the detections that its box is
+    inferred from are worse than others.
 
     Args:
         share: of the noise's variance, that repeats in every frame (0: none, as in the paper).

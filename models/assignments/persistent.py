@@ -16,9 +16,10 @@ class PersistentAssignment(ExclusiveAssignment):
     """Exclusive, and each source is visible (v = 1) or hidden: a Markov chain that clutter has to argue against.
 
     `p(v_t = 0 | v_{t-1} = 1) = hide`, `p(v_t = 1 | v_{t-1} = 0) = reappear`, all are visible before the first frame;
-    P_D is the chance of a visible source to be detected, that of a hidden one is `ghost`. A false box in the place where
-    a source that is long hidden may be is then no reason to believe that it was seen for one frame: it would have to
-    come into view and hide again. After the chain of a target's existence in IPDA (Musicki, Evans and Stankovic 1994).
+    P_D is the chance of a visible source to be detected, that of a hidden one is `ghost`. A false box in the place
+    where a source that is long hidden may be is then no reason to believe that it was seen for one frame: it would have
+    to come into view and hide again. After the chain of a target's existence in IPDA (Musicki, Evans and Stankovic
+    1994).
 
     The log weight of an assignment is linear in v, so that its expectation under q(v) is its value at the mean of v:
     the site "v" holds pairs (v_{t-1}, v_t) as indicators, and the guide hands on their probabilities (`Visibility`).

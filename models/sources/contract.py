@@ -52,7 +52,7 @@ class Sources(Part):
         if self.latent_dim % self.content_dim:
             raise InputError(
                 f"{type(self).__name__} has {self.latent_dim} numbers of z for {self.content_dim} of s, and no "
-                "encoder: write `latent_posterior`, or make L a multiple of D, so that z can be carried with each coordinate."
+                "encoder: write `latent_posterior`, or make L a multiple of D, so that z can be carried with s."
             )
         return 1 + self.latent_dim // self.content_dim
 

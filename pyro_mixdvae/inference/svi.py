@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.engines.protocol import Record
 from pyro_mixdvae.engines.torch.evaluator import RecordingELBO
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.scene import Scene
 
 
@@ -32,6 +33,9 @@ def optimise(
 
     Returns:
         a record a step, of the step's own draws.
+
+    Raises:
+        InputError: the ELBO is no longer a finite number.
     """
     prior = {id(parameter): parameter for parameter in model.sources.parameters()}
     modules = [part for part in (guide, model) if isinstance(part, nn.Module)]
@@ -48,16 +52,34 @@ def optimise(
             if fine_tunes_prior and prior:
                 groups.append({"params": list(prior.values()), "lr": learning_rate / 10})
             optimiser = torch.optim.Adam(groups)
-            return [_step(elbo, optimiser, model, guide, scene) for _ in range(n_steps)]
+            return [_step(elbo, optimiser, model, guide, scene, number) for number in range(1, n_steps + 1)]
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
 
 
-def _step(elbo: RecordingELBO, optimiser: torch.optim.Optimizer, model: Any, guide: Any, scene: Scene) -> Record:
+def _step(
+    elbo: RecordingELBO, optimiser: torch.optim.Optimizer, model: Any, guide: Any, scene: Scene, number: int
+) -> Record:
     elbo.traces.clear()
     optimiser.zero_grad()
-    loss: Tensor = elbo.differentiable_loss(model, guide, scene)
+    loss = _loss(elbo, model, guide, scene)
+    if loss is None or not loss.isfinite():
+        raise InputError(
+            f"SVI has left the finite numbers at step {number}, as it may in a scene with a gap of hundreds of frames: "
+            "take fewer steps or a smaller learning rate, or the algorithm coordinate."
+        )
     loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     return elbo.record()
+
+
+def _loss(elbo: RecordingELBO, model: Any, guide: Any, scene: Scene) -> Tensor | None:
+    """Minus the ELBO; None where a density refuses what it is given: not a number, or a scale of nothing."""
+    try:
+        found: Tensor = elbo.differentiable_loss(model, guide, scene)
+    except ValueError as error:
+        if "to satisfy the constraint" in str(error):
+            return None
+        raise
+    return found
