@@ -76,8 +76,8 @@ class Likelihood(Part):
 
         Its natural parameters are gradients of `E = expected_log_prob` in the mean parameters of q
         (conjugate-computation variational inference, Khan and Lin 2017): precision `-2 dE/dV`, value
-        `m + (dE/dm) / precision`. A density with heavy tails is convex there, and its precision would be negative: it is
-        kept positive, which leaves the mean's stationary point where it is. Shapes [*, D].
+        `m + (dE/dm) / precision`. A density with heavy tails is convex there, and its precision would be negative: it
+        is kept positive, which leaves the mean's stationary point where it is. Shapes [*, D].
         """
         at, slope, curvature = self._derivatives(observed, mean, variance, scale)
         precision = torch.maximum(-2 * curvature, LEAST_PRECISION / scale.detach().square())

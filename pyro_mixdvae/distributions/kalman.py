@@ -59,7 +59,8 @@ def held(transition: Transition, belief: Gaussian, widest: float) -> Transition:
     """The same step, but for coordinates whose s it would make less sure than a standard deviation of `widest`.
 
     These stay where they are: of a source that is not seen for long nothing is known, and a chain that grew on would
-    leave the image, and at last the numbers. `belief` is that before the step; z goes on by itself. Shapes as `predict`.
+    leave the image, and at last the numbers. `belief` is that before the step; z goes on by itself. Shapes as
+    `predict`.
     """
     if math.isinf(widest):
         return transition

@@ -19,7 +19,10 @@ UNMOVED = 0.01
 """A change of the responsibilities that is too small to matter for the prior's memory."""
 
 SITE_STEPS = 12
-"""Steps of an E-S whose sites depend on q(s): each is damped by half."""
+"""Steps of an E-S whose sites depend on q(s), at most: each is damped by half."""
+
+SITE_TOLERANCE = 1e-3
+"""A step that moves no mean by so many standard deviations is the last."""
 
 DAMPING = 0.5
 
@@ -93,8 +96,8 @@ class ChainUpdates:
         """E-S: q(s), or q(s, z), given q(w) and what the memory of the prior is fed.
 
         Given the memory the prior is a linear-Gaussian chain, and the update is its Kalman smoother: unlike the
-        paper's, which runs forwards only, it sees the future. Where the likelihood is not Gaussian its sites are found at q(s)
-        itself, step by step, their natural parameters damped (Khan and Lin 2017).
+        paper's, which runs forwards only, it sees the future. Where the likelihood is not Gaussian its sites are found
+        at q(s) itself, step by step, their natural parameters damped (Khan and Lin 2017).
         """
         observation = self.engine.observe(self.responsibilities, self._moments)
         self._feed_memory(observation)
@@ -106,6 +109,8 @@ class ChainUpdates:
             at = chain.mean[..., 0], chain.covariance[..., 0, 0]
             observation = _damped(observation, self.engine.observe(self.responsibilities, at))
             chain = self._projected(transitions, observation)
+            if ((chain.mean[..., 0] - at[0]).square() < SITE_TOLERANCE**2 * at[1]).all():
+                break
         # What the sites have become moves the running mean too, though no assignment has.
         self._memory = self.engine.teacher_forced(observation)
         return chain

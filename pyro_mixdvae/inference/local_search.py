@@ -1,9 +1,9 @@
 """The local search after a filtering pass: would another association have predicted what came next better?
 
 A hard pass associates every frame as it comes, and where targets meet, the frames that follow may show that it was
-wrong. So where another joint event was nearly as likely, that event is taken, the filter goes on from there by itself, and the
-next frames say which was better: a limited discrepancy search (Harvey and Ginsberg 1995) through the tree of multiple
-hypothesis tracking (Reid 1979).
+wrong. So where another joint event was nearly as likely, that event is taken, the filter goes on from there by itself,
+and the next frames say which was better: a limited discrepancy search (Harvey and Ginsberg 1995) through the tree of
+multiple hypothesis tracking (Reid 1979).
 """
 
 from typing import NamedTuple
