@@ -9,7 +9,7 @@ from toys import EXACT, assert_mean_close, boxes, fed
 
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition
 from pyro_mixdvae.models import Sources, Step
-from pyro_mixdvae.models.sources.contract import Before
+from pyro_mixdvae.models.sources.contract import Before, map_state
 
 
 def derived(sources: Sources) -> Sources:
@@ -78,8 +78,8 @@ class SourcesContract:
         state = sources.init_state(start)
         for t in range(2):
             mean, covariance = sources.conditional(state).moments(sources.state_size)
-            drawn = sources.conditional(state).sample((4000,))
-            pair = drawn.split([sources.content_dim, sources.latent_dim], -1)
+            many = map_state(lambda part: part.expand(4000, *part.shape), state)
+            pair = sources.conditional(many).sample_pair()
             self.assert_same_moments(state_of(*pair, sources.state_size), mean.detach(), covariance.detach())
             n_scenes, n_sources = start.shape[:2]
             here = s[:n_scenes, :n_sources, t], z[:n_scenes, :n_sources, t]
