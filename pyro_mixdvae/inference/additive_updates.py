@@ -61,7 +61,7 @@ class AdditiveUpdates(SpectralUpdates):
             old = new if self._n_passes == 1 and number == 0 else Site(self.seen.value, 1 / self.seen.noise)
             value, precision = damped(old, new)
             self.seen = NoisySum(value, 1 / precision)
-        self.guide.set_site(*self.seen)
+        self.guide.set_site(*(part.clone() for part in self.seen))  # which a step may put back to the best so far
 
     def _sum_moments(self) -> tuple[Tensor, Tensor]:
         """Of `sum_n s_n` under q, [B, T, F, 1] each."""
@@ -81,7 +81,7 @@ class AdditiveUpdates(SpectralUpdates):
         self._with_noise((statistic * mask).sum((-2, -1)) / mask.sum((-2, -1)).clamp(min=1))
         noise = shared_scale(self.model.likelihood, self.scene).squeeze(-1).square()
         self.seen = NoisySum(self.scene.observations.squeeze(-1), noise)
-        self.guide.set_site(*self.seen)
+        self.guide.set_site(*(part.clone() for part in self.seen))
 
 
 def _mean_of_logs(mean: Tensor, count: int, *more: Tensor) -> Tensor:

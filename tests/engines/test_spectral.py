@@ -10,7 +10,9 @@ from toys import EXACT
 
 from pyro_mixdvae.distributions.complex_normal import as_content
 from pyro_mixdvae.distributions.kalman import Chain
+from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
 from pyro_mixdvae.engines.numba.spectral import NumbaSpectralEngine
+from pyro_mixdvae.engines.numba.weights import latent_path_of
 from pyro_mixdvae.engines.registry import only_torch, spectral_engine
 from pyro_mixdvae.engines.spectral_protocol import NoisySum
 from pyro_mixdvae.engines.torch.spectral import TorchSpectralEngine
@@ -28,6 +30,7 @@ from pyro_mixdvae.models import (
     SoundSources,
     sound_scene,
 )
+from pyro_mixdvae.networks.layers import GaussianNetwork
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 
 F = 3
@@ -61,6 +64,15 @@ def somewhere(guide: Any) -> None:
         for parameter in (guide.gain, guide.log_scale, guide.offset):
             parameter.add_(0.3 * torch.randn_like(parameter))
         guide.logits.add_(torch.randn_like(guide.logits))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shape", [(5,), (3, 1), (2, 3, 4)], ids=str)
+@pytest.mark.parametrize("sizes", [[7], [9, 4]], ids=str)
+def test_paths_of_latents(sizes: list[int], shape: tuple[int, ...]) -> None:
+    network = GaussianNetwork([8, *sizes], 3)
+    chain, noise = MarkovGaussian(network, torch.randn(*shape, 5), 3), torch.randn(*shape, 3)
+    torch.testing.assert_close(latent_path_of(network, chain.features, noise), chain.path(noise), **EXACT)
 
 
 @SHAPES
@@ -152,6 +164,14 @@ class TestWhichEngine:
         assert found.engine == "torch"
         assert found.note is not None
         assert not torch.allclose(found.mean, before.mean)
+
+
+def test_an_encoder_without_hidden_layers_runs_in_pytorch() -> None:
+    noise, scene = PowerNoise(0.2, 0.01), example((2, 4, F))[2]
+    networks = [SpectralSRNN(F, 2, [4], 3, [4], 3, [4], [4], encoder_sizes=[]) for _ in range(2)]
+    found = infer(AdditiveModel(SoundSources(networks), ComplexNormal(noise)), scene, AdditiveGuide)
+    assert found.engine == "torch"
+    assert "an encoder without hidden layers" in str(found.note)
 
 
 def test_single_and_double_precision_may_not_be_mixed() -> None:

@@ -4,7 +4,10 @@ import pytest
 import torch
 from sounds import SteadySound, complex_normal, constant_sources, sound_sources
 from torch import Tensor
+from toys import EXACT
 
+from pyro_mixdvae.distributions.complex_normal import squared_modulus
+from pyro_mixdvae.engines.registry import spectral_engine
 from pyro_mixdvae.guides import AdditiveGuide, Collapsed, MeanField
 from pyro_mixdvae.inference.algorithms import SVI, Coordinate, Hybrid
 from pyro_mixdvae.inference.assigned_updates import AssignedUpdates
@@ -119,3 +122,40 @@ def test_assignments_of_other_kinds_and_guides_without_q_of_w() -> None:
             result = infer(model, scene, guide)
             torch.testing.assert_close(result.responsibilities.sum(-1), torch.ones(2, T, F))
             assert all(record["elbo"].isfinite().all() for record in result.records)
+
+
+@MODELS
+def test_each_mixture_ends_where_its_elbo_was_greatest(make) -> None:
+    model = make(sound_sources(F, N), ComplexStudentT(PowerNoise(R, FLOOR), 3.0))
+    result = found(model, complex_normal(6, T, F), 6)
+    best = torch.stack([record["elbo"] for record in result.records]).amax(0)
+    engine = spectral_engine(model, type(result.guide), result.scene).engine
+    torch.testing.assert_close(engine.record(result.guide)["elbo"], best, **EXACT)
+
+
+class FittedNoise(PowerNoise):
+    """A noise that is left to the data: r of each mixture."""
+
+    is_estimated = True
+
+    def variance(self, observations: Tensor) -> Tensor:
+        relative = torch.as_tensor(self.relative).reshape(-1, *[1] * (observations.dim() - 1))
+        return relative * squared_modulus(observations) + self.floor
+
+    def fitted(self, statistic: Tensor) -> PowerNoise:
+        return self.replace(relative=self.relative * statistic)
+
+
+@MODELS
+@pytest.mark.parametrize("kind", [ComplexNormal, ComplexStudentT])
+def test_a_noise_that_is_left_to_the_data_is_fitted(make, kind: type) -> None:
+    """Each mixture has its own, which the result's model holds; the caller's stays."""
+    noise = FittedNoise(R, FLOOR)
+    model, mixture = make(sound_sources(F, N), kind(noise)), complex_normal(3, T, F)
+    result = found(model, mixture, 3)
+    fitted = result.model.likelihood.noise.relative
+    assert fitted.shape == (3,)
+    assert ((fitted - R).abs() > 1e-3).all()
+    assert noise.relative == R
+    plain = found(make(sound_sources(F, N), kind(PowerNoise(R, FLOOR))), mixture, 3)
+    assert not torch.allclose(plain.mean, result.mean)

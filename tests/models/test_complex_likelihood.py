@@ -168,6 +168,12 @@ class TestStudentT:
             student(0)
 
 
+def test_scale_statistic_is_the_mean_square_of_the_residual_in_scales() -> None:
+    observed, mean, variance, scale = somewhere()
+    expected = ((observed - mean).abs().square() + variance) / scale.square()
+    torch.testing.assert_close(normal().scale_statistic(observed, mean, variance, scale), expected.squeeze(-1), **EXACT)
+
+
 @EACH
 def test_noise_is_relative_to_the_mixture_and_the_same_for_all_sources(make) -> None:
     scene, noise = mixture_scene(2, 3, 3, 2, is_padded=True), make().noise
