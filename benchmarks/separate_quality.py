@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 from report import write
-from sound_methods import by_published, by_separator, refuse_other_rates, true_sources
+from sound_methods import by_separator, published, refuse_other_rates, true_sources
 from torch import Tensor
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference import published_sound
-from pyro_mixdvae.models.sound_sources import SoundSources
+from pyro_mixdvae.inference.published import ITERATIONS
 from pyro_mixdvae.reporting.tables import markdown_table
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.reading import Samples
@@ -28,7 +27,6 @@ from pyro_mixdvae.separation.mixtures.mixing import Mixture, draw_mixtures, plan
 from pyro_mixdvae.separation.scores.measures import SCORES, estoi, pesq, scaled_rmse, si_sdr
 from pyro_mixdvae.separation.scores.rows import Item, Mean, Row, rows_of
 from pyro_mixdvae.separation.separator import Separator
-from pyro_mixdvae.separation.source_files import load_sources
 
 SOURCES = ("speech", "flute")
 BATCH = 20
@@ -64,7 +62,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar=("FLUTE", "SPEECH"),
         help="the authors', imported, in this order; without them there is no row 'published'",
     )
-    parser.add_argument("--published-iterations", type=int, default=published_sound.ITERATIONS)
+    parser.add_argument("--published-iterations", type=int, default=ITERATIONS)
     parser.add_argument("--frames", nargs="+", type=int, default=(50, 100, 300), help="T of the mixtures")
     parser.add_argument("--snr", nargs="+", type=float, default=(-10.0, -5.0, 0.0, 5.0))
     parser.add_argument("--count", type=int, default=40, help="of mixtures at each length and SNR")
@@ -79,12 +77,14 @@ def _methods(options: argparse.Namespace) -> dict[str, Method]:
     refuse_other_rates(default.stft)
     methods = {
         "default": _mixed(default),
-        "first look": _mixed(Separator(options.sources, n_iterations=1)),
-        "assignment": _mixed(Separator(options.sources, likelihood="assignment")),
+        "first pass": _mixed(Separator(options.sources, n_iterations=1)),
+        "assignment": _mixed(Separator(options.sources, preset="assignment")),
     }
     if options.published_weights:
         flute, speech = options.published_weights
-        methods["published"] = _published((speech, flute), options.published_iterations)
+        theirs = published((speech, flute), options.published_iterations)
+        refuse_other_rates(theirs.stft)
+        methods["published"] = _mixed(theirs)
     return methods | {
         "mixture": lambda sources: sources.sum(1, keepdim=True).expand_as(sources),
         "ideal binary mask": lambda sources: ideal_mask(sources, default.stft, is_binary=True),
@@ -94,13 +94,6 @@ def _methods(options: argparse.Namespace) -> dict[str, Method]:
 
 def _mixed(separator: Separator) -> Method:
     return lambda sources: by_separator(separator, sources.sum(1))
-
-
-def _published(weights: Sequence[Path], iterations: int) -> Method:
-    loaded = load_sources(weights)
-    refuse_other_rates(loaded.stft)
-    networks = SoundSources(loaded.networks)
-    return lambda sources: by_published(networks, loaded.stft, sources.sum(1), iterations)
 
 
 def ideal_mask(sources: Tensor, stft: STFT, is_binary: bool) -> Tensor:

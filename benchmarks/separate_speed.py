@@ -7,24 +7,24 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from report import write
-from sound_methods import by_published, by_separator, refuse_other_rates, true_sources
+from sound_methods import by_separator, published, refuse_other_rates, true_sources
 from timing import Timing, measure
 from torch import Tensor
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference import published_sound, sound
-from pyro_mixdvae.models.sound_sources import SoundSources
+from pyro_mixdvae.inference.published import ITERATIONS as PUBLISHED_ITERATIONS
 from pyro_mixdvae.reporting.tables import markdown_table
 from pyro_mixdvae.separation.audio.trimming import HOP
 from pyro_mixdvae.separation.mixtures.mixing import RATE, draw_mixtures, plan_mixtures
+from pyro_mixdvae.separation.presets import ITERATIONS
 from pyro_mixdvae.separation.separator import Separator
-from pyro_mixdvae.separation.source_files import load_sources
 
 DEFAULT = "default"
 PUBLISHED = "published"
@@ -85,22 +85,19 @@ def _recorded(*folders: Path) -> Make:
 
 
 def _measure_all(make: Make, options: argparse.Namespace) -> dict[str, Any]:
-    loaded = load_sources(options.sources)
-    refuse_other_rates(loaded.stft)
-    ours, networks = Separator(options.sources), SoundSources(loaded.networks)
+    ours = Separator(options.sources)
+    refuse_other_rates(ours.stft)
 
-    def additive(mixtures: Tensor, iterations: int) -> Tensor:
-        ours.n_iterations = iterations
-        return by_separator(ours, mixtures)
+    def separate(preset: str) -> Separate:
+        by_count: dict[int, Separator] = {}
 
-    one_wins = Separator(options.sources, likelihood="assignment")
+        def with_iterations(mixtures: Tensor, iterations: int) -> Tensor:
+            if iterations not in by_count:
+                make_one = published if preset == PUBLISHED else partial(Separator, preset=preset)
+                by_count[iterations] = make_one(options.sources, n_iterations=iterations)
+            return by_separator(by_count[iterations], mixtures)
 
-    def assignment(mixtures: Tensor, iterations: int) -> Tensor:
-        one_wins.n_iterations = iterations
-        return by_separator(one_wins, mixtures)
-
-    def published(mixtures: Tensor, iterations: int) -> Tensor:
-        return by_published(networks, loaded.stft, mixtures, iterations)
+        return with_iterations
 
     def timed(name: str, separate: Separate, iterations: int, n_mixtures: int, n_frames: int) -> dict[str, Any]:
         print(f"{name}: B = {n_mixtures}, T = {n_frames}", file=sys.stderr)
@@ -113,9 +110,9 @@ def _measure_all(make: Make, options: argparse.Namespace) -> dict[str, Any]:
         return {"B": n_mixtures, "T": n_frames, **_per_mixture(of(1), of(run), run, iterations, n_mixtures)}
 
     rows: dict[str, tuple[Separate, int]] = {
-        DEFAULT: (additive, sound.ITERATIONS),
-        "--likelihood assignment": (assignment, sound.ITERATIONS),
-        PUBLISHED: (published, published_sound.ITERATIONS),
+        DEFAULT: (separate("additive"), ITERATIONS),
+        "--likelihood assignment": (separate("assignment"), ITERATIONS),
+        PUBLISHED: (separate(PUBLISHED), PUBLISHED_ITERATIONS),
     }
     results: dict[str, Any] = {
         "rows": {
@@ -125,7 +122,6 @@ def _measure_all(make: Make, options: argparse.Namespace) -> dict[str, Any]:
             for name, row in rows.items()
         }
     }
-    ours.n_iterations = None
     return results | {"stream": _measure_stream(ours, options)}
 
 

@@ -1,16 +1,16 @@
 """Ways to separate a batch of mixtures at 16 kHz, as the benchmarks of sound call them."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference import published_sound
-from pyro_mixdvae.models.complex_likelihood import ComplexLikelihood
-from pyro_mixdvae.models.sound_sources import SoundSources
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.mixtures.mixing import RATE, Mixture
-from pyro_mixdvae.separation.separator import ASSIGNMENT_NOISE, Separator
+from pyro_mixdvae.separation.separator import Separator
 
 
 def true_sources(mixtures: list[Mixture]) -> Tensor:
@@ -24,14 +24,12 @@ def by_separator(separator: Separator, mixtures: Tensor) -> Tensor:
     return separator.stems(mixtures / peak, separator.infer(mixtures / peak)) * peak.unsqueeze(1)
 
 
-def by_published(sources: SoundSources, stft: STFT, mixtures: Tensor, iterations: int) -> Tensor:
-    """Mixtures [B, n] to the posterior means [B, N, n] of the published algorithm.
+def published(sources: Sequence[str | Path], n_iterations: int) -> Separator:
+    """The published algorithm: its estimates are posterior means, which need not sum to the mixture.
 
     Unlike the published code's, the likelihood has a floor: there one silent bin makes the whole mixture NaN.
     """
-    likelihood = ComplexLikelihood(ASSIGNMENT_NOISE)
-    _, mean, _ = published_sound.separate(sources, likelihood, stft.spectrum(mixtures), iterations)
-    return stft.waveform(mean, mixtures.shape[-1])
+    return Separator(sources, "published", n_iterations=n_iterations, sums=False)
 
 
 def refuse_other_rates(stft: STFT) -> None:

@@ -8,11 +8,13 @@ from pyro_mixdvae.models.assignments.learned_weights import LearnedWeights
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
 from pyro_mixdvae.models.clutter import Clutter, SizedClutter
 from pyro_mixdvae.models.labels import Labels, NearlyExactLabels
-from pyro_mixdvae.models.likelihoods.complex_normal import ComplexNormal, PowerNoise, SpectralLikelihood
+from pyro_mixdvae.models.likelihoods.complex_normal import ComplexNormal
+from pyro_mixdvae.models.likelihoods.complex_student_t import ComplexStudentT
 from pyro_mixdvae.models.likelihoods.contract import Likelihood
 from pyro_mixdvae.models.likelihoods.heavy_tailed import Huber, Laplace, StudentT
 from pyro_mixdvae.models.likelihoods.learned import LearnedScale
 from pyro_mixdvae.models.likelihoods.normal import Normal
+from pyro_mixdvae.models.likelihoods.spectral import PowerNoise, SpectralLikelihood, sound_scene
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.noise import EstimatedNoise, Noise, RelativeNoise
 from pyro_mixdvae.models.part import Part, closed_form
@@ -34,6 +36,7 @@ __all__ = [
     "Assignment",
     "Clutter",
     "ComplexNormal",
+    "ComplexStudentT",
     "DVAESources",
     "EstimatedNoise",
     "ExclusiveAssignment",
@@ -67,4 +70,5 @@ __all__ = [
     "StudentT",
     "SystematicError",
     "closed_form",
+    "sound_scene",
 ]

@@ -1,11 +1,14 @@
 """The generative model of sound without w: sources simply add up."""
 
+from dataclasses import replace
+
 import pyro
 from pyro import poutine
 from torch import Tensor
 
 from pyro_mixdvae.distributions.complex_normal import as_spectrum
-from pyro_mixdvae.models.likelihoods.complex_normal import PowerNoise, SpectralLikelihood
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.models.likelihoods.spectral import SpectralLikelihood, shared_scale
 from pyro_mixdvae.models.mixture import plates
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
@@ -18,10 +21,17 @@ class AdditiveModel(Part):
     Args:
         sources: p(s, z).
         likelihood: of the sum; `N_c(sum_n s_n, v_o)` for `ComplexNormal`.
+
+    Raises:
+        InputError: a noise that is not the same for all sources.
     """
 
     def __init__(self, sources: Sources, likelihood: SpectralLikelihood):
         super().__init__()
+        if not likelihood.noise.is_shared():
+            raise InputError(
+                f"{type(likelihood.noise).__name__} is another noise for each source, and a sum of them has but one."
+            )
         self.sources = sources
         self.likelihood = likelihood
 
@@ -36,11 +46,9 @@ class AdditiveModel(Part):
             pyro.deterministic("s", s, event_dim=3)
             pyro.deterministic("z", z, event_dim=3)
 
-        # p(o | s)
+        # p(o | s); where nothing is observed yet, the noise is that of the sum itself
         total = as_spectrum(s[..., 0, 0, :, :, :]).sum(-3).unsqueeze(-1)
-        noise = self.likelihood.noise
-        assert isinstance(noise, PowerNoise)
-        scale = noise.variance(total if generate else scene.observations).sqrt()
+        scale = shared_scale(self.likelihood, replace(scene, observations=total) if generate else scene)
         with scenes, time, frequencies, poutine.mask(mask=scene.mask):
             pyro.sample("o", self.likelihood.observe(total, scale), obs=None if generate else scene.observations)
         return s[..., 0, 0, :, :, :]

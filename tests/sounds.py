@@ -6,10 +6,7 @@ import torch
 from pyro.distributions import Normal
 from torch import Tensor
 
-from pyro_mixdvae.distributions.complex_normal import ComplexNormal
-from pyro_mixdvae.distributions.kalman import Transition
-from pyro_mixdvae.models import Scene, SoundSources, Sources
-from pyro_mixdvae.models.complex_likelihood import as_content, as_spectrum
+from pyro_mixdvae.models import Scene, SoundSources, Sources, Step, sound_scene
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 
 
@@ -18,7 +15,7 @@ def complex_normal(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.complex128)
 
 
-def spectral_srnn(n_frequencies: int = 3, hidden: int = 6, hears: str = "log-power") -> SpectralSRNN:
+def spectral_srnn(n_frequencies: int = 3, hidden: int = 6, encoder_input: str = "log-power") -> SpectralSRNN:
     """A network of small and unequal widths whose powers differ a lot from frame to frame."""
     network = SpectralSRNN(
         n_frequencies,
@@ -30,11 +27,11 @@ def spectral_srnn(n_frequencies: int = 3, hidden: int = 6, hears: str = "log-pow
         prior_sizes=[7],
         emission_sizes=[8],
         encoder_sizes=[9, 4],
-        hears=hears,  # type: ignore[arg-type]
+        encoder_input=encoder_input,  # type: ignore[arg-type]
         floor=1e-3,
     )
     with torch.no_grad():
-        network.emission_log_power.weight.mul_(1 if hears == "log-power" else 4)
+        network.emission_log_power.weight.mul_(1 if encoder_input == "log-power" else 4)
         network.prior_network.mean.weight.mul_(3)
         network.encoder_network.mean.weight.mul_(3)
     return network
@@ -45,7 +42,21 @@ def sound_sources(n_frequencies: int = 3, n_sources: int = 2) -> SoundSources:
     return SoundSources([spectral_srnn(n_frequencies, hidden=5 + n) for n in range(n_sources)])
 
 
-class SteadyMemory(NamedTuple):
+def constant_sources(log_powers: Tensor) -> SoundSources:
+    """Sources whose powers are what they are whatever is fed in, and whose encoder knows no more than the prior."""
+    sources = sound_sources(log_powers.shape[-1], len(log_powers))
+    with torch.no_grad():
+        for network, own in zip(sources.each(), log_powers, strict=True):
+            network.emission_log_power.weight.zero_()
+            network.emission_log_power.bias.copy_((own + 4) / 4)
+            for head in (network.prior_network, network.encoder_network):
+                for layer in (head.mean, head.log_variance):
+                    layer.weight.zero_()
+                    layer.bias.fill_(0.1)
+    return sources
+
+
+class SteadyState(NamedTuple):
     """Which frame is next; `like` [*, N, any] says how many scenes there are."""
 
     frame: int
@@ -59,52 +70,34 @@ class SteadySound(Sources):
         powers: v [N, T, F].
     """
 
-    state_size = 1
     latent_dim = 0
 
     def __init__(self, powers: Tensor):
         super().__init__()
-        self.powers = powers
+        self.powers, self.n_sources = powers, len(powers)
         self.content_dim = 2 * powers.shape[-1]
 
-    def begin(self, start: Tensor) -> SteadyMemory:
-        return SteadyMemory(0, start)
+    def init_state(self, start: Tensor) -> SteadyState:
+        return SteadyState(0, start)
 
-    def draw(self, memory: SteadyMemory) -> tuple[Tensor, Tensor]:
-        power = self.powers[:, memory.frame].expand(*memory.like.shape[:-1], -1)
-        s = as_content(ComplexNormal(None, power).sample())
-        return s, s[..., :0]
+    def conditional(self, state: SteadyState) -> Step:
+        spread = (self.powers[:, state.frame] / 2).sqrt().repeat_interleave(2, -1)
+        spread = spread.expand(*state.like.shape[:-1], -1)
+        return Step(None, lambda _: Normal(torch.zeros_like(spread), spread))
 
-    def log_density_step(self, memory: SteadyMemory, s: Tensor, z: Tensor) -> Tensor:
-        spread = (self.powers[:, memory.frame] / 2).sqrt().repeat_interleave(2, -1)
-        return Normal(0.0, spread).log_prob(s).sum(-1)
-
-    def remember(self, memory: SteadyMemory, s: Tensor, z: Tensor | None) -> SteadyMemory:
-        return SteadyMemory(memory.frame + 1, memory.like)
-
-    def transition(self, memory: SteadyMemory) -> Transition:
-        return self._step(self.powers[:, memory.frame].expand(*memory.like.shape[:-1], -1))
-
-    def transitions(self, s: Tensor, start: Tensor) -> Transition:
-        return self._step(self.powers[:, : s.shape[-2]].expand(*s.shape[:-1], -1))
-
-    def log_density(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
-        return ComplexNormal(None, self.powers[:, : s.shape[-2]]).log_prob(as_spectrum(s)).sum(-1)
-
-    def _step(self, power: Tensor) -> Transition:
-        noise = (power / 2).repeat_interleave(2, -1)[..., None, None]
-        return Transition(torch.zeros_like(noise), torch.zeros_like(noise[..., 0]), noise)
+    def update_state(self, state: SteadyState, s: Tensor, z: Tensor | None) -> SteadyState:
+        return SteadyState(state.frame + 1, state.like)
 
 
 def mixture_scene(
     n_scenes: int = 2, n_frames: int = 4, n_frequencies: int = 3, n_sources: int = 2, is_padded: bool = False
 ) -> Scene:
-    """Mixtures of unit power; a start of width 1 says nothing, as sounds have none."""
+    """Mixtures of unit power."""
     present = torch.ones(n_scenes, n_frames, dtype=torch.bool)
     if is_padded:
         present[-1, -(n_frames // 2) :] = False
-    observations = complex_normal(n_scenes, n_frames, n_frequencies, 1)
-    return Scene.of(observations, torch.zeros(n_scenes, n_sources, 1), present)
+    mixture = complex_normal(n_scenes, n_frames, n_frequencies)
+    return sound_scene(torch.where(present.unsqueeze(-1), mixture, 0.0), n_sources, present)
 
 
 def wiener(powers: Tensor, mixture: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

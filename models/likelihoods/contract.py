@@ -137,7 +137,8 @@ class Likelihood(Part):
             scaled = scale.detach() * log_factor.exp().unsqueeze(-1)
             expected = self.expected_log_prob(observed.detach(), mean.detach(), variance.detach(), scaled)
             (slope,) = torch.autograd.grad(expected.sum(), log_factor)
-        return 1 + slope / observed.shape[-1]
+        n_numbers = (2 if observed.is_complex() else 1) * observed.shape[-1]
+        return 1 + slope / n_numbers
 
     def conjugate(self) -> bool:
         """Whether sites are the same wherever q(s) is, so that one update is exact."""

@@ -27,8 +27,8 @@ class SoundState(NamedTuple):
 class SoundSources(Sources):
     """`h_t = LSTM(|s_{t-1}|^2, h_{t-1})`, `z_t ~ N(mu_z, v_z)(h_t, z_{t-1})`, `s_tf ~ N_c(0, v_s,f)(h_t, z_t)`.
 
-    The content of a source is its complex spectrum as 2F real numbers (`complex_likelihood.as_content`). Sounds begin
-    in silence, so that a `start` [*, N, 1 or 2F] says nothing here.
+    The content of a source is its complex spectrum as 2F real numbers (`as_content`). Sounds begin
+    in silence, so that a `start` [*, N, any] says nothing here.
 
     Args:
         networks: the pre-trained SRNN of each source, in the order of the sources; equal F and L.
@@ -53,7 +53,7 @@ class SoundSources(Sources):
         states = []
         for network in self.each():
             silence = start.new_zeros(*start.shape[:-2], network.content_dim)
-            h, cell = network.history.step(network.heard(silence), network.history.begin(silence))
+            h, cell = network.history.step(network.to_input(silence), network.history.begin(silence))
             states.append(SoundState(h, cell, start.new_zeros(*start.shape[:-2], self.latent_dim)))
         return states
 
@@ -75,8 +75,8 @@ class SoundSources(Sources):
         states = []
         for n, (network, before) in enumerate(zip(self.each(), state, strict=True)):
             latent = network.latent_prior(before.h, before.z)[0] if z is None else z[..., n, :]
-            heard = network.heard(squared_modulus(as_spectrum(s[..., n, :])))
-            states.append(SoundState(*network.history.step(heard, (before.h, before.cell)), latent))
+            fed = network.to_input(squared_modulus(as_spectrum(s[..., n, :])))
+            states.append(SoundState(*network.history.step(fed, (before.h, before.cell)), latent))
         return states
 
     @closed_form("init_state", "conditional", "update_state")
@@ -110,7 +110,7 @@ class SoundSources(Sources):
     def reconstructed(self, power: Tensor, present: Tensor | None = None) -> Tensor:
         """v_s of all frames, the networks being fed |s|^2, at the central path of q(z | s): [*, N, T, F] -> same.
 
-        Frames where `present` [*, N, T] is False are not heard by those before.
+        Frames where `present` [*, N, T] is False are not seen by those before.
         """
         each = [
             network.reconstructed(power[..., n, :, :], None if present is None else present[..., n, :])
@@ -124,7 +124,7 @@ class SoundSources(Sources):
         encoders = []
         for n, network in enumerate(self.each()):
             own = None if present is None else present[..., n, :]
-            encoders.append(network.listen(power[..., n, :, :], own)[1])
+            encoders.append(network.encode_power(power[..., n, :, :], own)[1])
         return EachLatentPosterior(encoders)
 
     def each(self) -> list[SpectralSRNN]:

@@ -14,10 +14,10 @@ from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import Advance, progress
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.inference.run import Method
+    from pyro_mixdvae.inference.preset import Method
     from pyro_mixdvae.separation.files.jobs import JobPaths, MixtureFile
     from pyro_mixdvae.separation.files.separating import SeparatedFile
-    from pyro_mixdvae.separation.separator import Estimate, Likelihood, Separator
+    from pyro_mixdvae.separation.separator import Estimate, Separator
 
 OTHER_NAMES = "give another folder for OUT, names that differ, or another --filename"
 
@@ -89,8 +89,8 @@ def separate(
         check_posterior_fits(found)
     separator = Separator(
         chosen,
-        likelihood=cast("Likelihood", likelihood),
-        method=cast("Method", method),
+        likelihood,
+        algorithm=cast("Method", method),
         n_iterations=iterations,
         estimate=cast("Estimate", estimate),
         sums=sums,

@@ -15,8 +15,8 @@ from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import progress
 
 if TYPE_CHECKING:
+    from pyro_mixdvae.inference.preset import Method
     from pyro_mixdvae.tracking.files.labels import Labels
-    from pyro_mixdvae.tracking.tracker import Method
 
 DEFAULT_FOLDER = Path("tracks")
 OTHER_NAME = "give OUT another name, as results.txt"

@@ -61,7 +61,10 @@ class GaussianChain(TorchDistribution):
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - torch's signature
         """Draw [*sample_shape, *, T, D, S], backwards in time."""
         shape = self._extended_shape(sample_shape)
-        noise = torch.randn(shape, dtype=self.mean_.dtype, device=self.mean_.device)
+        return self.path(torch.randn(shape, dtype=self.mean_.dtype, device=self.mean_.device))
+
+    def path(self, noise: Tensor) -> Tensor:
+        """The path that noise [*, T, D, S] of unit variance makes."""
         innovation = apply(self.scale_tril, noise).unbind(-3)
         gain = self.gain.unbind(-4)
         deviation = [innovation[-1]]

@@ -3,31 +3,37 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pyro_mixdvae.engines.numba import chain as numba_chain
+from pyro_mixdvae.engines.numba import spectral as numba_spectral
 from pyro_mixdvae.engines.protocol import ChainEngine
+from pyro_mixdvae.engines.spectral_protocol import SpectralEngine
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
+from pyro_mixdvae.engines.torch.spectral import TorchSpectralEngine
 from pyro_mixdvae.models.scene import Scene
 
 _compiled_allowed: ContextVar[bool] = ContextVar("compiled_allowed", default=True)
 
-SLOWER = "3 to 18 times"
-"""Than the compiled engine, by the scripts of `benchmarks/`."""
+Engine = TypeVar("Engine", ChainEngine, SpectralEngine)
+
+SLOWER, SLOWER_SOUND = "3 to 18 times", "1.5 to 3 times"
+"""Than the compiled engine, by the scripts of `benchmarks/`: on boxes, and on sounds."""
 
 
-class Choice(NamedTuple):
-    """The engine of a run, and which part kept the compiled one away (None: none)."""
+class Choice(NamedTuple, Generic[Engine]):
+    """The engine of a run, which part kept the compiled one away (None: none), and how much slower that is."""
 
-    engine: ChainEngine
+    engine: Engine
     unknown: str | None
+    slower: str
 
     @property
     def sentence(self) -> str | None:
         """What to tell a user; None where the compiled engine runs."""
         if self.unknown is None:
             return None
-        return f"The compiled engine does not know {self.unknown}: this runs in PyTorch, {SLOWER} slower."
+        return f"The compiled engine does not know {self.unknown}: this runs in PyTorch, {self.slower} slower."
 
 
 @contextmanager
@@ -40,11 +46,21 @@ def only_torch() -> Iterator[None]:
         _compiled_allowed.reset(token)
 
 
-def chain_engine(model: Any, guide: object, scene: Scene) -> Choice:
+def chain_engine(model: Any, guide: object, scene: Scene) -> Choice[ChainEngine]:
     """The engine for a model of Gaussian chains, the family of guides, and a batch of scenes."""
-    unknown = numba_chain.unknown_part(model, guide, scene)
-    if unknown is None and not _compiled_allowed.get():
-        unknown = "the path that it is tested against"
+    unknown = _unknown(numba_chain.unknown_part(model, guide, scene))
     if unknown is None:
-        return Choice(numba_chain.NumbaChainEngine(model, scene), None)
-    return Choice(TorchChainEngine(model, scene), unknown)
+        return Choice(numba_chain.NumbaChainEngine(model, scene), None, SLOWER)
+    return Choice(TorchChainEngine(model, scene), unknown, SLOWER)
+
+
+def spectral_engine(model: Any, guide: object, scene: Scene) -> Choice[SpectralEngine]:
+    """The engine for a model over `SoundSources`, the family of guides, and a batch of mixtures."""
+    unknown = _unknown(numba_spectral.unknown_part(model, guide, scene))
+    if unknown is None:
+        return Choice(numba_spectral.NumbaSpectralEngine(model, scene), None, SLOWER_SOUND)
+    return Choice(TorchSpectralEngine(model, scene), unknown, SLOWER_SOUND)
+
+
+def _unknown(part: str | None) -> str | None:
+    return "the path that it is tested against" if part is None and not _compiled_allowed.get() else part

@@ -10,9 +10,13 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides.contract import N_DRAWS, Guide, Program
 from pyro_mixdvae.inference.chain_updates import ChainUpdates, expected_responsibilities, is_updated_in_closed_form
 from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.sound_updates import sound_updates
+from pyro_mixdvae.inference.spectral_posterior import spectral_posterior
 from pyro_mixdvae.inference.svi import optimise
+from pyro_mixdvae.models.additive import AdditiveModel
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.sources.sound import SoundSources
 
 
 class Algorithm(Protocol):
@@ -71,7 +75,8 @@ class SVI:
         if is_updated_in_closed_form(guide):
             return self.refine(Coordinate(1), model, scene, guide, first, seed)
         model = deepcopy(model)
-        model = model.replace(assignment=model.assignment.fitted(scene))
+        if isinstance(model, MixtureModel):
+            model = model.replace(assignment=model.assignment.fitted(scene))
         if isinstance(guide, type) and issubclass(guide, Guide):
             program = guide(model, scene)
         else:
@@ -121,6 +126,8 @@ class Hybrid:
 
 def program_posterior(model: MixtureModel, scene: Scene, guide: Guide, records: list[Record]) -> Posterior:
     """Moments and responsibilities of a guide that is a program, by its draws."""
+    if is_of_sounds(model):
+        return spectral_posterior(model, scene, guide, records, "torch")
     mean, variance = guide.marginals()
     responsibilities = guide.responsibilities()
     if responsibilities is None:
@@ -143,7 +150,12 @@ def _iterate(updates: Any, n_iterations: int) -> list[Record]:
 def _updates(model: Any, scene: Scene, guide: Any, first: int) -> Any:
     """The closed-form updates of a model and a family of guides."""
     _require_updates(guide)
-    return ChainUpdates(model, scene, guide, first)
+    return (sound_updates if is_of_sounds(model) else ChainUpdates)(model, scene, guide, first)
+
+
+def is_of_sounds(model: Any) -> bool:
+    """Whether the observations of a model are spectra."""
+    return isinstance(model, AdditiveModel) or isinstance(model.sources, SoundSources)
 
 
 def _require_updates(guide: Any) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from pyro_mixdvae.distributions.kalman import Chain, Transition
 from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced
 from pyro_mixdvae.engines.registry import chain_engine
+from pyro_mixdvae.guides.additive import AdditiveGuide
 from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.inference.initialise import initialise
@@ -172,5 +173,5 @@ def _damped(old: PseudoObservation, new: PseudoObservation) -> PseudoObservation
 
 
 def is_updated_in_closed_form(guide: object) -> bool:
-    """Whether a guide is a family that these updates move."""
-    return isinstance(guide, type) and issubclass(guide, Collapsed)
+    """Whether a guide is a family that closed-form updates move, these or those of sounds."""
+    return isinstance(guide, type) and issubclass(guide, (Collapsed, AdditiveGuide))

@@ -26,6 +26,12 @@ def check(model: Any, scene: Scene) -> None:
     """
     content_dim = scene.start.shape[-1]
     named = type(model.sources).__name__
+    if model.sources.n_sources is not None and model.sources.n_sources != n_sources:
+        raise InputError(f"{named} has {model.sources.n_sources} sources, and the scene {n_sources}.")
+    if scene.observations.is_complex() and 2 * scene.observations.shape[-2] != model.sources.content_dim:
+        raise InputError(
+            f"{named} has {model.sources.content_dim // 2} frequencies, and the scene {scene.observations.shape[-2]}."
+        )
     if not isinstance(model, MixtureModel):
         return
     if model.sources.n_sources is None and model.sources.content_dim != content_dim:

@@ -11,18 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.distributions.kalman import Chain
 from pyro_mixdvae.engines.protocol import PseudoObservation, Record
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides.mean_field import MeanField
+from pyro_mixdvae.inference import published_spectral
+from pyro_mixdvae.inference.assigned_updates import independent_frames
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.sources.sound import SoundSources
 from pyro_mixdvae.models.sources.srnn import SRNNSources
 
 TEMPERATURE = 0.008
-LEAST_LIKELIHOOD = 1e-10
 PIECE_LENGTH = 30
 PIECE_ITERATIONS = 20
 ITERATIONS = 70
@@ -51,7 +52,7 @@ def tempered_responsibilities(model: MixtureModel, scene: Scene, mean: Tensor, v
     residual = scene.observations.unsqueeze(-2) - mean.transpose(-3, -2).unsqueeze(-3)
     exponent = ((residual.square() + variance.transpose(-3, -2).unsqueeze(-3)) / phi).sum(-1)
     log_beta = -0.5 * phi.log().sum(-1) - 0.5 * TEMPERATURE * exponent
-    floor = torch.full_like(log_beta, LEAST_LIKELIHOOD).log()
+    floor = torch.full_like(log_beta, published_spectral.LEAST_LIKELIHOOD).log()
     return torch.logaddexp(log_beta, floor).softmax(-1) * scene.mask.unsqueeze(-1)
 
 
@@ -147,7 +148,9 @@ class Published:
 
     @torch.no_grad()
     def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
-        """From the cascade; it starts at frame 0, and moves a q(w)."""
+        """From the cascade; it starts at frame 0, and moves a q(w). Sounds: see `published_spectral`."""
+        if isinstance(model.sources, SoundSources):
+            return published_spectral.separate(model, scene, guide, self.n_iterations)
         published_sources(model)
         if first > 0:
             raise InputError(
@@ -160,16 +163,10 @@ class Published:
         found, engine, records = guide(model, scene), TorchChainEngine(model, scene), list[Record]()
 
         def record(eta: Tensor, mean: Tensor, variance: Tensor) -> None:
-            found.set_chain(_independent(mean, variance))
+            found.set_chain(independent_frames(mean, variance))
             found.set_assignments(eta.clamp(min=torch.finfo(eta.dtype).tiny).log())
             records.append(engine.record(found))
 
         mean, variance = cascade(model, scene)
         eta, mean, variance = iterate(model, scene, mean, variance, self.n_iterations, record)
         return Posterior(model, scene, found, *found.marginals(), eta, records, engine.name)
-
-
-def _independent(mean: Tensor, variance: Tensor) -> Chain:
-    """Means and variances [B, N, T, D] as a chain whose frames are independent."""
-    matrix = variance[..., None, None]
-    return Chain(mean.unsqueeze(-1), torch.zeros_like(matrix), matrix, matrix)

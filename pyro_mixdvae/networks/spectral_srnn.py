@@ -1,4 +1,4 @@
-"""The SRNN of the paper for sound: it emits the power of each frequency, and its encoder hears the future too."""
+"""The SRNN of the paper for sound: it emits the power of each frequency, and its encoder sees the future too."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -28,8 +28,8 @@ class SpectralSRNN(RecurrentDVAE):
         hidden: width of the LSTM.
         backward_sizes, backward_hidden: the same of the encoder's LSTM.
         prior_sizes, emission_sizes, encoder_sizes: widths of the hidden layers of each density's MLP.
-        hears: "power": the LSTMs are fed |s|^2, as in the paper; "log-power": its logarithm, about zero and of order
-            one, so that quiet sounds are heard too.
+        encoder_input: "power": the LSTMs are fed |s|^2, as in the paper; "log-power": its logarithm, about zero and of
+            order one, so that quiet sounds count too.
         floor: added to the emitted power (and to the power whose logarithm is taken): silence stays finite.
     """
 
@@ -46,14 +46,14 @@ class SpectralSRNN(RecurrentDVAE):
         prior_sizes: Sequence[int] = (64, 32),
         emission_sizes: Sequence[int] = (256,),
         encoder_sizes: Sequence[int] = (64, 32),
-        hears: Literal["power", "log-power"] = "log-power",
+        encoder_input: Literal["power", "log-power"] = "log-power",
         floor: float = 1e-6,
     ):
         super().__init__()
-        if hears not in ("power", "log-power"):
-            raise ValueError(f"hears is {hears!r}: it is 'power' or 'log-power'")
+        if encoder_input not in ("power", "log-power"):
+            raise ValueError(f"encoder_input is {encoder_input!r}: it is 'power' or 'log-power'")
         self.content_dim, self.latent_dim = content_dim, latent_dim
-        self.hears, self.floor = hears, floor
+        self.encoder_input, self.floor = encoder_input, floor
         self.history = History([content_dim, *input_sizes], hidden)
         self.backward = BackwardHistory([hidden + content_dim, *backward_sizes], backward_hidden)
         self.prior_network = GaussianNetwork([hidden + latent_dim, *prior_sizes], latent_dim)
@@ -71,9 +71,9 @@ class SpectralSRNN(RecurrentDVAE):
         centre, scale = self.head_units
         return (log_power - centre) / scale
 
-    def heard(self, power: Tensor) -> Tensor:
+    def to_input(self, power: Tensor) -> Tensor:
         """What the LSTMs are fed of power |s|^2: [*, F] -> [*, F]."""
-        if self.hears == "power":
+        if self.encoder_input == "power":
             return power
         return self._as_head((power + self.floor).log())
 
@@ -99,7 +99,7 @@ class SpectralSRNN(RecurrentDVAE):
     @property
     def head_units(self) -> tuple[float, float]:
         """Where the log power is, of which the head gives zero, and what its 1 is."""
-        return (0.0, 1.0) if self.hears == "power" else (LOG_CENTRE, LOG_SCALE)
+        return (0.0, 1.0) if self.encoder_input == "power" else (LOG_CENTRE, LOG_SCALE)
 
     def emission(self, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (zero) and variance of p(s_t | h_t, z_t), [*, F] each."""
@@ -113,52 +113,52 @@ class SpectralSRNN(RecurrentDVAE):
     def latent_posterior(self, h: Tensor, y: Tensor, present: Tensor | None = None) -> MarkovGaussian:
         """q(z | s): `g_t = LSTM(h_t, |s_t|^2, g_{t+1})`, then `q(z_t | g_t, z_{t-1})`; y = |s|^2 [*, T, F].
 
-        Frames not `present` [*, T], padding after the end, do not count and are not heard by those before.
+        Frames not `present` [*, T], padding after the end, do not count and are not seen by those before.
         """
-        return self._encoder(h, self.heard(y), present)
+        return self._encoder(h, self.to_input(y), present)
 
-    def _encoder(self, h: Tensor, heard: Tensor, present: Tensor | None) -> MarkovGaussian:
-        """`latent_posterior` of what is `heard` of |s|^2."""
-        g = self.backward(torch.cat([h, heard], -1), present)
+    def _encoder(self, h: Tensor, inputs: Tensor, present: Tensor | None) -> MarkovGaussian:
+        """`latent_posterior`, its LSTM being fed inputs made of |s|^2 (`to_input`)."""
+        g = self.backward(torch.cat([h, inputs], -1), present)
         return MarkovGaussian(self.encoder_network, g, self.latent_dim, present)
 
-    def listen(self, power: Tensor, present: Tensor | None = None) -> tuple[Tensor, MarkovGaussian]:
+    def encode_power(self, power: Tensor, present: Tensor | None = None) -> tuple[Tensor, MarkovGaussian]:
         """h [*, T, H] and q(z | s), both fed |s|^2 [*, T, F]: what `history` and `latent_posterior` give of it."""
-        heard = self.heard(power)
-        silence = self.heard(torch.zeros_like(power[..., :1, :]))
-        features = self.history.features(heard)
+        inputs = self.to_input(power)
+        silence = self.to_input(torch.zeros_like(power[..., :1, :]))
+        features = self.history.features(inputs)
         late = torch.cat([self.history.features(silence), features[..., :-1, :]], -2)
         h = self.history.remembered(late)
-        return h, self._encoder(h, heard, present)
+        return h, self._encoder(h, inputs, present)
 
     def reconstructed(self, power: Tensor, present: Tensor | None = None) -> Tensor:
         """v_s at the central path of q(z | s), all networks being fed |s|^2: [*, T, F] -> [*, T, F].
 
         `present` as in `latent_posterior`.
         """
-        h, encoder = self.listen(power, present)
+        h, encoder = self.encode_power(power, present)
         return self.power(h, encoder.central_path())
 
     def teacher_forced(self, y: Tensor) -> Tensor:
-        """The inputs of the history: y = |s|^2 [*, T, F] one frame late, as it is heard; silence at the first."""
-        return self.heard(super().teacher_forced(y))
+        """The inputs of the history: y = |s|^2 [*, T, F] one frame late, as it is fed in; silence at the first."""
+        return self.to_input(super().teacher_forced(y))
 
     @torch.no_grad()
     def evidence(self, y: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The power that is heard of a source in a mixture: its complex spectrum y and the mixture's.
+        """The power that the network is fed of a source in a mixture: its complex spectrum y and the mixture's.
 
-        In use a network hears the mixture first, and then what the Wiener filter has left of it. So some sequences
-        are given the power of the mixture; the others the expected power of the source after one look of the network,
+        In use a network is fed the mixture first, and then what the Wiener filter has left of it. So some sequences
+        are given the power of the mixture; the others the expected power of the source after one pass of the network,
         everything else being known only roughly (`_blurred`). Shapes [B, T, F].
         """
         power = squared_modulus(observed)
-        again = torch.rand(len(y), generator=generator) < SECOND_LOOKS
+        again = torch.rand(len(y), generator=generator) < SECOND_PASSES
         if not again.any():
             return power
-        heard = power[again]
-        own, others = self.reconstructed(heard), _blurred(squared_modulus(observed[again] - y[again]), generator)
+        seen = power[again]
+        own, others = self.reconstructed(seen), _blurred(squared_modulus(observed[again] - y[again]), generator)
         gain = own / (own + others)
-        power[again] = gain.square() * heard + own * (1 - gain)
+        power[again] = gain.square() * seen + own * (1 - gain)
         return power
 
     @torch.no_grad()
@@ -192,8 +192,8 @@ def _blurred(power: Tensor, generator: torch.Generator | None) -> Tensor:
     return (smooth * error.exp()).squeeze(1)
 
 
-SECOND_LOOKS = 0.4
-"""Share of the training sequences that are heard through the Wiener filter."""
+SECOND_PASSES = 0.4
+"""Share of the training sequences that are fed in through the Wiener filter."""
 
 LOUDEST = 30.0
 """Log power that no sound has; beyond it the exponential would overflow in single precision."""

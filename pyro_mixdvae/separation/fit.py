@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
-from pyro_mixdvae.inference.sound import InferredSound
-from pyro_mixdvae.models.sound_sources import SoundSources
-from pyro_mixdvae.models.sources import Sources
+from pyro_mixdvae.engines.registry import spectral_engine
+from pyro_mixdvae.inference.posterior import Posterior
 
 BAD = 1.0
 """A misfit that sounds of a model's own kind do not have: on speech with flute it is .15 to .75, on noise and on tones
@@ -46,14 +45,13 @@ def itakura_saito(power: Tensor, model: Tensor, floor: float) -> Tensor:
 
 
 @torch.no_grad()
-def fit_of(sources: Sources, inferred: InferredSound) -> tuple[Tensor, Tensor]:
+def fit_of(posterior: Posterior) -> tuple[Tensor, Tensor]:
     """Sum of the distances of each source over frames and frequencies, and their number: [N] each.
 
     What lies more than 60 dB below the loudest of the batch counts little.
     """
-    assert isinstance(sources, SoundSources)
-    power = squared_modulus(inferred.mean) + inferred.variance
-    model = sources.reconstructed(power)
-    distance = itakura_saito(power, model, 1e-6 * float(power.max()) + 1e-12)
+    power = squared_modulus(posterior.mean) + posterior.variance
+    engine = spectral_engine(posterior.model, type(posterior.guide), posterior.scene).engine
+    distance = itakura_saito(power, engine.reconstructed(power), 1e-6 * float(power.max()) + 1e-12)
     count = distance[:, 0].numel()
     return distance.sum((0, 2, 3)).double().cpu(), torch.full((distance.shape[1],), count, dtype=torch.float64)

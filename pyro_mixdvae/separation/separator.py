@@ -1,9 +1,9 @@
 """`Separator`: from a waveform to the sounds in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,25 +11,23 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference.run import Method
-from pyro_mixdvae.inference.sound import InferredSound, infer_sound
-from pyro_mixdvae.models.additive import AdditiveModel
-from pyro_mixdvae.models.assignments import IndependentAssignment
-from pyro_mixdvae.models.complex_likelihood import ComplexLikelihood
-from pyro_mixdvae.models.mixture import MixtureModel
-from pyro_mixdvae.models.sound_sources import SoundSources
+from pyro_mixdvae.inference.algorithms import Algorithm
+from pyro_mixdvae.inference.infer import infer
+from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.preset import Method, Preset, chosen_algorithm
+from pyro_mixdvae.models.likelihoods.spectral import sound_scene
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.resampling import resample
 from pyro_mixdvae.separation.fit import Fit, fit_of
-from pyro_mixdvae.separation.source_files import load_sources
+from pyro_mixdvae.separation.presets import PRESETS
+from pyro_mixdvae.separation.source_files import load_sources, source_names
 from pyro_mixdvae.separation.stream import Segmenting, SegmentStream
 
-Likelihood = Literal["additive", "assignment"]
 Estimate = Literal["mean", "mask"]
 Waveform = TypeVar("Waveform", npt.NDArray[np.floating], Tensor)
 
-ADDITIVE_NOISE = 0.001
-ASSIGNMENT_NOISE = 0.03  # the paper's
+SVI_STEPS = 50  # unless a user says otherwise
+
 # Of all sources' sound in a batch of segments: about 4 MB of memory each; with more, nothing is faster.
 BATCH_SECONDS = 24.0
 
@@ -42,11 +40,13 @@ class Separation:
         names: of the N sources.
         stems: ``[N, *]``, of the kind, the shape and the rate of the mixture.
         fits: how well each source's model explains what it was given.
+        note: a sentence where the compiled engine could not serve; says which part it does not know.
     """
 
     names: tuple[str, ...]
     stems: npt.NDArray[np.floating] | Tensor
     fits: tuple[Fit, ...]
+    note: str | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -59,44 +59,50 @@ class Separator:
 
     Args:
         sources: names of weights that ship, or paths of weights files: two or more, in the order of the stems.
-        likelihood: "additive": sounds overlap; "assignment": one of them wins each frequency, as in the paper.
-        method: how the posterior is found (`infer_sound`).
-        n_iterations: of it; None for its default.
-        noise: r of the likelihood `v_o = r |o|^2`; None for .001 (additive) or .03 (assignment).
+        preset: "additive": sounds overlap; "assignment": one of them wins each frequency, as in the paper; "published":
+            the paper's algorithm too (`presets`); or a `Preset` of your own, whose model has its networks already: of
+            `sources` only the names are taken then.
+        guide: in place of the preset's: a family of guides, or a Pyro program.
+        algorithm: in place of the preset's: "coordinate", "svi", "hybrid", or an object (`inference.algorithms`).
+        n_iterations: of the algorithm; None for its own.
         estimate: "mean" of the posterior, or the mixture through the soft "mask".
         sums: stems that sum to the mixture: what the posterior means leave is shared among them.
         segment, overlap: seconds; longer sounds are cut, and their pieces fade into one another.
         seed: of the draws of SVI.
 
     Raises:
-        InputError: fewer than two sources, weights that cannot be used, or weights of different transforms.
+        InputError: fewer than two sources, weights that cannot be used, weights of different transforms, no such preset
+            or algorithm, or parts that do not go together.
     """
 
     def __init__(
         self,
         sources: Sequence[str | Path] = ("speech", "flute"),
-        likelihood: Likelihood = "additive",
-        method: Method = "coordinate",
+        preset: str | Preset = "additive",
+        guide: Any = None,
+        algorithm: Method | Algorithm | None = None,
         n_iterations: int | None = None,
-        noise: float | None = None,
         estimate: Estimate = "mean",
         sums: bool = True,
         segment: float = 8.0,
         overlap: float = 1.0,
         seed: int = 0,
     ):
-        loaded = load_sources(sources)
-        self.names, self.stft, self.notes = loaded.names, loaded.stft, loaded.notes
-        prior = SoundSources(loaded.networks)
-        self.model: AdditiveModel | MixtureModel
-        if likelihood == "additive":
-            self.model = AdditiveModel(prior, ComplexLikelihood(ADDITIVE_NOISE if noise is None else noise))
+        if isinstance(preset, str) and preset not in PRESETS:
+            raise InputError(f"There is no preset '{preset}': choose from {', '.join(PRESETS)}.")
+        if isinstance(preset, str):
+            loaded = load_sources(sources)
+            self.names, self.notes = loaded.names, loaded.notes
+            preset = PRESETS[preset](loaded)
         else:
-            emission = ComplexLikelihood(ASSIGNMENT_NOISE if noise is None else noise)
-            self.model = MixtureModel(prior, IndependentAssignment(len(self.names)), emission)
-        self.model.float()
-        self.method, self.n_iterations, self.estimate, self.sums = method, n_iterations, estimate, sums
-        self.seed = seed
+            self.names, self.notes = source_names(sources)
+        if guide is not None:
+            preset = replace(preset, guide=guide)
+        if n_iterations is None and algorithm in ("svi", "hybrid"):
+            n_iterations = SVI_STEPS
+        self.preset = replace(preset, algorithm=chosen_algorithm(preset.algorithm, algorithm, n_iterations))
+        self.stft: STFT = preset.representation
+        self.estimate, self.sums, self.seed = estimate, sums, seed
         self.segmenting = _segmenting(segment, overlap, self.stft, len(self.names))
 
     def separate(self, waveform: Waveform, rate: int) -> Separation:
@@ -125,7 +131,7 @@ class Separator:
         result = (
             torch.from_numpy(shaped).to(waveform) if isinstance(waveform, Tensor) else shaped.astype(waveform.dtype)
         )
-        return Separation(self.names, result, fits.fits())
+        return Separation(self.names, result, fits.fits(), fits.note)
 
     def stream(self, peak: float, meter: "FitMeter | None" = None) -> SegmentStream:
         """Separates a channel that comes block by block at the model's rate, in bounded memory.
@@ -142,38 +148,44 @@ class Separator:
 
         return SegmentStream(separate, self.segmenting)
 
-    def infer(self, waveforms: Tensor, records_all: bool = True) -> InferredSound:
+    def infer(self, waveforms: Tensor) -> Posterior:
         """The posterior of waveforms [B, n] at the model's rate, at their loudest about 1."""
-        return infer_sound(
-            self.model,
-            self.stft.spectrum(waveforms.float()),
-            self.method,
-            self.n_iterations,
-            seed=self.seed,
-            records_all=records_all,
-        )
+        scene = sound_scene(self.stft.spectrum(waveforms.float()), len(self.names))
+        return infer(self.preset.model, scene, self.preset.guide, self.preset.algorithm, seed=self.seed)
 
-    def stems(self, waveforms: Tensor, inferred: InferredSound) -> Tensor:
+    def stems(self, waveforms: Tensor, posterior: Posterior) -> Tensor:
         """The estimates [B, N, n] that belong to a posterior."""
         mixture = self.stft.spectrum(waveforms.float()).unsqueeze(1)
-        shares = inferred.gains / inferred.gains.sum(1, keepdim=True).clamp(min=1e-12)
-        estimate = inferred.mean if self.estimate == "mean" else inferred.gains * mixture
+        gains = gains_of(posterior)
+        shares = gains / gains.sum(1, keepdim=True).clamp(min=1e-12)
+        estimate = posterior.mean if self.estimate == "mean" else gains * mixture
         if self.sums:
             estimate = estimate + shares * (mixture - estimate.sum(1, keepdim=True))
         return self.stft.waveform(estimate, waveforms.shape[-1])
 
 
+def gains_of(posterior: Posterior) -> Tensor:
+    """Each source's share of the mixture, [B, N, T, F]: the Wiener gains or the responsibilities q(w_tf = n)."""
+    return posterior.responsibilities[..., : posterior.mean.shape[1]].movedim(-1, 1)
+
+
 class FitMeter:
-    """Adds up how well each source's model explains what it was given, over the segments of a sound."""
+    """Adds up how well each source's model explains what it was given, over the segments of a sound.
+
+    Attributes:
+        note: a sentence where the compiled engine could not serve.
+    """
 
     def __init__(self, separator: Separator):
         self.separator = separator
         self.misfit = torch.zeros(len(separator.names), dtype=torch.float64)
         self.weight = torch.zeros(len(separator.names), dtype=torch.float64)
+        self.note: str | None = None
 
-    def add(self, inferred: InferredSound) -> None:
+    def add(self, posterior: Posterior) -> None:
         """One batch of segments more."""
-        misfit, weight = fit_of(self.separator.model.sources, inferred)
+        misfit, weight = fit_of(posterior)
+        self.note = posterior.note
         self.misfit += misfit
         self.weight += weight
 

@@ -32,11 +32,7 @@ def load_sources(sources: Sequence[str | Path]) -> LoadedSources:
     Raises:
         InputError: fewer than two, no model of sound, or models of different transforms.
     """
-    if len(sources) < 2:
-        raise InputError(
-            "one source alone cannot be told from the rest of a mixture: give two or more; for 'everything else' train "
-            "a model on sounds like it (`mixdvae train audio`)."
-        )
+    names, notes = source_names(sources)
     networks: list[SpectralSRNN] = []
     transform: STFT | None = None
     for source in sources:
@@ -51,13 +47,27 @@ def load_sources(sources: Sequence[str | Path]) -> LoadedSources:
         transform = loaded.coordinates
         networks.append(loaded.network.float())
     assert transform is not None
+    return LoadedSources(names, networks, transform, notes)
+
+
+def source_names(sources: Sequence[str | Path]) -> tuple[tuple[str, ...], list[str]]:
+    """The names of two or more sources, no two the same, and sentences that the user should read.
+
+    Raises:
+        InputError: fewer than two.
+    """
+    if len(sources) < 2:
+        raise InputError(
+            "one source alone cannot be told from the rest of a mixture: give two or more; for 'everything else' train "
+            "a model on sounds like it (`mixdvae train audio`)."
+        )
     names = [Path(source).stem for source in sources]
     notes = [
         f"{name} is given {names.count(name)} times: its model cannot tell two of a kind apart, the stems are alike."
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
-    return LoadedSources(_distinct(names), networks, transform, notes)
+    return _distinct(names), notes
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

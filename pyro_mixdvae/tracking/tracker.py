@@ -3,21 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Hybrid
+from pyro_mixdvae.inference.algorithms import Algorithm
 from pyro_mixdvae.inference.infer import infer
-from pyro_mixdvae.inference.preset import Preset
+from pyro_mixdvae.inference.preset import Method, Preset, chosen_algorithm
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.presets import PRESETS
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import BoxSequence, make_scene, make_sequence
 from pyro_mixdvae.tracking.summary import summarise
-
-Method = Literal["coordinate", "svi", "hybrid"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class Tracker:
@@ -123,25 +120,3 @@ class Tracker:
         scene, scale = make_scene(sequences, preset.representation)
         posterior = infer(preset.model, scene, preset.guide, preset.algorithm, sequences[0].first, self.seed)
         return summarise(sequences, scale, posterior, preset.representation, self.level, n_samples, self.seed)
-
-
-def chosen_algorithm(own: Algorithm, chosen: Method | Algorithm | None, n_iterations: int | None) -> Algorithm:
-    """The algorithm that a user asks for, over a preset's `own`: by name, with so many iterations.
-
-    Raises:
-        InputError: no such algorithm, or less than one iteration.
-    """
-    if isinstance(chosen, str) and chosen not in METHODS:
-        raise InputError(f"There is no algorithm '{chosen}': choose from {', '.join(METHODS)}.")
-    if chosen == "svi":
-        return SVI() if n_iterations is None else SVI(n_iterations)
-    if chosen == "hybrid":
-        return Hybrid(own) if n_iterations is None else Hybrid(own, SVI(n_iterations))
-    # "coordinate" stands for the closed-form updates of the preset, the published ones among them.
-    algorithm = own if chosen is None or isinstance(chosen, str) else chosen
-    if n_iterations is None:
-        return algorithm
-    name = "n_steps" if isinstance(algorithm, SVI) else "n_iterations"
-    if isinstance(algorithm, Hybrid):
-        return Hybrid(algorithm.start, replace(algorithm.svi, n_steps=n_iterations))
-    return replace(algorithm, **{name: n_iterations})  # type: ignore[type-var]

@@ -114,7 +114,7 @@ def _sound_sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "emission_sizes": _widths(weights, "emission_hidden"),
         "backward_sizes": _widths(weights, "backward.input"),
         "backward_hidden": weights["backward.lstm.weight_hh_l0"].shape[1],
-        "hears": "power",
+        "encoder_input": "power",
         "floor": 0.0,
         **_shared_sizes(weights),
     }

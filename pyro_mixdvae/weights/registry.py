@@ -83,7 +83,7 @@ def _spectral_sizes(network: SpectralSRNN) -> dict[str, Any]:
         "prior_sizes": _widths(network.prior_network.hidden),
         "emission_sizes": _widths(network.emission_hidden),
         "encoder_sizes": _widths(network.encoder_network.hidden),
-        "hears": network.hears,
+        "encoder_input": network.encoder_input,
         "floor": network.floor,
     }
 

@@ -18,7 +18,7 @@ from pyro_mixdvae.separation.separator import Separator
 from pyro_mixdvae.weights.store import save_network
 
 SMALL = STFT(16_000, 64, 32)
-METHODS = ["default", "first look", "assignment", "published", "mixture", "ideal binary mask", "ideal Wiener filter"]
+METHODS = ["default", "first pass", "assignment", "published", "mixture", "ideal binary mask", "ideal Wiener filter"]
 
 
 def save(path: Path, stft: STFT = SMALL) -> str:
@@ -79,7 +79,7 @@ def test_speed(
 
 
 def test_a_batch_is_separated_as_each_sound_of_it_alone(weights: list[str]) -> None:
-    """By one iteration: which of several was the best is judged by draws, which are others in another batch."""
+    """By one iteration: which of several was the best is decided by draws, which are others in another batch."""
     separator = Separator(weights, n_iterations=1)
     mixtures = torch.tensor([[0.1], [3.0]]) * separate_speed.coloured_noise(2, 3000)
     together = by_separator(separator, mixtures)

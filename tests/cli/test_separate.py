@@ -38,7 +38,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def _tiny(n_frequencies: int) -> SpectralSRNN:
     small = {"input_sizes": [4], "hidden": 3, "backward_sizes": [4], "backward_hidden": 3, "prior_sizes": [4]}
     return SpectralSRNN(
-        n_frequencies, latent_dim=2, emission_sizes=[4], encoder_sizes=[4], hears="log-power", **small
+        n_frequencies, latent_dim=2, emission_sizes=[4], encoder_sizes=[4], encoder_input="log-power", **small
     ).float()  # type: ignore[arg-type]
 
 

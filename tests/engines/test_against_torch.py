@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from sounds import complex_normal, spectral_srnn
 from torch import Tensor
 from toys import (
     ASSIGNMENTS,
@@ -20,30 +19,21 @@ from toys import (
 
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.exclusive import FORBIDDEN, event_table
-from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
 from pyro_mixdvae.engines.numba.compiled import only_torch
 from pyro_mixdvae.engines.numba.joint_events import log_number_weights
-from pyro_mixdvae.guides import AdditiveGuide, SourceGuide
+from pyro_mixdvae.guides import SourceGuide
 from pyro_mixdvae.inference.coordinate import coordinate_ascent
-from pyro_mixdvae.inference.latent_ascent import LatentAscent
 from pyro_mixdvae.inference.records import evaluate, judged
 from pyro_mixdvae.inference.run import infer
-from pyro_mixdvae.inference.sound import infer_sound, sound_scene
-from pyro_mixdvae.inference.sound_records import AdditiveJudge
 from pyro_mixdvae.inference.start import filtering_pass, filtering_start
 from pyro_mixdvae.inference.updates import fed, pseudo_observation
 from pyro_mixdvae.models import (
-    AdditiveModel,
-    ComplexLikelihood,
     ExclusiveAssignment,
     MixtureModel,
     PersistentAssignment,
     Scene,
-    SoundSources,
 )
-from pyro_mixdvae.networks.layers import GaussianNetwork
 
-F = 3
 SERVED = ["kinematic", "vkf", "relative vkf"]
 EACH_PRIOR = pytest.mark.parametrize("prior", SERVED)
 EACH_ASSIGNMENT = pytest.mark.parametrize("kind", [*ASSIGNMENTS, BY_FRAME])
@@ -229,67 +219,3 @@ def test_sums_over_all_events_of_as_many_detections_as_there_may_be(weights: lis
         table = event_table(n_detections, len(weights))
         of_each = torch.cat([log_pair.clamp(min=FORBIDDEN), torch.zeros(1)])[table]
         assert own == pytest.approx(float(of_each.sum(-1).logsumexp(0)), rel=1e-9, abs=1e-9)
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("shape", [(5,), (3, 1), (2, 3, 4)], ids=str)
-@pytest.mark.parametrize("sizes", [[], [7], [9, 4]], ids=str)
-def test_paths_of_latents(sizes: list[int], shape: tuple[int, ...]) -> None:
-    network = GaussianNetwork([8, *sizes], 3)
-    chain, noise = MarkovGaussian(network, torch.randn(*shape, 5), 3), torch.randn(*shape, 3)
-    found, central = chain.path(noise), chain.central_path()
-    with only_torch():
-        assert_same((found, central), (chain.path(noise), chain.central_path()))
-
-
-def sounds(shape: tuple[int, ...]) -> tuple[AdditiveModel, Tensor, Tensor]:
-    """Networks of which one hears powers and one is loud enough to be cut, a mixture, and what of it is present."""
-    networks = [spectral_srnn(F, hidden=5 + n, hears=hears) for n, hears in enumerate(["log-power", "power"])]
-    networks[0].emission_log_power.bias.data[0] = 10.0
-    model = AdditiveModel(SoundSources(networks), ComplexLikelihood(0.2, 0.01))
-    present = torch.arange(shape[1]) < torch.arange(shape[1], shape[1] - shape[0], -1).unsqueeze(-1)
-    mixture = complex_normal(*shape)
-    return model, torch.where(present.unsqueeze(-1), mixture, 0.0), present
-
-
-SOUNDS = pytest.mark.parametrize("shape", [(1, 1, F), (3, 4, F)], ids=str)
-
-
-@SOUNDS
-def test_records_of_sounds_are_those_of_trace_enum_elbo(shape: tuple[int, ...]) -> None:
-    model, mixture, present = sounds(shape)
-    scene = sound_scene(mixture, 2, present)
-    guide = AdditiveGuide(model, scene)
-    guide.set_powers(torch.rand(shape[0], 2, *shape[1:]) + 0.01)
-    with torch.no_grad():
-        judge = AdditiveJudge(model.sources, guide, seed=3)
-        assert judge.can_judge(model.sources, guide)
-        found = judge.record(guide)
-        assert_same(judge.record(guide), found)
-        with only_torch():
-            assert not judge.can_judge(model.sources, guide)
-            assert_same(found, evaluate(model, guide, scene, seed=3))
-
-
-@SOUNDS
-def test_gradients_of_latents_are_those_of_autograd(shape: tuple[int, ...]) -> None:
-    """They move the latents, and with these the powers, alike."""
-    model, mixture, present = sounds(shape)
-    noise, powers = model.likelihood.noise(mixture), torch.rand(shape[0], 2, *shape[1:]) + 0.01
-    found = LatentAscent(model.sources, mixture, noise, present, powers)
-    found.climb(5)
-    with only_torch():
-        expected = LatentAscent(model.sources, mixture, noise, present, powers)
-        expected.climb(5)
-        assert_same((found.powers(), *found.paths), (expected.powers(), *expected.paths))
-
-
-@SOUNDS
-def test_whole_runs_on_sounds(shape: tuple[int, ...]) -> None:
-    """Adam divides gradients by their size: where there is almost none, rounding counts more."""
-    model, mixture, present = sounds(shape)
-    found = infer_sound(model, mixture, present=present)
-    with only_torch():
-        expected = infer_sound(model, mixture, present=present)
-    torch.testing.assert_close(found[1:4], expected[1:4], rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(found.records, expected.records, rtol=1e-6, atol=1e-6)

@@ -282,10 +282,10 @@ def sounds(epoch: int) -> AsExamples:
         return AsExamples(content, content + 0.3 * complex_normal(40, 8, 3))
 
 
-@pytest.mark.parametrize("hears", ["power", "log-power"])
-def test_training_of_sounds_raises_the_validation_elbo(hears: str) -> None:
+@pytest.mark.parametrize("encoder_input", ["power", "log-power"])
+def test_training_of_sounds_raises_the_validation_elbo(encoder_input: str) -> None:
     torch.manual_seed(1)
-    network, held_out = spectral_srnn(hears=hears), sounds(1000)
+    network, held_out = spectral_srnn(encoder_input=encoder_input), sounds(1000)
     before = elbo_per_frame(network, held_out, 0.3)
     result = pretrain(network, sounds, held_out, schedule(epochs=8))
     assert result.best_elbo > before + 0.5

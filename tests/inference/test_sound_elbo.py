@@ -12,13 +12,22 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 from toys import EXACT, assert_mean_close, gradient_in_logits
 
+from pyro_mixdvae.distributions.complex_normal import as_spectrum
 from pyro_mixdvae.distributions.kalman import Chain
-from pyro_mixdvae.guides import AdditiveGuide, MeanField, SourceGuide
-from pyro_mixdvae.inference.elbo import RecordingELBO
-from pyro_mixdvae.inference.records import Record
-from pyro_mixdvae.inference.svi import svi
-from pyro_mixdvae.models import AdditiveModel, ComplexLikelihood, IndependentAssignment, MixtureModel, Scene, Sources
-from pyro_mixdvae.models.complex_likelihood import as_spectrum
+from pyro_mixdvae.engines.protocol import Record
+from pyro_mixdvae.engines.torch.evaluator import RecordingELBO
+from pyro_mixdvae.guides import AdditiveGuide, Collapsed, Guide, MeanField
+from pyro_mixdvae.inference.svi import optimise
+from pyro_mixdvae.models import (
+    AdditiveModel,
+    ComplexNormal,
+    IndependentAssignment,
+    MixtureModel,
+    PowerNoise,
+    Scene,
+    Sources,
+    sound_scene,
+)
 
 N, T, F = 2, 3, 2
 R, FLOOR = 0.2, 0.01
@@ -40,11 +49,11 @@ def some_scene() -> Scene:
 
 
 def mixture_model(sources: Sources) -> MixtureModel:
-    return MixtureModel(sources, IndependentAssignment(N), ComplexLikelihood(R, FLOOR))
+    return MixtureModel(sources, IndependentAssignment(N), ComplexNormal(PowerNoise(R, FLOOR)))
 
 
 def additive_model(sources: Sources) -> AdditiveModel:
-    return AdditiveModel(sources, ComplexLikelihood(R, FLOOR))
+    return AdditiveModel(sources, ComplexNormal(PowerNoise(R, FLOOR)))
 
 
 def some_moments() -> tuple[Tensor, Tensor]:
@@ -52,31 +61,29 @@ def some_moments() -> tuple[Tensor, Tensor]:
     return torch.randn(2, N, T, 2 * F), 0.3 * torch.rand(2, N, T, 2 * F) + 0.01
 
 
-def set_moments(guide: SourceGuide, mean: Tensor, variance: Tensor) -> None:
+def set_moments(guide: Collapsed, mean: Tensor, variance: Tensor) -> None:
     spread = variance[..., None, None]
     guide.set_chain(Chain(mean.unsqueeze(-1), torch.zeros_like(spread), spread, spread))
 
 
 def mean_field(model: MixtureModel, scene: Scene) -> tuple[MeanField, Tensor, Tensor]:
     """A guide somewhere, and the moments of its q(s)."""
-    guide = MeanField(model.sources, model.assignment, scene)
+    guide = MeanField(model, scene)
     mean, variance = some_moments()
     set_moments(guide, mean, variance)
     guide.set_assignments(torch.randn_like(guide.logits))
     return guide, mean, variance
 
 
-def evaluated(
-    model: MixtureModel | AdditiveModel, guide: SourceGuide | AdditiveGuide, scene: Scene
-) -> tuple[Record, Tensor, Tensor]:
+def evaluated(model: MixtureModel | AdditiveModel, guide: Guide, scene: Scene) -> tuple[Record, Tensor, Tensor]:
     """The terms of the ELBO [B], and the s and z that they were evaluated at."""
-    judge = RecordingELBO()
+    evaluator = RecordingELBO()
     torch.manual_seed(1)
-    record = judge.evaluate(model, guide, scene)
+    record = evaluator.evaluate(model, guide, scene)
     torch.manual_seed(1)
     loss = RecordingELBO().loss(model, guide, scene)  # Pyro's own sum
     assert -loss == pytest.approx(float(record["elbo"].sum()), rel=1e-10)
-    sz = judge.traces[-1][1].nodes["sz"]["value"][:, 0, 0]
+    sz = evaluator.traces[-1][1].nodes["sz"]["value"][:, 0, 0]
     return record, sz[..., : 2 * F], sz[..., 2 * F :]
 
 
@@ -87,7 +94,7 @@ def prior_and_encoder(sources: Sources, scene: Scene, s: Tensor, z: Tensor) -> T
     for b in range(len(s)):
         n = int(scene.present[b].sum())
         own_s, own_z, start = s[b, :, :n], z[b, :, :n], scene.start[b]
-        total[b] = sources.log_density(own_s, own_z, start).sum()
+        total[b] = sources.log_prob(own_s, own_z, start).sum()
         if sources.latent_dim:
             total[b] -= sources.latent_posterior(own_s, start).log_prob(own_z).sum()
     return total
@@ -144,8 +151,8 @@ class TestMixture:
             "log p(w) - log q(w)": chance.sum((1, 2, 3)),
             "KL": divergence.sum((1, 2, 3)),
         }
-        judge = RecordingELBO()
-        records = [judge.evaluate(model, guide, scene) for _ in range(200)]
+        evaluator = RecordingELBO()
+        records = [evaluator.evaluate(model, guide, scene) for _ in range(200)]
         draws = {name: torch.stack([record[name] for record in records]) for name in records[0]}
         assert_mean_close(draws["log p(o|w,s)"], expected["log p(o|w,s)"])
         torch.testing.assert_close(draws["log p(w) - log q(w)"][0], expected["log p(w) - log q(w)"], **EXACT)
@@ -156,7 +163,7 @@ class TestMixture:
         scene, model = some_scene(), mixture_model(make())
         guide, mean, variance = mean_field(model, scene)
         before = gradient_in_logits(model, guide, scene, monkeypatch)
-        expected = model.likelihood.expected_log_prob(scene, mean, variance, has_clutter=False)
+        expected = model.expected_log_likelihood(scene, mean, variance)
         guide.set_assignments(model.assignment.posterior_logits(expected, scene.mask))
         after = gradient_in_logits(model, guide, scene, monkeypatch)
         assert float(before.abs().max()) > 1e-3
@@ -167,13 +174,13 @@ class TestMixture:
         """At the same draws; equal where q(w) is the posterior given that very s."""
         scene, model = some_scene(), mixture_model(make())
         guide, mean, variance = mean_field(model, scene)
-        alone = SourceGuide(model.sources, scene)
+        alone = Collapsed(model, scene)
         set_moments(alone, mean, variance)
         tighter, s, _ = evaluated(model, alone, scene)
         given_s = log_likelihood(scene, s)
         evidence = ((given_s.logsumexp(-1) - math.log(N)) * scene.mask).sum((1, 2))
         torch.testing.assert_close(tighter["log p(o|s)"], evidence, **EXACT)
-        expected = model.likelihood.expected_log_prob(scene, mean, variance, has_clutter=False)
+        expected = model.expected_log_likelihood(scene, mean, variance)
         for logits in (guide.logits, expected, torch.zeros_like(expected)):
             guide.set_assignments(logits)
             assert (tighter["elbo"] > evaluated(model, guide, scene)[0]["elbo"]).all()
@@ -184,10 +191,10 @@ class TestMixture:
         scene, model = some_scene(), mixture_model(srnn())
         guide, _, _ = mean_field(model, scene)
         before = [parameter.detach().clone() for parameter in model.sources.parameters()]
-        bounds = torch.stack([record["elbo"].sum() for record in svi(model, guide, scene, 40, learning_rate=0.1)])
+        bounds = torch.stack([record["elbo"].sum() for record in optimise(model, guide, scene, 40, learning_rate=0.1)])
         assert float(bounds[-10:].mean()) > float(bounds[:10].mean()) + 2
         assert all(map(torch.equal, before, model.sources.parameters()))
-        svi(model, guide, scene, 2, fine_tunes_prior=True)
+        optimise(model, guide, scene, 2, fine_tunes_prior=True)
         for network, first in zip(model.sources.each(), (before[0], before[len(before) // 2]), strict=True):
             assert not torch.equal(network.history.input.layers[0].weight, first)
 
@@ -228,9 +235,9 @@ class TestSum:
         scene, model = some_scene(), additive_model(steady())
         guide = self.guide(model, scene, model.sources.powers)
         expected = self.log_evidence(model.sources.powers, scene)
-        judge = RecordingELBO()
+        evaluator = RecordingELBO()
         for _ in range(5):
-            torch.testing.assert_close(judge.evaluate(model, guide, scene)["elbo"], expected, **EXACT)
+            torch.testing.assert_close(evaluator.evaluate(model, guide, scene)["elbo"], expected, **EXACT)
         many = TraceEnum_ELBO(
             max_plate_nesting=3, num_particles=7, vectorize_particles=True, strict_enumeration_warning=False
         )
@@ -240,17 +247,17 @@ class TestSum:
         """On average: by the Kullback-Leibler divergence from the posterior."""
         scene, model = some_scene(), additive_model(steady())
         expected = self.log_evidence(model.sources.powers, scene)
-        judge = RecordingELBO()
+        evaluator = RecordingELBO()
         for factor in (0.3, 3.0):
             guide = self.guide(model, scene, factor * model.sources.powers)
-            records = [judge.evaluate(model, guide, scene)["elbo"] for _ in range(100)]
+            records = [evaluator.evaluate(model, guide, scene)["elbo"] for _ in range(100)]
             assert (torch.stack(records).mean(0) < expected - 0.5).all()
 
-    def test_svi_climbs_to_the_evidence(self) -> None:
+    def test_svi_rises_to_the_evidence(self) -> None:
         scene, model = some_scene(), additive_model(steady())
         guide = self.guide(model, scene, torch.rand(2, N, T, F) + 0.02)
         expected = self.log_evidence(model.sources.powers, scene)
-        bounds = torch.stack([record["elbo"] for record in svi(model, guide, scene, 200, learning_rate=0.05)])
+        bounds = torch.stack([record["elbo"] for record in optimise(model, guide, scene, 200, learning_rate=0.05)])
         assert (bounds[:20].mean(0) < expected - 0.5).all()
         assert ((bounds[-50:].mean(0) - expected).abs() < 0.15).all()
         assert not list(pyro.get_param_store().keys())
@@ -259,10 +266,10 @@ class TestSum:
         scene, model = some_scene(), additive_model(srnn())
         guide = AdditiveGuide(model, scene)
         before = [parameter.detach().clone() for parameter in model.sources.parameters()]
-        svi(model, guide, scene, 2)
+        optimise(model, guide, scene, 2)
         assert all(map(torch.equal, before, model.sources.parameters()))
         assert guide.log_powers.any()
-        svi(model, guide, scene, 2, fine_tunes_prior=True)
+        optimise(model, guide, scene, 2, fine_tunes_prior=True)
         assert not any(map(torch.equal, before, model.sources.parameters()))
 
     def test_marginals_are_those_of_the_wiener_filter(self) -> None:
@@ -282,32 +289,32 @@ class TestSum:
 @pytest.mark.parametrize("kind", ["mixture", "sum"])
 def test_digital_silence_is_finite_and_so_are_its_gradients(kind: str) -> None:
     torch.set_default_dtype(torch.float32)
-    silence = Scene.of(torch.zeros(1, T, F, 1, dtype=torch.complex64), torch.zeros(1, N, 1))
-    sources, likelihood = sound_sources(F, N).float(), ComplexLikelihood()
+    silence = sound_scene(torch.zeros(1, T, F, dtype=torch.complex64), N)
+    sources, likelihood = sound_sources(F, N).float(), ComplexNormal(PowerNoise())
     if kind == "sum":
         model = AdditiveModel(sources, likelihood)
         guide = AdditiveGuide(model, silence)
     else:
         model = MixtureModel(sources, IndependentAssignment(N), likelihood)
-        guide = MeanField(sources, model.assignment, silence)
-    records = svi(model, guide, silence, 3, fine_tunes_prior=True)
+        guide = MeanField(model, silence)
+    records = optimise(model, guide, silence, 3, fine_tunes_prior=True)
     assert all(record["elbo"].isfinite().all() for record in records)
     assert all(parameter.isfinite().all() for parameter in guide.parameters())
 
 
 @pytest.mark.parametrize("kind", ["mixture", "sum"])
-def test_a_mixture_is_judged_alike_alone_and_in_a_batch(kind: str) -> None:
-    """At the same (s, z), also where others are longer: its padding is not heard."""
+def test_a_mixture_is_evaluated_alike_alone_and_in_a_batch(kind: str) -> None:
+    """At the same (s, z), also where others are longer: its padding is not seen."""
     scene, sources = some_scene(), srnn()
     model = mixture_model(sources) if kind == "mixture" else additive_model(sources)
     mean, variance = some_moments()
     n = int(scene.present[1].sum())
-    alone = Scene.of(scene.observations[1:, :n], scene.start[1:])
+    alone = sound_scene(scene.observations[1:, :n].squeeze(-1), N)
     found = []
     for own, frames in ((scene, T), (alone, n)):
-        guide: SourceGuide | AdditiveGuide
+        guide: Guide
         if kind == "mixture":
-            guide = MeanField(sources, IndependentAssignment(N), own)
+            guide = MeanField(model, own)
             set_moments(guide, mean[-len(own.mask) :, :, :frames], variance[-len(own.mask) :, :, :frames])
         else:
             guide = AdditiveGuide(model, own)

@@ -11,9 +11,16 @@ from sounds import SteadySound, complex_normal, mixture_scene, sound_sources
 from torch import Tensor
 from toys import EXACT, assert_mean_close
 
-from pyro_mixdvae.distributions.complex_normal import squared_modulus
-from pyro_mixdvae.models import AdditiveModel, ComplexLikelihood, IndependentAssignment, MixtureModel, Scene, Sources
-from pyro_mixdvae.models.complex_likelihood import as_content, as_spectrum
+from pyro_mixdvae.distributions.complex_normal import as_content, as_spectrum, squared_modulus
+from pyro_mixdvae.models import (
+    AdditiveModel,
+    ComplexNormal,
+    IndependentAssignment,
+    MixtureModel,
+    PowerNoise,
+    Scene,
+    Sources,
+)
 from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
 
 N, T, F = 2, 4, 3
@@ -29,7 +36,7 @@ KINDS = pytest.mark.parametrize("kind", [MixtureModel, StepwiseMixtureModel], id
 
 
 def mixture_model(sources: Sources, kind: type[MixtureModel] = MixtureModel) -> MixtureModel:
-    return kind(sources, IndependentAssignment(N), ComplexLikelihood(R, FLOOR))
+    return kind(sources, IndependentAssignment(N), ComplexNormal(PowerNoise(R, FLOOR)))
 
 
 def log_density(model: MixtureModel | AdditiveModel, scene: Scene, values: dict[str, Tensor]) -> Tensor:
@@ -71,7 +78,7 @@ def test_density_of_the_mixture_is_the_product_of_the_three_factors(make) -> Non
     lengths = (T, T // 2)
     for b in range(2):
         n = lengths[b]
-        expected = sources.log_density(s[b, :, :n], z[b, :, :n], scene.start[b]).sum()
+        expected = sources.log_prob(s[b, :, :n], z[b, :, :n], scene.start[b]).sum()
         for t in range(n):
             for f in range(F):
                 o = scene.observations[b, t, f, 0]
@@ -84,11 +91,11 @@ def test_density_of_the_mixture_is_the_product_of_the_three_factors(make) -> Non
 def test_density_of_the_sum_is_the_product_of_its_two_factors(make) -> None:
     scene, sources = mixture_scene(2, T, F, N, is_padded=True), make()
     s, z, sz = somewhere(sources)
-    found = log_density(AdditiveModel(sources, ComplexLikelihood(R, FLOOR)), scene, {"sz": sz})
+    found = log_density(AdditiveModel(sources, ComplexNormal(PowerNoise(R, FLOOR))), scene, {"sz": sz})
     for b, n in enumerate((T, T // 2)):
         o = scene.observations[b, :n, :, 0]
         seen = log_complex_normal(o, as_spectrum(s[b, :, :n]).sum(0), R * o.abs().square() + FLOOR)
-        expected = sources.log_density(s[b, :, :n], z[b, :, :n], scene.start[b]).sum() + seen.sum()
+        expected = sources.log_prob(s[b, :, :n], z[b, :, :n], scene.start[b]).sum() + seen.sum()
         torch.testing.assert_close(found[b], expected, **EXACT)
 
 
@@ -122,7 +129,7 @@ def test_enumerating_w_frame_by_frame_and_at_once_gives_one_evidence(make) -> No
 @pytest.mark.parametrize("is_parallel", [False, True], ids=["one by one", "in parallel"])
 def test_predictive_draws_whole_mixtures(make, is_parallel: bool) -> None:
     scene, sources = mixture_scene(2, T, F, N), make()
-    for model in (mixture_model(sources), AdditiveModel(sources, ComplexLikelihood(R, FLOOR))):
+    for model in (mixture_model(sources), AdditiveModel(sources, ComplexNormal(PowerNoise(R, FLOOR)))):
         drawn = Predictive(model, num_samples=5, parallel=is_parallel)(scene, generate=True)
         assert drawn["o"].shape == (5, 2, T, F, 1)
         assert drawn["o"].is_complex()
@@ -153,7 +160,7 @@ def test_a_drawn_frequency_is_that_of_its_source_but_for_a_little_noise(make, ki
 @PRIORS
 def test_a_drawn_sum_is_that_of_its_sources_but_for_a_little_noise(make) -> None:
     scene = mixture_scene(300, T, F, N)
-    model = AdditiveModel(make(), ComplexLikelihood(R, FLOOR))
+    model = AdditiveModel(make(), ComplexNormal(PowerNoise(R, FLOOR)))
     trace = poutine.trace(model).get_trace(scene, generate=True)
     total = as_spectrum(trace.nodes["_RETURN"]["value"]).sum(1)
     o = trace.nodes["o"]["value"].squeeze(-1)

@@ -2,28 +2,91 @@
 
 import pytest
 import torch
-from contracts.sources import SourcesContract
-from sounds import SteadySound, complex_normal, sound_sources
+from sounds import SteadySound, complex_normal, sound_sources, spectral_srnn
 from torch import Tensor
 from toys import EXACT, assert_mean_close
 
-from pyro_mixdvae.distributions.complex_normal import squared_modulus
-from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.distributions.complex_normal import as_content, as_spectrum, squared_modulus
+from pyro_mixdvae.distributions.kalman import Gaussian
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import SoundSources, Sources
-from pyro_mixdvae.models.complex_likelihood import as_content, as_spectrum
-from pyro_mixdvae.models.sound_sources import EachLatentPosterior
+from pyro_mixdvae.models.sources.contract import Before
+from pyro_mixdvae.models.sources.sound import EachLatentPosterior
 
 
-class OfThreeSounds(SourcesContract):
+def known(s: Tensor) -> Gaussian:
+    """Filtered states [*, T, D, 1] that are known to be s."""
+    return Gaussian(s.unsqueeze(-1), torch.full((*s.shape, 1, 1), 1e-6))
+
+
+class OfThreeSounds:
     """Three sources, F = 3; the start says nothing, and so may have width 1."""
+
+    def make(self) -> Sources:
+        raise NotImplementedError
 
     def example(self, n_frames: int = 5) -> tuple[Sources, Tensor, Tensor, Tensor]:
         sources = self.make()
         s = as_content(complex_normal(2, 3, n_frames, 3))
         return sources, s, torch.randn(2, 3, n_frames, sources.latent_dim), torch.zeros(2, 3, 1)
 
-    def few(self, start: Tensor) -> Tensor:
-        return start[:1]
+    @pytest.mark.parametrize("n_frames", [1, 2, 5])
+    def test_density_of_a_sequence_is_the_sum_over_its_steps(self, n_frames: int) -> None:
+        sources, s, z, start = self.example(n_frames)
+        state, steps = sources.init_state(start), []
+        for s_t, z_t in zip(s.unbind(-2), z.unbind(-2), strict=True):
+            steps.append(sources.conditional(state).log_prob_pair(s_t, z_t))
+            state = sources.update_state(state, s_t, z_t)
+        torch.testing.assert_close(sources.log_prob(s, z, start), torch.stack(steps, -1), **EXACT)
+
+    @pytest.mark.parametrize("n_frames", [1, 2, 5])
+    def test_frames_are_independent_given_the_powers(self, n_frames: int) -> None:
+        """Linear-Gaussian steps that keep nothing, of zero mean and positive variance."""
+        sources, s, _, start = self.example(n_frames)
+        assert sources.state_size == 1
+        steps = sources.transitions(known(s), start)
+        assert steps.matrix.shape == steps.noise.shape == (*s.shape, 1, 1)
+        assert steps.offset.shape == (*s.shape, 1)
+        for part in (steps.matrix, steps.offset):
+            torch.testing.assert_close(part, torch.zeros_like(part), **EXACT)
+        assert (steps.noise > 0).all()
+
+    def test_sequence_has_one_event_for_all_sources_and_frames(self) -> None:
+        sources, s, z, start = self.example()
+        sequence = sources.sequence(start, torch.ones(2, 5, dtype=torch.bool))
+        width = sources.content_dim + sources.latent_dim
+        assert (sequence.batch_shape, sequence.event_shape) == ((2,), (3, 5, width))
+        assert sequence.sample().shape == (2, 3, 5, width)
+        assert sequence.sample((4,)).shape == (4, 2, 3, 5, width)
+        expected = sources.log_prob(s, z, start).sum((-2, -1))
+        torch.testing.assert_close(sequence.log_prob(torch.cat([s, z], -1)), expected, **EXACT)
+
+    def test_expanded_sequence_is_the_same_prior(self) -> None:
+        sources, s, z, start = self.example()
+        sequence = sources.sequence(start, torch.ones(2, 5, dtype=torch.bool))
+        larger = sequence.expand(torch.Size([4, 2]))
+        value = torch.cat([s, z], -1).expand(4, 2, 3, 5, -1)
+        assert (larger.batch_shape, sequence.batch_shape) == ((4, 2), (2,))
+        assert larger.sample().shape == value.shape
+        torch.testing.assert_close(larger.log_prob(value), sequence.log_prob(value), **EXACT)
+
+    def test_frames_after_the_end_do_not_count(self) -> None:
+        sources, s, z, start = self.example()
+        present = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+        found = sources.sequence(start, present).log_prob(torch.cat([s, z], -1))
+        per_frame = sources.log_prob(s, z, start).sum(-2)
+        torch.testing.assert_close(found, torch.stack([per_frame[0].sum(), per_frame[1, :3].sum()]), **EXACT)
+
+    def test_drawn_sequences_have_the_moments_of_the_density(self) -> None:
+        """Integration by parts: E[d log p(x) / dx_i] = 0 and E[(x_i - E x_i) d log p(x) / dx_i] = -1 under p itself."""
+        sources, _, _, start = self.example()
+        sequence = sources.sequence(start[:1], torch.ones(1, 3, dtype=torch.bool))
+        draws = sequence.sample((4000,)).requires_grad_()
+        (score,) = torch.autograd.grad(sequence.log_prob(draws).sum(), draws)
+        score, draws = score.flatten(1), draws.detach().flatten(1)
+        assert_mean_close(score, torch.zeros(score.shape[-1]), n_errors=5)
+        centred = draws - draws.mean(0)
+        assert_mean_close(centred * score, -torch.ones(score.shape[-1]), n_errors=5)
 
 
 class TestSteadySound(OfThreeSounds):
@@ -32,20 +95,24 @@ class TestSteadySound(OfThreeSounds):
     def make(self) -> SteadySound:
         return SteadySound(torch.rand(3, 5, 3, generator=torch.Generator().manual_seed(1)) + 0.1)
 
+    def test_transitions_at_once_equal_one_transition_after_the_other(self) -> None:
+        sources, s, _, start = self.example()
+        at_once, state, before = sources.transitions(known(s), start), sources.init_state(start), None
+        for t in range(5):
+            for of_all, of_one in zip(at_once, sources.transition(state, before), strict=True):
+                torch.testing.assert_close(of_all[:, :, t], of_one, **EXACT)
+            before = Before(state, known(s[:, :, t]))
+            state = sources.update_state(state, s[:, :, t], None)
+
 
 class TestSound(OfThreeSounds):
     def make(self) -> SoundSources:
         return sound_sources(n_sources=3)
 
-    def assert_same_step(self, sources: Sources, memory: object, at_once: Transition, t: int) -> None:
-        """An SRNN knows s where it gives all transitions: it emits at the encoder's z, not at the prior's."""
-        assert not at_once.matrix.any()
-        assert not at_once.offset.any()
-
     def test_transitions_are_the_powers_at_the_central_path_of_the_encoder(self) -> None:
         sources, s, _, start = self.example()
         assert isinstance(sources, SoundSources)
-        noise = sources.transitions(s, start).noise[..., 0, 0]
+        noise = sources.transitions(known(s), start).noise[..., 0, 0]
         for n, network in enumerate(sources.each()):
             power = network.reconstructed(squared_modulus(as_spectrum(s[:, n])))
             torch.testing.assert_close(noise[:, n, :, 0::2], power / 2, **EXACT)  # of the real parts
@@ -54,51 +121,57 @@ class TestSound(OfThreeSounds):
     def test_a_transition_is_the_power_at_the_mean_of_the_prior(self) -> None:
         sources, s, z, start = self.example()
         assert isinstance(sources, SoundSources)
-        memory = sources.begin(start)
+        state = sources.init_state(start)
         for t in range(3):
-            noise = sources.transition(memory).noise[..., 0, 0]
-            for n, (network, before) in enumerate(zip(sources.each(), memory, strict=True)):
+            noise = sources.transition(state).noise[..., 0, 0]
+            for n, (network, before) in enumerate(zip(sources.each(), state, strict=True)):
                 power = network.power(before.h, network.latent_prior(before.h, before.z)[0])
                 torch.testing.assert_close(noise[:, n], (power / 2).repeat_interleave(2, -1), **EXACT)
-            memory = sources.remember(memory, s[..., t, :], z[..., t, :])
+            state = sources.update_state(state, s[..., t, :], z[..., t, :])
+
+    def test_networks_have_to_be_of_one_size(self) -> None:
+        with pytest.raises(InputError, match="different numbers of frequencies"):
+            SoundSources([spectral_srnn(3), spectral_srnn(4)])
 
     @torch.no_grad()
     def test_drawn_steps_have_the_moments_of_the_networks(self) -> None:
         sources, s, z, _ = self.example()
         assert isinstance(sources, SoundSources)
-        memory = sources.begin(torch.zeros(8000, 2, 3, 1))
+        state = sources.init_state(torch.zeros(8000, 2, 3, 1))
         for t in range(2):
-            drawn, latent = sources.draw(memory)
-            for n, (network, before) in enumerate(zip(sources.each(), memory, strict=True)):
+            drawn, latent = sources.conditional(state).sample_pair()
+            for n, (network, before) in enumerate(zip(sources.each(), state, strict=True)):
                 mean, variance = (part[0] for part in network.latent_prior(before.h, before.z))
                 assert_mean_close(latent[..., n, :], mean, n_errors=5)
                 assert_mean_close((latent[..., n, :] - mean).square(), variance, n_errors=5)
                 power = network.power(before.h, latent[..., n, :])
                 ratio = squared_modulus(as_spectrum(drawn[..., n, :])) / power
                 assert_mean_close(ratio, torch.ones(2, 3), n_errors=5)
-            memory = sources.remember(memory, s[..., t, :].expand(8000, -1, -1, -1), z[..., t, :].expand(8000, 2, 3, 2))
+            state = sources.update_state(
+                state, s[..., t, :].expand(8000, -1, -1, -1), z[..., t, :].expand(8000, 2, 3, 2)
+            )
 
     def test_each_source_has_its_own_network(self) -> None:
         sources, s, z, start = self.example()
         assert isinstance(sources, SoundSources)
-        together = sources.log_density(s, z, start)
+        together = sources.log_prob(s, z, start)
         for n, network in enumerate(sources.each()):
-            alone = SoundSources([network]).log_density(s[:, n : n + 1], z[:, n : n + 1], start[:, :1])
+            alone = SoundSources([network]).log_prob(s[:, n : n + 1], z[:, n : n + 1], start[:, :1])
             torch.testing.assert_close(together[:, n : n + 1], alone, **EXACT)
-        swapped = SoundSources(sources.each()[::-1]).log_density(s.flip(1), z.flip(1), start)
+        swapped = SoundSources(sources.each()[::-1]).log_prob(s.flip(1), z.flip(1), start)
         torch.testing.assert_close(swapped.flip(1), together, **EXACT)
 
     def test_the_start_says_nothing(self) -> None:
         sources, s, z, start = self.example()
         other = torch.randn(2, 3, 6)
-        torch.testing.assert_close(sources.log_density(s, z, other), sources.log_density(s, z, start))
-        for one, same in zip(sources.begin(other), sources.begin(start), strict=True):
+        torch.testing.assert_close(sources.log_prob(s, z, other), sources.log_prob(s, z, start))
+        for one, same in zip(sources.init_state(other), sources.init_state(start), strict=True):
             torch.testing.assert_close(one, same)
 
     def test_phases_do_not_matter(self) -> None:
         sources, s, z, start = self.example()
         turned = as_content(as_spectrum(s) * torch.polar(torch.ones(2, 3, 5, 3), 6 * torch.rand(2, 3, 5, 3)))
-        torch.testing.assert_close(sources.log_density(turned, z, start), sources.log_density(s, z, start), **EXACT)
+        torch.testing.assert_close(sources.log_prob(turned, z, start), sources.log_prob(s, z, start), **EXACT)
 
     def test_reconstructed_powers_end_where_a_sound_does(self) -> None:
         sources, s, _, _ = self.example()
@@ -157,7 +230,7 @@ class TestEachLatentPosterior:
                 assert parameter.grad.any()
 
     @pytest.mark.parametrize("lengths", [(5, 3), (1, 4)])
-    def test_frames_after_the_end_neither_count_nor_are_heard(self, lengths: tuple[int, int]) -> None:
+    def test_frames_after_the_end_neither_count_nor_are_seen(self, lengths: tuple[int, int]) -> None:
         sources, s, _ = self.example()
         start, z = torch.zeros(2, 3, 1), torch.randn(2, 3, 5, 2)
         present = (torch.arange(5) < torch.tensor(lengths)[:, None]).unsqueeze(1).expand(2, 3, 5)

@@ -15,7 +15,7 @@ from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.networks import spectral_srnn as module
 from pyro_mixdvae.networks.spectral_srnn import LOUDEST, SpectralSRNN
 
-HEARS = pytest.mark.parametrize("hears", ["power", "log-power"])
+ENCODER_INPUTS = pytest.mark.parametrize("encoder_input", ["power", "log-power"])
 SHAPE = (2, 5, 3)
 
 
@@ -25,7 +25,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def fed(network: SpectralSRNN, power: Tensor) -> Tensor:
     """What an LSTM is fed of power: as it is, or its logarithm about -4 in units of 4."""
-    return power if network.hears == "power" else ((power + network.floor).log() + 4) / 4
+    return power if network.encoder_input == "power" else ((power + network.floor).log() + 4) / 4
 
 
 def frame_by_frame(network: SpectralSRNN, power: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -46,21 +46,21 @@ def frame_by_frame(network: SpectralSRNN, power: Tensor) -> tuple[list[Tensor], 
     return h, z[1:]
 
 
-@HEARS
+@ENCODER_INPUTS
 @pytest.mark.parametrize("n_frames", [1, 2, 5])
-def test_reconstruction_at_once_is_that_of_one_frame_after_the_other(hears: str, n_frames: int) -> None:
-    network, power = spectral_srnn(hears=hears), squared_modulus(complex_normal(2, n_frames, 3))
+def test_reconstruction_at_once_is_that_of_one_frame_after_the_other(encoder_input: str, n_frames: int) -> None:
+    network, power = spectral_srnn(encoder_input=encoder_input), squared_modulus(complex_normal(2, n_frames, 3))
     h, z = frame_by_frame(network, power)
     expected = []
     for h_t, z_t in zip(h, z, strict=True):
         head = network.emission_log_power(network.emission_hidden(torch.cat([h_t, z_t], -1)))
-        expected.append((head if hears == "power" else 4 * head - 4).exp() + 1e-3)
+        expected.append((head if encoder_input == "power" else 4 * head - 4).exp() + 1e-3)
     torch.testing.assert_close(network.reconstructed(power), torch.stack(expected, -2), **EXACT)
 
 
-@HEARS
-def test_encoder_hears_the_future_and_the_decoder_does_not(hears: str) -> None:
-    network, power = spectral_srnn(hears=hears), squared_modulus(complex_normal(*SHAPE))
+@ENCODER_INPUTS
+def test_encoder_hears_the_future_and_the_decoder_does_not(encoder_input: str) -> None:
+    network, power = spectral_srnn(encoder_input=encoder_input), squared_modulus(complex_normal(*SHAPE))
     other = power.clone()
     other[:, 3:] *= 4
     h, theirs = (network.history(network.teacher_forced(each)) for each in (power, other))
@@ -69,10 +69,10 @@ def test_encoder_hears_the_future_and_the_decoder_does_not(hears: str) -> None:
     assert (one != two).all()
 
 
-@HEARS
-def test_elbo_is_that_of_the_equations(hears: str) -> None:
+@ENCODER_INPUTS
+def test_elbo_is_that_of_the_equations(encoder_input: str) -> None:
     """`log p(s | z) + log p(z) - log q(z | s)` at the z that the guide draws, written out frame by frame."""
-    network, s = spectral_srnn(hears=hears), complex_normal(*SHAPE)
+    network, s = spectral_srnn(encoder_input=encoder_input), complex_normal(*SHAPE)
     power = squared_modulus(s)
     with pyro.settings.context(module_local_params=True), torch.no_grad():
         torch.manual_seed(5)
@@ -93,10 +93,10 @@ def test_elbo_is_that_of_the_equations(hears: str) -> None:
     torch.testing.assert_close(torch.as_tensor(found), expected.sum(), **EXACT)
 
 
-@HEARS
-def test_after_the_end_nothing_is_heard(hears: str) -> None:
+@ENCODER_INPUTS
+def test_after_the_end_nothing_is_seen(encoder_input: str) -> None:
     """q(z | s) of a sequence with padding is that of the sequence without."""
-    network, power = spectral_srnn(hears=hears), squared_modulus(complex_normal(3, 5, 3))
+    network, power = spectral_srnn(encoder_input=encoder_input), squared_modulus(complex_normal(3, 5, 3))
     lengths = [5, 3, 1]
     present = torch.arange(5) < torch.tensor(lengths)[:, None]
     h = network.history(network.teacher_forced(power))
@@ -109,14 +109,14 @@ def test_after_the_end_nothing_is_heard(hears: str) -> None:
         torch.testing.assert_close(powers[b, :n], network.reconstructed(power[b, :n]), **EXACT)
 
 
-@HEARS
+@ENCODER_INPUTS
 @pytest.mark.parametrize("loudness", [0.0, 1e-30, 1e4])
-def test_silence_and_noise_are_finite_and_so_are_their_gradients(hears: str, loudness: float) -> None:
+def test_silence_and_noise_are_finite_and_so_are_their_gradients(encoder_input: str, loudness: float) -> None:
     torch.set_default_dtype(torch.float32)
-    network = SpectralSRNN(3, 2, [5], 6, [4], 5, [4], [7], [6], hears=hears)  # type: ignore[arg-type]
+    network = SpectralSRNN(3, 2, [5], 6, [4], 5, [4], [7], [6], encoder_input=encoder_input)  # type: ignore[arg-type]
     s = (loudness * complex_normal(*SHAPE)).to(torch.complex64)
     power = squared_modulus(s)
-    assert network.heard(power).isfinite().all()
+    assert network.to_input(power).isfinite().all()
     assert (network.reconstructed(power) >= network.floor).all()
     with pyro.settings.context(module_local_params=True):
         loss = Trace_ELBO()(SingleSource(network), SingleSourceGuide(network))
@@ -129,10 +129,10 @@ def test_silence_and_noise_are_finite_and_so_are_their_gradients(hears: str, lou
         assert parameter.grad.isfinite().all()
 
 
-@HEARS
-def test_no_sound_is_infinitely_loud(hears: str) -> None:
+@ENCODER_INPUTS
+def test_no_sound_is_infinitely_loud(encoder_input: str) -> None:
     torch.set_default_dtype(torch.float32)
-    network = spectral_srnn(hears=hears).float()
+    network = spectral_srnn(encoder_input=encoder_input).float()
     with torch.no_grad():
         network.emission_log_power.bias.fill_(1000.0)
     power = network.power(torch.zeros(6), torch.zeros(2))
@@ -143,9 +143,9 @@ def test_no_sound_is_infinitely_loud(hears: str) -> None:
     torch.testing.assert_close(network.power(torch.zeros(6), torch.zeros(2)), torch.full((3,), network.floor))
 
 
-@HEARS
-def test_an_untrained_network_emits_what_it_is_told_to_begin_at(hears: str) -> None:
-    network = spectral_srnn(hears=hears)
+@ENCODER_INPUTS
+def test_an_untrained_network_emits_what_it_is_told_to_begin_at(encoder_input: str) -> None:
+    network = spectral_srnn(encoder_input=encoder_input)
     with torch.no_grad():
         network.emission_log_power.weight.zero_()
     spectrum = torch.tensor([0.0, 1e-2, 30.0])
@@ -158,21 +158,21 @@ def test_an_untrained_network_emits_what_it_is_told_to_begin_at(hears: str) -> N
 
 
 class TestEvidence:
-    """What is heard of a source in a mixture: the mixture, or what a Wiener filter leaves of it."""
+    """What is fed in of a source in a mixture: the mixture, or what a Wiener filter leaves of it."""
 
-    def test_a_source_by_itself_is_heard_as_it_is(self) -> None:
+    def test_a_source_by_itself_is_fed_in_as_it_is(self) -> None:
         """Nothing else is there, so that the filter, too, leaves all of it."""
         network, s = spectral_srnn(), complex_normal(20, 5, 3)
         torch.testing.assert_close(network.evidence(s, s, generator()), squared_modulus(s), **EXACT)
 
-    def test_first_looks_hear_the_mixture(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "SECOND_LOOKS", 0.0)
+    def test_first_passes_see_the_mixture(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "SECOND_PASSES", 0.0)
         network, s, mixture = spectral_srnn(), complex_normal(*SHAPE), complex_normal(*SHAPE)
         torch.testing.assert_close(network.evidence(s, mixture), mixture.abs().square(), **EXACT)
 
-    def test_second_looks_hear_the_expected_power_of_the_source(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_second_passes_see_the_expected_power_of_the_source(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """`|g o|^2 + v (1 - g)`, `g = v / (v + others)`, with v what the network made of the mixture."""
-        monkeypatch.setattr(module, "SECOND_LOOKS", 1.0)
+        monkeypatch.setattr(module, "SECOND_PASSES", 1.0)
         monkeypatch.setattr(module, "_blurred", lambda power, generator: power)
         network, s, mixture = spectral_srnn(), complex_normal(*SHAPE), complex_normal(*SHAPE)
         own = network.reconstructed(mixture.abs().square())
@@ -181,11 +181,11 @@ class TestEvidence:
         expected = (gain * mixture).abs().square() + own * (1 - gain)
         torch.testing.assert_close(network.evidence(s, mixture), expected, **EXACT)
 
-    def test_a_share_of_the_sequences_has_a_second_look(self) -> None:
+    def test_a_share_of_the_sequences_has_a_second_pass(self) -> None:
         network, s, mixture = spectral_srnn(), complex_normal(2000, 2, 3), complex_normal(2000, 2, 3)
         found = network.evidence(s, mixture, generator(1))
         is_mixture = (found == squared_modulus(mixture)).all(-1).all(-1)
-        assert float((~is_mixture).double().mean()) == pytest.approx(module.SECOND_LOOKS, abs=0.05)
+        assert float((~is_mixture).double().mean()) == pytest.approx(module.SECOND_PASSES, abs=0.05)
         assert (found >= 0).all()
         assert not found.requires_grad
         assert torch.equal(found, network.evidence(s, mixture, generator(1)))
@@ -209,7 +209,7 @@ class TestEvidence:
 
 
 class TestScheduledSampling:
-    def heard(self, probability: float, count: int = 400) -> tuple[SpectralSRNN, Tensor, Tensor, Tensor]:
+    def inputs(self, probability: float, count: int = 400) -> tuple[SpectralSRNN, Tensor, Tensor, Tensor]:
         """The network, what it is given, which of its inputs [count, T - 1] are its own, and all inputs."""
         network, power = spectral_srnn(), squared_modulus(complex_normal(count, 5, 3))
         found = network.mixed_inputs(power, probability, generator())
@@ -218,18 +218,18 @@ class TestScheduledSampling:
         return network, power, (found != truth).any(-1)[:, 1:], found
 
     def test_none(self) -> None:
-        _, _, replaced, found = self.heard(0.0)
+        _, _, replaced, found = self.inputs(0.0)
         assert not replaced.any()
         assert not found.requires_grad
 
     def test_all(self) -> None:
-        network, power, replaced, found = self.heard(1.0)
+        network, power, replaced, found = self.inputs(1.0)
         assert replaced.all()
         torch.testing.assert_close(found[:, 1:], fed(network, network.reconstructed(power))[:, :-1], **EXACT)
 
     @pytest.mark.parametrize("probability", [0.1, 0.4, 0.5, 0.8])
     def test_a_share(self, probability: float) -> None:
-        network, power, replaced, found = self.heard(probability, 2000)
+        network, power, replaced, found = self.inputs(probability, 2000)
         assert float(replaced.double().mean()) == pytest.approx(probability, abs=0.03)
         own = fed(network, network.reconstructed(power))[:, :-1]
         torch.testing.assert_close(found[:, 1:][replaced], own[replaced], **EXACT)

@@ -83,7 +83,7 @@ def test_networks_of_sound_are_imported_too(shared: Path, tmp_path: Path, mixdva
     assert "884993 weights" in ended.out
     loaded = load_network(target)
     assert isinstance(loaded.network, SpectralSRNN)
-    assert loaded.network.hears == "power"
+    assert loaded.network.encoder_input == "power"
     assert loaded.coordinates == STFT()
     assert loaded.card["licence"].startswith("GPL-3.0")
 

@@ -31,9 +31,11 @@ def saved(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("hears", ["power", "log-power"])
+@pytest.mark.parametrize("encoder_input", ["power", "log-power"])
 @pytest.mark.parametrize("widths", [[], [4], [4, 5]], ids=str)
-def test_one_file_is_enough_to_rebuild_a_network_of_sound(tmp_path: Path, hears: str, widths: list[int]) -> None:
+def test_one_file_is_enough_to_rebuild_a_network_of_sound(
+    tmp_path: Path, encoder_input: str, widths: list[int]
+) -> None:
     """No two sizes are the same; MLPs of any number of layers."""
     network = SpectralSRNN(
         3,
@@ -45,7 +47,7 @@ def test_one_file_is_enough_to_rebuild_a_network_of_sound(tmp_path: Path, hears:
         prior_sizes=[*widths, 10],
         emission_sizes=[*widths, 11],
         encoder_sizes=[*widths, 12],
-        hears=hears,  # type: ignore[arg-type]
+        encoder_input=encoder_input,  # type: ignore[arg-type]
         floor=3e-5,
     )
     save_network(tmp_path / "a.safetensors", network, TINY, {"name": "flute"})
@@ -55,7 +57,7 @@ def test_one_file_is_enough_to_rebuild_a_network_of_sound(tmp_path: Path, hears:
     assert loaded.coordinates == TINY
     assert loaded.card == {"name": "flute"}
     assert not loaded.network.training
-    assert (loaded.network.hears, loaded.network.floor) == (hears, 3e-5)
+    assert (loaded.network.encoder_input, loaded.network.floor) == (encoder_input, 3e-5)
     assert loaded.network.state_dict().keys() == network.state_dict().keys()
     assert all(torch.equal(value, loaded.network.state_dict()[name]) for name, value in network.state_dict().items())
     power = squared_modulus(complex_normal(2, 5, 3))
@@ -106,7 +108,7 @@ def test_files_that_were_changed(saved: Path, coordinates: str, sentence: str) -
         {"backward_hidden": 8},
         {"emission_sizes": []},
         {"content_dim": 4},
-        {"hears": "loudness"},
+        {"encoder_input": "loudness"},
         {"depth": 1},
     ],
     ids=str,
@@ -143,7 +145,7 @@ class TestTheAuthorsCheckpoints:
             prior_sizes=[10],
             emission_sizes=[11, 12],
             encoder_sizes=[13, 14, 15],
-            hears="power",
+            encoder_input="power",
             floor=0.0,
         ).float()
 
@@ -152,7 +154,7 @@ class TestTheAuthorsCheckpoints:
         network = self.network()
         imported = import_network(checkpoint_of(tmp_path / "a.pt", network))
         assert isinstance(imported, SpectralSRNN)
-        assert (imported.hears, imported.floor) == ("power", 0.0)
+        assert (imported.encoder_input, imported.floor) == ("power", 0.0)
         assert imported.state_dict().keys() == network.state_dict().keys()
         assert all(torch.equal(value, imported.state_dict()[name]) for name, value in network.state_dict().items())
 

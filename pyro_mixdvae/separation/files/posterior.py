@@ -6,9 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.inference.sound import InferredSound
+from pyro_mixdvae.inference.algorithms import Coordinate
+from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.separation.fit import Fit
-from pyro_mixdvae.separation.separator import FitMeter, Separator
+from pyro_mixdvae.separation.separator import FitMeter, Separator, gains_of
 
 
 class KeptSegment(NamedTuple):
@@ -36,23 +37,23 @@ class PosteriorMeter(FitMeter):
         self.elbo, self.n_frames = 0.0, 0
         self._n_segments = 0
 
-    def add(self, inferred: InferredSound) -> None:
+    def add(self, posterior: Posterior) -> None:
         """One batch of segments more."""
-        super().add(inferred)
-        self.elbo += float(self._elbo(inferred).sum())
-        self.n_frames += inferred.mean.shape[0] * inferred.mean.shape[2]
+        super().add(posterior)
+        self.elbo += float(self._elbo(posterior).sum())
+        self.n_frames += posterior.mean.shape[0] * posterior.mean.shape[2]
         step = self.separator.segmenting.step / self.separator.stft.rate
-        for gains, mean, variance in zip(inferred.gains, inferred.mean, inferred.variance, strict=True):
+        for gains, mean, variance in zip(gains_of(posterior), posterior.mean, posterior.variance, strict=True):
             start = self._n_segments * step
             if start < self.seconds:
                 # Copies: a view would keep the whole batch in memory.
                 self.kept.append(KeptSegment(start, gains.clone(), self.peak * mean, self.peak**2 * variance))
             self._n_segments += 1
 
-    def _elbo(self, inferred: InferredSound) -> Tensor:
-        """Of the guide that was taken, [B]: the best of coordinate ascent, the last of SVI."""
-        elbo = torch.stack([record["elbo"] for record in inferred.records])
-        return elbo.amax(0) if self.separator.method == "coordinate" else elbo[-1]
+    def _elbo(self, posterior: Posterior) -> Tensor:
+        """Of the guide that was taken, [B]: the best of the updates, the last of SVI."""
+        elbo = torch.stack([record["elbo"] for record in posterior.records])
+        return elbo.amax(0) if isinstance(self.separator.preset.algorithm, Coordinate) else elbo[-1]
 
 
 def fits_of_all(meters: Sequence[PosteriorMeter]) -> tuple[Fit, ...]:

@@ -123,7 +123,7 @@ def separate_file(
         n_clipped,
         time.monotonic() - began,
         sum(meter.elbo for meter in meters) / sum(meter.n_frames for meter in meters),
-        [fit.warning for fit in fits_of_all(meters) if fit.warning],
+        [*(fit.warning for fit in fits_of_all(meters) if fit.warning), *([meters[0].note] if meters[0].note else [])],
     )
 
 

@@ -38,7 +38,7 @@ def reconstructed_freely(network: SpectralSRNN, power: Tensor) -> Tensor:
     state = network.history.begin(own)
     found = []
     for z in path:
-        state = network.history.step(network.heard(own), state)
+        state = network.history.step(network.to_input(own), state)
         own = network.power(state[0], z)
         found.append(own)
     return torch.stack(found)

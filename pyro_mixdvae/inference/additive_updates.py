@@ -1,0 +1,90 @@
+"""The coordinate updates of sounds that add up.
+
+Gradients move the latents to what explains the mixture best (`latent_ascent`), and log v, the parameter of q(s | o), is
+the mean over all passes so far (Polyak's average): each of them errs in its own way.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.engines.spectral_protocol import NoisySum
+from pyro_mixdvae.inference.latent_ascent import LatentAscent
+from pyro_mixdvae.inference.spectral_sites import damped, site_of
+from pyro_mixdvae.inference.spectral_updates import SpectralUpdates
+from pyro_mixdvae.models.likelihoods.contract import Site
+from pyro_mixdvae.models.likelihoods.spectral import shared_scale
+from pyro_mixdvae.models.scene import Scene
+
+GRADIENT_STEPS = 8
+"""Of the latents in a step."""
+
+SITE_STEPS = 6
+"""Damped steps of an E-S whose sites depend on q(s)."""
+
+
+class AdditiveUpdates(SpectralUpdates):
+    """Of `AdditiveModel` with `AdditiveGuide`."""
+
+    def __init__(self, model: Any, scene: Scene, guide: Any, first: int = 0):
+        super().__init__(model, scene, guide, first)
+        self.seen = NoisySum(self.guide.total, self.guide.noise)
+        self.powers: Tensor | None = None
+        self._n_passes = 0
+
+    def move(self) -> None:
+        """Two passes more: where the encoders put the latents, and where gradients have moved these."""
+        if self.powers is None:
+            self.powers, self._n_passes = self.engine.reconstructed(self._mixture_power()), 1
+        else:
+            ascent = LatentAscent(self.engine, self.seen, self.powers)
+            encoded = ascent.powers()
+            ascent.step(GRADIENT_STEPS)
+            self.powers = _mean_of_logs(self.powers, self._n_passes, encoded, ascent.powers())
+            self._n_passes += 2
+        self.guide.set_powers(self.powers)
+        if not self.model.likelihood.conjugate():
+            self._move_sites()
+
+    def _own_tensors(self) -> dict[str, Tensor]:
+        """The powers, and the sites where there are any but the mixture itself."""
+        names = ["log_powers"] if self.model.likelihood.conjugate() else ["log_powers", "total", "noise"]
+        return {name: getattr(self.guide, name).detach() for name in names}
+
+    def _move_sites(self) -> None:
+        """The Gaussian that stands for the likelihood of the sum, and q(s) given it, in turn."""
+        for number in range(SITE_STEPS):
+            self.guide.set_site(*self.seen)
+            site = site_of(self.model.likelihood, self.scene, *self._sum_moments())
+            new = Site(*(part.squeeze(-1) for part in site))
+            old = new if self._n_passes == 1 and number == 0 else Site(self.seen.value, 1 / self.seen.noise)
+            value, precision = damped(old, new)
+            self.seen = NoisySum(value, 1 / precision)
+        self.guide.set_site(*(part.clone() for part in self.seen))  # which a step may put back to the best so far
+
+    def _sum_moments(self) -> tuple[Tensor, Tensor]:
+        """Of `sum_n s_n` under q, [B, T, F, 1] each."""
+        posterior = self.guide.posterior()
+        total = posterior.powers.sum(-3)
+        variance = total * self.guide.noise / (total + self.guide.noise)
+        return posterior.mean.sum(-3).unsqueeze(-1), variance.unsqueeze(-1)
+
+    @torch.no_grad()
+    def fit_noise(self) -> None:
+        """By `Likelihood.scale_statistic` of the sum; the guide is then of that noise."""
+        if not self.model.likelihood.noise.is_estimated:
+            return
+        scale = shared_scale(self.model.likelihood, self.scene)
+        statistic = self.model.likelihood.scale_statistic(self.scene.observations, *self._sum_moments(), scale)
+        mask = self.scene.mask
+        self._with_noise((statistic * mask).sum((-2, -1)) / mask.sum((-2, -1)).clamp(min=1))
+        noise = shared_scale(self.model.likelihood, self.scene).squeeze(-1).square()
+        self.seen = NoisySum(self.scene.observations.squeeze(-1), noise)
+        self.guide.set_site(*(part.clone() for part in self.seen))
+
+
+def _mean_of_logs(mean: Tensor, count: int, *more: Tensor) -> Tensor:
+    """The geometric mean of `count` powers, of which it is given, and of more."""
+    total = count * mean.log() + sum(power.log() for power in more)
+    return (total / (count + len(more))).exp()
