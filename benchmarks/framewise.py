@@ -18,7 +18,7 @@ from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.presets import Preset
-from pyro_mixdvae.tracking.scenes import make_sequence, make_scene
+from pyro_mixdvae.tracking.scenes import make_scene, make_sequence
 
 
 def make_gradients(

@@ -12,6 +12,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import reason, unreadable
 
 if TYPE_CHECKING:
+    from pyro_mixdvae.declaration.document import Declaration
     from pyro_mixdvae.tracking.boxes import Array
     from pyro_mixdvae.tracking.files.sequences import Size
 
@@ -24,8 +25,7 @@ def track_live(
     sources: int,
     size: "Size | None",
     init: str,
-    preset: str,
-    weights: str | None,
+    declaration: "Declaration",
     level: float,
     lag: int,
     written_as: str,
@@ -37,8 +37,7 @@ def track_live(
         sources: N.
         size: (width, height) of the image; None: that of the folder's ``seqinfo.ini``.
         init: boxes drawn by hand in one frame, where the sources start; empty: nobody drew any.
-        preset: which model.
-        weights: of the motion prior; None: the preset's.
+        declaration: which model.
         level: probability within the intervals.
         lag: frames that a result waits for.
         written_as: one of `FORMATS`.
@@ -56,7 +55,7 @@ def track_live(
         use_one_thread()
         from pyro_mixdvae.tracking.live.tracker import LiveTracker
 
-        tracker = LiveTracker(sources, size, lag, start, preset, level, weights)
+        tracker = LiveTracker(sources, size, lag, start, declaration, level)
         name = Path("standard input") if path == STANDARD_INPUT else path
         results = follow(read_frames(_lines(stream), name, size, first), tracker, _tell)
         output = FORMATS[written_as]

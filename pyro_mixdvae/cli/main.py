@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pyro_mixdvae import __version__
-from pyro_mixdvae.cli import bench, train
+from pyro_mixdvae.cli import bench, model, train
 from pyro_mixdvae.cli.demo import demo
 from pyro_mixdvae.cli.eval import evaluate
 from pyro_mixdvae.cli.eval_audio import evaluate_audio
@@ -33,6 +33,7 @@ app.command("separate")(separate)
 app.command("mix", cls=ManyValues)(mix)
 app.command("eval-audio")(evaluate_audio)
 app.command("import-weights")(import_weights)
+app.add_typer(model.app, name="model")
 app.command("demo")(demo)
 
 

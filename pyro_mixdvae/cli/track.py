@@ -4,12 +4,14 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyro_mixdvae.cli.live import STANDARD_INPUT, track_live
-from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, at_least, use_one_thread
+from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets, run_numbers
+from pyro_mixdvae.cli.options import Overwrite, at_least, use_one_thread
+from pyro_mixdvae.declaration.shipped import declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import progress
@@ -31,7 +33,12 @@ def track(
             show_default=False,
         ),
     ],
-    sources: Annotated[int, typer.Option("--sources", "-n", help="How many sources there are, N.", show_default=False)],
+    sources: Annotated[
+        int | None,
+        typer.Option(
+            "--sources", "-n", help="How many sources there are, N; needed unless --model says it.", show_default=False
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -57,11 +64,13 @@ def track(
     weights: Annotated[
         str | None, typer.Option(help="Name or file of the motion prior; the preset's if not given.")
     ] = None,
+    model: ModelFile = None,
+    sets: Sets = None,
     method: Annotated[str | None, typer.Option(help="coordinate, svi or hybrid; the preset's if not given.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Of the inference; the preset's if not given.")] = None,
     level: Annotated[float, typer.Option(help="Probability within the credible intervals.")] = 0.9,
     samples: Annotated[int, typer.Option(help="Posterior trajectories to draw, into OUT.samples.csv.")] = 0,
-    seed: SeedOfFiles = 0,
+    seed: SeedOfRun = None,
     no_report: Annotated[
         bool, typer.Option("--no-report", help="Write tracks (and samples) only: no tables, no picture.")
     ] = False,
@@ -88,12 +97,18 @@ def track(
     """Track N sources: every source in every frame, and how sure that is.
 
     Beside OUT.txt, a MOTChallenge result file: OUT.boxes.csv (mean boxes, credible intervals, observed or inferred),
-    OUT.assignments.csv (whose each detection is, and how surely), OUT.elbo.csv and the picture OUT.png.
+    OUT.assignments.csv (whose each detection is, and how surely), OUT.elbo.csv, the picture OUT.png, and the whole
+    model, OUT.model.toml, which --model takes again.
+
+    What the model is made of comes from the preset, then from --model, then from --weights, --method and --iterations,
+    then from --set: what is later counts. A table that names its family is taken whole.
 
     With --live nothing is written but standard output, a line for every source in every frame. A frame is complete
     when a row of a later one comes, or a line that holds the number of the next frame and nothing else.
     """
     _check_numbers(sources, iterations, level, samples, seed)
+    declaration = declared(preset, model, sets or (), weights, method, iterations)
+    sources, seed = run_numbers(sources, seed, declaration)
     if live:
         for option, is_given in (
             ("--output", output is not None),
@@ -105,7 +120,7 @@ def track(
         ):
             if is_given:
                 raise InputError(f"{option} has no meaning with --live, which filters and prints: leave it out.")
-        track_live(sequence, sources, _parse_size(size), init, preset, weights, level, lag or 0, written_as or "mot")
+        track_live(sequence, sources, _parse_size(size), init, declaration, level, lag or 0, written_as or "mot")
         return
     if sequence == STANDARD_INPUT:
         raise InputError("- stands for standard input, which only --live reads: add it, or give a file.")
@@ -122,21 +137,13 @@ def track(
     for job in jobs:
         for note in job.notes:
             print(note, file=sys.stderr)
-    inputs = [job.detections.path for job in jobs] + [Path(text) for text in (init, weights) if text]
+    inputs = [job.detections.path for job in jobs] + [Path(text) for text in (init, weights, model) if text]
     check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
 
     use_one_thread()
     from pyro_mixdvae.tracking.tracker import Tracker
 
-    tracker = Tracker(
-        n_sources=sources,
-        preset=preset,
-        weights=weights,
-        algorithm=cast("Method | None", method),  # Tracker says which there are
-        n_iterations=iterations,
-        level=level,
-        seed=seed,
-    )
+    tracker = Tracker(n_sources=sources, preset=declaration, level=level, seed=seed)
     for job in jobs:
         check_job(job, sources, labels)
     summaries = []
@@ -151,7 +158,7 @@ def track(
         print("\n\n".join(summaries), end="\n" * bool(summaries))
 
 
-def _check_numbers(sources: int, iterations: int | None, level: float, samples: int, seed: int) -> None:
+def _check_numbers(sources: int | None, iterations: int | None, level: float, samples: int, seed: int | None) -> None:
     at_least("--sources", sources, 1)
     at_least("--iterations", iterations, 1)
     at_least("--samples", samples, 0)

@@ -33,8 +33,14 @@ def published_sources(model: MixtureModel) -> SRNNSources:
     """The SRNN of a model that the published algorithm is for.
 
     Raises:
-        InputError: the model is not the published one: an SRNN with a Gaussian likelihood.
+        InputError: the model is not the published one: an SRNN with a Gaussian likelihood and an independent p(w).
     """
+    assignment = model.assignment
+    if not assignment.per_observation or assignment.has_clutter or assignment.latent_name is not None:
+        raise InputError(
+            f"the published algorithm is for an independent p(w) without clutter, and this is "
+            f"{type(assignment).__name__}."
+        )
     if not isinstance(model.sources, SRNNSources) or not model.likelihood.conjugate():
         raise InputError(
             f"the published algorithm is for an SRNN with a Gaussian likelihood, and this is "

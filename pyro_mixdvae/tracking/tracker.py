@@ -5,13 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pyro_mixdvae.declaration.builder import resolve
+from pyro_mixdvae.declaration.document import Declaration
+from pyro_mixdvae.declaration.shipped import shipped, with_method, with_weights
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import Algorithm
 from pyro_mixdvae.inference.infer import infer
-from pyro_mixdvae.inference.preset import Method, Preset, chosen_algorithm
+from pyro_mixdvae.inference.preset import METHODS, Method, Preset, chosen_algorithm
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.labels import Labels
-from pyro_mixdvae.tracking.presets import PRESETS
+from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import BoxSequence, make_scene, make_sequence
 from pyro_mixdvae.tracking.summary import summarise
@@ -31,14 +34,17 @@ class Tracker:
 
     Args:
         n_sources: N.
-        preset: "default", "published", "vkf" or "deep-ar" (`presets`), or a `Preset` of your own: a model, a guide and
-            an algorithm of any parts that keep their contracts.
+        preset: "default", "published", "vkf" or "deep-ar" (`presets`), a `Declaration` (of a TOML file), or a `Preset`
+            of your own: a model, a guide and an algorithm of any parts that keep their contracts.
         weights: of the motion prior: a name, a file, or None for those that ship.
         guide: in place of the preset's: a family of guides, or a Pyro program.
         algorithm: in place of the preset's: "coordinate", "svi", "hybrid", or an object (`inference.algorithms`).
         n_iterations: of the algorithm; None for its own.
         level: how much probability the credible intervals hold.
         seed: of everything that is drawn.
+
+    Attributes:
+        declaration: all that the model is made of; None where an object was given in place of a name.
 
     Raises:
         InputError: no such preset, algorithm or weights, N < 1, a level outside (0, 1), parts that do not go together.
@@ -47,7 +53,7 @@ class Tracker:
     def __init__(
         self,
         n_sources: int,
-        preset: str | Preset = "default",
+        preset: str | Declaration | Preset = "default",
         weights: str | Path | None = None,
         guide: Any = None,
         algorithm: Method | Algorithm | None = None,
@@ -59,13 +65,24 @@ class Tracker:
             raise InputError(f"{n_sources} sources cannot be tracked: give 1 or more.")
         if not 0 < level < 1:
             raise InputError(f"A credible level of {level} is not between 0 and 1: give .9, say.")
-        if isinstance(preset, str) and preset not in PRESETS:
-            raise InputError(f"There is no preset '{preset}': choose from {', '.join(PRESETS)}.")
+        if isinstance(algorithm, str) and algorithm not in METHODS:
+            raise InputError(f"There is no algorithm '{algorithm}': choose from {', '.join(METHODS)}.")
         self.n_sources = n_sources
-        preset = PRESETS[preset](n_sources, weights) if isinstance(preset, str) else preset
+        self.declaration: Declaration | None = None
+        if isinstance(preset, str):
+            preset = shipped(preset)
+        if isinstance(preset, Declaration):
+            preset = with_weights(preset, weights)
+            if algorithm is None or isinstance(algorithm, str):
+                preset, algorithm, n_iterations = with_method(preset, algorithm, n_iterations), None, None
+            built = build(preset, n_sources)
+            if guide is None and algorithm is None:
+                self.declaration = resolve(preset).of_run(n_sources, seed)
+        else:
+            built = preset
         if guide is not None:
-            preset = replace(preset, guide=guide)
-        self.preset = replace(preset, algorithm=chosen_algorithm(preset.algorithm, algorithm, n_iterations))
+            built = replace(built, guide=guide)
+        self.preset = replace(built, algorithm=chosen_algorithm(built.algorithm, algorithm, n_iterations))
         self.level = level
         self.seed = seed
 

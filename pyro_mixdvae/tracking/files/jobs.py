@@ -100,7 +100,8 @@ def track_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: in
         result = tracker.track(
             found.boxes, size=found.size, labels=labels, n_samples=samples, confidence=found.confidence
         )
-    contents = result_files(job.output, found.boxes, result, found.size, found.name, report)
+    model = None if tracker.declaration is None else tracker.declaration.text()
+    contents = result_files(job.output, found.boxes, result, found.size, found.name, report, model)
     write_together(contents)
     written = f"Written: {', '.join(str(path) for path in contents)}"
     return "\n".join([f"{found.name}: {line}" for line in summary(found.boxes, result)] + [written])

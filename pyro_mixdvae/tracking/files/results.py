@@ -6,7 +6,7 @@ from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.result import TrackingResult
 
-BOXES, ASSIGNMENTS, ELBO, PICTURE = ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png"
+BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL = ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png", ".model.toml"
 SAMPLES = ".samples.csv"
 
 
@@ -15,17 +15,23 @@ def result_paths(path: Path, report: bool = True, samples: bool = False) -> list
 
     Args:
         path: of the MOTChallenge result.
-        report: with tables and picture.
+        report: with tables, picture and the declaration of the model.
         samples: with posterior trajectories.
     """
-    suffixes = [BOXES, ASSIGNMENTS, ELBO, PICTURE] if report else []
+    suffixes = [BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL] if report else []
     if samples:
         suffixes.append(SAMPLES)
     return [path, *(path.with_suffix(suffix) for suffix in suffixes)]
 
 
 def result_files(
-    path: Path, boxes: Array, result: TrackingResult, size: Size, name: str = "", report: bool = True
+    path: Path,
+    boxes: Array,
+    result: TrackingResult,
+    size: Size,
+    name: str = "",
+    report: bool = True,
+    model: str | None = None,
 ) -> dict[str | Path, str | bytes]:
     """The content of each file by its path, for `outputs.write_together`; samples are in it if the result has any.
 
@@ -35,7 +41,8 @@ def result_files(
         result: of tracking them.
         size: width and height of the image in pixels.
         name: of the sequence.
-        report: with tables and picture.
+        report: with tables, picture and the declaration of the model.
+        model: that declaration, as TOML; None: the model is an object that no file can say.
     """
     # matplotlib takes a second to import: who only asks for the paths does without it.
     from pyro_mixdvae.tracking.files.detections import format_results
@@ -48,6 +55,8 @@ def result_files(
         contents[path.with_suffix(ASSIGNMENTS)] = assignments_table(boxes, result)
         contents[path.with_suffix(ELBO)] = elbo_table(result)
         contents[path.with_suffix(PICTURE)] = picture(boxes, result, size, name)
+        if model is not None:
+            contents[path.with_suffix(MODEL)] = model
     if len(result.samples):
         contents[path.with_suffix(SAMPLES)] = samples_table(result)
     return contents

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from scipy.stats import norm
 
+from pyro_mixdvae.declaration.document import Declaration
+from pyro_mixdvae.declaration.shipped import shipped, with_weights
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.engines.torch.chain import FilterStep, feed, filter_frame, frames_of
 from pyro_mixdvae.errors import InputError
@@ -17,7 +19,7 @@ from pyro_mixdvae.inference.published import Published
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.contract import Before
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.presets import PRESETS
+from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.scenes import make_sequence
 from pyro_mixdvae.tracking.summary import systematic_variance
 
@@ -51,6 +53,8 @@ MEMORY = 100
 REFIT = 10
 """Frames from one estimate of the rates to the next: they change slowly, and a frame has little time."""
 
+NEEDS_SEQUENCES = "The published algorithm needs whole sequences: it cannot run frame by frame."
+
 
 class LiveTracker:
     """N sources through frames that come one at a time.
@@ -71,7 +75,8 @@ class LiveTracker:
         lag: how many frames a result waits for, to be smoothed by them; 0 for none.
         start: boxes ``[N, 4]`` of the sources in the first frame; None: they start at the first frame with N
             detections, at the most confident ones.
-        preset: "default", or a `Preset` of your own (not the published one, which needs whole sequences).
+        preset: "default", a `Declaration`, or a `Preset` of your own (not the published one, which needs whole
+            sequences).
         level: how much probability the credible intervals hold.
         weights: of the motion prior: a name, a file, or None for the preset's.
 
@@ -85,7 +90,7 @@ class LiveTracker:
         size: tuple[float, float],
         lag: int = 0,
         start: Array | None = None,
-        preset: str | Preset = "default",
+        preset: str | Declaration | Preset = "default",
         level: float = 0.9,
         weights: str | Path | None = None,
     ):
@@ -95,11 +100,15 @@ class LiveTracker:
             raise InputError(f"A lag of {lag} frames would need the past to come: give 0 or more.")
         if not 0 < level < 1:
             raise InputError(f"A credible level of {level} is not between 0 and 1: give .9, say.")
-        if isinstance(preset, str) and preset not in PRESETS:
-            raise InputError(f"There is no preset '{preset}': choose from {', '.join(PRESETS)}.")
-        if preset == "published" or (isinstance(preset, Preset) and isinstance(preset.algorithm, Published)):
-            raise InputError("The published algorithm needs whole sequences: it cannot run frame by frame.")
-        self.preset = PRESETS[preset](n_sources, weights) if isinstance(preset, str) else preset
+        if isinstance(preset, str):
+            if preset == "published":
+                raise InputError(NEEDS_SEQUENCES)
+            preset = shipped(preset)
+        if isinstance(preset, Declaration):
+            preset = build(with_weights(preset, weights), n_sources)
+        self.preset = preset
+        if isinstance(self.preset.algorithm, Published):
+            raise InputError(NEEDS_SEQUENCES)
         self.n_sources = n_sources
         self.size = size
         self.lag = lag

@@ -1,0 +1,53 @@
+"""The options of commands that say which model is taken: `--model` and `--set`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pyro_mixdvae.cli.options import at_least
+from pyro_mixdvae.errors import InputError
+
+if TYPE_CHECKING:
+    from pyro_mixdvae.declaration.document import Declaration
+
+ModelFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        metavar="TOML",
+        show_default=False,
+        help="Tables that change the preset's: a likelihood of another family, say (mixdvae model list).",
+    ),
+]
+
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="TABLE.KEY=VALUE",
+        show_default=False,
+        help="One option of the model, as likelihood.family=student_t; over --model and all other options.",
+    ),
+]
+
+
+SeedOfRun = Annotated[
+    int | None,
+    typer.Option("--seed", help="The same seed gives the same files; that of --model, or 0.", show_default=False),
+]
+
+
+def run_numbers(sources: int | None, seed: int | None, declaration: "Declaration") -> tuple[int, int]:
+    """N and the seed: of the command line, or else of the file.
+
+    Raises:
+        InputError: neither says N, or the file says less than 1 source or a negative seed.
+    """
+    found = declaration.setting("n_sources") if sources is None else sources
+    if found is None:
+        raise InputError("--sources is missing: give -n N, or a --model that says n_sources.")
+    drawn = declaration.setting("seed") if seed is None else seed
+    at_least("n_sources", found, 1)
+    at_least("seed", drawn, 0)
+    return found, drawn or 0

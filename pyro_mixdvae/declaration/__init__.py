@@ -1,0 +1,1 @@
+"""A whole model declared in TOML: tables of families and their options, read, checked, built and written."""
