@@ -17,7 +17,6 @@ from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import progress
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.inference.preset import Method
     from pyro_mixdvae.tracking.files.labels import Labels
 
 DEFAULT_FOLDER = Path("tracks")

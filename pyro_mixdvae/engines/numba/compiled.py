@@ -1,12 +1,9 @@
-"""How kernels are compiled, and when they stand in for PyTorch."""
+"""How kernels are compiled."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numpy as np
-import torch
 from numba import njit
 from torch import Tensor
 
@@ -33,29 +30,6 @@ def kernel(function: Function) -> Function:
     """
     compiled = cached(function, nogil=True, error_model="numpy", fastmath=FAST)
     return deferring(cast("Function", compiled))
-
-
-_allowed: ContextVar[bool] = ContextVar("kernels_allowed", default=True)
-
-
-@contextmanager
-def only_torch() -> Iterator[None]:
-    """Within it no kernel stands in: the path that kernels are tested against, and that gradients and GPUs take."""
-    token = _allowed.set(False)
-    try:
-        yield
-    finally:
-        _allowed.reset(token)
-
-
-def can_serve(*tensors: Tensor) -> bool:
-    """Whether kernels may stand in: all tensors on the CPU, of one dtype that they know, and no gradient is wanted."""
-    dtype = tensors[0].dtype
-    if not _allowed.get() or dtype not in (torch.float32, torch.float64):
-        return False
-    if any(tensor.device.type != "cpu" or tensor.dtype != dtype for tensor in tensors):
-        return False
-    return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
 
 
 def array(tensor: Tensor) -> Array:
