@@ -11,6 +11,7 @@ from pyro_mixdvae.distributions.complex_normal import as_spectrum, squared_modul
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.part import closed_form
+from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.contract import Before, Sources
 from pyro_mixdvae.models.sources.step import Step
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
@@ -47,6 +48,16 @@ class SoundSources(Sources):
         self.networks = nn.ModuleList(networks)
         self.n_sources = len(networks)
         self.content_dim, self.latent_dim = 2 * networks[0].content_dim, networks[0].latent_dim
+
+    def check(self, scene: Scene) -> None:
+        """N and F."""
+        if self.n_sources != scene.n_sources:
+            raise InputError(f"{type(self).__name__} has {self.n_sources} sources, and the scene {scene.n_sources}.")
+        n_frequencies = scene.mask.shape[-1]
+        if self.content_dim != 2 * n_frequencies:
+            raise InputError(
+                f"{type(self).__name__} has {self.content_dim // 2} frequencies, and the scene {n_frequencies}."
+            )
 
     def init_state(self, start: Tensor) -> list[SoundState]:
         """Silence is what was there before the first frame."""

@@ -26,21 +26,14 @@ def check(model: Any, scene: Scene) -> None:
     """
     content_dim = scene.start.shape[-1]
     named = type(model.sources).__name__
-    if model.sources.n_sources is not None and model.sources.n_sources != n_sources:
-        raise InputError(f"{named} has {model.sources.n_sources} sources, and the scene {n_sources}.")
-    if scene.observations.is_complex() and 2 * scene.observations.shape[-2] != model.sources.content_dim:
-        raise InputError(
-            f"{named} has {model.sources.content_dim // 2} frequencies, and the scene {scene.observations.shape[-2]}."
-        )
-    if not isinstance(model, MixtureModel):
-        return
     if model.sources.n_sources is None and model.sources.content_dim != content_dim:
         raise InputError(
             f"{named} has contents of {model.sources.content_dim} numbers, and the scene of {content_dim}."
         )
-    if scene.label_mask.any() and model.labels is None:
+    is_mixture = isinstance(model, MixtureModel)
+    if is_mixture and scene.label_mask.any() and model.labels is None:
         raise InputError("the scene has labels, and the model does not say what labels are like: give `labels`.")
-    for part in (model.sources, model.assignment, model.likelihood, model.likelihood.noise):
+    for part in (model.sources, model.likelihood, model.likelihood.noise, *([model.assignment] if is_mixture else [])):
         part.check(scene)
     for name, parameter in model.sources.named_parameters():
         if parameter.dtype != scene.start.dtype:
