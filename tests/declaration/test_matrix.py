@@ -1,6 +1,5 @@
 """Every combination of likelihood, assignment, guide, algorithm and prior is inferred, or refused with the reason."""
 
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -59,11 +58,13 @@ def run(tables: dict) -> str | None:
     return None
 
 
-def likelihoods_and_guides() -> Iterator[ParameterSet]:
+def likelihoods_and_guides() -> list[ParameterSet]:
     """All pairs; those beside the Gaussian, Student's t and the default guide are slow together."""
+    pairs = []
     for likelihood, guide in product(of_boxes("likelihood"), of_boxes("guide")):
         is_slow = likelihood not in ("normal", "student_t") and guide != "mean_field"
-        yield pytest.param(likelihood, guide, marks=[pytest.mark.slow] if is_slow else [])
+        pairs.append(pytest.param(likelihood, guide, marks=[pytest.mark.slow] if is_slow else []))
+    return pairs
 
 
 @pytest.mark.parametrize(("likelihood", "guide"), likelihoods_and_guides())
