@@ -14,6 +14,10 @@ from typing import Any
 from numba import config, njit
 
 
+settings: Any = config
+"""Numba's, read anew for each function."""
+
+
 class TolerantCache:
     """A dispatcher's own cache, whose failures cost a compilation and not the run.
 
@@ -52,8 +56,8 @@ def cached(function: Callable[..., Any], **options: Any) -> Any:
     try:
         return _with_cache(function, options)
     except RuntimeError:  # numba: no folder to keep it in
-        if not config.CACHE_DIR:
-            config.CACHE_DIR = str(_temporary_folder())
+        if not settings.CACHE_DIR:
+            settings.CACHE_DIR = str(_temporary_folder())
     try:
         return _with_cache(function, options)
     except RuntimeError:
