@@ -35,7 +35,7 @@ class Sources(Part):
         state_size: S, what inference carries for each coordinate: 1 for (s); with z laid out as (velocity [D],
             acceleration [D], ...), 1 + L / D for (s, z).
         n_sources: N where the prior is one of so many sources, each with its own density; None where they share it.
-        widest: standard deviation of a content of which nothing is known (half an image): in inference no step makes a
+        widest: standard deviation of a content of which nothing is known (an image): in inference no step makes a
             source less sure than that, so that it stays where it was in a long gap.
     """
 

@@ -33,8 +33,8 @@ class Coordinates(ABC):
     """A one-to-one map between boxes and content, and the step that counts as one unit of displacement."""
 
     name: str
-    widest = 0.5
-    """Standard deviation of a content of which nothing is known: half the image, and a size within a factor of 1.6."""
+    widest = 1.0
+    """Standard deviation of a content of which nothing is known: an image, and a size within a factor of 2.7."""
 
     @abstractmethod
     def content(self, boxes: Tensor) -> Tensor:
