@@ -1,12 +1,13 @@
 """q: the contract of a guide. Its Pyro program is written; what is read of it follows from its draws."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import pyro
 import torch
 from pyro import poutine
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
@@ -60,6 +61,9 @@ class Guide(Part):
 class Program(Guide):
     """A user's own Pyro program as a guide: any callable that takes the scene.
 
+    What it declares by `pyro.param` is its own for this run (`values` reads it): it starts anew in the next, and the
+    global store is left as it is.
+
     Args:
         program: with a statement for "sz", and for every other latent of the model that it does not leave to it.
         scene: the batch.
@@ -69,13 +73,32 @@ class Program(Guide):
         super().__init__(None, scene)
         self.program, self._content_dim = program, content_dim
         self.name = getattr(program, "__name__", type(program).__name__)
+        self._store: dict[str, Any] = {"params": {}, "constraints": {}}
+        with torch.random.fork_rng(devices=[]), poutine.block():
+            self(scene)  # declares its parameters
 
     @property
     def content_dim(self) -> int:
         """D."""
         return self._content_dim
 
+    def __call__(self, scene: Scene) -> Any:
+        """Run the program among its own parameters, whichever way it declares them."""
+        with pyro.get_param_store().scope(self._store) as own:
+            found = self.program(scene)
+        self._store = own
+        return found
+
     def forward(self, scene: Scene) -> Any:
         """Run the program."""
-        with pyro.settings.context(module_local_params=False):
-            return self.program(scene)
+        return self(scene)
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Those of a module, and those that are declared by `pyro.param`."""
+        yield from super().parameters(recurse)
+        yield from self._store["params"].values()
+
+    def values(self) -> dict[str, Tensor]:
+        """What has become of each `pyro.param`, within its constraint."""
+        with pyro.get_param_store().scope(self._store):
+            return {name: value.detach().clone() for name, value in pyro.get_param_store().items()}

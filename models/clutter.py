@@ -4,7 +4,6 @@ from abc import abstractmethod
 
 import torch
 from pyro.distributions import Normal, TorchDistribution
-from torch import Tensor
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.part import Part
@@ -17,10 +16,6 @@ class Clutter(Part):
     @abstractmethod
     def density(self, scene: Scene) -> TorchDistribution:
         """p(o | w = none): batch shape [B, 1, 1], or [B, T, K], event shape (D,)."""
-
-    def log_prob(self, scene: Scene) -> Tensor:
-        """Log density of each observation as clutter, [B, T, K]."""
-        return self.density(scene).log_prob(scene.observations)
 
 
 class SizedClutter(Clutter):

@@ -172,7 +172,7 @@ class MixtureModel(Part):
         """Log densities of the sources' classes [*, B, T, K, N], and that of clutter beside them where there is one."""
         if self.clutter is None or not self.assignment.has_clutter:
             return log_prob
-        false = self.clutter.log_prob(scene).unsqueeze(-1)
+        false = self.clutter.density(scene).log_prob(scene.observations).unsqueeze(-1)
         return torch.cat([log_prob, false.expand(*log_prob.shape[:-1], 1)], -1)
 
     def _observe_summed(

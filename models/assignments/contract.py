@@ -124,7 +124,7 @@ class Assignment(Part):
         """The assignment for some scenes of the batch, in the order of `index` [M]; by default it is one for all."""
         return self
 
-    def frames(self: Self, index: slice) -> Self:
+    def frames(self: Self, index: slice | Tensor) -> Self:
         """The assignment of some frames, where it has rates of its own for each; by default all are alike."""
         return self
 

@@ -134,7 +134,7 @@ class ExclusiveAssignment(Assignment):
         rates = self.rates.scenes(index)
         return self.replace(detection=rates.detection, clutter=rates.clutter)
 
-    def frames(self, index: slice) -> "ExclusiveAssignment":
+    def frames(self, index: slice | Tensor) -> "ExclusiveAssignment":
         """With the rates of these frames."""
         if self.detection.dim() < 3 or self.detection.shape[1] == 1:
             return self

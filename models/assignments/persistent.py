@@ -136,7 +136,7 @@ class PersistentAssignment(ExclusiveAssignment):
             changes["visible"] = self.visible[index]
         return self.replace(**changes)
 
-    def frames(self, index: slice) -> "PersistentAssignment":
+    def frames(self, index: slice | Tensor) -> "PersistentAssignment":
         """With what is known of v in these frames."""
         return self if self.visible is None else self.replace(visible=self.visible[:, index])
 

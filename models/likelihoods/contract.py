@@ -76,11 +76,13 @@ class Likelihood(Part):
 
         Its natural parameters are gradients of `E = expected_log_prob` in the mean parameters of q
         (conjugate-computation variational inference, Khan and Lin 2017): precision `-2 dE/dV`, value
-        `m + (dE/dm) / precision`. A density with heavy tails is convex there, and its precision would be negative: it
-        is kept positive, which leaves the mean's stationary point where it is. Shapes [*, D].
+        `m + (dE/dm) / precision`. Far from the observation a density with heavy tails is convex or nearly so: a step by
+        that precision would shoot far beyond the observation, and so it is no less than `LEAST_SHARE` of the secant's
+        (`secant_site`). The value follows, which leaves the mean's stationary point where it is. Shapes [*, D].
         """
         at, slope, curvature = self._derivatives(observed, mean, variance, scale)
-        precision = torch.maximum(-2 * curvature, LEAST_PRECISION / scale.detach().square())
+        secant = _secant(observed - at, slope, curvature, scale.detach())
+        precision = torch.maximum(-2 * curvature, LEAST_SHARE * secant)
         value = at + slope / precision
         # A complex number has two parts of half its variance each, and its precision is that of both together.
         return Site(value, precision / 2 if value.is_complex() else precision)
@@ -92,12 +94,7 @@ class Likelihood(Part):
         from however far away, so that a filter takes it, which sees each frame once. Shapes [*, D].
         """
         at, slope, curvature = self._derivatives(observed, mean, variance, scale)
-        least = LEAST_PRECISION / scale.detach().square()
-        distance = observed - at
-        is_close = distance.abs() < CLOSE * scale.detach()
-        quotient = slope / torch.where(is_close, 1.0, distance)
-        secant = torch.where(is_close, -2 * curvature, quotient.real if quotient.is_complex() else quotient)
-        precision = torch.maximum(secant, least)
+        precision = _secant(observed - at, slope, curvature, scale.detach())
         return Site(observed.expand_as(at), precision / 2 if at.is_complex() else precision)
 
     def _derivatives(
@@ -145,6 +142,14 @@ class Likelihood(Part):
         return False
 
 
+def _secant(distance: Tensor, slope: Tensor, curvature: Tensor, scale: Tensor) -> Tensor:
+    """`slope / (o - m)`, and next to the observation the limit of that, positive: [*, D]."""
+    is_close = distance.abs() < CLOSE * scale
+    quotient = slope / torch.where(is_close, 1.0, distance)
+    secant = torch.where(is_close, -2 * curvature, quotient.real if quotient.is_complex() else quotient)
+    return torch.maximum(secant, LEAST_PRECISION / scale.square())
+
+
 def _is_product(density: object) -> bool:
     return (
         isinstance(density, Independent)
@@ -155,6 +160,9 @@ def _is_product(density: object) -> bool:
 
 CLOSE = 1e-3
 """Of a mean to an observation, in scales: a secant is then no better than the tangent."""
+
+LEAST_SHARE = 0.5
+"""Of the secant's precision, that of a site in E-S: a step damped by half then ends at the observation at most."""
 
 LEAST_PRECISION = 1e-6
 """Of a site, in units of the observation's own."""

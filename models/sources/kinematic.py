@@ -73,7 +73,7 @@ class KinematicSources(Sources):
         h, cell = self.network.history.step(displacement, (state.h, state.cell))
         return KinematicState(h, cell, s, state.z if z is None else z, False)
 
-    @closed_form("init_state", "conditional", "update_state")
+    @closed_form("init_state", "conditional", "update_state", "latent_posterior")
     def transition(self, state: KinematicState, before: Before | None = None) -> Transition:
         """The step of (s, z), exact given the memory."""
         unit = self.unit(state.s)
@@ -81,7 +81,7 @@ class KinematicSources(Sources):
             return self._first(state.s, unit)
         return _step(self.network.motion(state.h), unit)
 
-    @closed_form("init_state", "conditional", "update_state", "transition")
+    @closed_form("init_state", "conditional", "update_state", "transition", "latent_posterior")
     def transitions(self, filtered: Gaussian, start: Tensor) -> Transition:
         """One LSTM call over the displacements, then all steps in parallel."""
         s = filtered.mean[..., 0]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.models.labels import Labels
 from pyro_mixdvae.models.likelihoods.contract import Likelihood
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
@@ -59,6 +60,11 @@ def check_updates(model: Any) -> None:
                 f"{name} has a `{method}` of its own, and the closed-form updates are those of MixtureModel's: "
                 "infer with a guide of your own and the algorithm SVI."
             )
+    if model.labels is not None and type(model.labels).observe is not Labels.observe:
+        raise InputError(
+            f"{type(model.labels).__name__} has an `observe` of its own, and the closed-form updates take labels as "
+            "Gaussian: infer with a guide of your own and the algorithm SVI."
+        )
     if model.sources.n_sources is None and type(model.likelihood).locate is not Likelihood.locate:
         raise InputError(
             f"{type(model.likelihood).__name__} sees contents through a `locate` of its own, which the closed-form "

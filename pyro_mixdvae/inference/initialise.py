@@ -9,7 +9,6 @@ from pyro_mixdvae.distributions.kalman import Gaussian
 from pyro_mixdvae.engines.protocol import ChainEngine, Filtered
 from pyro_mixdvae.inference.local_search import local_search
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
-from pyro_mixdvae.models.scene import Scene
 
 
 @torch.no_grad()
@@ -20,23 +19,27 @@ def initialise(engine: ChainEngine, first: int = 0) -> Filtered:
     prior is used in both directions of time: what is learned of speeds and noises holds in either.
     """
 
-    def one_way(part: Scene) -> Filtered:
-        own = engine if part is engine.scene else engine.with_scene(engine.model, part)
+    def one_way(index: slice | Tensor) -> Filtered:
+        own = engine
+        if first > 0:
+            assignment = engine.model.assignment.frames(index)
+            own = engine.with_scene(engine.model.replace(assignment=assignment), engine.scene.frames(index))
+        part = own.scene
         start = own.filter()
         if isinstance(engine.model.assignment, ExclusiveAssignment):
             start = local_search(own, start)
         is_crowded = (part.mask.sum(-1) > part.n_sources).any(-1)
         return better_of_two(own, start, is_crowded) if is_crowded.any() else start
 
-    return bidirectional(one_way, engine.scene, first)
+    return bidirectional(one_way, first)
 
 
-def bidirectional(one_way: Callable[[Scene], Filtered], scene: Scene, first: int) -> Filtered:
-    """From frame `first` to the last, and back from there to frame 0, each by `one_way`, which starts at its first."""
+def bidirectional(one_way: Callable[[slice | Tensor], Filtered], first: int) -> Filtered:
+    """From frame `first` to the last, and back from there to frame 0, each by `one_way`, which is given the frames."""
+    forwards = one_way(slice(first, None))
     if first == 0:
-        return one_way(scene)
-    forwards = one_way(scene.frames(slice(first, None)))
-    backwards = one_way(scene.frames(torch.arange(first, -1, -1)))
+        return forwards
+    backwards = one_way(torch.arange(first, -1, -1))
     belief = None
     if backwards.belief is not None and forwards.belief is not None:
         belief = Gaussian(

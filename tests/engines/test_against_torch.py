@@ -1,45 +1,51 @@
-"""Every kernel against the path in PyTorch that it stands for, in double precision."""
+"""Every step of the compiled engine for boxes against the one in PyTorch that it stands for, in double precision."""
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from steps import assert_same
 from toys import (
-    ASSIGNMENTS,
     BY_FRAME,
+    EVERY_ASSIGNMENT,
     EXACT,
     FILTERED,
     PRIORS,
     assignment_for,
+    fed,
     gaussian_likelihood,
     lively_kinematic,
     toy_model,
     toy_scene,
 )
 
-from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.exclusive import FORBIDDEN, event_table
-from pyro_mixdvae.engines.numba.compiled import only_torch
+from pyro_mixdvae.engines.numba.chain import NumbaChainEngine
 from pyro_mixdvae.engines.numba.joint_events import log_number_weights
-from pyro_mixdvae.guides import SourceGuide
-from pyro_mixdvae.inference.coordinate import coordinate_ascent
-from pyro_mixdvae.inference.records import evaluate, judged
-from pyro_mixdvae.inference.run import infer
-from pyro_mixdvae.inference.start import filtering_pass, filtering_start
-from pyro_mixdvae.inference.updates import fed, pseudo_observation
+from pyro_mixdvae.engines.registry import chain_engine, only_torch
+from pyro_mixdvae.engines.torch.chain import TorchChainEngine
+from pyro_mixdvae.guides import Collapsed, Factorised, MeanField
+from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Coordinate, Hybrid
+from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import (
+    AdaptiveIndependentAssignment,
+    Assignment,
+    EstimatedNoise,
     ExclusiveAssignment,
     MixtureModel,
+    Normal,
     PersistentAssignment,
     Scene,
 )
+from pyro_mixdvae.representations.boxes import CentreLogSize
 
 SERVED = ["kinematic", "vkf", "relative vkf"]
 EACH_PRIOR = pytest.mark.parametrize("prior", SERVED)
-EACH_ASSIGNMENT = pytest.mark.parametrize("kind", [*ASSIGNMENTS, BY_FRAME])
 EACH_FILTERED = pytest.mark.parametrize("kind", FILTERED)
+EACH_ASSIGNMENT = pytest.mark.parametrize("kind", [*FILTERED, BY_FRAME])
+EACH_GUIDE = pytest.mark.parametrize("guide", [MeanField, Collapsed, Factorised])
 HARD = pytest.mark.parametrize("is_hard", [False, True], ids=["plain", "padded and labelled"])
 SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (3, 2), (2, 3), (5, 3), (1, 4), (12, 2)])
+FEW_SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (3, 2), (12, 2)])
 
 
 def scene_and_model(
@@ -50,34 +56,20 @@ def scene_and_model(
     return scene, toy_model(n_sources, PRIORS[prior](), assignment_for(kind, scene), likelihood)
 
 
-def assert_same(found: object, expected: object) -> None:
-    """Of tensors, and of tuples and dictionaries of them."""
-    if isinstance(expected, Tensor):
-        torch.testing.assert_close(found, expected, **EXACT)
-    elif isinstance(expected, dict):
-        assert isinstance(found, dict)
-        assert list(found) == list(expected)
-        assert_same(tuple(found.values()), tuple(expected.values()))
-    else:
-        assert isinstance(found, tuple)
-        assert isinstance(expected, tuple)
-        for one, other in zip(found, expected, strict=True):
-            assert_same(one, other)
+def both(model: MixtureModel, scene: Scene) -> tuple[NumbaChainEngine, TorchChainEngine]:
+    choice = chain_engine(model, MeanField, scene)
+    assert isinstance(choice.engine, NumbaChainEngine), choice.sentence
+    return choice.engine, TorchChainEngine(model, scene)
 
 
 @SHAPES
 @HARD
 @EACH_FILTERED
 @EACH_PRIOR
-def test_filtering_pass(prior: str, kind: str, n_detections: int, n_sources: int, is_hard: bool) -> None:
-    scene, model = scene_and_model(prior, kind, n_detections, n_sources, is_hard)
-    for decides in (True, False):
-        found = filtering_pass(model, scene, decides)
-        with only_torch():
-            expected = filtering_pass(model, scene, decides)
-            assert expected.transitions is None
-            transitions = model.sources.transitions(expected.mean, scene.start)
-        assert_same(tuple(found), (*expected[:3], transitions))
+def test_filter(prior: str, kind: str, n_detections: int, n_sources: int, is_hard: bool) -> None:
+    found, expected = both(*reversed(scene_and_model(prior, kind, n_detections, n_sources, is_hard)))
+    for hard in (True, False):
+        assert_same(tuple(found.filter(hard)[:4]), tuple(expected.filter(hard)[:4]))
 
 
 def test_a_network_of_many_units() -> None:
@@ -85,66 +77,54 @@ def test_a_network_of_many_units() -> None:
     scene = toy_scene(2, 6, 3, 3)
     sources = lively_kinematic(22)
     model = toy_model(3, sources, ExclusiveAssignment(3, 0.8, 0.1), gaussian_likelihood(relative_to="observation"))
-    found = filtering_pass(model, scene)
-    with only_torch():
-        expected = filtering_pass(model, scene)
-        assert_same(found[3], sources.transitions(expected.mean, scene.start))
-    assert_same(tuple(found[:3]), tuple(expected[:3]))
+    found, expected = both(model, scene)
+    assert_same(tuple(found.filter()[:4]), tuple(expected.filter()[:4]))
 
 
 @HARD
 @EACH_FILTERED
-def test_vetoes_are_heard(kind: str, is_hard: bool) -> None:
-    """What a pass decided is forbidden: it decides otherwise, and the likelihoods that it gives are those before."""
-    scene, model = scene_and_model("vkf", kind, 3, 2, is_hard)
-    before = filtering_pass(model, scene)
-    vetoes = torch.zeros_like(before.responsibilities)
-    vetoes[:, 2] = -1e3 * before.responsibilities[:, 2]
-    found = filtering_pass(model, scene, vetoes=vetoes)
-    with only_torch():
-        expected = filtering_pass(model, scene, vetoes=vetoes)
-    assert_same(tuple(found[:3]), tuple(expected[:3]))
-    assert_same(found.log_likelihood[:, :3], before.log_likelihood[:, :3])
-    assert not (found.responsibilities[:, 2] * before.responsibilities[:, 2]).any()
+def test_pair_penalties_count(kind: str, is_hard: bool) -> None:
+    """What a pass took is forbidden: it takes something else, and the likelihoods that it gives are those before."""
+    found, expected = both(*reversed(scene_and_model("vkf", kind, 3, 2, is_hard)))
+    before = found.filter()
+    penalties = torch.zeros_like(before.responsibilities)
+    penalties[:, 2] = -1e3 * before.responsibilities[:, 2]
+    again = found.filter(penalties=penalties)
+    assert_same(tuple(again[:4]), tuple(expected.filter(penalties=penalties)[:4]))
+    assert_same(again.log_likelihood[:, :3], before.log_likelihood[:, :3])
+    assert not (again.responsibilities[:, 2] * before.responsibilities[:, 2]).any()
 
 
-@torch.no_grad()
 @HARD
 @EACH_PRIOR
-def test_running_mean(prior: str, is_hard: bool) -> None:
-    scene, model = scene_and_model(prior, "exclusive", 3, 2, is_hard)
-    eta = filtering_pass(model, scene, decides=False).responsibilities
-    observation = pseudo_observation(model.likelihood, scene, eta)
-    found = fed(model.sources, scene.start, observation)
-    with only_torch():
-        assert_same(found, fed(model.sources, scene.start, observation))
+def test_what_detections_say_and_the_running_mean(prior: str, is_hard: bool) -> None:
+    found, expected = both(*reversed(scene_and_model(prior, "exclusive", 3, 2, is_hard)))
+    eta = found.filter(is_hard=False).responsibilities
+    observation = found.observe(eta, None)
+    assert_same(tuple(observation), tuple(expected.observe(eta, None)))
+    for index in (None, torch.tensor([False, True])):
+        own = observation if index is None else type(observation)(*(part[index] for part in observation))
+        one, other = (engine.teacher_forced(own, index) for engine in (found, expected))
+        assert_same((one.mean, tuple(one.transitions)), (other.mean, tuple(other.transitions)))
 
 
-@torch.no_grad()
 @EACH_PRIOR
 @pytest.mark.parametrize("n_frames", [1, 2, 7])
 def test_smoother(prior: str, n_frames: int) -> None:
     scene, model = scene_and_model(prior, "exclusive", 3, 2, False, n_frames)
-    observation = pseudo_observation(model.likelihood, scene, torch.rand(2, n_frames, 3, 3) * scene.mask[..., None])
-    transitions = model.sources.transitions(torch.randn(2, 2, n_frames, 4), scene.start)
-    found = kalman.posterior(transitions, *observation)
-    with only_torch():
-        beliefs = kalman.filter_sequence(transitions, *observation)
-        expected = kalman.smooth(*beliefs, transitions)
-    assert_same(found, expected)
-    assert_same(kalman.smooth(*beliefs, transitions), expected)
+    found, expected = both(model, scene)
+    observation = expected.observe(torch.rand(2, n_frames, 3, 3) * scene.mask[..., None], None)
+    transitions = model.sources.transitions(fed(torch.randn(2, 2, n_frames, 4), 2), scene.start)
+    assert_same(tuple(found.smooth(transitions, observation)), tuple(expected.smooth(transitions, observation)))
 
 
-def refined(
-    model: MixtureModel, scene: Scene, is_collapsed: bool
-) -> tuple[MixtureModel, SourceGuide, Tensor, list[dict[str, Tensor]]]:
-    """After two rounds of updates; a start knows no rates of each frame."""
-    judge, guide = judged(model, scene, is_collapsed)
-    is_exclusive = isinstance(model.assignment, ExclusiveAssignment)
-    assignment = ASSIGNMENTS["exclusive"](scene.n_sources) if is_exclusive else model.assignment
-    start = filtering_start(MixtureModel(model.sources, assignment, model.likelihood), scene)
-    responsibilities, records = coordinate_ascent(judge, guide, scene, start, 2)
-    return judge, guide, responsibilities, records
+@EACH_FILTERED
+def test_predictions_of_an_assignment(kind: str) -> None:
+    scene, model = scene_and_model("vkf", kind, 5, 2, True)
+    found, expected = both(model, scene)
+    eta = torch.rand(2, 6, 5, model.assignment.n_classes).softmax(-1) * scene.mask.unsqueeze(-1)
+    one, other = (engine.filtered_assignment(eta).prior_logits(scene.mask) for engine in (found, expected))
+    assert_same(one, other)
 
 
 @SHAPES
@@ -152,58 +132,154 @@ def refined(
 @EACH_ASSIGNMENT
 @EACH_PRIOR
 def test_updates_and_the_guide(prior: str, kind: str, n_detections: int, n_sources: int, is_hard: bool) -> None:
-    """E-S, E-W and what the guide makes of them; (12, 2) has too many joint events for a q(w) in the guide."""
+    """E-S, E-V, E-W and what the guide makes of them; (12, 2) has too many joint events for a q(w) in the guide."""
     scene, model = scene_and_model(prior, kind, n_detections, n_sources, is_hard)
-    _, guide, responsibilities, _ = refined(model, scene, False)
-    with only_torch():
-        _, expected, expected_responsibilities, _ = refined(model, scene, False)
-        marginals = expected.marginals()
-    torch.testing.assert_close(responsibilities, expected_responsibilities, **EXACT)
-    for name, value in expected.state_dict().items():
-        own = guide.state_dict()[name]
+    found, expected = infer_both(model, scene, Coordinate(2))
+    torch.testing.assert_close(found.responsibilities, expected.responsibilities, **EXACT)
+    for name, value in expected.guide.state_dict().items():
+        own = found.guide.state_dict()[name]
         if name == "logits":
             own, value = own.exp(), value.exp()
         torch.testing.assert_close(own, value, **EXACT)
-    assert_same(guide.marginals(), marginals)
+    assert_same((found.mean, found.variance), (expected.mean, expected.variance))
+    assert_same((found.mean, found.variance), found.guide.marginals())
+
+
+def infer_both(
+    model: MixtureModel, scene: Scene, algorithm: Algorithm, guide: type[Collapsed] = MeanField, first: int = 0
+) -> tuple[object, object]:
+    """The posteriors of both engines, each of which says which it was."""
+    found = infer(model, scene, guide, algorithm, first)
+    assert (found.engine, found.note) == ("numba", None)
+    with only_torch():
+        expected = infer(model, scene, guide, algorithm, first)
+    assert expected.engine == "torch"
+    assert "tested against" in expected.note
+    return found, expected
 
 
 @SHAPES
 @HARD
 @EACH_ASSIGNMENT
 @EACH_PRIOR
-@pytest.mark.parametrize("is_collapsed", [False, True])
+@pytest.mark.parametrize("guide", [MeanField, Collapsed])
 def test_records_are_those_of_trace_enum_elbo(
-    prior: str, kind: str, n_detections: int, n_sources: int, is_hard: bool, is_collapsed: bool
+    prior: str, kind: str, n_detections: int, n_sources: int, is_hard: bool, guide: type[Collapsed]
 ) -> None:
     """Of a guide that is not at its optimum: every parameter has been moved."""
     scene, model = scene_and_model(prior, kind, n_detections, n_sources, is_hard)
-    judge, guide, _, _ = refined(model, scene, is_collapsed)
-    for name, parameter in guide.named_parameters():
+    found = infer(model, scene, guide, Coordinate(1))
+    for name, parameter in found.guide.named_parameters():
         if not name.startswith("sources."):
             free = parameter > -1e20
             parameter.data.add_(0.3 * free * torch.randn_like(parameter))
-    found = evaluate(judge, guide, scene, seed=3)
-    with only_torch():
-        expected = evaluate(judge, guide, scene, seed=3)
-    assert_same(found, expected)
+    one, other = both(found.model, scene)
+    assert_same(one.record(found.guide, seed=3), other.record(found.guide, seed=3))
+    assert_same(one.marginals(found.guide), other.marginals(found.guide))
+
+
+@FEW_SHAPES
+@HARD
+@EACH_ASSIGNMENT
+@EACH_GUIDE
+@pytest.mark.parametrize("first", [0, 3])
+def test_whole_runs(
+    kind: str, n_detections: int, n_sources: int, is_hard: bool, guide: type[Collapsed], first: int
+) -> None:
+    """The start, the search, the updates, the noise and the records."""
+    scene, model = scene_and_model("kinematic", kind, n_detections, n_sources, is_hard)
+    noisy = model.replace(likelihood=Normal(EstimatedNoise(CentreLogSize().noise_unit)))
+    found, expected = infer_both(noisy, scene, Coordinate(3), guide, first)
+    assert_same(
+        (found.mean, found.variance, found.responsibilities),
+        (expected.mean, expected.variance, expected.responsibilities),
+    )
+    assert_same(tuple(found.records), tuple(expected.records))
+    assert_same(found.model.likelihood.noise.relative, expected.model.likelihood.noise.relative)
+
+
+@pytest.mark.parametrize("kind", EVERY_ASSIGNMENT)
+def test_more_draws_a_record(kind: str) -> None:
+    scene, model = scene_and_model("vkf", kind, 3, 2, True)
+    found = infer(model, scene, Collapsed, Coordinate(1))
+    engine = chain_engine(found.model, Collapsed, scene).engine
+    expected = TorchChainEngine(found.model, scene).record(found.guide, n_particles=3, seed=1)
+    assert_same(engine.record(found.guide, n_particles=3, seed=1), expected)
+
+
+@pytest.mark.parametrize("algorithm", [SVI(3), Hybrid(Coordinate(2), SVI(3))], ids=["svi", "hybrid"])
+@pytest.mark.parametrize("kind", ["independent with clutter", "persistent"])
+def test_other_algorithms(kind: str, algorithm: Algorithm) -> None:
+    """SVI itself is PyTorch's on both: engines give it its start, and the record of its end."""
+    scene, model = scene_and_model("kinematic", kind, 3, 2, True)
+    found, expected = infer_both(model, scene, algorithm)
+    loose = {"rtol": 1e-6, "atol": 1e-6}  # Adam divides gradients by their size
+    torch.testing.assert_close(found.mean, expected.mean, **loose)
+    torch.testing.assert_close(found.records, expected.records, **loose)
+
+
+ESTIMATED = {
+    "persistent": lambda: PersistentAssignment(2, hide=0.1, reappear=0.2),
+    "exclusive": lambda: ExclusiveAssignment(2),
+    "independent": lambda: AdaptiveIndependentAssignment(2),
+}
 
 
 @pytest.mark.parametrize("first", [0, 3])
-def test_whole_runs_in_which_some_scenes_are_crowded(first: int) -> None:
-    """Sources may hide in these, and not in the others: the start, the search, and the updates."""
+@pytest.mark.parametrize("kind", ["persistent", "exclusive"])
+def test_whole_runs_in_which_some_scenes_are_crowded(kind: str, first: int) -> None:
+    """Rates are estimated; sources may hide in these, and not in the others."""
     scene = toy_scene(3, 12, 4, 2, missing=0.4)
     scene.mask[1, :, 2:] = False
     is_crowded = (scene.mask.sum(-1) > 2).any(-1)
     assert is_crowded.tolist() == [True, False, True]
-    assignment = PersistentAssignment(2, hides=0.1, reappears=0.2)
-    model = toy_model(2, PRIORS["kinematic"](), assignment, gaussian_likelihood(relative_to="observation"))
-    found = infer(model, scene, first=first)
-    with only_torch():
-        expected = infer(model, scene, first=first)
-    rates, expected_rates = (each.model.assignment.detection_probability for each in (found, expected))
-    assert_same((rates, found.responsibilities), (expected_rates, expected.responsibilities))
-    assert_same((*found.guide.marginals(), *found.records), (*expected.guide.marginals(), *expected.records))
-    assert ((rates - rates[:, :1]).abs().amax((-2, -1)) > 0.1).tolist() == is_crowded.tolist()
+    model = toy_model(2, PRIORS["kinematic"](), ESTIMATED[kind](), gaussian_likelihood(relative_to="observation"))
+    found, expected = infer_both(model, scene, Coordinate(2), first=first)
+    for name in ("detection", "clutter", *(["hide", "reappear"] if kind == "persistent" else [])):
+        rate = getattr(found.model.assignment, name)
+        assert rate.shape == (3,)
+        assert_same(rate, getattr(expected.model.assignment, name))
+    assert_same(found.responsibilities, expected.responsibilities)
+    assert_same((found.mean, found.variance, *found.records), (expected.mean, expected.variance, *expected.records))
+    if kind == "persistent":
+        assert (found.model.assignment.hide > 0).tolist() == is_crowded.tolist()
+
+
+def test_what_the_compiled_engine_does_not_know_is_said() -> None:
+    """Of each kind of part, in one sentence that names it; the sentence of the adaptive assignment is one of these."""
+    scene = toy_scene()
+    model = toy_model()
+    cases: list[tuple[MixtureModel, object, str]] = [
+        (toy_model(2, PRIORS["srnn"]()), MeanField, "the sources SRNNSources"),
+        (
+            toy_model(2, assignment=ESTIMATED["independent"]()),
+            MeanField,
+            "the assignment AdaptiveIndependentAssignment",
+        ),
+        (toy_model(2, assignment=EVERY_ASSIGNMENT["learned weights"](2)), MeanField, "the assignment LearnedWeights"),
+        (model, type("Mine", (MeanField,), {}), "the guide Mine"),
+        (
+            model.replace(likelihood=type("Mine", (Normal,), {})(model.likelihood.noise)),
+            MeanField,
+            "the likelihood Mine",
+        ),
+        (
+            type("Mine", (MixtureModel,), {})(model.sources, model.assignment, model.likelihood),
+            MeanField,
+            "the model Mine",
+        ),
+    ]
+    for other, guide, words in cases:
+        choice = chain_engine(other, guide, scene)
+        assert isinstance(choice.engine, TorchChainEngine)
+        assert choice.unknown == words
+        assert choice.sentence is not None
+        assert words in choice.sentence
+        assert "slower" in choice.sentence
+    assert chain_engine(model, MeanField, scene).sentence is None
+    many: Assignment = ExclusiveAssignment(11, 0.8, 0.1)
+    crowd = toy_scene(1, 2, 2, 11)
+    assert "more than 10 sources" in str(chain_engine(toy_model(11, assignment=many), MeanField, crowd).sentence)
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,22 @@
 
 import pytest
 import torch
+from steps import engine_of
 from toys import EXACT, gaussian_likelihood, toy_model, toy_scene, vkf
 
-from pyro_mixdvae.engines.numba.compiled import only_torch
-from pyro_mixdvae.inference.run import best_start, better_start, infer
-from pyro_mixdvae.inference.search import searched
-from pyro_mixdvae.inference.start import filtering_pass
+from pyro_mixdvae.engines.registry import only_torch
+from pyro_mixdvae.inference.infer import infer
+from pyro_mixdvae.inference.initialise import better_of_two, initialise
+from pyro_mixdvae.inference.local_search import local_search
 from pyro_mixdvae.models import (
     ExclusiveAssignment,
-    GaussianLikelihood,
     KinematicSources,
     MixtureModel,
+    Normal,
     PersistentAssignment,
+    RelativeNoise,
     Scene,
+    SizedClutter,
 )
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.representations.boxes import CentreLogSize
@@ -42,7 +45,7 @@ def walk_behind_something(too_low: float) -> tuple[torch.Tensor, Scene]:
 def walking_model(assignment: ExclusiveAssignment) -> MixtureModel:
     unit = CentreLogSize().unit
     sources = KinematicSources(ConstantVelocity(4, 0.01, 0.02, persistence=1.0), unit)
-    return MixtureModel(sources, assignment, GaussianLikelihood(unit, 0.04, "observation"))
+    return MixtureModel(sources, assignment, Normal(RelativeNoise(unit, 0.04, "observation")), SizedClutter())
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -51,17 +54,16 @@ def test_a_single_false_box_does_not_end_that_a_source_is_hidden(is_compiled: bo
     torch.manual_seed(seed)
     path, scene = walk_behind_something(0.4)
     is_taken, off = [], []
-    for assignment in (ExclusiveAssignment(1, clutter_rate=None), PersistentAssignment(1)):
+    for assignment in (ExclusiveAssignment(1), PersistentAssignment(1)):
         model = walking_model(assignment)
         if is_compiled:
             found = infer(model, scene)
         else:
             with only_torch():
                 found = infer(model, scene)
-        mean, _ = found.guide.marginals()
         own = found.responsibilities[0, :, 0, 0]
         is_taken.append(float(own[MIDDLE]))
-        off.append(float((mean[0, 0, GAP, :2] - path[GAP, :2]).norm(dim=-1).max()))
+        off.append(float((found.mean[0, 0, GAP, :2] - path[GAP, :2]).norm(dim=-1).max()))
         assert (own[: GAP.start] > 0.9).all()
         assert (own[GAP.stop :] > 0.9).all()  # who comes back, and stays, is found again
     assert is_taken[0] > 0.99
@@ -78,9 +80,10 @@ def test_a_box_that_the_filter_takes_is_given_back_by_the_search(seed: int) -> N
     torch.manual_seed(seed)
     path, scene = walk_behind_something(0.2)
     scene = scene.frames(slice(0, GAP.stop))
-    model = walking_model(PersistentAssignment(1, 0.92, 0.05, hides=0.0005, reappears=0.001))
-    start = filtering_pass(model, scene)
-    found = searched(model, scene, start)
+    model = walking_model(PersistentAssignment(1, 0.92, 0.05, hide=0.0005, reappear=0.001, ghost=1e-6))
+    engine = engine_of(model, scene)
+    start = engine.filter()
+    found = local_search(engine, start)
     others = torch.arange(GAP.stop) != MIDDLE
     assert start.responsibilities[0, MIDDLE, 0, 0] == 1
     assert found.responsibilities[0, MIDDLE, 0, 0] == 0
@@ -88,7 +91,8 @@ def test_a_box_that_the_filter_takes_is_given_back_by_the_search(seed: int) -> N
     error, before = ((each.mean[0, 0, GAP, 1] - path[GAP, 1]).abs().max() for each in (found, start))
     assert error < before
     independent = walking_model(ExclusiveAssignment(1, 0.92, 0.05))
-    kept = searched(independent, scene, filtering_pass(independent, scene))
+    alone = engine_of(independent, scene)
+    kept = local_search(alone, alone.filter())
     assert kept.responsibilities[0, MIDDLE, 0, 0] == 1
 
 
@@ -102,11 +106,11 @@ def test_a_scene_without_a_crowd_is_inferred_as_if_sources_did_not_hide(is_compi
 
     def run(assignment: ExclusiveAssignment, scene: Scene) -> tuple[torch.Tensor, ...]:
         found = infer(toy_model(2, vkf(), assignment, gaussian_likelihood(relative_to="observation")), scene)
-        return found.responsibilities, *found.guide.marginals()
+        return found.responsibilities, found.mean, found.variance
 
     def both() -> tuple[tuple[torch.Tensor, ...], ...]:
-        hiding = PersistentAssignment(2, hides=0.1, reappears=0.2)
-        exclusive = ExclusiveAssignment(2, clutter_rate=None)
+        hiding = PersistentAssignment(2, hide=0.1, reappear=0.2)
+        exclusive = ExclusiveAssignment(2)
         return run(hiding, scene), run(exclusive, scene), run(exclusive, alone)
 
     if is_compiled:
@@ -125,12 +129,13 @@ def test_the_best_start_is_searched_and_among_clutter_the_better_of_two_in_eithe
     parts = []
     for index in (slice(5, None), torch.arange(5, -1, -1)):
         part = scene.frames(index)
-        decided = searched(model, part, filtering_pass(model, part))
+        engine = engine_of(model, part)
+        hard = local_search(engine, engine.filter())
         crowded = (part.mask.sum(-1) > 2).any(-1)
         assert crowded.tolist() == [True, False, True]
-        parts.append(better_start(model, part, decided, crowded))
-        torch.testing.assert_close(parts[-1].mean[1], decided.mean[1], **EXACT)
-    found = best_start(model, scene, first=5)
+        parts.append(better_of_two(engine, hard, crowded))
+        torch.testing.assert_close(parts[-1].mean[1], hard.mean[1], **EXACT)
+    found = initialise(engine_of(model, scene), first=5)
     torch.testing.assert_close(found.mean[:, :, 5:], parts[0].mean, **EXACT)
     torch.testing.assert_close(found.mean[:, :, :5], parts[1].mean.flip(-2)[:, :, :5], **EXACT)
     torch.testing.assert_close(found.responsibilities[:, :5], parts[1].responsibilities.flip(1)[:, :5], **EXACT)

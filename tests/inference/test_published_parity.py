@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from pyro_mixdvae.guides import MeanField
 from pyro_mixdvae.inference import published
-from pyro_mixdvae.inference.run import infer_published
-from pyro_mixdvae.models import GaussianLikelihood, IndependentAssignment, MixtureModel, Scene, SRNNSources
+from pyro_mixdvae.inference.infer import infer
+from pyro_mixdvae.inference.published import Published
+from pyro_mixdvae.models import IndependentAssignment, MixtureModel, Normal, RelativeNoise, Scene, SRNNSources
 from pyro_mixdvae.representations.boxes import PublishedCorners
 from pyro_mixdvae.weights.authors import import_network
 
@@ -27,23 +29,21 @@ def golden(shared: Path) -> dict[str, Tensor]:
 
 
 @pytest.fixture
-def sources(golden: dict[str, Tensor], shared: Path) -> SRNNSources:
-    return SRNNSources(import_network(shared / "reference_weights" / "model_mot.pt"))
-
-
-@pytest.fixture
-def likelihood() -> GaussianLikelihood:
-    return GaussianLikelihood(PublishedCorners().noise_unit, 0.04, "column")
+def model(golden: dict[str, Tensor], shared: Path) -> MixtureModel:
+    sources = SRNNSources(import_network(shared / "reference_weights" / "model_mot.pt"))
+    return MixtureModel(
+        sources, IndependentAssignment(3), Normal(RelativeNoise(PublishedCorners().noise_unit, 0.04, "column"))
+    )
 
 
 @torch.no_grad()
 def test_every_iteration_gives_the_authors_responsibilities_means_and_variances(
-    golden: dict[str, Tensor], sources: SRNNSources, likelihood: GaussianLikelihood
+    golden: dict[str, Tensor], model: MixtureModel
 ) -> None:
     scene = Scene.of(golden["obs"], golden["obs"][:, 0])
     found: list[tuple[Tensor, ...]] = []
-    mean, variance = published.cascade(sources, likelihood, scene)
-    published.iterate(sources, likelihood, scene, mean, variance, N_ITERATIONS, lambda *now: found.append(now))
+    mean, variance = published.cascade(model, scene)
+    published.iterate(model, scene, mean, variance, N_ITERATIONS, lambda *now: found.append(now))
     assert len(found) == len(golden["eta"]) == N_ITERATIONS
     for i, (eta, mean, variance) in enumerate(found):
         expected = golden["eta"][i]
@@ -56,15 +56,14 @@ def test_every_iteration_gives_the_authors_responsibilities_means_and_variances(
 
 
 def test_run_of_the_published_algorithm_ends_where_its_steps_end(
-    golden: dict[str, Tensor], sources: SRNNSources, likelihood: GaussianLikelihood
+    golden: dict[str, Tensor], model: MixtureModel
 ) -> None:
     scene = Scene.of(golden["obs"], golden["obs"][:, 0])
-    model = MixtureModel(sources, IndependentAssignment(3), likelihood)
-    inferred = infer_published(model, scene, n_iterations=N_ITERATIONS)
+    inferred = infer(model, scene, MeanField, Published(N_ITERATIONS))
     assert len(inferred.records) == N_ITERATIONS
     assert all(record["elbo"].isfinite().all() for record in inferred.records)
-    mean, variance = inferred.guide.marginals()
+    mean, variance = inferred.mean, inferred.variance
     torch.testing.assert_close(mean.transpose(1, 2), golden["s_mean"][-1], rtol=0, atol=1e-4)
     torch.testing.assert_close(variance.transpose(1, 2), golden["s_var"][-1], rtol=0.01, atol=1e-9)
     torch.testing.assert_close(inferred.responsibilities, golden["eta"][-1].nan_to_num(0.0), rtol=0, atol=1e-4)
-    torch.testing.assert_close(inferred.guide.responsibilities(scene), inferred.responsibilities, rtol=0, atol=1e-5)
+    torch.testing.assert_close(inferred.guide.responsibilities(), inferred.responsibilities, rtol=0, atol=1e-5)

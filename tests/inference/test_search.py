@@ -4,31 +4,31 @@ import itertools
 
 import pytest
 import torch
-from toys import ASSIGNMENTS, EXACT, toy_model, toy_scene, vkf
+from steps import engine_of
+from toys import ASSIGNMENTS, EXACT, fed, toy_model, toy_scene, vkf
 
 from pyro_mixdvae.distributions.exclusive import event_table
-from pyro_mixdvae.engines.numba.compiled import only_torch
-from pyro_mixdvae.inference.run import best_start
-from pyro_mixdvae.inference.search import DOUBTFUL, doubtful, least_of_each
-from pyro_mixdvae.inference.start import Filtered, filtering_pass, filtering_start
-from pyro_mixdvae.models import ExclusiveAssignment, KinematicSources, MixtureModel, Scene
-from pyro_mixdvae.models.likelihoods import GaussianLikelihood
+from pyro_mixdvae.engines.protocol import Filtered
+from pyro_mixdvae.engines.registry import only_torch
+from pyro_mixdvae.inference.initialise import initialise
+from pyro_mixdvae.inference.local_search import AMBIGUOUS, ambiguous, least_of_each
+from pyro_mixdvae.models import ExclusiveAssignment, KinematicSources, MixtureModel, Normal, RelativeNoise, Scene
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 
 SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (3, 2), (2, 3)])
 
 
-def brute_force_doubts(
+def brute_force_ambiguous(
     assignment: ExclusiveAssignment, scene: Scene, start: Filtered
 ) -> dict[tuple[int, int, tuple[int, ...]], float]:
-    """For each frame: the joint events that are best without some decision, and their margins below `DOUBTFUL`."""
+    """For each frame: the joint events that are best without some association, and their margins below `AMBIGUOUS`."""
     scores = assignment.pair_scores(start.log_likelihood, scene.mask)
     n_detections, n_sources = scores.shape[-2:]
     table = event_table(n_detections, n_sources).tolist()
     found: dict[tuple[int, int, tuple[int, ...]], float] = {}
     for b, t in itertools.product(range(len(scores)), range(1, scores.shape[1])):
         there = [k for k in range(n_detections) if scene.mask[b, t, k]]
-        decided = start.responsibilities[b, t].argmax(-1).tolist()
+        taken = start.responsibilities[b, t].argmax(-1).tolist()
 
         def weight(event: list[int], b: int = b, t: int = t, there: list[int] = there) -> float:
             return sum(float(scores[b, t, k, event[k]]) for k in there if event[k] < n_sources)
@@ -37,34 +37,36 @@ def brute_force_doubts(
             possible = [
                 event for event in table if all(event[j] == n_sources for j in range(n_detections) if j not in there)
             ]
-            best = max((event for event in possible if event[k] != decided[k]), key=weight)
-            margin = weight(decided) - weight(best)
-            if margin < DOUBTFUL:
+            best = max((event for event in possible if event[k] != taken[k]), key=weight)
+            margin = weight(taken) - weight(best)
+            if margin < AMBIGUOUS:
                 found[b, t, tuple(best)] = margin
     return found
 
 
 @SHAPES
 @pytest.mark.parametrize("is_hard", [False, True])
-def test_doubts_are_those_that_brute_force_finds(n_detections: int, n_sources: int, is_hard: bool) -> None:
+def test_ambiguous_associations_are_those_that_brute_force_finds(
+    n_detections: int, n_sources: int, is_hard: bool
+) -> None:
     scene = toy_scene(3, 8, n_detections, n_sources, is_padded=is_hard, is_labelled=is_hard)
     model = toy_model(n_sources, vkf(), ASSIGNMENTS["exclusive"](n_sources))
     assert isinstance(model.assignment, ExclusiveAssignment)
-    start = filtering_pass(model, scene)
-    expected = brute_force_doubts(model.assignment, scene, start)
-    found = doubtful(model.assignment, scene, start)
+    start = engine_of(model, scene).filter()
+    expected = brute_force_ambiguous(model.assignment, scene, start)
+    found = ambiguous(model.assignment, scene, start)
     assert len(expected) > 0
     assert sorted(found.margin.tolist()) == pytest.approx(sorted(expected.values()))
     assert sorted(zip(found.scene.tolist(), found.frame.tolist(), strict=True)) == sorted(key[:2] for key in expected)
-    torch.testing.assert_close(start.responsibilities[found.where()], torch.ones_like(found.margin))
+    torch.testing.assert_close(start.responsibilities[found.index()], torch.ones_like(found.margin))
 
 
-def test_without_doubts_the_start_stays() -> None:
+def test_where_nothing_is_ambiguous_the_start_stays() -> None:
     scene, model = crossing(n_frames=4)
-    model = MixtureModel(model.sources, ExclusiveAssignment(2, 0.8, 0.01), model.likelihood)
-    start = filtering_start(model, scene)
-    assert len(doubtful(model.assignment, scene, start).scene) == 0
-    found = best_start(model, scene)
+    model = model.replace(assignment=ExclusiveAssignment(2, 0.8, 0.01))
+    start = engine_of(model, scene).filter()
+    assert len(ambiguous(model.assignment, scene, start).scene) == 0
+    found = initialised(model, scene)
     torch.testing.assert_close(found.responsibilities, start.responsibilities)
 
 
@@ -92,8 +94,13 @@ def crossing(n_frames: int = 20) -> tuple[Scene, MixtureModel]:
     detections = seen.transpose(0, 1)
     scene = Scene.of(torch.stack([detections, detections.flip(1)]), paths[:, 0].expand(2, -1, -1))
     sources = KinematicSources(ConstantVelocity(4, 0.02, 0.005, persistence=1.0), torch.ones_like, 0.05)
-    likelihood = GaussianLikelihood(torch.ones_like, 0.04, "observation")
+    likelihood = Normal(RelativeNoise(torch.ones_like, 0.04, "observation"))
     return scene, toy_model(2, sources, ExclusiveAssignment(2, 0.8, 0.1), likelihood)
+
+
+def initialised(model: MixtureModel, scene: Scene, first: int = 0) -> Filtered:
+    """The start of the updates, with its search."""
+    return initialise(engine_of(model, scene), first)
 
 
 def identities(scene: Scene, found: Filtered) -> torch.Tensor:
@@ -106,18 +113,18 @@ def identities(scene: Scene, found: Filtered) -> torch.Tensor:
 def test_the_frames_after_a_crossing_say_who_was_who(is_compiled: bool) -> None:
     scene, model = crossing()
     walker = torch.cat([torch.arange(8), torch.arange(11, 20)])
-    start = filtering_start(model, scene)
-    assert (identities(scene, start)[:, -5:] == 1).all()  # decided frame by frame the two change places
+    start = engine_of(model, scene).filter()
+    assert (identities(scene, start)[:, -5:] == 1).all()  # taken frame by frame the two change places
     if is_compiled:
-        found = best_start(model, scene)
+        found = initialised(model, scene)
     else:
         with only_torch():
-            found = best_start(model, scene)
+            found = initialised(model, scene)
     assert (identities(scene, found)[:, walker] == 0).all()
     torch.testing.assert_close(found.mean[0], found.mean[1], **EXACT)
     if is_compiled:
         assert found.transitions is not None
-        expected = model.sources.transitions(found.mean, scene.start)
+        expected = model.sources.transitions(fed(found.mean, 2), scene.start)
         for part, other in zip(found.transitions, expected, strict=True):
             torch.testing.assert_close(part, other, **EXACT)
 
@@ -128,9 +135,9 @@ def test_what_would_gain_less_than_another_change_is_made_after_it() -> None:
     seen = torch.where(scene.mask[:1].unsqueeze(-1), scene.observations[:1], torch.nan)
     away = torch.tensor([0.0, 5.0, 0.0, 0.0])
     both = Scene.of(torch.cat([seen, seen + away], 2), torch.cat([scene.start[:1], scene.start[:1] + away], 1))
-    model = MixtureModel(model.sources, ExclusiveAssignment(4, 0.8, 0.1), model.likelihood)
+    model = model.replace(assignment=ExclusiveAssignment(4, 0.8, 0.1))
     walker = torch.cat([torch.arange(8), torch.arange(11, 20)])
-    for start, first, second in ((filtering_start(model, both), 1, 3), (best_start(model, both), 0, 2)):
+    for start, first, second in ((engine_of(model, both).filter(), 1, 3), (initialised(model, both), 0, 2)):
         classes = start.responsibilities.argmax(-1)[0, walker]
         assert (classes[-5:, 0] == first).all()
         assert (classes[-5:, 2] == second).all()
@@ -139,8 +146,8 @@ def test_what_would_gain_less_than_another_change_is_made_after_it() -> None:
 def test_backwards_it_is_the_same() -> None:
     """From the last frame of the reversed scene, where the sources start."""
     scene, model = crossing()
-    found = best_start(model, scene)
-    backwards = best_start(model, scene.frames(torch.arange(scene.n_frames - 1, -1, -1)), scene.n_frames - 1)
+    found = initialised(model, scene)
+    backwards = initialised(model, scene.frames(torch.arange(scene.n_frames - 1, -1, -1)), scene.n_frames - 1)
     torch.testing.assert_close(backwards.mean.flip(-2), found.mean, **EXACT)
     torch.testing.assert_close(backwards.responsibilities.flip(1), found.responsibilities)
 
@@ -149,10 +156,10 @@ def test_scenes_of_a_batch_do_not_touch_and_rates_are_their_own() -> None:
     scene, model = crossing()
     scene = scene.scenes(torch.tensor([0, 1, 0]))
     rates = ExclusiveAssignment(2, torch.tensor([0.8, 0.6, 0.95]), torch.tensor([0.1, 0.3, 0.02]))
-    model = MixtureModel(model.sources, rates, model.likelihood)
-    together = best_start(model, scene)
+    model = model.replace(assignment=rates)
+    together = initialised(model, scene)
     for b in range(3):
         index = torch.tensor([b])
-        alone = best_start(MixtureModel(model.sources, rates.of_scenes(index), model.likelihood), scene.scenes(index))
+        alone = initialised(model.replace(assignment=rates.scenes(index)), scene.scenes(index))
         torch.testing.assert_close(alone.mean[0], together.mean[b], **EXACT)
         torch.testing.assert_close(alone.responsibilities[0], together.responsibilities[b])

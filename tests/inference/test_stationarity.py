@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from steps import expected_log_likelihood
 from toys import ASSIGNMENTS, EXACT, PRIORS, gaussian_likelihood, gradient_in_logits, toy_model, toy_scene
 
 from pyro_mixdvae.distributions.kalman import Chain
 from pyro_mixdvae.guides import MeanField
 from pyro_mixdvae.inference import published
-from pyro_mixdvae.inference.updates import expected_log_likelihood
 from pyro_mixdvae.models import IndependentAssignment, Scene
 from pyro_mixdvae.models.mixture import MixtureModel
 
@@ -33,7 +33,7 @@ def test_gradient_in_the_logits_is_zero_after_the_update(
     scene = toy_scene(2, 3, 3, 2, is_padded=True)
     likelihood = gaussian_likelihood(0.3 / temperature**0.5)
     model = toy_model(2, PRIORS[prior](), ASSIGNMENTS[kind](2), likelihood)
-    guide = MeanField(model.sources, model.assignment, scene)
+    guide = MeanField(model, scene)
     chain = independent_chain(model, scene)
     guide.set_chain(chain)
     before = gradient_in_logits(model, guide, scene, monkeypatch)
@@ -50,10 +50,10 @@ def test_published_update_is_that_of_a_likelihood_with_wider_noise(monkeypatch: 
     model = toy_model(2, PRIORS["srnn"](), IndependentAssignment(2), wide)
     chain = independent_chain(model, scene)
     mean, variance = chain.mean[..., 0], chain.covariance[..., 0, 0]
-    eta = published.tempered_responsibilities(gaussian_likelihood(0.3), scene, mean, variance)
+    eta = published.tempered_responsibilities(model.replace(likelihood=gaussian_likelihood(0.3)), scene, mean, variance)
     expected = model.assignment.responsibilities(expected_log_likelihood(model, scene, chain), scene.mask)
     torch.testing.assert_close(eta, expected, rtol=0, atol=1e-8)
-    guide = MeanField(model.sources, model.assignment, scene)
+    guide = MeanField(model, scene)
     guide.set_chain(chain)
     guide.set_assignments(eta.clamp(min=1e-300).log())
     gradient = gradient_in_logits(model, guide, scene, monkeypatch)

@@ -79,7 +79,7 @@ def log_evidence(model: MixtureModel, scene: Scene) -> Tensor:
     mean, covariance = (part[0] for part in joint_of_transitions(steps))  # [N, D, T S] and its square
     size = model.sources.state_size
     scale = model.likelihood.noise.scale(scene)[0]
-    false = model.clutter.log_prob(scene)[0]
+    false = model.clutter.density(scene).log_prob(scene.observations)[0]
     total = []
     for i, j in product(range(len(rows)), repeat=2):
         if prior[i, j] < NEVER / 2:

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference.start import filtering_pass
-from pyro_mixdvae.models import Assignment, ExclusiveAssignment, MixtureModel, PersistentAssignment
+from pyro_mixdvae.inference.preset import Preset
+from pyro_mixdvae.models import Assignment, ExclusiveAssignment, PersistentAssignment, StudentT
 from pyro_mixdvae.tracking.live import tracker as live
 from pyro_mixdvae.tracking.live.tracker import LiveTracker
-from pyro_mixdvae.tracking.presets import Preset, default
-from pyro_mixdvae.tracking.scenes import make_problem, make_scene
+from pyro_mixdvae.tracking.presets import default
+from pyro_mixdvae.tracking.scenes import make_scene, make_sequence
 
 SIZE = (640, 480)
 
@@ -28,15 +29,15 @@ def boxes(rng: np.random.Generator) -> np.ndarray:
     return np.stack([frame[rng.permutation(2)] if t else frame for t, frame in enumerate(boxes)])
 
 
-def with_rates(detection_probability: float, clutter_rate: float) -> Preset:
+def with_rates(detection: float, clutter: float) -> Preset:
     """The default of exclusive frames, with rates that nothing changes."""
-    return assigning(ExclusiveAssignment(2, detection_probability, clutter_rate))
+    return assigning(ExclusiveAssignment(2, detection, clutter))
 
 
 def assigning(assignment: Assignment) -> Preset:
     """The default with another p(w)."""
     preset = default(2, None)
-    return replace(preset, model=MixtureModel(preset.model.sources, assignment, preset.model.likelihood))
+    return replace(preset, model=preset.model.replace(assignment=assignment))
 
 
 def _run(tracker: LiveTracker, boxes: np.ndarray) -> list[live.LiveResult]:
@@ -57,17 +58,17 @@ def test_every_frame_comes_once_and_in_order_whatever_the_lag(boxes: np.ndarray)
 @pytest.mark.parametrize("kind", [ExclusiveAssignment, PersistentAssignment])
 def test_without_a_lag_it_is_the_filtering_pass(boxes: np.ndarray, kind: type[ExclusiveAssignment]) -> None:
     """The same steps as the start of the batch tracker, fed one by one; what was seen is remembered."""
-    rates = {} if kind is ExclusiveAssignment else {"hides": 0.3, "reappears": 0.2}
+    rates = {} if kind is ExclusiveAssignment else {"hide": 0.3, "reappear": 0.2}
     preset = assigning(kind(2, 0.92, 0.01, **rates))
-    scene, scale = make_scene([make_problem(boxes, 2, SIZE)], preset.coordinates)
-    filtered = filtering_pass(preset.model, scene)
-    expected = preset.coordinates.boxes(filtered.mean[0]) * scale[0]
+    scene, scale = make_scene([make_sequence(boxes, 2, SIZE)], preset.representation)
+    filtered = TorchChainEngine(preset.model, scene).filter()
+    expected = preset.representation.boxes(filtered.mean[0]) * scale[0]
     results = _run(LiveTracker(2, SIZE, preset=preset), boxes)
     found = np.stack([result.boxes for result in results])
     np.testing.assert_allclose(found, expected.transpose(0, 1).numpy(), atol=1e-6)
-    assignment = preset.model.assignment.along(filtered.responsibilities, scene.present)
-    judged = assignment.responsibilities(filtered.log_likelihood, scene.mask)[0].numpy()
-    for result, own, is_there in zip(results, judged, scene.mask[0].numpy(), strict=True):
+    assignment = preset.model.assignment.filtered(filtered.responsibilities, scene.present)
+    expected_eta = assignment.responsibilities(filtered.log_likelihood, scene.mask)[0].numpy()
+    for result, own, is_there in zip(results, expected_eta, scene.mask[0].numpy(), strict=True):
         np.testing.assert_allclose(result.responsibilities[is_there], own[is_there], rtol=1e-6, atol=1e-12)
 
 
@@ -129,6 +130,24 @@ def test_a_prior_and_an_assignment_may_be_swapped(boxes: np.ndarray) -> None:
     assert np.isfinite(np.stack([result.boxes for result in results])).all()
     assert results[3].responsibilities.shape == (2, 3)
     assert (results[3].responsibilities[:, -1] == 0).all()
+
+
+def test_a_likelihood_may_be_swapped(boxes: np.ndarray) -> None:
+    """With so many degrees of freedom Student's t is the Gaussian; with few, an outlier moves a box less."""
+    own = default(2, None)
+    noise = own.model.likelihood.noise
+    apart = boxes[:12].copy()
+    apart[11, 0] += 20
+
+    def run(preset: Preset, frames: np.ndarray) -> np.ndarray:
+        return np.stack([result.boxes for result in _run(LiveTracker(2, SIZE, preset=preset), frames)])
+
+    moved = {}
+    for df in (3.0, 1e7):
+        preset = replace(own, model=own.model.replace(likelihood=StudentT(noise, df)))
+        moved[df] = np.abs(run(preset, apart) - run(preset, boxes[:12]))[11].max()
+    np.testing.assert_allclose(run(preset, apart), run(own, apart), atol=1e-3)
+    assert moved[3.0] < 0.9 * moved[1e7]
 
 
 def test_a_baseline_knows_clutter_from_the_first_frame_that_has_some(boxes: np.ndarray) -> None:

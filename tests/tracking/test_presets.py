@@ -1,4 +1,4 @@
-"""The baselines that are offered by name run from detections to boxes, by every method."""
+"""The baselines that are offered by name run from detections to boxes, by every algorithm."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.guides import Collapsed
+from pyro_mixdvae.inference.algorithms import SVI
 from pyro_mixdvae.models import DVAESources, IndependentAssignment, KinematicSources
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.tracking.presets import PRESETS
-from pyro_mixdvae.tracking.scenes import make_problem, make_scene
+from pyro_mixdvae.tracking.scenes import make_scene, make_sequence
 from pyro_mixdvae.tracking.tracker import Tracker
 from pyro_mixdvae.tracking.tracks.recipes import synthetic_tracks
 from pyro_mixdvae.training.expectation_maximisation import Constants, expectation
@@ -42,13 +44,13 @@ def two_walkers(rng: np.random.Generator, n_frames: int = 24) -> tuple[np.ndarra
     return true, np.where(rng.random((n_frames, 1, 1)) < 0.5, seen, seen[:, ::-1])
 
 
-@pytest.mark.parametrize("method", ["coordinate", "svi", "hybrid"])
+@pytest.mark.parametrize("algorithm", ["coordinate", "svi", "hybrid"])
 @pytest.mark.parametrize("name", ["vkf", "deep-ar"])
-def test_baselines_follow_targets_by_every_method(
-    name: str, method: str, weights: dict[str, Path | None], rng: np.random.Generator
+def test_baselines_follow_targets_by_every_algorithm(
+    name: str, algorithm: str, weights: dict[str, Path | None], rng: np.random.Generator
 ) -> None:
     true, seen = two_walkers(rng)
-    tracker = Tracker(2, name, weights[name], method, n_iterations=3)  # type: ignore[arg-type]
+    tracker = Tracker(2, name, weights[name], algorithm=algorithm, n_iterations=3)  # type: ignore[arg-type]
     result = tracker.track(seen, SIZE, n_samples=2)
     off = np.abs(result.boxes - true).max(-1)
     assert min(off.max(), np.abs(result.boxes[:, ::-1] - true).max()) < 25
@@ -58,7 +60,7 @@ def test_baselines_follow_targets_by_every_method(
 @pytest.mark.parametrize("name", ["vkf", "deep-ar"])
 def test_collapsed_and_fine_tuned(name: str, weights: dict[str, Path | None], rng: np.random.Generator) -> None:
     _, seen = two_walkers(rng, 8)
-    tracker = Tracker(2, name, weights[name], "svi", n_iterations=2, is_collapsed=True, fine_tunes_prior=True)
+    tracker = Tracker(2, name, weights[name], Collapsed, SVI(2, fine_tunes_prior=True))
     assert np.isfinite(tracker.track(seen, SIZE).boxes).all()
 
 
@@ -70,20 +72,20 @@ def test_baselines_are_the_paper_s_mixture_with_another_prior(
     assert isinstance(model.sources, sources)
     assert isinstance(model.assignment, IndependentAssignment)
     _, seen = two_walkers(np.random.default_rng(0))
-    scene, _ = make_scene([make_problem(seen, 2, SIZE)], CentreLogSize())
-    assert not PRESETS[name](2, weights[name]).model.assignment.fitted_to(scene).has_clutter
+    scene, _ = make_scene([make_sequence(seen, 2, SIZE)], CentreLogSize())
+    assert not PRESETS[name](2, weights[name]).model.assignment.fitted(scene).has_clutter
 
 
-@pytest.mark.parametrize(("name", "method"), [("vkf", "coordinate"), ("deep-ar", "coordinate"), ("vkf", "hybrid")])
+@pytest.mark.parametrize(("name", "algorithm"), [("vkf", "coordinate"), ("deep-ar", "coordinate"), ("vkf", "hybrid")])
 def test_baselines_leave_clutter_alone(
-    name: str, method: str, weights: dict[str, Path | None], rng: np.random.Generator
+    name: str, algorithm: str, weights: dict[str, Path | None], rng: np.random.Generator
 ) -> None:
     """A scene among clutter beside one without: each is followed, and only in the first is anything nobody's."""
     true, seen = two_walkers(rng)
     corner = rng.uniform((0, 310), (600, 380), (len(true), 2, 2))
     false = np.concatenate([corner, corner + np.array([40, 100])], -1)
     false[:3] = np.nan
-    tracker = Tracker(2, name, weights[name], method, n_iterations=3)  # type: ignore[arg-type]
+    tracker = Tracker(2, name, weights[name], algorithm=algorithm, n_iterations=3)  # type: ignore[arg-type]
     among, alone = tracker.track_many([np.concatenate([false, seen], 1), seen], [SIZE, SIZE])
     for result in (among, alone):
         off = np.abs(result.boxes - true).max(-1)
@@ -92,7 +94,7 @@ def test_baselines_leave_clutter_alone(
     assert np.nanmin(among.responsibilities[3:, :2, 2]) > 0.5
     assert np.nanmax(alone.responsibilities[..., 2]) == 0
     # The draws of SVI, which hybrid adds, are those of the whole batch.
-    np.testing.assert_allclose(alone.boxes, tracker.track(seen, SIZE).boxes, atol=1 if method == "hybrid" else 1e-3)
+    np.testing.assert_allclose(alone.boxes, tracker.track(seen, SIZE).boxes, atol=1 if algorithm == "hybrid" else 1e-3)
 
 
 def test_shipped_constant_velocity_is_what_em_made_of_rich_tracks() -> None:

@@ -1,6 +1,7 @@
 """Tracking of scenes that are hard for one reason each; no weights are needed: the prior is constant velocity."""
 
 import doctest
+from dataclasses import replace
 
 import numpy as np
 import pyro
@@ -9,15 +10,23 @@ import torch
 
 from pyro_mixdvae import Tracker
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inference.run import METHODS
+from pyro_mixdvae.guides import Collapsed, Factorised, MeanField
+from pyro_mixdvae.inference.algorithms import SVI, Coordinate, Hybrid
+from pyro_mixdvae.inference.preset import Preset
+from pyro_mixdvae.inference.published import Published
 from pyro_mixdvae.models import (
     Assignment,
     ExclusiveAssignment,
-    GaussianLikelihood,
     IndependentAssignment,
     KinematicSources,
     MixtureModel,
+    NearlyExactLabels,
+    Normal,
+    RelativeNoise,
+    RepeatedError,
+    SizedClutter,
     SRNNSources,
+    SystematicError,
 )
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.srnn import SRNN
@@ -25,29 +34,42 @@ from pyro_mixdvae.representations.boxes import CentreLogSize, PublishedCorners
 from pyro_mixdvae.tracking import tracker as tracker_module
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.labels import Labels
-from pyro_mixdvae.tracking.presets import Preset
 from pyro_mixdvae.tracking.result import TrackingResult
+from pyro_mixdvae.tracking.tracker import METHODS
 
 SIZE = (640, 480)
-EACH_METHOD = pytest.mark.parametrize("method", METHODS)
-EACH_BOUND = pytest.mark.parametrize("is_collapsed", [False, True], ids=["mean field", "collapsed"])
+EACH_ALGORITHM = pytest.mark.parametrize("algorithm", METHODS)
+EACH_GUIDE = pytest.mark.parametrize("guide", [MeanField, Collapsed])
 
 
-def preset(n_sources: int, assignment: Assignment | None = None, n_iterations: int = 3) -> Preset:
+def preset(
+    n_sources: int,
+    assignment: Assignment | None = None,
+    n_iterations: int = 3,
+    systematic: SystematicError | None = None,
+) -> Preset:
     coordinates = CentreLogSize()
-    return Preset(
-        MixtureModel(
-            KinematicSources(ConstantVelocity(4, 0.02, 0.05), coordinates.unit),
-            assignment or ExclusiveAssignment(n_sources),
-            GaussianLikelihood(coordinates.unit, 0.04, "observation"),
-        ),
-        coordinates,
-        n_iterations=n_iterations,
+    model = MixtureModel(
+        KinematicSources(ConstantVelocity(4, 0.02, 0.05), coordinates.unit),
+        assignment or ExclusiveAssignment(n_sources),
+        Normal(RelativeNoise(coordinates.unit, 0.04, "observation")),
+        SizedClutter(),
+        NearlyExactLabels(coordinates.unit),
+        systematic,
     )
+    return Preset(model, MeanField, Coordinate(n_iterations), coordinates)
+
+
+def published(n_sources: int, n_iterations: int) -> Preset:
+    """Weights that nobody has trained."""
+    coordinates = PublishedCorners()
+    likelihood = Normal(RelativeNoise(coordinates.noise_unit, 0.04, "column"))
+    model = MixtureModel(SRNNSources(SRNN()), IndependentAssignment(n_sources), likelihood)
+    return Preset(model, Factorised, Published(n_iterations), coordinates)
 
 
 def tracker(n_sources: int, **choices: object) -> Tracker:
-    if choices.get("method") in ("svi", "hybrid"):
+    if choices.get("algorithm") in ("svi", "hybrid"):
         choices.setdefault("n_iterations", 3)
     return Tracker(n_sources, preset(n_sources), **choices)  # type: ignore[arg-type]
 
@@ -89,24 +111,26 @@ def width(result: TrackingResult) -> Array:
     return (result.upper - result.lower)[..., 0]
 
 
-@EACH_METHOD
-@EACH_BOUND
-def test_plain_scene_is_tracked_by_every_method(method: str, is_collapsed: bool, rng: np.random.Generator) -> None:
+@EACH_ALGORITHM
+@EACH_GUIDE
+def test_plain_scene_is_tracked_by_every_algorithm(
+    algorithm: str, guide: type[Collapsed], rng: np.random.Generator
+) -> None:
     truth, boxes = walkers(12, 3, rng)
-    result = tracker(3, method=method, is_collapsed=is_collapsed).track(boxes, SIZE, n_samples=2)
+    result = tracker(3, algorithm=algorithm, guide=guide).track(boxes, SIZE, n_samples=2)
     check(result, 12, 3)
     assert error(result, truth) < 4
     assert result.observed.all()
     assert result.samples.shape == (2, 12, 3, 4)
     assert np.isfinite(result.samples).all()
-    names = {"log p(o|s)"} if is_collapsed else {"log p(o|w,s)", "log p(w) - log q(w)"}
-    assert set(result.records[-1]) == names | {"log p(s,z)", "- log q(s,z)", "elbo"}
+    names = {"log p(o|s)"} if guide is Collapsed else {"log p(o|w,s)", "log p(w) - log q(w)"}
+    assert set(result.records[-1]) == names | {"log p(s,z)", "- log q(s,z)", "log p(count)", "elbo"}
 
 
-@EACH_METHOD
-@EACH_BOUND
+@EACH_ALGORITHM
+@EACH_GUIDE
 @pytest.mark.parametrize("case", ["one frame", "one source", "two frames of one source", "one detection a frame"])
-def test_smallest_scenes(method: str, is_collapsed: bool, case: str, rng: np.random.Generator) -> None:
+def test_smallest_scenes(algorithm: str, guide: type[Collapsed], case: str, rng: np.random.Generator) -> None:
     n_frames, n_sources = {"one frame": (1, 3), "one source": (8, 1), "two frames of one source": (2, 1)}.get(
         case, (8, 2)
     )
@@ -114,17 +138,17 @@ def test_smallest_scenes(method: str, is_collapsed: bool, case: str, rng: np.ran
     if case == "one detection a frame":
         boxes[1::2, 0] = np.nan
         boxes[2::2, 1] = np.nan
-    result = tracker(n_sources, method=method, is_collapsed=is_collapsed).track(boxes, SIZE)
+    result = tracker(n_sources, algorithm=algorithm, guide=guide).track(boxes, SIZE)
     check(result, n_frames, n_sources)
     assert error(result, truth) < 5
 
 
-@EACH_METHOD
-def test_missing_detections_are_bridged_and_said_to_be_inferred(method: str, rng: np.random.Generator) -> None:
+@EACH_ALGORITHM
+def test_missing_detections_are_bridged_and_said_to_be_inferred(algorithm: str, rng: np.random.Generator) -> None:
     truth, boxes = walkers(20, 2, rng)
     boxes[5] = np.nan
     boxes[8:11, 0] = np.nan
-    result = tracker(2, method=method).track(boxes, SIZE)
+    result = tracker(2, algorithm=algorithm).track(boxes, SIZE)
     check(result, 20, 2)
     assert error(result, truth) < 5
     assert not result.observed[5].any()
@@ -134,14 +158,14 @@ def test_missing_detections_are_bridged_and_said_to_be_inferred(method: str, rng
     assert np.isnan(result.entropy[5]).all()
 
 
-@EACH_BOUND
-def test_more_detections_than_sources(is_collapsed: bool, rng: np.random.Generator) -> None:
+@EACH_GUIDE
+def test_more_detections_than_sources(guide: type[Collapsed], rng: np.random.Generator) -> None:
     """Clutter far from the sources is called clutter; K = 5 for N = 2."""
     truth, boxes = walkers(12, 2, rng)
     corner = np.array([350.0, 250.0]) + 100 * rng.random((12, 3, 2))
     boxes = np.concatenate([boxes, np.concatenate([corner, corner + np.array([20.0, 50.0])], -1)], 1)
     boxes[0, 2:] = np.nan
-    result = tracker(2, is_collapsed=is_collapsed).track(boxes, SIZE)
+    result = tracker(2, guide=guide).track(boxes, SIZE)
     check(result, 12, 2)
     assert error(result, truth) < 4
     assert (result.responsibilities[1:, 2:, -1] > 0.9).all()
@@ -172,30 +196,32 @@ def test_interval_of_an_unseen_source_grows_and_shrinks_again(rng: np.random.Gen
     assert inside.mean() > 0.8
 
 
-@EACH_METHOD
-@EACH_BOUND
-def test_identical_detections(method: str, is_collapsed: bool, rng: np.random.Generator) -> None:
+@EACH_ALGORITHM
+@EACH_GUIDE
+def test_identical_detections(algorithm: str, guide: type[Collapsed], rng: np.random.Generator) -> None:
     """Each target is detected twice, at the very same place."""
     _, boxes = walkers(10, 2, rng)
-    result = tracker(2, method=method, is_collapsed=is_collapsed).track(np.concatenate([boxes, boxes], 1), SIZE)
+    result = tracker(2, algorithm=algorithm, guide=guide).track(np.concatenate([boxes, boxes], 1), SIZE)
     check(result, 10, 2)
 
 
-@EACH_METHOD
-@EACH_BOUND
-def test_two_sources_that_start_at_the_same_place(method: str, is_collapsed: bool, rng: np.random.Generator) -> None:
+@EACH_ALGORITHM
+@EACH_GUIDE
+def test_two_sources_that_start_at_the_same_place(
+    algorithm: str, guide: type[Collapsed], rng: np.random.Generator
+) -> None:
     _, boxes = walkers(10, 1, rng)
-    result = tracker(2, method=method, is_collapsed=is_collapsed).track(np.concatenate([boxes, boxes], 1), SIZE)
+    result = tracker(2, algorithm=algorithm, guide=guide).track(np.concatenate([boxes, boxes], 1), SIZE)
     check(result, 10, 2)
 
 
-@EACH_METHOD
-def test_scene_whose_first_full_frame_is_the_tenth(method: str, rng: np.random.Generator) -> None:
+@EACH_ALGORITHM
+def test_scene_whose_first_full_frame_is_the_tenth(algorithm: str, rng: np.random.Generator) -> None:
     """Before it one source is seen now and then; the tracker runs backwards from there."""
     truth, boxes = walkers(20, 2, rng)
     boxes[:9, 0] = np.nan
     boxes[:9:2, 1] = np.nan
-    result = tracker(2, method=method).track(boxes, SIZE)
+    result = tracker(2, algorithm=algorithm).track(boxes, SIZE)
     check(result, 20, 2)
     assert error(result, truth) < 25
     assert np.abs(result.boxes[:, 1] - truth[:, 1]).max() < 6
@@ -212,15 +238,15 @@ def test_full_frame_may_be_the_last(rng: np.random.Generator) -> None:
 
 
 class TestLabels:
-    @EACH_METHOD
-    def test_labelled_box_comes_back_and_shapes_the_track(self, method: str, rng: np.random.Generator) -> None:
+    @EACH_ALGORITHM
+    def test_labelled_box_comes_back_and_shapes_the_track(self, algorithm: str, rng: np.random.Generator) -> None:
         """A label in the middle of a gap, away from where the track would have gone."""
         truth, boxes = walkers(21, 2, rng)
         boxes[5:16, 0] = np.nan
         drawn = truth[10, 0] + np.array([0.0, 30.0, 0.0, 30.0])
         labels = Labels(np.array([0, 0, 10]), np.array([0, 1, 0]), np.stack([truth[0, 0], truth[0, 1], drawn]))
-        plain = tracker(2, method=method).track(boxes, SIZE)
-        result = tracker(2, method=method).track(boxes, SIZE, labels)
+        plain = tracker(2, algorithm=algorithm).track(boxes, SIZE)
+        result = tracker(2, algorithm=algorithm).track(boxes, SIZE, labels)
         check(result, 21, 2)
         assert np.abs(result.boxes[10, 0] - drawn).max() < 0.5
         assert result.boxes[9, 0, 1] > plain.boxes[9, 0, 1] + 10
@@ -229,15 +255,15 @@ class TestLabels:
         assert width(result)[10, 0] < 1
         assert "log p(labels|s)" in result.records[-1]
 
-    @EACH_METHOD
+    @EACH_ALGORITHM
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    def test_labels_alone_without_any_detection(self, method: str, dtype: torch.dtype) -> None:
+    def test_labels_alone_without_any_detection(self, algorithm: str, dtype: torch.dtype) -> None:
         torch.set_default_dtype(dtype)
         drawn = np.array([[10.0, 10, 30, 60], [200, 10, 220, 60], [110, 110, 130, 160]])
         labels = Labels(np.array([3, 3, 55]), np.array([0, 1, 0]), drawn)
         for n_detections in (0, 2):
             boxes = np.full((60, n_detections, 4), np.nan)
-            result = tracker(2, method=method).track(boxes, SIZE, labels)
+            result = tracker(2, algorithm=algorithm).track(boxes, SIZE, labels)
             check(result, 60, 2)
             assert np.abs(result.boxes[3] - drawn[:2]).max() < 0.5
             assert np.abs(result.boxes[55, 0] - drawn[2]).max() < 0.5
@@ -267,10 +293,12 @@ class TestManyAtOnce:
         sequences[4][:4, 0] = np.nan
         return sequences
 
-    @EACH_BOUND
-    def test_sequences_together_are_tracked_as_each_alone(self, is_collapsed: bool, rng: np.random.Generator) -> None:
+    @EACH_GUIDE
+    def test_sequences_together_are_tracked_as_each_alone(
+        self, guide: type[Collapsed], rng: np.random.Generator
+    ) -> None:
         sequences = self.scenes(rng)
-        one = tracker(2, is_collapsed=is_collapsed)
+        one = tracker(2, guide=guide)
         together = one.track_many(sequences, [SIZE] * 5, n_samples=1)
         for boxes, result in zip(sequences, together, strict=True):
             alone = one.track(boxes, SIZE)
@@ -280,10 +308,10 @@ class TestManyAtOnce:
             np.testing.assert_array_equal(result.observed, alone.observed)
             assert result.samples.shape == (1, len(boxes), 2, 4)
 
-    @pytest.mark.parametrize("method", ["svi", "hybrid"])
-    def test_lengths_may_differ_for_svi_too(self, method: str, rng: np.random.Generator) -> None:
+    @pytest.mark.parametrize("algorithm", ["svi", "hybrid"])
+    def test_lengths_may_differ_for_svi_too(self, algorithm: str, rng: np.random.Generator) -> None:
         sequences = self.scenes(rng)
-        for boxes, result in zip(sequences, tracker(2, method=method).track_many(sequences), strict=True):
+        for boxes, result in zip(sequences, tracker(2, algorithm=algorithm).track_many(sequences), strict=True):
             check(result, len(boxes), 2)
 
     def test_too_few_sizes_are_an_error_and_no_sequence_is_lost(self, rng: np.random.Generator) -> None:
@@ -294,27 +322,27 @@ class TestManyAtOnce:
         assert tracker(2).track_many([]) == []
 
 
-@EACH_METHOD
-def test_forty_detections_of_clutter_a_frame(method: str, rng: np.random.Generator) -> None:
+@EACH_ALGORITHM
+def test_forty_detections_of_clutter_a_frame(algorithm: str, rng: np.random.Generator) -> None:
     """Too many joint events to list: w is summed out, and the responsibilities are exact all the same."""
     truth, boxes = walkers(12, 3, rng)
     corner = np.array([0.0, 250.0]) + np.array([600.0, 150.0]) * rng.random((12, 40, 2))
     clutter = np.concatenate([corner, corner + np.array([20.0, 50.0])], -1)
     clutter[0] = np.nan
-    result = tracker(3, method=method).track(np.concatenate([clutter, boxes], 1), SIZE)
+    result = tracker(3, algorithm=algorithm).track(np.concatenate([clutter, boxes], 1), SIZE)
     check(result, 12, 3)
     assert error(result, truth) < 4
     assert set(result.records[-1]) == {"log p(o|s)", "log p(s,z)", "- log q(s,z)", "elbo"}
 
 
-@EACH_METHOD
+@EACH_ALGORITHM
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_twelve_sources(method: str, dtype: torch.dtype, rng: np.random.Generator) -> None:
+def test_twelve_sources(algorithm: str, dtype: torch.dtype, rng: np.random.Generator) -> None:
     """Marginals by belief propagation."""
     torch.set_default_dtype(dtype)
     truth, boxes = walkers(6, 12, rng)
     boxes[3, 5] = np.nan
-    result = tracker(12, method=method).track(boxes, SIZE)
+    result = tracker(12, algorithm=algorithm).track(boxes, SIZE)
     check(result, 6, 12)
     assert error(result, truth) < 4
     assert not result.observed[3, 5]
@@ -331,13 +359,13 @@ def test_detections_may_come_in_any_order(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(other.responsibilities, moved, atol=1e-8)
 
 
-@EACH_METHOD
-@EACH_BOUND
-def test_same_seed_gives_the_same_numbers(method: str, is_collapsed: bool, rng: np.random.Generator) -> None:
+@EACH_ALGORITHM
+@EACH_GUIDE
+def test_same_seed_gives_the_same_numbers(algorithm: str, guide: type[Collapsed], rng: np.random.Generator) -> None:
     _, boxes = walkers(8, 2, rng)
     results = []
     for _ in range(2):
-        results.append(tracker(2, method=method, is_collapsed=is_collapsed, seed=7).track(boxes, SIZE, n_samples=3))
+        results.append(tracker(2, algorithm=algorithm, guide=guide, seed=7).track(boxes, SIZE, n_samples=3))
         torch.rand(5)
     for name in ("boxes", "lower", "upper", "responsibilities", "samples"):
         np.testing.assert_array_equal(getattr(results[0], name), getattr(results[1], name))
@@ -368,12 +396,8 @@ def test_error_that_a_detector_repeats_widens_intervals_and_shifts_whole_samples
     truth, boxes = walkers(8, 2, rng)
     boxes[4, 1] = np.nan
     labels = Labels(np.zeros(2, int), np.arange(2), truth[0])
-    coordinates = CentreLogSize()
-    plain = preset(2)
-    likelihood = GaussianLikelihood(coordinates.unit, 0.04, "observation", systematic_share=1.0)
-    model = MixtureModel(plain.model.sources, plain.model.assignment, likelihood)
-    one = Tracker(2, plain).track(boxes, SIZE, labels, n_samples=2000)
-    other = Tracker(2, Preset(model, coordinates)).track(boxes, SIZE, labels, n_samples=2000)
+    one = Tracker(2, preset(2)).track(boxes, SIZE, labels, n_samples=2000)
+    other = Tracker(2, preset(2, systematic=RepeatedError())).track(boxes, SIZE, labels, n_samples=2000)
     np.testing.assert_allclose(other.boxes, one.boxes)
     np.testing.assert_allclose(width(other)[0], width(one)[0])
     size = (one.boxes[..., 2] - one.boxes[..., 0]) * 0.04
@@ -402,62 +426,67 @@ def test_preset_says_how_many_updates_there_are_unless_the_tracker_does(rng: np.
     own = preset(2, n_iterations=5)
     assert len(Tracker(2, own).track(boxes, SIZE).records) == 5
     assert len(Tracker(2, own, n_iterations=2).track(boxes, SIZE).records) == 2
-    assert len(Tracker(2, own, method="hybrid", n_iterations=4).track(boxes, SIZE).records) == 10
-    assert len(Tracker(2, own, method="svi", n_iterations=4).track(boxes, SIZE).records) == 6
+    assert len(Tracker(2, own, algorithm="hybrid", n_iterations=4).track(boxes, SIZE).records) == 10
+    assert len(Tracker(2, own, algorithm="svi", n_iterations=4).track(boxes, SIZE).records) == 6
 
 
-@pytest.mark.parametrize("method", ["svi", "hybrid"])
-def test_each_call_fine_tunes_the_presets_own_weights(method: str, rng: np.random.Generator) -> None:
+def test_the_algorithm_is_chosen_by_name_or_is_an_object(rng: np.random.Generator) -> None:
+    own = preset(2)
+    assert Tracker(2, own).preset.algorithm == Coordinate(3)
+    assert Tracker(2, own, algorithm="coordinate", n_iterations=4).preset.algorithm == Coordinate(4)
+    assert Tracker(2, own, algorithm="svi").preset.algorithm == SVI()
+    assert Tracker(2, own, algorithm="hybrid", n_iterations=5).preset.algorithm == Hybrid(Coordinate(3), SVI(5))
+    swapped = Hybrid(Coordinate(1), SVI(7, learning_rate=0.1))
+    assert Tracker(2, own, algorithm=swapped, n_iterations=2).preset.algorithm.svi == SVI(2, learning_rate=0.1)
+    _, boxes = walkers(4, 2, rng)
+    assert len(Tracker(2, own, algorithm=swapped).track(boxes, SIZE).records) == 9
+
+
+@pytest.mark.parametrize("is_hybrid", [False, True], ids=["svi", "hybrid"])
+def test_each_call_fine_tunes_the_presets_own_weights(is_hybrid: bool, rng: np.random.Generator) -> None:
     """Not those that the call before has left; and without fine-tuning the result is another."""
     _, boxes = walkers(6, 2, rng)
-    coordinates = CentreLogSize()
-    sources = KinematicSources(KinematicNetwork(hidden=4), coordinates.unit)
-    likelihood = GaussianLikelihood(coordinates.unit, 0.04, "observation")
-    learned = Preset(MixtureModel(sources, ExclusiveAssignment(2), likelihood), coordinates)
+    sources = KinematicSources(KinematicNetwork(hidden=4), CentreLogSize().unit)
+    plain = preset(2)
+    learned = replace(plain, model=plain.model.replace(sources=sources))
     before = [parameter.clone() for parameter in sources.parameters()]
-    tuned = Tracker(2, learned, method=method, n_iterations=10, fine_tunes_prior=True)  # type: ignore[arg-type]
-    first, second = tuned.track(boxes, SIZE), tuned.track(boxes, SIZE)
+
+    def run(fine_tunes_prior: bool) -> TrackingResult:
+        svi = SVI(10, fine_tunes_prior=fine_tunes_prior)
+        return Tracker(2, learned, algorithm=Hybrid(Coordinate(2), svi) if is_hybrid else svi).track(boxes, SIZE)
+
+    first, second = run(True), run(True)
     assert all(torch.equal(one, other) for one, other in zip(before, sources.parameters(), strict=True))
     np.testing.assert_array_equal(first.boxes, second.boxes)
-    plain = Tracker(2, learned, method=method, n_iterations=10).track(boxes, SIZE)  # type: ignore[arg-type]
-    assert first.records[-1] != plain.records[-1]
+    assert first.records[-1] != run(False).records[-1]
     check(first, 6, 2)
 
 
-@EACH_METHOD
-def test_published_algorithm_takes_the_same_edge_scenes(method: str, rng: np.random.Generator) -> None:
+@EACH_ALGORITHM
+def test_published_algorithm_takes_the_same_edge_scenes(algorithm: str, rng: np.random.Generator) -> None:
     """Missing detections, a frame without any, more frames than one piece of the cascade, one source."""
-    coordinates = PublishedCorners()
-    sources = SRNNSources(SRNN())
-    likelihood = GaussianLikelihood(coordinates.noise_unit, 0.04, "column")
     for n_sources, n_frames in ((2, 35), (1, 3), (2, 1)):
-        own = Preset(
-            MixtureModel(sources, IndependentAssignment(n_sources), likelihood),
-            coordinates,
-            is_published=True,
-            n_iterations=2,
-        )
+        own = published(n_sources, 2)
         _, boxes = walkers(n_frames, n_sources, rng)
         boxes[1:][rng.random(boxes.shape[:2])[1:] < 0.2] = np.nan
         boxes[2:3] = np.nan
-        choices = {} if method == "coordinate" else {"n_iterations": 3}
-        result = Tracker(n_sources, own, method=method, **choices).track(boxes, SIZE)  # type: ignore[arg-type]
+        choices = {} if algorithm == "coordinate" else {"n_iterations": 3}
+        result = Tracker(n_sources, own, algorithm=algorithm, **choices).track(boxes, SIZE)  # type: ignore[arg-type]
         assert np.isfinite(result.boxes).all()
         assert np.isfinite(result.upper - result.lower).all()
-        assert len(result.records) == {"coordinate": 2, "svi": 5, "hybrid": 6}[method]
+        assert len(result.records) == {"coordinate": 2, "svi": 5, "hybrid": 6}[algorithm]
         assert all(np.isfinite(record["elbo"]) for record in result.records)
         np.testing.assert_array_equal(np.isnan(result.responsibilities[..., 0]), np.isnan(boxes[..., 0]))
 
 
 def test_what_the_published_algorithm_cannot_do_is_one_sentence(rng: np.random.Generator) -> None:
-    """It has a q(w), and it starts in the first frame."""
-    coordinates = PublishedCorners()
-    likelihood = GaussianLikelihood(coordinates.noise_unit, 0.04, "column")
-    model = MixtureModel(SRNNSources(SRNN()), IndependentAssignment(2), likelihood)
-    own = Preset(model, coordinates, is_published=True, n_iterations=1)
-    with pytest.raises(InputError, match="collapsed"):
-        Tracker(2, own, is_collapsed=True)
+    """It has a q(w), it starts in the first frame, and it is for an SRNN."""
+    own = published(2, 1)
     _, boxes = walkers(6, 2, rng)
+    with pytest.raises(InputError, match=r"Collapsed has none"):
+        Tracker(2, own, guide=Collapsed).track(boxes, SIZE)
+    with pytest.raises(InputError, match=r"KinematicSources"):
+        tracker(2, algorithm=Published(1)).track(boxes, SIZE)
     boxes[:2, 0] = np.nan
     with pytest.raises(InputError, match="is frame 3"):
         Tracker(2, own).track(boxes, SIZE)
@@ -468,7 +497,7 @@ def test_what_the_published_algorithm_cannot_do_is_one_sentence(rng: np.random.G
     [
         ({"n_sources": 0}, "0 sources"),
         ({"n_sources": 2, "level": 1.0}, "level"),
-        ({"n_sources": 2, "method": "magic"}, "magic"),
+        ({"n_sources": 2, "algorithm": "magic"}, "magic"),
         ({"n_sources": 2, "n_iterations": 0}, "iterations"),
         ({"n_sources": 2, "preset": "none such"}, "none such"),
     ],

@@ -309,8 +309,9 @@ def _frames(model: MixtureModel, scene: Scene) -> Frames:
     labels = precision = scene.labels[:, :, :0]
     if has_labels and model.labels is not None:
         labels, precision = scene.labels, scene.label_mask.unsqueeze(-1) / model.labels.scale(scene).square()
-    has_clutter = model.assignment.has_clutter and model.clutter is not None
-    clutter = model.clutter.log_prob(scene) if has_clutter and model.clutter is not None else scene.observations[..., 0]
+    clutter = scene.observations[..., 0]  # of no account where there is none
+    if model.clutter is not None and model.assignment.has_clutter:
+        clutter = model.clutter.density(scene).log_prob(scene.observations)
     dims = (0,) * scene.start.shape[-1]
     parts = array(scene.observations), array(scene.mask), array(clutter)
     return Frames(dims, *parts, has_labels, array(labels), array(precision))

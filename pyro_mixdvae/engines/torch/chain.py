@@ -154,10 +154,10 @@ class TorchChainEngine:
         mean, variance = chain.mean[..., 0], chain.covariance[..., 0, 0]
         log_likelihood = self.model.expected_log_likelihood(self.scene, mean, variance)
         if isinstance(guide, MeanField) and guide.logits is not None:
-            guide.set_assignments(assignment.posterior_logits(log_likelihood, self.scene.mask))
-            responsibilities = guide.responsibilities()
-            assert responsibilities is not None  # it has a q(w)
-            return responsibilities
+            logits = assignment.posterior_logits(log_likelihood, self.scene.mask)
+            guide.set_assignments(logits)
+            own = guide.responsibilities()
+            return assignment.marginals(logits, self.scene.mask) if own is None else own
         return assignment.responsibilities(log_likelihood, self.scene.mask)
 
     @torch.no_grad()
@@ -186,8 +186,9 @@ class TorchChainEngine:
 
 def frames_of(model: MixtureModel, scene: Scene) -> list[Frame]:
     """The T frames of a scene."""
-    has_clutter = model.clutter is not None and model.assignment.has_clutter
-    clutter = model.clutter.log_prob(scene).unbind(1) if has_clutter and model.clutter is not None else None
+    clutter = None
+    if model.clutter is not None and model.assignment.has_clutter:
+        clutter = model.clutter.density(scene).log_prob(scene.observations).unbind(1)
     is_labelled = scene.label_mask.any((0, 1)).tolist() if model.labels is not None else [False] * scene.n_frames
     precision = None
     if model.labels is not None and any(is_labelled):
