@@ -13,7 +13,6 @@ from typing import Any
 
 from numba import config, njit
 
-
 settings: Any = config
 """Numba's, read anew for each function."""
 
