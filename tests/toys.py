@@ -95,13 +95,13 @@ def lively_kinematic(hidden: int = 6) -> KinematicSources:
 
 def vkf(velocity_noise: float = 0.05, position_noise: float = 0.1, start_spread: float = 0.3) -> KinematicSources:
     """The prior of VKF, linear and Gaussian in (s, z)."""
-    network = ConstantVelocity(4, velocity_noise, position_noise, persistence=0.9)
+    network = ConstantVelocity(4, velocity_noise, position_noise, damping=0.9)
     return KinematicSources(network, torch.ones_like, start_spread)
 
 
 def relative_vkf() -> KinematicSources:
     """Constant velocity in units of the box's size."""
-    return KinematicSources(ConstantVelocity(4, 0.1, 0.2, persistence=0.95), CentreLogSize().unit)
+    return KinematicSources(ConstantVelocity(4, 0.1, 0.2, damping=0.95), CentreLogSize().unit)
 
 
 class ConstantAcceleration(Sources):

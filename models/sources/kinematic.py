@@ -64,8 +64,10 @@ class KinematicSources(Sources):
             first = Normal(state.z, self._first_velocity(state.z).sqrt())
             return Step(first, lambda z: Normal(state.s, self.start_spread * unit))
         motion = self.network.motion(state.h)
-        latent = Normal(motion.persistence * state.z, motion.agility.sqrt().expand_as(state.z))
-        return Step(latent, lambda z: Normal(state.s + unit * (z + motion.drift), unit * motion.jitter.sqrt()))
+        latent = Normal(motion.damping * state.z, motion.process_variance.sqrt().expand_as(state.z))
+        return Step(
+            latent, lambda z: Normal(state.s + unit * (z + motion.drift), unit * motion.position_variance.sqrt())
+        )
 
     def update_state(self, state: KinematicState, s: Tensor, z: Tensor | None) -> KinematicState:
         """Feed the displacement to the history (zero after the first frame)."""
@@ -109,8 +111,8 @@ class KinematicSources(Sources):
         unit = self.unit(before)
         motion = self._motions(s, unit)
         after = z[..., 1:, :]
-        latent = Normal(motion.persistence * z[..., :-1, :], motion.agility.sqrt().expand_as(after))
-        emission = Normal(before + unit * (after + motion.drift), unit * motion.jitter.sqrt())
+        latent = Normal(motion.damping * z[..., :-1, :], motion.process_variance.sqrt().expand_as(after))
+        emission = Normal(before + unit * (after + motion.drift), unit * motion.position_variance.sqrt())
         rest = (latent.log_prob(after) + emission.log_prob(s[..., 1:, :])).sum(-1)
         return torch.cat([first, rest], -1)
 
@@ -132,12 +134,12 @@ class KinematicSources(Sources):
 
 def _step(motion: Motion, unit: Tensor) -> Transition:
     """`(s, z) -> (s + u (a z + c), a z)` and the covariance of its noise."""
-    persistence, agility, drift, jitter = (quantity.expand_as(unit) for quantity in motion)
+    damping, process_variance, drift, position_variance = (quantity.expand_as(unit) for quantity in motion)
     one, zero = torch.ones_like(unit), torch.zeros_like(unit)
-    matrix = _two_by_two(one, unit * persistence, zero, persistence)
+    matrix = _two_by_two(one, unit * damping, zero, damping)
     offset = torch.stack([unit * drift, zero], -1)
-    shared = unit * agility
-    noise = _two_by_two(unit * (shared + unit * jitter), shared, shared, agility)
+    shared = unit * process_variance
+    noise = _two_by_two(unit * (shared + unit * position_variance), shared, shared, process_variance)
     return Transition(matrix, offset, noise)
 
 

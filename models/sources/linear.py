@@ -55,13 +55,13 @@ class LinearSources(Sources):
 
     def conditional(self, state: LinearState) -> Step:
         """p(z_t | z_{t-1}) and p(s_t | s_{t-1}, z_t)."""
-        first, agility, jitter = self.network.constants
+        first, process_variance, position_variance = self.network.constants
         unit = self.unit(state.s)
         if state.is_first:
             latent = Normal(state.z, first.sqrt().expand_as(state.z))
             return Step(latent, lambda z: Normal(state.s, self.start_spread * unit))
-        latent = Normal(self._carried(state.z), agility.sqrt().expand_as(state.z))
-        deviation = unit * jitter.sqrt()
+        latent = Normal(self._carried(state.z), process_variance.sqrt().expand_as(state.z))
+        deviation = unit * position_variance.sqrt()
         return Step(latent, lambda z: Normal(state.s + unit * z[..., : self.content_dim], deviation))
 
     def _carried(self, z: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class LinearSources(Sources):
 
     def _step(self, unit: Tensor) -> Transition:
         """`(s, z) -> (s + u (A z)_1, A z)` and the covariance of its noise."""
-        _, agility, jitter = self.network.constants
+        _, process_variance, position_variance = self.network.constants
         matrix = self.network.matrix
         size = len(matrix)
         # What is new in z moves s too, by u times the velocity's part of it: [*, D, 1 + S, S], S of z alone.
@@ -116,8 +116,8 @@ class LinearSources(Sources):
         through = torch.cat([unit[..., None, None] * eye[..., :1, :], eye], -2)
         kept = torch.zeros_like(through[..., :1])
         kept[..., 0, :] = 1
-        noise = through @ torch.diag_embed(self._by_coordinate(agility)) @ through.mT
-        noise[..., 0, 0] += unit.square() * jitter
+        noise = through @ torch.diag_embed(self._by_coordinate(process_variance)) @ through.mT
+        noise[..., 0, 0] += unit.square() * position_variance
         moves = torch.cat([kept, through @ matrix.to(unit)], -1)
         return Transition(moves, torch.zeros_like(moves[..., 0]), noise)
 

@@ -1,7 +1,7 @@
 """A DVAE whose latent is a velocity: linear given its memory, so that inference in it is exact smoothing.
 
 The LSTM does not draw the path: it sets how the motion behaves (how long a velocity lasts, how much it and
-the position jitter, how far it drifts). Given h the chain of (content, velocity) is linear and Gaussian.
+the position position_variance, how far it drifts). Given h the chain of (content, velocity) is linear and Gaussian.
 """
 
 from abc import abstractmethod
@@ -22,13 +22,13 @@ from pyro_mixdvae.networks.states import RecurrentState
 class Motion(NamedTuple):
     """How a source moves at one frame, each [*, D], in box sizes a frame.
 
-    `z_t = persistence z_{t-1} + N(0, agility)` and `y_t = z_t + drift + N(0, jitter)`.
+    `z_t = damping z_{t-1} + N(0, process_variance)` and `y_t = z_t + drift + N(0, position_variance)`.
     """
 
-    persistence: Tensor
-    agility: Tensor
+    damping: Tensor
+    process_variance: Tensor
     drift: Tensor
-    jitter: Tensor
+    position_variance: Tensor
 
 
 class Kinematic(RecurrentDVAE):
@@ -48,27 +48,29 @@ class Kinematic(RecurrentDVAE):
     def latent_prior(self, h: Tensor, z_before: Tensor) -> tuple[Tensor, Tensor]:
         """p(z_t | h_t, z_{t-1})."""
         motion = self.motion(h)
-        return motion.persistence * z_before, motion.agility.expand_as(z_before)
+        return motion.damping * z_before, motion.process_variance.expand_as(z_before)
 
     def emission(self, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """p(y_t | h_t, z_t)."""
         motion = self.motion(h)
-        return z + motion.drift, motion.jitter.expand_as(z)
+        return z + motion.drift, motion.position_variance.expand_as(z)
 
     def encoder_step(self, state: RecurrentState, code: Tensor) -> Normal:
         """p(z_t | y_t, h_t, z_{t-1}), exact: the code is y_t, and no later frame is seen."""
         motion = self.motion(state.h)
-        predicted = motion.persistence * state.z
-        weight = motion.agility / (motion.agility + motion.jitter)
-        return Normal(predicted + weight * (code - predicted - motion.drift), (weight * motion.jitter).sqrt())
+        predicted = motion.damping * state.z
+        weight = motion.process_variance / (motion.process_variance + motion.position_variance)
+        return Normal(
+            predicted + weight * (code - predicted - motion.drift), (weight * motion.position_variance).sqrt()
+        )
 
     def latent_posterior(self, h: Tensor, y: Tensor, present: Tensor | None = None) -> TransformedDistribution:
         """q(z | y) = p(z | y): exact, by Kalman smoothing along the sequence; event (T, L)."""
         motion = self.motion(h)
         transitions = kalman.Transition(
-            motion.persistence[..., None, None], torch.zeros_like(y)[..., None], motion.agility[..., None, None]
+            motion.damping[..., None, None], torch.zeros_like(y)[..., None], motion.process_variance[..., None, None]
         )
-        return exact_posterior(transitions, y - motion.drift, motion.jitter, present)
+        return exact_posterior(transitions, y - motion.drift, motion.position_variance, present)
 
     def predict(self, state: RecurrentState, code: Tensor, y: Tensor, replaced: Tensor) -> tuple[Tensor, Tensor]:
         """The prediction: a replaced frame is one that was not seen, so the velocity goes on without an update."""
@@ -100,19 +102,19 @@ class KinematicNetwork(Kinematic):
         self.features = TanhMLP([hidden, hidden])
         self.heads = nn.Linear(hidden, 4 * content_dim)
         with torch.no_grad():
-            # Start as a plain constant-velocity model: long persistence, little noise, no drift.
+            # Start as a plain constant-velocity model: long damping, little noise, no drift.
             self.heads.weight.mul_(0.1)
             bias = torch.tensor([3.0, -8.0, 0.0, -6.5]).repeat_interleave(content_dim)
             self.heads.bias.copy_(bias)
 
     def motion(self, h: Tensor) -> Motion:
         """h [*, H] -> the four quantities of `Motion`, each [*, D]."""
-        persistence, agility, drift, jitter = self.heads(self.features(h)).chunk(4, -1)
+        damping, process_variance, drift, position_variance = self.heads(self.features(h)).chunk(4, -1)
         return Motion(
-            torch.sigmoid(persistence),
-            agility.exp() + VARIANCE_FLOOR,
+            torch.sigmoid(damping),
+            process_variance.exp() + VARIANCE_FLOOR,
             drift / self.history.gain,
-            jitter.exp() + VARIANCE_FLOOR,
+            position_variance.exp() + VARIANCE_FLOOR,
         )
 
 
@@ -126,12 +128,12 @@ class ConstantVelocity(Kinematic):
         content_dim: D; the latent is as wide.
         velocity_noise, position_noise: standard deviations q and r, in units of displacement a frame; a number, or D.
         first_velocity_spread: standard deviation of the velocity at the first frame; a number, or D.
-        persistence: a; 1 keeps a velocity for ever.
+        damping: a; 1 keeps a velocity for ever.
     """
 
     first_velocity: Tensor
-    agility: Tensor
-    jitter: Tensor
+    process_variance: Tensor
+    position_variance: Tensor
 
     def __init__(
         self,
@@ -139,13 +141,17 @@ class ConstantVelocity(Kinematic):
         velocity_noise: float | Sequence[float] = 0.02,
         position_noise: float | Sequence[float] = 0.15,
         first_velocity_spread: float | Sequence[float] = 0.1,
-        persistence: float = 1.0,
+        damping: float = 1.0,
     ):
         super().__init__()
         self.content_dim = self.latent_dim = content_dim
         self.history = NoHistory()
-        self.persistence = persistence
-        spreads = {"first_velocity": first_velocity_spread, "agility": velocity_noise, "jitter": position_noise}
+        self.damping = damping
+        spreads = {
+            "first_velocity": first_velocity_spread,
+            "process_variance": velocity_noise,
+            "position_variance": position_noise,
+        }
         for name, spread in spreads.items():
             variance = torch.as_tensor(spread, dtype=torch.get_default_dtype()).square()
             self.register_buffer(name, variance.expand(content_dim).clone())
@@ -153,14 +159,14 @@ class ConstantVelocity(Kinematic):
     def motion(self, h: Tensor) -> Motion:
         """The constants, each [*, D]."""
         one = h.new_ones(*h.shape[:-1], self.content_dim)
-        return Motion(self.persistence * one, self.agility * one, 0 * one, self.jitter * one)
+        return Motion(self.damping * one, self.process_variance * one, 0 * one, self.position_variance * one)
 
     @property
     def constants(self) -> tuple[Tensor, Tensor, Tensor]:
         """Variances of the first z, of a step of z, and of y given z, [D] each."""
-        return self.first_velocity, self.agility, self.jitter
+        return self.first_velocity, self.process_variance, self.position_variance
 
     @property
     def matrix(self) -> Tensor:
         """The step of z of one coordinate, [1, 1]."""
-        return self.jitter.new_tensor([[self.persistence]])
+        return self.position_variance.new_tensor([[self.damping]])

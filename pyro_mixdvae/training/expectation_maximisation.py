@@ -3,7 +3,7 @@
 Of a single track, y_t = (s_t - s_{t-1}) / unit(s_{t-1}) is linear and Gaussian in a latent z that starts with the
 velocity: (velocity), or (velocity, acceleration). Coordinate by coordinate,
 
-    z_1 ~ N(0, first),   z_t ~ N(A z_{t-1}, agility),   y_t ~ N(velocity of z_t, jitter)   for t = 2, ..., T
+    z_1 ~ N(0, first),   z_t ~ N(A z_{t-1}, process_variance),   y_t ~ N(velocity of z_t, position_variance),   t = 2, ...
 
 E: the Kalman smoother's moments of z, with the covariances of neighbouring frames. M: each variance is the mean of the
 square that it is the expectation of (Shumway and Stoffer 1982; Ghahramani and Hinton 1996). The matrix A is kept.
@@ -29,8 +29,8 @@ class Constants(NamedTuple):
     """Variances of z_1 and of a step of z, [S D] each (the velocity's [D] first), and of y given z, [D]."""
 
     first: Tensor
-    agility: Tensor
-    jitter: Tensor
+    process_variance: Tensor
+    position_variance: Tensor
 
 
 class Expectation(NamedTuple):
@@ -51,8 +51,8 @@ def guess(displacements: Tensor, size: int = 1) -> Constants:
     y = displacements.double().flatten(0, -3)
     change = (y[:, 1:] - y[:, :-1]).square().mean((0, 1))
     first = torch.cat([y.square().mean((0, 1)), *[change] * (size - 1)])
-    agility = torch.cat([change / 3, *[change / 100] * (size - 1)])
-    return Constants(*(part.clamp(min=VARIANCE_FLOOR) for part in (first, agility, change / 3)))
+    process_variance = torch.cat([change / 3, *[change / 100] * (size - 1)])
+    return Constants(*(part.clamp(min=VARIANCE_FLOOR) for part in (first, process_variance, change / 3)))
 
 
 def expectation(constants: Constants, displacements: Tensor, matrix: Tensor) -> Expectation:
@@ -65,15 +65,15 @@ def expectation(constants: Constants, displacements: Tensor, matrix: Tensor) -> 
     # Covariances do not depend on what is seen: they are the same for all tracks, and have no axis for them.
     matrices = matrix.expand(n_steps + 1, width, size, size).clone()
     matrices[0] = 0
-    noise = _by_coordinate(constants.agility, size).expand(n_steps + 1, width, size).clone()
+    noise = _by_coordinate(constants.process_variance, size).expand(n_steps + 1, width, size).clone()
     noise[0] = _by_coordinate(constants.first, size)
     transitions = kalman.Transition(matrices, y.new_zeros(count, n_steps + 1, width, size), torch.diag_embed(noise))
-    precision = constants.jitter.reciprocal().expand(n_steps + 1, width).clone()
+    precision = constants.position_variance.reciprocal().expand(n_steps + 1, width).clone()
     precision[0] = 0  # no displacement leads to the first frame
     value = torch.cat([torch.zeros_like(y[:, :1]), y], 1)
 
     filtered, predicted = kalman.filter_sequence(transitions, value, precision)
-    spread = predicted.covariance[..., 1:, :, 0, 0] + constants.jitter
+    spread = predicted.covariance[..., 1:, :, 0, 0] + constants.position_variance
     innovation = y - predicted.mean[:, 1:, :, 0]
     log_prob = -0.5 * (innovation.square() / spread + spread.log() + LOG_2_PI)
 

@@ -47,7 +47,7 @@ def _recurrent_sizes(network: KinematicNetwork | Autoregressive) -> dict[str, An
 
 
 def _damped_sizes(network: ConstantVelocity | ConstantAcceleration) -> dict[str, Any]:
-    return {"content_dim": network.content_dim, "persistence": network.persistence}
+    return {"content_dim": network.content_dim, "damping": network.damping}
 
 
 def _categories_sizes(network: MotionCategories) -> dict[str, Any]:

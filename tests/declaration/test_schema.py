@@ -125,7 +125,7 @@ def test_sources_made_of_numbers_alone() -> None:
     sources = built("sources.family=constant_velocity", "sources.velocity_noise=[0.1, 0.1, 0.2, 0.2]").model.sources
     assert isinstance(sources, KinematicSources)
     assert isinstance(sources.network, ConstantVelocity)
-    torch.testing.assert_close(sources.network.agility, torch.tensor([0.01, 0.01, 0.04, 0.04]))
+    torch.testing.assert_close(sources.network.process_variance, torch.tensor([0.01, 0.01, 0.04, 0.04]))
 
 
 def test_resolved_is_whole_and_stays_as_it_is(tmp_path: Path) -> None:

@@ -16,42 +16,42 @@ from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.training.expectation_maximisation import Constants, ConstantsTraining, expectation, guess
 from pyro_mixdvae.training.loop import Checkpoint, Epoch, train
 
-AGILITY = torch.tensor([0.01, 0.02, 0.005, 0.008], dtype=torch.float64).square()
-JITTER = torch.tensor([0.05, 0.02, 0.01, 0.03], dtype=torch.float64).square()
+PROCESS_VARIANCE = torch.tensor([0.01, 0.02, 0.005, 0.008], dtype=torch.float64).square()
+POSITION_VARIANCE = torch.tensor([0.05, 0.02, 0.01, 0.03], dtype=torch.float64).square()
 FIRST = torch.tensor([0.1, 0.05, 0.02, 0.03], dtype=torch.float64).square()
-TRUE = Constants(FIRST, AGILITY, JITTER)
+TRUE = Constants(FIRST, PROCESS_VARIANCE, POSITION_VARIANCE)
 
 
-def simulated(count: int, n_frames: int, persistence: float = 1.0) -> Tensor:
+def simulated(count: int, n_frames: int, damping: float = 1.0) -> Tensor:
     """Displacements [count, T-1, 4] of tracks that are as the model has them."""
     z = FIRST.sqrt() * torch.randn(count, 4)
     steps = []
     for _ in range(n_frames - 1):
-        z = persistence * z + AGILITY.sqrt() * torch.randn(count, 4)
-        steps.append(z + JITTER.sqrt() * torch.randn(count, 4))
+        z = damping * z + PROCESS_VARIANCE.sqrt() * torch.randn(count, 4)
+        steps.append(z + POSITION_VARIANCE.sqrt() * torch.randn(count, 4))
     return torch.stack(steps, 1)
 
 
-def damped(persistence: float) -> Tensor:
+def damped(damping: float) -> Tensor:
     """The matrix A of a velocity alone."""
-    return torch.tensor([[persistence]])
+    return torch.tensor([[damping]])
 
 
-def joint(constants: Constants, n_steps: int, persistence: float) -> tuple[Tensor, Tensor]:
+def joint(constants: Constants, n_steps: int, damping: float) -> tuple[Tensor, Tensor]:
     """Covariance [D, T, T] of z, and [D, T - 1, T - 1] of y, written out."""
     powers = torch.arange(n_steps + 1)
-    carry = torch.tril(persistence ** (powers[:, None] - powers).clamp(min=0).double())
-    noise = torch.cat([constants.first[:, None], constants.agility[:, None].expand(-1, n_steps)], -1)
+    carry = torch.tril(damping ** (powers[:, None] - powers).clamp(min=0).double())
+    noise = torch.cat([constants.first[:, None], constants.process_variance[:, None].expand(-1, n_steps)], -1)
     z = carry @ torch.diag_embed(noise) @ carry.mT
-    return z, z[:, 1:, 1:] + torch.diag_embed(constants.jitter[:, None].expand(-1, n_steps))
+    return z, z[:, 1:, 1:] + torch.diag_embed(constants.position_variance[:, None].expand(-1, n_steps))
 
 
-@pytest.mark.parametrize("persistence", [1.0, 0.8])
-def test_expectation_is_that_of_the_dense_gaussian(persistence: float) -> None:
-    y = simulated(3, 6, persistence)
-    constants = Constants(2 * FIRST, AGILITY / 3, 1.5 * JITTER)
-    found = expectation(constants, y, damped(persistence))
-    z, seen = joint(constants, 5, persistence)
+@pytest.mark.parametrize("damping", [1.0, 0.8])
+def test_expectation_is_that_of_the_dense_gaussian(damping: float) -> None:
+    y = simulated(3, 6, damping)
+    constants = Constants(2 * FIRST, PROCESS_VARIANCE / 3, 1.5 * POSITION_VARIANCE)
+    found = expectation(constants, y, damped(damping))
+    z, seen = joint(constants, 5, damping)
     by_coordinate = y.permute(2, 0, 1)  # [D, count, T - 1]
     log_prob = MultivariateNormal(torch.zeros(4, 1, 5), seen.unsqueeze(1)).log_prob(by_coordinate)
     assert found.log_likelihood == pytest.approx(float(log_prob.sum()) / 15, rel=1e-9)
@@ -63,7 +63,7 @@ def test_expectation_is_that_of_the_dense_gaussian(persistence: float) -> None:
     )  # E[z z'], [D, count, T, T]
     squares = torch.diagonal(second, dim1=-2, dim2=-1)
     pairs = torch.diagonal(second, offset=1, dim1=-2, dim2=-1)
-    step = squares[..., 1:] - 2 * persistence * pairs + persistence**2 * squares[..., :-1]
+    step = squares[..., 1:] - 2 * damping * pairs + damping**2 * squares[..., :-1]
     residual = by_coordinate.square() - 2 * by_coordinate * mean[..., 1:] + squares[..., 1:]
     expected = Constants(squares[..., 0].mean(1), step.mean((1, 2)), residual.mean((1, 2)))
     for ours, theirs in zip(found.best, expected, strict=True):
@@ -83,7 +83,7 @@ def test_known_constants_are_recovered() -> None:
     y = simulated(2000, 40)
     network = ConstantVelocity()
     result = train(ConstantsTraining(network, y, simulated(200, 40), tolerance=1e-5))
-    spreads = Constants(network.first_velocity, network.agility, network.jitter)
+    spreads = Constants(network.first_velocity, network.process_variance, network.position_variance)
     for found, true in zip(spreads, TRUE, strict=True):
         assert float((found / true).sqrt().log().abs().max()) < 0.05
     assert result.curve[-1].training >= expectation(TRUE, y, damped(1)).log_likelihood - 1e-3
@@ -92,7 +92,9 @@ def test_known_constants_are_recovered() -> None:
 
 def test_the_fitted_network_is_the_prior_that_tracking_uses() -> None:
     """The displacements of a chain of (s, z), as `KinematicSources` has it, have the covariance that EM takes."""
-    network = ConstantVelocity(4, AGILITY.sqrt().tolist(), JITTER.sqrt().tolist(), FIRST.sqrt().tolist(), 0.9)
+    network = ConstantVelocity(
+        4, PROCESS_VARIANCE.sqrt().tolist(), POSITION_VARIANCE.sqrt().tolist(), FIRST.sqrt().tolist(), 0.9
+    )
     sources = KinematicSources(network, torch.ones_like)
     start = torch.zeros(4)
     filtered = Gaussian(torch.zeros(6, 4, 2), torch.eye(2).expand(6, 4, 2, 2))

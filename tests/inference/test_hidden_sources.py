@@ -44,7 +44,7 @@ def walk_behind_something(too_low: float) -> tuple[torch.Tensor, Scene]:
 
 def walking_model(assignment: ExclusiveAssignment) -> MixtureModel:
     unit = CentreLogSize().unit
-    sources = KinematicSources(ConstantVelocity(4, 0.01, 0.02, persistence=1.0), unit)
+    sources = KinematicSources(ConstantVelocity(4, 0.01, 0.02, damping=1.0), unit)
     return MixtureModel(sources, assignment, Normal(RelativeNoise(unit, 0.04, "observation")), SizedClutter())
 
 

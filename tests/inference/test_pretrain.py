@@ -223,7 +223,7 @@ def test_elbo_per_frame_does_not_depend_on_the_batches_or_the_caller() -> None:
     network = new_network()
     one = elbo_per_frame(network, VALIDATION, batch_size=20)
     torch.manual_seed(7)
-    # Without own outputs and with an exact posterior only the jitter of the inputs is random.
+    # Without own outputs and with an exact posterior only the position_variance of the inputs is random.
     assert elbo_per_frame(network, VALIDATION, batch_size=20) == one
     halves = [elbo_per_frame(network, half, batch_size=10) for half in VALIDATION.split(10)]
     assert sum(halves) / 2 == pytest.approx(one, abs=0.2)

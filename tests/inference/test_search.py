@@ -93,7 +93,7 @@ def crossing(n_frames: int = 20) -> tuple[Scene, MixtureModel]:
     seen[0, 11:, 0] -= 0.16
     detections = seen.transpose(0, 1)
     scene = Scene.of(torch.stack([detections, detections.flip(1)]), paths[:, 0].expand(2, -1, -1))
-    sources = KinematicSources(ConstantVelocity(4, 0.02, 0.005, persistence=1.0), torch.ones_like, 0.05)
+    sources = KinematicSources(ConstantVelocity(4, 0.02, 0.005, damping=1.0), torch.ones_like, 0.05)
     likelihood = Normal(RelativeNoise(torch.ones_like, 0.04, "observation"))
     return scene, toy_model(2, sources, ExclusiveAssignment(2, 0.8, 0.1), likelihood)
 

@@ -53,7 +53,7 @@ class NearlyGaussian(HeavyTailed):
 
 
 def model_of(likelihood: type[Likelihood], n_sources: int = 1) -> MixtureModel:
-    sources = KinematicSources(ConstantVelocity(4, 0.01, 0.02, persistence=1.0), UNIT)
+    sources = KinematicSources(ConstantVelocity(4, 0.01, 0.02, damping=1.0), UNIT)
     noise = RelativeNoise(CentreLogSize().noise_unit, 0.04, "start")
     return MixtureModel(sources, IndependentAssignment(n_sources), likelihood(noise))
 

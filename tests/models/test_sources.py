@@ -148,8 +148,8 @@ class OwnKinematic(KinematicSources):
 
 def test_overriding_the_next_step_changes_density_and_transitions() -> None:
     """None of the closed forms of the base class is left."""
-    own = OwnKinematic(ConstantVelocity(4, 0.05, 0.1, persistence=0.9), torch.ones_like, 0.3)
-    narrow = KinematicSources(ConstantVelocity(4, 0.05, 0.05, persistence=0.9), torch.ones_like, 0.15)
+    own = OwnKinematic(ConstantVelocity(4, 0.05, 0.1, damping=0.9), torch.ones_like, 0.3)
+    narrow = KinematicSources(ConstantVelocity(4, 0.05, 0.05, damping=0.9), torch.ones_like, 0.15)
     for name in ("log_prob", "transition", "transitions"):
         assert getattr(OwnKinematic, name) is getattr(Sources, name)
     start = toy_scene().start
@@ -170,8 +170,8 @@ def test_overriding_the_memory_gives_the_derived_forms_back() -> None:
             after = super().update_state(state, s, z)
             return after._replace(z=2 * after.z)
 
-    sources = Restless(ConstantVelocity(4, 0.05, 0.1, persistence=0.4), torch.ones_like, 0.3)
-    faster = KinematicSources(ConstantVelocity(4, 0.05, 0.1, persistence=0.8), torch.ones_like, 0.3)
+    sources = Restless(ConstantVelocity(4, 0.05, 0.1, damping=0.4), torch.ones_like, 0.3)
+    faster = KinematicSources(ConstantVelocity(4, 0.05, 0.1, damping=0.8), torch.ones_like, 0.3)
     start = toy_scene().start
     s, z = start.unsqueeze(-2) + 0.1 * torch.randn(2, 2, 5, 4), torch.randn(2, 2, 5, 4)
     torch.testing.assert_close(sources.log_prob(s, z, start), faster.log_prob(s, z, start), **EXACT)

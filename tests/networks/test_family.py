@@ -76,12 +76,12 @@ class TestRandomWalk(DVAEContract):
 
 class TestConstantVelocity(TestKinematic):
     def make(self) -> DVAE:
-        return ConstantVelocity(3, [0.1, 0.2, 0.3], 0.05, persistence=0.8)
+        return ConstantVelocity(3, [0.1, 0.2, 0.3], 0.05, damping=0.8)
 
 
 class TestConstantAcceleration(TestKinematic):
     def make(self) -> DVAE:
-        return ConstantAcceleration(3, [0.1, 0.2, 0.3], [0.05, 0.06, 0.07], 0.05, persistence=0.8)
+        return ConstantAcceleration(3, [0.1, 0.2, 0.3], [0.05, 0.06, 0.07], 0.05, damping=0.8)
 
 
 class TestHMM(DVAEContract):

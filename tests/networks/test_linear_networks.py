@@ -25,8 +25,8 @@ Constant = ConstantVelocity | ConstantAcceleration
 def uneven(name: str) -> Constant:
     """Each coordinate has its own constants."""
     if name == "velocity":
-        return ConstantVelocity(3, [0.1, 0.2, 0.3], 0.05, persistence=0.8)
-    return ConstantAcceleration(3, [0.1, 0.2, 0.3], [0.05, 0.06, 0.07], 0.05, persistence=0.8)
+        return ConstantVelocity(3, [0.1, 0.2, 0.3], 0.05, damping=0.8)
+    return ConstantAcceleration(3, [0.1, 0.2, 0.3], [0.05, 0.06, 0.07], 0.05, damping=0.8)
 
 
 @torch.no_grad()
@@ -43,7 +43,7 @@ def test_exact_posterior_is_that_of_the_dense_gaussian(name: str) -> None:
     for b in range(2):
         total = 0.0
         for d in range(3):
-            _, covariance = dense(network, d, 5, network.agility)
+            _, covariance = dense(network, d, 5, network.process_variance)
             total += float(MultivariateNormal(torch.zeros(5), covariance).log_prob(y[b, :, d]))
         assert float(found[b]) == pytest.approx(total, rel=1e-9)
 
@@ -53,7 +53,7 @@ def dense(
 ) -> tuple[Tensor, Tensor]:
     """Covariance of all z [T S, T S] and of all y [T, T] of coordinate d; z_1 has the variances `first` [S D]."""
     matrix, size = network.matrix, len(network.matrix)
-    noise = [first.view(size, -1)[:, d], *[network.agility.view(size, -1)[:, d]] * (n_frames - 1)]
+    noise = [first.view(size, -1)[:, d], *[network.process_variance.view(size, -1)[:, d]] * (n_frames - 1)]
     carried = torch.zeros(n_frames * size, n_frames * size)
     for source in range(n_frames):
         power = torch.eye(size)
@@ -61,7 +61,7 @@ def dense(
             carried[frame * size : (frame + 1) * size, source * size : (source + 1) * size] = power
             power = matrix @ power
     latent = carried @ torch.diag(torch.cat(noise)) @ carried.T
-    return latent, latent[::size, ::size] + network.jitter[d] * torch.eye(n_frames)
+    return latent, latent[::size, ::size] + network.position_variance[d] * torch.eye(n_frames)
 
 
 @torch.no_grad()
@@ -78,19 +78,19 @@ def test_em_of_constant_acceleration_has_the_likelihood_of_the_dense_gaussian() 
 
 
 def test_em_of_constant_acceleration_never_falls_and_finds_what_made_the_tracks() -> None:
-    true = ConstantAcceleration(2, 0.02, 0.01, [0.03, 0.06], 0.1, 0.02, persistence=0.9)
+    true = ConstantAcceleration(2, 0.02, 0.01, [0.03, 0.06], 0.1, 0.02, damping=0.9)
     z = true.first_latent.sqrt() * torch.randn(1500, 4)
     steps = []
     for _ in range(30):
         z = true.prior_step(MarkovState(z)).sample()
         steps.append(true.emission_step(MarkovState(z), z).sample())
     y = torch.stack(steps, 1)
-    network = ConstantAcceleration(2, persistence=0.9)
+    network = ConstantAcceleration(2, damping=0.9)
     result = train(ConstantsTraining(network, y, y[:100], iterations=60, tolerance=-1))
     curve = [point.training for point in result.curve]
     assert all(after >= before - 1e-12 for before, after in pairwise(curve))
     assert curve[-1] >= expectation(Constants(*true.constants), y, true.matrix).log_likelihood - 2e-3
-    assert (network.jitter / true.jitter).log().abs().max() < 0.1
+    assert (network.position_variance / true.position_variance).log().abs().max() < 0.1
 
 
 def test_random_walk_takes_the_mean_square() -> None:

@@ -100,11 +100,11 @@ def test_baselines_leave_clutter_alone(
 def test_shipped_constant_velocity_is_what_em_made_of_rich_tracks() -> None:
     loaded = load_network("constant-velocity")
     assert isinstance(loaded.network, ConstantVelocity)
-    assert loaded.network.persistence == 1
+    assert loaded.network.damping == 1
     assert loaded.card["schedule"]["algorithm"] == "EM"
     assert loaded.card["data"]["generator"] == "rich"
-    assert (loaded.network.agility > 0).all()
-    assert (loaded.network.jitter > 0).all()
+    assert (loaded.network.process_variance > 0).all()
+    assert (loaded.network.position_variance > 0).all()
 
 
 def test_shipped_autoregressive_prior_is_far_better_than_constant_velocity() -> None:
@@ -112,7 +112,7 @@ def test_shipped_autoregressive_prior_is_far_better_than_constant_velocity() -> 
     network, constant = load_network("autoregressive").network, load_network("constant-velocity").network
     assert isinstance(constant, ConstantVelocity)
     tracks = synthetic_tracks("autoregressive", "rich", 128, 60, seed=12345).of_epoch(0)
-    spreads = Constants(constant.first_velocity, constant.agility, constant.jitter)
+    spreads = Constants(constant.first_velocity, constant.process_variance, constant.position_variance)
     assert elbo_per_frame(network, tracks) > expectation(spreads, tracks, constant.matrix).log_likelihood + 1
 
 

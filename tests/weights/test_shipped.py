@@ -13,9 +13,9 @@ def constants() -> KinematicNetwork:
     network = KinematicNetwork()
     with torch.no_grad():
         network.heads.weight.zero_()
-        persistence, agility = [3.80, 3.29, 0.27, -0.25], [-6.50, -7.91, -9.53, -10.55]
-        jitter = [-7.36, -8.24, -8.16, -8.73]
-        network.heads.bias.copy_(torch.tensor([persistence, agility, [0.0] * 4, jitter]).flatten())
+        damping, process_variance = [3.80, 3.29, 0.27, -0.25], [-6.50, -7.91, -9.53, -10.55]
+        position_variance = [-7.36, -8.24, -8.16, -8.73]
+        network.heads.bias.copy_(torch.tensor([damping, process_variance, [0.0] * 4, position_variance]).flatten())
     return network
 
 

@@ -33,7 +33,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def uneven_constant_velocity() -> ConstantVelocity:
-    return ConstantVelocity(3, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9], persistence=0.5)
+    return ConstantVelocity(3, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9], damping=0.5)
 
 
 ODD = {

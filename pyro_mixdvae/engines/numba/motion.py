@@ -12,7 +12,15 @@ import numpy as np
 from pyro_mixdvae.distributions.kalman import HELD_NOISE
 from pyro_mixdvae.engines.numba.activations import exp
 from pyro_mixdvae.engines.numba.compiled import Array, part
-from pyro_mixdvae.engines.numba.recurrence import AGILITY, DRIFT, JITTER, PERSISTENCE, Memory, Network, remember
+from pyro_mixdvae.engines.numba.recurrence import (
+    DAMPING,
+    DRIFT,
+    POSITION_VARIANCE,
+    PROCESS_VARIANCE,
+    Memory,
+    Network,
+    remember,
+)
 
 ONE = -1
 """In `Prior.places`: a coordinate whose unit is 1."""
@@ -75,8 +83,8 @@ def predict(unit: Array, motion: Array, widest: float, belief: Belief, held: Arr
     """
     for m in range(unit.shape[0]):
         for d in range(unit.shape[1]):
-            u, a, q = unit[m, d], motion[m, PERSISTENCE, d], motion[m, AGILITY, d]
-            c, r = motion[m, DRIFT, d], motion[m, JITTER, d]
+            u, a, q = unit[m, d], motion[m, DAMPING, d], motion[m, PROCESS_VARIANCE, d]
+            c, r = motion[m, DRIFT, d], motion[m, POSITION_VARIANCE, d]
             speed = a * belief.speed[m, d]
             speed_variance = a * a * belief.speed_variance[m, d]
             covariance = a * belief.covariance[m, d]
@@ -148,8 +156,8 @@ def write_step(t: int, unit: Array, motion: Array, held: Array, steps: Steps) ->
     """`(s, z) -> (s + u (a z + c), a z)` and the covariance of its noise; `(s, a z)` where s is held."""
     for m in range(unit.shape[0]):
         for d in range(unit.shape[1]):
-            u, a, q = unit[m, d], motion[m, PERSISTENCE, d], motion[m, AGILITY, d]
-            c, r = motion[m, DRIFT, d], motion[m, JITTER, d]
+            u, a, q = unit[m, d], motion[m, DAMPING, d], motion[m, PROCESS_VARIANCE, d]
+            c, r = motion[m, DRIFT, d], motion[m, POSITION_VARIANCE, d]
             matrix, offset, noise = steps.matrix[m, t, d], steps.offset[m, t, d], steps.noise[m, t, d]
             matrix[0, 0], matrix[1, 0], matrix[1, 1] = 1, 0, a
             offset[1], noise[1, 1] = 0, q

@@ -12,10 +12,10 @@ from pyro_mixdvae.engines.numba.guide_chain import GuideChain
 from pyro_mixdvae.engines.numba.joint_events import log_add, log_number_weights, sums_of_later
 from pyro_mixdvae.engines.numba.motion import Prior, advance, set_unit
 from pyro_mixdvae.engines.numba.recurrence import (
-    AGILITY,
+    DAMPING,
     DRIFT,
-    JITTER,
-    PERSISTENCE,
+    POSITION_VARIANCE,
+    PROCESS_VARIANCE,
     Width,
     empty_memory,
     read_motion,
@@ -135,8 +135,10 @@ def set_prior(prior: Prior, present: Array, start: Array, s: Array, z: Array, lo
                 for d in range(n_dims):
                     u = unit[m, d]
                     residual = s[m, t, d] - now[m, d] - u * (z[m, t, d] + motion[m, DRIFT, d])
-                    change = z[m, t, d] - motion[m, PERSISTENCE, d] * z[m, t - 1, d]
-                    log_prior[m, d] += normal(residual, change, u * u * motion[m, JITTER, d], motion[m, AGILITY, d])
+                    change = z[m, t, d] - motion[m, DAMPING, d] * z[m, t - 1, d]
+                    log_prior[m, d] += normal(
+                        residual, change, u * u * motion[m, POSITION_VARIANCE, d], motion[m, PROCESS_VARIANCE, d]
+                    )
 
 
 @part

@@ -3,7 +3,7 @@
     x_t = tanh(A y_t + a)
     i, f, g, r = W [x_t, h_{t-1}] + b                            an LSTM, gates in PyTorch's order
     c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g),   h_t = sigmoid(r) tanh(c_t)
-    (persistence, agility, drift, jitter) = heads(tanh(F h_t + f))
+    (damping, process_variance, drift, position_variance) = heads(tanh(F h_t + f))
 
 The widths H and D are lengths of tuples: a tuple's length is part of its type, so that the compiler knows them, and can
 lay out the inner loops for just these.
@@ -16,7 +16,7 @@ import numpy as np
 from pyro_mixdvae.engines.numba.activations import exp, sigmoid, tanh
 from pyro_mixdvae.engines.numba.compiled import Array, part
 
-PERSISTENCE, AGILITY, DRIFT, JITTER = range(4)
+DAMPING, PROCESS_VARIANCE, DRIFT, POSITION_VARIANCE = range(4)
 
 AT_ONCE = 16
 """Inputs that `affine` takes at once."""
@@ -56,7 +56,7 @@ class Memory(NamedTuple):
     features: Array  # [M, H]
     heads: Array  # [M, 4D]
     powers: Array  # their exponentials, [M, 4D]
-    motion: Array  # persistence, agility, drift, jitter: [M, 4, D]
+    motion: Array  # damping, process_variance, drift, position_variance: [M, 4, D]
 
 
 @part
@@ -168,7 +168,7 @@ def read_motion(network: Network, memory: Memory) -> None:
             memory.powers[m, j] = exp(memory.heads[m, j])
         for d in range(n_dims):
             power = memory.powers[m, d]
-            memory.motion[m, PERSISTENCE, d] = power / (1 + power)
-            memory.motion[m, AGILITY, d] = memory.powers[m, n_dims + d] + network.floor
+            memory.motion[m, DAMPING, d] = power / (1 + power)
+            memory.motion[m, PROCESS_VARIANCE, d] = memory.powers[m, n_dims + d] + network.floor
             memory.motion[m, DRIFT, d] = memory.heads[m, 2 * n_dims + d]
-            memory.motion[m, JITTER, d] = memory.powers[m, 3 * n_dims + d] + network.floor
+            memory.motion[m, POSITION_VARIANCE, d] = memory.powers[m, 3 * n_dims + d] + network.floor

@@ -48,7 +48,7 @@ def _recurrent(network: KinematicNetwork) -> Network:
 
 def _constant(network: ConstantVelocity) -> Network:
     """No weights: the constants."""
-    nothing = network.agility.new_zeros(0)
+    nothing = network.process_variance.new_zeros(0)
     layer, dims = _layer(nothing, nothing), (0,) * network.content_dim
     constants = torch.stack(list(network.motion(nothing)))
     return Network(dims, (), (), 4 * dims, VARIANCE_FLOOR, layer, layer, layer, layer, array(constants))
