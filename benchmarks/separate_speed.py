@@ -23,7 +23,6 @@ from pyro_mixdvae.inference.published import ITERATIONS as PUBLISHED_ITERATIONS
 from pyro_mixdvae.reporting.tables import markdown_table
 from pyro_mixdvae.separation.audio.trimming import HOP
 from pyro_mixdvae.separation.mixtures.mixing import RATE, draw_mixtures, plan_mixtures
-from pyro_mixdvae.separation.presets import ITERATIONS
 from pyro_mixdvae.separation.separator import Separator
 
 DEFAULT = "default"
@@ -110,8 +109,8 @@ def _measure_all(make: Make, options: argparse.Namespace) -> dict[str, Any]:
         return {"B": n_mixtures, "T": n_frames, **_per_mixture(of(1), of(run), run, iterations, n_mixtures)}
 
     rows: dict[str, tuple[Separate, int]] = {
-        DEFAULT: (separate("additive"), ITERATIONS),
-        "--likelihood assignment": (separate("assignment"), ITERATIONS),
+        DEFAULT: (separate("additive"), ours.preset.algorithm.n_iterations),
+        "--likelihood assignment": (separate("assignment"), ours.preset.algorithm.n_iterations),
         PUBLISHED: (separate(PUBLISHED), PUBLISHED_ITERATIONS),
     }
     results: dict[str, Any] = {

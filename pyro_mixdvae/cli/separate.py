@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets
 from pyro_mixdvae.cli.options import Overwrite, at_least, one_of
+from pyro_mixdvae.declaration.shipped import declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import Advance, progress
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.inference.preset import Method
     from pyro_mixdvae.separation.files.jobs import JobPaths, MixtureFile
     from pyro_mixdvae.separation.files.separating import SeparatedFile
     from pyro_mixdvae.separation.separator import Estimate, Separator
@@ -31,8 +32,13 @@ def separate(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write.", show_default=False)],
     sources: Annotated[
-        str, typer.Option(help="Names of weights that ship, or weights files, two or more, with commas between.")
-    ] = "speech,flute",
+        str | None,
+        typer.Option(
+            show_default=False,
+            help="Names of weights that ship, or weights files, two or more, with commas between; those of --model, or "
+            "speech,flute.",
+        ),
+    ] = None,
     filename: Annotated[
         str, typer.Option(help="Where in OUT each stem goes; {mixture} is the file's name without suffix.")
     ] = "{mixture}/{source}.wav",
@@ -41,7 +47,9 @@ def separate(
     likelihood: Annotated[
         str, typer.Option(help="additive: sounds overlap; assignment: one wins each frequency, as in the paper.")
     ] = "additive",
-    method: Annotated[str, typer.Option(help="coordinate, svi or hybrid.")] = "coordinate",
+    method: Annotated[
+        str | None, typer.Option(help="coordinate, svi or hybrid; the model's if not given.", show_default=False)
+    ] = None,
     iterations: Annotated[
         int | None, typer.Option(help="Of the inference; the method's if not given.", show_default=False)
     ] = None,
@@ -65,15 +73,20 @@ def separate(
             "--save-posterior", help="Gains, means and variances of the spectra, posterior.npz; up to a minute."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the draws of SVI.")] = 0,
+    model: ModelFile = None,
+    sets: Sets = None,
+    seed: SeedOfRun = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Pull the sounds of known sources out of mixtures: a file for each source, OUT/MIX/SOURCE.wav.
 
-    Stems have the rate, the length and the channels of their mixture, and sum to it (--no-sum: they are what the model
-    is sure of). Files of any length are separated in bounded memory.
+    Stems have the rate, the length and the channels of their file, and sum to the mixture (--no-sum: they are what the
+    model is sure of). Files of any length are separated in bounded memory. OUT/MIX/model.toml is the whole model, which
+    --model takes again; of --likelihood, --model, --sources, --method, --iterations and --set what is later counts.
     """
     chosen = _check_options(sources, bits, likelihood, method, iterations, estimate, segment, overlap, seed)
+    declaration = declared(likelihood, model, sets or (), chosen, method, iterations, "sounds")
+    seed = declaration.setting("seed") or 0 if seed is None else seed
 
     from pyro_mixdvae.separation.audio.reading import find_sounds
     from pyro_mixdvae.separation.files.jobs import check_template, examine, job_paths
@@ -88,10 +101,7 @@ def separate(
     if save_posterior:
         check_posterior_fits(found)
     separator = Separator(
-        chosen,
-        likelihood,
-        algorithm=cast("Method", method),
-        n_iterations=iterations,
+        preset=declaration,
         estimate=cast("Estimate", estimate),
         sums=sums,
         segment=segment,
@@ -99,11 +109,11 @@ def separate(
         seed=seed,
     )
     jobs = [
-        (mixture, job_paths(mixture.path, separator.names, output, filename, residual, plot, save_posterior))
+        (mixture, job_paths(mixture.path, separator.names, output, filename, residual, plot, save_posterior, True))
         for mixture in found
     ]
     outputs = [path for _, paths in jobs for path in paths.all]
-    inputs: list[str | Path] = [*(mixture.path for mixture in found), *chosen]
+    inputs: list[str | Path] = [*(mixture.path for mixture in found), *(chosen or []), *([model] if model else [])]
     check_outputs(outputs, overwrite, inputs=inputs, advice=OTHER_NAMES)
     for note in separator.notes:
         print(note, file=sys.stderr)
@@ -111,20 +121,20 @@ def separate(
 
 
 def _check_options(
-    sources: str,
+    sources: str | None,
     bits: int,
     likelihood: str,
-    method: str,
+    method: str | None,
     iterations: int | None,
     estimate: str,
     segment: float,
     overlap: float,
-    seed: int,
-) -> list[str]:
+    seed: int | None,
+) -> list[str] | None:
     """Whether the options can be; the sources."""
     one_of("--bits", bits, (16, 24, 32))
     one_of("--likelihood", likelihood, ("additive", "assignment"))
-    one_of("--method", method, ("coordinate", "svi", "hybrid"))
+    one_of("--method", method or "coordinate", ("coordinate", "svi", "hybrid"))
     one_of("--estimate", estimate, ("mean", "mask"))
     at_least("--iterations", iterations, 1)
     at_least("--seed", seed, 0)
@@ -132,6 +142,8 @@ def _check_options(
         raise InputError(
             f"--segment is {segment:g} and --overlap {overlap:g}: give 1 s or more, and at most half of it as overlap."
         )
+    if sources is None:
+        return None
     chosen = [name.strip() for name in sources.split(",")]
     if "" in chosen:
         raise InputError(f"--sources {sources!r} lacks a name: write names or files with commas between.")

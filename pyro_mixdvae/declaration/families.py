@@ -12,6 +12,7 @@ from pyro_mixdvae.models import (
     Assignment,
     Clutter,
     ComplexNormal,
+    ComplexStudentT,
     DVAESources,
     EstimatedNoise,
     ExclusiveAssignment,
@@ -106,6 +107,7 @@ FAMILIES: dict[str, dict[str, Family]] = {
         "huber": Huber,
         "learned": LearnedScale,
         "complex_normal": ComplexNormal,
+        "complex_student_t": ComplexStudentT,
     },
     "noise": {
         "estimated": EstimatedNoise,

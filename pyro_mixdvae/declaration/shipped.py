@@ -1,6 +1,6 @@
 """The declarations that ship, and what the options of a command change of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from pyro_mixdvae.declaration.document import Declaration, Task
 from pyro_mixdvae.declaration.toml_text import read_toml
 from pyro_mixdvae.errors import InputError
 
-Weights = str | Path | list[str | Path]
+Weights = str | Path | Sequence[str | Path]
 
 METHODS = ("coordinate", "svi", "hybrid")
 PRESETS: dict[Task, tuple[str, ...]] = {
@@ -65,7 +65,7 @@ def with_weights(declaration: Declaration, weights: Weights | None) -> Declarati
     """With other weights, as `--weights` has it: the sources are then of the family that these are of."""
     if weights is None:
         return declaration
-    names = list(map(str, weights)) if isinstance(weights, list) else str(weights)
+    names = str(weights) if isinstance(weights, str | Path) else list(map(str, weights))
     return declaration.under(Declaration.of({"sources": {"weights": names}}, "--weights"))
 
 
@@ -77,8 +77,8 @@ def with_method(
     Raises:
         InputError: there is no such method.
     """
-    if method is not None and method not in METHODS:
-        raise InputError(f"There is no method '{method}': choose from {', '.join(METHODS)}.")
+    if method is not None:
+        check_method(method)
     table = {key: said.value for key, said in declaration.tables.get("inference", {}).items()}
     family = table.get("family")
     if method == "svi" and family != "svi":
@@ -95,3 +95,13 @@ def with_method(
         return declaration
     option = "--method" if iterations is None else "--iterations"
     return declaration.under(Declaration.of({"inference": table}, option))
+
+
+def check_method(method: str) -> None:
+    """Whether there is such a method.
+
+    Raises:
+        InputError: there is not.
+    """
+    if method not in METHODS:
+        raise InputError(f"There is no algorithm '{method}': choose from {', '.join(METHODS)}.")

@@ -6,6 +6,7 @@ from pyro_mixdvae.declaration.document import Task
 from pyro_mixdvae.declaration.families import OfNetwork
 from pyro_mixdvae.guides import AdditiveGuide
 from pyro_mixdvae.models import (
+    AdaptiveIndependentAssignment,
     AdditiveModel,
     Clutter,
     ExclusiveAssignment,
@@ -49,6 +50,8 @@ _NOT_FOR_BOXES: dict[type, str] = {
 }
 
 _NOT_FOR_SOUNDS: dict[type, str] = {
+    AdaptiveIndependentAssignment: "it tells clutter by frames with more detections than sources, and every frame of a "
+    "spectrum has more: take independent",
     ExclusiveAssignment: "a source gives at most one detection a frame there, and a sound has all frequencies of a "
     "frame: take independent, learned_weights or additive",
     Clutter: "what is no source's in a spectrum is the noise of its likelihood: take none",

@@ -33,14 +33,8 @@ def published_sources(model: MixtureModel) -> SRNNSources:
     """The SRNN of a model that the published algorithm is for.
 
     Raises:
-        InputError: the model is not the published one: an SRNN with a Gaussian likelihood and an independent p(w).
+        InputError: the model is not the published one: an SRNN with a Gaussian likelihood.
     """
-    assignment = model.assignment
-    if not assignment.per_observation or assignment.has_clutter or assignment.latent_name is not None:
-        raise InputError(
-            f"the published algorithm is for an independent p(w) without clutter, and this is "
-            f"{type(assignment).__name__}."
-        )
     if not isinstance(model.sources, SRNNSources) or not model.likelihood.conjugate():
         raise InputError(
             f"the published algorithm is for an SRNN with a Gaussian likelihood, and this is "
@@ -155,6 +149,7 @@ class Published:
     @torch.no_grad()
     def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
         """From the cascade; it starts at frame 0, and moves a q(w). Sounds: see `published_spectral`."""
+        _check_assignment(model)
         if isinstance(model.sources, SoundSources):
             return published_spectral.separate(model, scene, guide, self.n_iterations)
         published_sources(model)
@@ -176,3 +171,19 @@ class Published:
         mean, variance = cascade(model, scene)
         eta, mean, variance = iterate(model, scene, mean, variance, self.n_iterations, record)
         return Posterior(model, scene, found, *found.marginals(), eta, records, engine.name)
+
+
+def _check_assignment(model: Any) -> None:
+    """Whether p(w) is the paper's, which E-W here is of; a model without w is none that the algorithm knows.
+
+    Raises:
+        InputError: it is another.
+    """
+    if not isinstance(model, MixtureModel):
+        return
+    assignment = model.assignment
+    if not assignment.per_observation or assignment.has_clutter or assignment.latent_name is not None:
+        raise InputError(
+            "the published algorithm is for an independent p(w) without clutter, and this is "
+            f"{type(assignment).__name__}."
+        )

@@ -1,53 +1,37 @@
-"""The models of sounds that are offered by name: what `--likelihood` stands for."""
+"""The models of sounds that are offered by name, as declarations (`declaration/presets/`)."""
 
-from collections.abc import Callable
+from dataclasses import replace
 
-from pyro_mixdvae.guides import AdditiveGuide, MeanField
-from pyro_mixdvae.inference.algorithms import Coordinate
+from pyro_mixdvae.declaration.builder import build_preset
+from pyro_mixdvae.declaration.document import Declaration
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.preset import Preset
-from pyro_mixdvae.inference.published import Published
-from pyro_mixdvae.models import (
-    AdditiveModel,
-    ComplexNormal,
-    IndependentAssignment,
-    MixtureModel,
-    PowerNoise,
-    SoundSources,
-)
-from pyro_mixdvae.separation.source_files import LoadedSources
-
-ITERATIONS = 3
-
-ADDITIVE_NOISE = 0.001
-"""Of the power of the mixture."""
-
-ASSIGNMENT_NOISE = 0.03
-"""The paper's."""
+from pyro_mixdvae.separation.source_files import load_sources
 
 
-def additive(sources: LoadedSources) -> Preset:
-    """Sounds overlap: the mixture is their sum."""
-    model = AdditiveModel(SoundSources(sources.networks), ComplexNormal(PowerNoise(ADDITIVE_NOISE)))
-    return Preset(model.float(), AdditiveGuide, Coordinate(ITERATIONS), sources.stft)
+def weights_of(declaration: Declaration) -> list[str]:
+    """Names or files of the weights, one a source, checked to go together.
+
+    Raises:
+        InputError: there are none, fewer than two, no models of sound, or models of different transforms.
+    """
+    table = declaration.tables.get("sources", {})
+    if "weights" not in table:
+        raise InputError("[sources] says no weights: give a list of two or more, one of each sound.")
+    names = table["weights"].value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(
+            f"{table['weights'].origin}: [sources] weights: give a list of two or more, one of each sound."
+        )
+    load_sources(names)
+    return names
 
 
-def assignment(sources: LoadedSources) -> Preset:
-    """One of the sounds wins each frequency, as in the paper."""
-    return Preset(_paper(sources), MeanField, Coordinate(ITERATIONS), sources.stft)
+def build(declaration: Declaration) -> Preset:
+    """The preset that a declaration of sounds stands for, in single precision.
 
-
-def published(sources: LoadedSources) -> Preset:
-    """The paper's model by its algorithm: 70 iterations of E-Z, an E-S that runs forwards, and E-W."""
-    return Preset(_paper(sources), MeanField, Published(), sources.stft)
-
-
-def _paper(sources: LoadedSources) -> MixtureModel:
-    prior, noise = SoundSources(sources.networks), PowerNoise(ASSIGNMENT_NOISE)
-    return MixtureModel(prior, IndependentAssignment(len(sources.names)), ComplexNormal(noise)).float()
-
-
-PRESETS: dict[str, Callable[[LoadedSources], Preset]] = {
-    "additive": additive,
-    "assignment": assignment,
-    "published": published,
-}
+    Raises:
+        InputError: it cannot be built; says which file, table and key.
+    """
+    preset = build_preset(declaration, len(weights_of(declaration)), "sounds")
+    return replace(preset, model=preset.model.float())

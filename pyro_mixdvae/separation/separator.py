@@ -10,6 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pyro_mixdvae.declaration.builder import resolve
+from pyro_mixdvae.declaration.document import Declaration
+from pyro_mixdvae.declaration.shipped import SVI_STEPS, check_method, shipped, with_method, with_weights
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import Algorithm
 from pyro_mixdvae.inference.infer import infer
@@ -19,14 +22,14 @@ from pyro_mixdvae.models.likelihoods.spectral import sound_scene
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.resampling import resample
 from pyro_mixdvae.separation.fit import Fit, fit_of
-from pyro_mixdvae.separation.presets import PRESETS
-from pyro_mixdvae.separation.source_files import load_sources, source_names
+from pyro_mixdvae.separation.presets import build, weights_of
+from pyro_mixdvae.separation.source_files import source_names
 from pyro_mixdvae.separation.stream import Segmenting, SegmentStream
 
 Estimate = Literal["mean", "mask"]
 Waveform = TypeVar("Waveform", npt.NDArray[np.floating], Tensor)
 
-SVI_STEPS = 50  # unless a user says otherwise
+DEFAULT_SOURCES = ("speech", "flute")
 
 # Of all sources' sound in a batch of segments: about 4 MB of memory each; with more, nothing is faster.
 BATCH_SECONDS = 24.0
@@ -58,10 +61,11 @@ class Separator:
     """Pulls the sounds of known sources out of a mono mixture; several channels are separated one by one.
 
     Args:
-        sources: names of weights that ship, or paths of weights files: two or more, in the order of the stems.
+        sources: names of weights that ship, or paths of weights files: two or more, in the order of the stems; None:
+            those of the preset, speech and flute.
         preset: "additive": sounds overlap; "assignment": one of them wins each frequency, as in the paper; "published":
-            the paper's algorithm too (`presets`); or a `Preset` of your own, whose model has its networks already: of
-            `sources` only the names are taken then.
+            the paper's algorithm too; a `Declaration` (of a TOML file); or a `Preset` of your own, whose model has its
+            networks already: of `sources` only the names are taken then.
         guide: in place of the preset's: a family of guides, or a Pyro program.
         algorithm: in place of the preset's: "coordinate", "svi", "hybrid", or an object (`inference.algorithms`).
         n_iterations: of the algorithm; None for its own.
@@ -70,6 +74,9 @@ class Separator:
         segment, overlap: seconds; longer sounds are cut, and their pieces fade into one another.
         seed: of the draws of SVI.
 
+    Attributes:
+        declaration: all that the model is made of; None where an object was given in place of a name.
+
     Raises:
         InputError: fewer than two sources, weights that cannot be used, weights of different transforms, no such preset
             or algorithm, or parts that do not go together.
@@ -77,8 +84,8 @@ class Separator:
 
     def __init__(
         self,
-        sources: Sequence[str | Path] = ("speech", "flute"),
-        preset: str | Preset = "additive",
+        sources: Sequence[str | Path] | None = None,
+        preset: str | Declaration | Preset = "additive",
         guide: Any = None,
         algorithm: Method | Algorithm | None = None,
         n_iterations: int | None = None,
@@ -88,18 +95,25 @@ class Separator:
         overlap: float = 1.0,
         seed: int = 0,
     ):
-        if isinstance(preset, str) and preset not in PRESETS:
-            raise InputError(f"There is no preset '{preset}': choose from {', '.join(PRESETS)}.")
+        if isinstance(algorithm, str):
+            check_method(algorithm)
+        self.declaration: Declaration | None = None
         if isinstance(preset, str):
-            loaded = load_sources(sources)
-            self.names, self.notes = loaded.names, loaded.notes
-            preset = PRESETS[preset](loaded)
-        else:
-            self.names, self.notes = source_names(sources)
+            preset = shipped(preset, "sounds")
+        if isinstance(preset, Declaration):
+            preset = with_weights(preset, None if sources is None else list(sources))
+            if algorithm is None or isinstance(algorithm, str):
+                preset = with_method(preset, algorithm, n_iterations, "sounds")
+                algorithm = n_iterations = None
+            sources = weights_of(preset)
+            if guide is None and algorithm is None:
+                self.declaration = resolve(preset, "sounds").of_run(len(sources), seed)
+            preset = build(preset)
+        self.names, self.notes = source_names(DEFAULT_SOURCES if sources is None else sources)
         if guide is not None:
             preset = replace(preset, guide=guide)
         if n_iterations is None and algorithm in ("svi", "hybrid"):
-            n_iterations = SVI_STEPS
+            n_iterations = SVI_STEPS["sounds"]
         self.preset = replace(preset, algorithm=chosen_algorithm(preset.algorithm, algorithm, n_iterations))
         self.stft: STFT = preset.representation
         self.estimate, self.sums, self.seed = estimate, sums, seed

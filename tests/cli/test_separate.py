@@ -67,6 +67,9 @@ def stems(tmp_path: Path, name: str, *sources: str) -> tuple[list[Sound], int]:
     return [samples for samples, _ in read], read[0][1]
 
 
+COMPANIONS = ("separation.png", "posterior.npz", "model.toml")
+
+
 def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
@@ -130,7 +133,7 @@ def test_residual_picture_posterior_and_three_sources(separate: Run, weights: li
     sources = ",".join(map(str, weights))
     assert separate(tmp_path / "mix.wav", *options, plot=True, sources=sources)[0] == 0
     names = ("voice", "pipe", "drum", "residual")
-    written = {*(f"mix/{name}.wav" for name in names), "mix/separation.png", "mix/posterior.npz"}
+    written = {*(f"mix/{name}.wav" for name in names), *(f"mix/{name}" for name in COMPANIONS)}
     assert files(tmp_path / "out") == written
     found, _ = stems(tmp_path, "mix", *names)
     np.testing.assert_allclose(sum(found), mixture, atol=1e-6)
@@ -169,7 +172,11 @@ def test_folders_templates_and_bits(separate: Run, tmp_path: Path) -> None:
     code, out, err = separate(tmp_path / "in", "--bits", 16, "--filename", "{source}/{mixture} x.wav")
     assert code == 0
     assert len(out.splitlines()) == 2
-    assert files(tmp_path / "out") == {f"{source}/{name} x.wav" for source in ("voice", "pipe") for name in "ab"}
+    assert files(tmp_path / "out") == {
+        f"{place}/{name} x.{kind}"
+        for place, kind in (("voice", "wav"), ("pipe", "wav"), ("model", "toml"))
+        for name in "ab"
+    }
     assert soundfile.info(tmp_path / "out/voice/a x.wav").subtype == "PCM_16"
     assert "b.wav: " in err
     assert "samples of its stems were clipped" in err
@@ -181,7 +188,7 @@ def test_the_same_source_twice(separate: Run, weights: list[Path], tmp_path: Pat
     code, _, err = separate(tmp_path / "mix.wav", sources=f"{weights[0]},{weights[0]}")
     assert code == 0
     assert "voice is given 2 times" in err
-    assert files(tmp_path / "out") == {"mix/voice.wav", "mix/voice-2.wav"}
+    assert files(tmp_path / "out") == {"mix/voice.wav", "mix/voice-2.wav", "mix/model.toml"}
 
 
 def test_existing_files_are_kept(separate: Run, tmp_path: Path) -> None:
@@ -223,7 +230,7 @@ def test_a_file_that_fails_leaves_those_before_it(
     monkeypatch.setattr("pyro_mixdvae.separation.files.separating.staged", full)
     code, out, err = separate(tmp_path / "a.wav", tmp_path / "b.wav")
     assert (code, len(out.splitlines()), err) == (2, 1, "b is full\n")
-    assert files(tmp_path / "out") == {"a/voice.wav", "a/pipe.wav"}
+    assert files(tmp_path / "out") == {"a/voice.wav", "a/pipe.wav", "a/model.toml"}
 
 
 def test_a_place_that_cannot_be_used_is_found_before_any_file_is_separated(separate: Run, tmp_path: Path) -> None:

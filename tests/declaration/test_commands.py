@@ -5,12 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from sounds import spectral_srnn
 
 from pyro_mixdvae import Tracker
 from pyro_mixdvae.declaration.document import Declaration
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import Huber
+from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.weights.store import save_network
 
 SIZE = ("--size", "640x480")
 COMPANIONS = (".txt", ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png")
@@ -186,3 +190,38 @@ def test_rendering_without_graphviz_is_a_sentence(
 def test_a_declaration_of_too_few_sources() -> None:
     with pytest.raises(InputError, match="0 sources cannot be tracked"):
         Tracker(0)
+
+
+@pytest.fixture
+def mixture(tmp_path: Path, rng: np.random.Generator) -> tuple[Path, list[Path]]:
+    """A second of noise, and weights of two sounds that nothing was taught."""
+    torch.set_default_dtype(torch.float32)
+    paths = [tmp_path / f"{name}.safetensors" for name in ("voice", "pipe")]
+    for path in paths:
+        save_network(path, spectral_srnn(STFT().n_frequencies), STFT(), {})
+    soundfile.write(tmp_path / "mix.wav", 0.1 * rng.standard_normal(16000), 16000)
+    return tmp_path / "mix.wav", paths
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--likelihood", "assignment", "--set", "noise.relative=0.1"),
+        ("--method", "svi", "--iterations", 2, "--seed", 5),
+        ("--likelihood", "assignment", "--set", "likelihood.family=complex_student_t", "--iterations", 1),
+    ],
+)
+def test_the_file_of_a_separation_repeats_it(
+    mixture: tuple[Path, list[Path]], tmp_path: Path, mixdvae: Callable, options: tuple
+) -> None:
+    sound, weights = mixture
+    first, again = tmp_path / "first", tmp_path / "again"
+    ended = mixdvae("separate", sound, "-o", first, "--sources", ",".join(map(str, weights)), *options)
+    assert ended.code == 0, ended.err
+    ended = mixdvae("separate", sound, "-o", again, "--model", first / "mix" / "model.toml")
+    assert ended.code == 0, ended.err
+    written = sorted(path.name for path in (first / "mix").iterdir())
+    assert written == ["model.toml", "pipe.wav", "separation.png", "voice.wav"]
+    for name in written:
+        assert (first / "mix" / name).read_bytes() == (again / "mix" / name).read_bytes(), name

@@ -1,23 +1,26 @@
 """Every combination of likelihood, assignment, guide, algorithm and prior is inferred, or refused with the reason."""
 
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 from _pytest.mark import ParameterSet
+from sounds import spectral_srnn
 from torch import nn
 
 from pyro_mixdvae.declaration.builder import build_preset
-from pyro_mixdvae.declaration.document import Declaration
+from pyro_mixdvae.declaration.document import Declaration, Task
 from pyro_mixdvae.declaration.families import FAMILIES, OfNetwork
 from pyro_mixdvae.declaration.options import arguments_of
-from pyro_mixdvae.declaration.shipped import shipped
+from pyro_mixdvae.declaration.shipped import PRESETS, shipped
 from pyro_mixdvae.declaration.tasks import reason_against
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.infer import infer
-from pyro_mixdvae.models import Scene
+from pyro_mixdvae.models import Scene, sound_scene
 from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.store import save_network
 
 SMALL = {
@@ -31,8 +34,14 @@ SMALL = {
 NO_WEIGHTS = {"family": "constant_velocity", "position_noise": 0.2}
 
 
-def of_boxes(table: str) -> list[str]:
-    return [name for name, family in FAMILIES[table].items() if reason_against("boxes", family) is None]
+STFT_SMALL = STFT(8000, 16, 8)
+
+
+def of(task: Task, table: str) -> list[str]:
+    return [name for name, family in FAMILIES[table].items() if reason_against(task, family) is None]
+
+
+of_boxes, of_sounds = partial(of, "boxes"), partial(of, "sounds")
 
 
 def scene() -> Scene:
@@ -43,12 +52,12 @@ def scene() -> Scene:
     return Scene.of(torch.cat([seen, false], 2), start)
 
 
-def run(tables: dict) -> str | None:
+def run(tables: dict, task: Task = "boxes", observed: Scene | None = None) -> str | None:
     """Infer, and check that all is finite; or why it was refused."""
-    declaration = shipped("default").under(Declaration.of(tables, "test"))
+    declaration = shipped(PRESETS[task][0], task).under(Declaration.of(tables, "test"))
     try:
-        preset = build_preset(declaration, 2)
-        posterior = infer(preset.model, scene(), preset.guide, preset.algorithm)
+        preset = build_preset(declaration, 2, task)
+        posterior = infer(preset.model, observed or scene(), preset.guide, preset.algorithm)
     except InputError as error:
         return str(error)
     assert posterior.mean.isfinite().all()
@@ -146,3 +155,37 @@ def small_network(sources: str) -> nn.Module:
         if set(options) <= set(arguments_of(family.network)):
             return family.network(**options)
     return family.network()
+
+
+def small_sounds(folder: Path) -> list[str]:
+    """Weights of two sounds that nothing was taught."""
+    paths = [folder / f"{name}.safetensors" for name in ("voice", "pipe")]
+    for path in paths:
+        save_network(path, spectral_srnn(STFT_SMALL.n_frequencies), STFT_SMALL, {})
+    return [str(path) for path in paths]
+
+
+@pytest.mark.parametrize("likelihood", of_sounds("likelihood"))
+def test_every_model_of_sounds(likelihood: str, tmp_path: Path) -> None:
+    weights = small_sounds(tmp_path)
+    mixture = sound_scene(STFT_SMALL.spectrum(torch.randn(1, 32)), 2)
+    ran = set()
+    for assignment, guide, algorithm in product(of_sounds("assignment"), of_sounds("guide"), FAMILIES["inference"]):
+        tables = {
+            "sources": {"weights": weights},
+            "likelihood": {"family": likelihood},
+            "assignment": {"family": assignment},
+            "guide": {"family": guide},
+            "inference": {"family": algorithm, **SMALL[algorithm]},
+        }
+        refused = run(tables, "sounds", mixture)
+        if refused is None:
+            ran.add((assignment, guide, algorithm))
+    goes_together = {
+        (assignment, guide, algorithm)
+        for assignment, guide, algorithm in product(of_sounds("assignment"), of_sounds("guide"), FAMILIES["inference"])
+        if (assignment == "additive") == (guide == "additive")
+        and (algorithm != "published" or (likelihood, assignment) == ("complex_normal", "independent"))
+        and (algorithm, guide) != ("published", "collapsed")
+    }
+    assert ran == goes_together

@@ -9,13 +9,15 @@ from pyro_mixdvae.declaration.builder import build_preset
 from pyro_mixdvae.declaration.document import Declaration
 from pyro_mixdvae.declaration.shipped import PRESETS, declared, shipped
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.guides import Factorised, MeanField
+from pyro_mixdvae.guides import AdditiveGuide, Factorised, MeanField
 from pyro_mixdvae.inference.algorithms import SVI, Coordinate, Hybrid
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.inference.published import Published
 from pyro_mixdvae.models import (
     AdaptiveIndependentAssignment,
+    AdditiveModel,
+    ComplexNormal,
     DVAESources,
     EstimatedNoise,
     IndependentAssignment,
@@ -24,14 +26,18 @@ from pyro_mixdvae.models import (
     NearlyExactLabels,
     Normal,
     PersistentAssignment,
+    PowerNoise,
     RelativeNoise,
     RepeatedError,
     Scene,
     SizedClutter,
+    SoundSources,
     SRNNSources,
+    sound_scene,
 )
 from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.representations.boxes import PublishedCorners
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.store import load_network, save_network
 
 N = 2
@@ -126,7 +132,7 @@ def test_what_is_later_counts(tmp_path: Path) -> None:
 def test_names_that_there_are_not() -> None:
     with pytest.raises(InputError, match="There is no preset 'fast': choose from default, published, vkf, deep-ar"):
         shipped("fast")
-    with pytest.raises(InputError, match="There is no method 'mcmc'"):
+    with pytest.raises(InputError, match="There is no algorithm 'mcmc'"):
         declared("default", method="mcmc")
 
 
@@ -134,3 +140,28 @@ def test_a_file_that_ships_holds_no_more_than_it_says() -> None:
     for task, names in PRESETS.items():
         for name in names:
             assert isinstance(shipped(name, task), Declaration)
+
+
+@pytest.mark.parametrize("name", PRESETS["sounds"])
+def test_declared_presets_of_sounds_are_these_models_to_the_bit(name: str) -> None:
+    torch.set_default_dtype(torch.float32)
+    networks = [load_network(weights).network for weights in ("speech", "flute")]
+    sources = SoundSources(networks)
+    if name == "additive":
+        model = AdditiveModel(sources, ComplexNormal(PowerNoise(0.001)))
+        expected = Preset(model, AdditiveGuide, Coordinate(3), STFT())
+    else:
+        model = MixtureModel(sources, IndependentAssignment(2), ComplexNormal(PowerNoise(0.03)))
+        expected = Preset(model, MeanField, Published() if name == "published" else Coordinate(3), STFT())
+    found = build_preset(declared(name, task="sounds"), 2, "sounds")
+    assert (found.guide, found.algorithm, found.representation) == (
+        expected.guide,
+        expected.algorithm,
+        expected.representation,
+    )
+    scene = sound_scene(STFT().spectrum(0.1 * torch.randn(1, 2000)), 2)
+    algorithm = Published(2) if name == "published" else found.algorithm
+    of_found, of_expected = (infer(preset.model, scene, preset.guide, algorithm) for preset in (found, expected))
+    assert torch.equal(of_found.mean, of_expected.mean)
+    assert torch.equal(of_found.responsibilities, of_expected.responsibilities)
+    assert of_found.records[-1]["elbo"].tolist() == of_expected.records[-1]["elbo"].tolist()

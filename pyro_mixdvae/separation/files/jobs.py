@@ -13,6 +13,7 @@ from pyro_mixdvae.separation.audio.reading import Samples, SoundReader
 RESIDUAL = "residual"
 PICTURE = "separation"
 POSTERIOR = "posterior"
+MODEL = "model"
 _FIELDS = ("mixture", "source")
 
 
@@ -54,13 +55,14 @@ class JobPaths:
 
     Attributes:
         stems: of the N sources, in their order.
-        residual, picture, posterior: None where they are not wanted.
+        residual, picture, posterior, model: None where they are not wanted.
     """
 
     stems: tuple[Path, ...]
     residual: Path | None
     picture: Path | None
     posterior: Path | None
+    model: Path | None = None
 
     @property
     def sounds(self) -> list[Path]:
@@ -70,7 +72,7 @@ class JobPaths:
     @property
     def all(self) -> list[Path]:
         """Every file, sounds first."""
-        return self.sounds + [path for path in (self.picture, self.posterior) if path]
+        return self.sounds + [path for path in (self.picture, self.posterior, self.model) if path]
 
 
 def examine(path: str | Path, is_mixed_down: bool = False) -> MixtureFile:
@@ -122,6 +124,7 @@ def job_paths(
     residual: bool = False,
     picture: bool = True,
     posterior: bool = False,
+    model: bool = False,
 ) -> JobPaths:
     """Where the files of a mixture go, by a template that was checked.
 
@@ -140,4 +143,5 @@ def job_paths(
         placed(RESIDUAL) if residual else None,
         placed(PICTURE).with_suffix(".png") if picture else None,
         placed(POSTERIOR).with_suffix(".npz") if posterior else None,
+        placed(MODEL).with_suffix(".toml") if model else None,
     )

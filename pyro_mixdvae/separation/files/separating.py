@@ -117,6 +117,9 @@ def separate_file(
         if paths.posterior:
             with writing(paths.posterior):
                 temporary[paths.posterior].write_bytes(_posterior_file(separator, meters))
+        if paths.model and separator.declaration is not None:
+            with writing(paths.model):
+                temporary[paths.model].write_text(separator.declaration.text(), encoding="utf-8")
     return SeparatedFile(
         mixture,
         paths.all,
