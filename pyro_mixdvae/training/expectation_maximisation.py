@@ -3,7 +3,7 @@
 Of a single track, y_t = (s_t - s_{t-1}) / unit(s_{t-1}) is linear and Gaussian in a latent z that starts with the
 velocity: (velocity), or (velocity, acceleration). Coordinate by coordinate,
 
-    z_1 ~ N(0, first),   z_t ~ N(A z_{t-1}, process_variance),   y_t ~ N(velocity of z_t, position_variance),   t = 2, ...
+    z_1 ~ N(0, first),   z_t ~ N(A z_{t-1}, process_variance),   y_t ~ N(velocity of z_t, position_variance), t > 1
 
 E: the Kalman smoother's moments of z, with the covariances of neighbouring frames. M: each variance is the mean of the
 square that it is the expectation of (Shumway and Stoffer 1982; Ghahramani and Hinton 1996). The matrix A is kept.
