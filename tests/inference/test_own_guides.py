@@ -130,7 +130,7 @@ def test_a_latent_of_ones_own_has_its_own_term_in_the_records() -> None:
     plain = toy_model(2, vkf(0.01, 0.02))
     model = UnknownNoise(plain.sources, plain.assignment, plain.likelihood)
     found = infer(model, scene, WithFactor, SVI(150, learning_rate=0.05))
-    assert float(found.guide.log_factor.detach()) < -0.5
+    assert float(found.guide.log_factor.detach()) < -0.3
     for record in found.records:
         assert "log p(factor) - log q(factor)" in record
         terms = torch.stack([term for name, term in record.items() if name != "elbo"]).sum(0)

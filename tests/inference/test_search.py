@@ -58,7 +58,7 @@ def test_ambiguous_associations_are_those_that_brute_force_finds(
     assert len(expected) > 0
     assert sorted(found.margin.tolist()) == pytest.approx(sorted(expected.values()))
     assert sorted(zip(found.scene.tolist(), found.frame.tolist(), strict=True)) == sorted(key[:2] for key in expected)
-    torch.testing.assert_close(start.responsibilities[found.index()], torch.ones_like(found.margin))
+    torch.testing.assert_close(start.responsibilities[found.places()], torch.ones_like(found.margin))
 
 
 def test_where_nothing_is_ambiguous_the_start_stays() -> None:
