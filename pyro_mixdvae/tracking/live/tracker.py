@@ -101,10 +101,11 @@ class LiveTracker:
         if not 0 < level < 1:
             raise InputError(f"A credible level of {level} is not between 0 and 1: give .9, say.")
         if isinstance(preset, str):
-            if preset == "published":
-                raise InputError(NEEDS_SEQUENCES)
             preset = shipped(preset)
         if isinstance(preset, Declaration):
+            family = preset.tables.get("inference", {}).get("family")
+            if family is not None and family.value == "published":  # before it is said that weights are missing
+                raise InputError(NEEDS_SEQUENCES)
             preset = build(with_weights(preset, weights), n_sources)
         self.preset = preset
         if isinstance(self.preset.algorithm, Published):
