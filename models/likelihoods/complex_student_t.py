@@ -10,7 +10,7 @@ from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.distributions.complex_student_t import ComplexStudentT as ComplexStudentTDistribution
 from pyro_mixdvae.distributions.complex_student_t import LogMoment, log_moment
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.models.likelihoods.contract import LEAST_PRECISION, Site
+from pyro_mixdvae.models.likelihoods.contract import LEAST_PRECISION, LEAST_SHARE, Site
 from pyro_mixdvae.models.likelihoods.spectral import SpectralLikelihood
 from pyro_mixdvae.models.noise import Noise
 from pyro_mixdvae.models.part import closed_form
@@ -48,7 +48,8 @@ class ComplexStudentT(SpectralLikelihood):
         """By the derivatives of the same integral."""
         moment = self._moment(observed, mean, variance, scale)
         weight = self.df / 2 + 1
-        precision = torch.maximum(weight * moment.in_variance, LEAST_PRECISION / (2 * scale.square()))
+        secant = torch.maximum(weight * moment.in_distance, LEAST_PRECISION / (2 * scale.square()))
+        precision = torch.maximum(weight * moment.in_variance, LEAST_SHARE * secant)
         return Site(mean + (observed - mean) * (weight * moment.in_distance / precision), precision)
 
     def _moment(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> LogMoment:

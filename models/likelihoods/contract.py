@@ -81,7 +81,8 @@ class Likelihood(Part):
         (`secant_site`). The value follows, which leaves the mean's stationary point where it is. Shapes [*, D].
         """
         at, slope, curvature = self._derivatives(observed, mean, variance, scale)
-        secant = _secant(observed - at, slope, curvature, scale.detach())
+        secant_of = _secant if _is_product(self.observe(at, scale)) else _shared_secant
+        secant = secant_of(observed - at, slope, curvature, scale.detach())
         precision = torch.maximum(-2 * curvature, LEAST_SHARE * secant)
         value = at + slope / precision
         # A complex number has two parts of half its variance each, and its precision is that of both together.
@@ -148,6 +149,18 @@ def _secant(distance: Tensor, slope: Tensor, curvature: Tensor, scale: Tensor) -
     quotient = slope / torch.where(is_close, 1.0, distance)
     secant = torch.where(is_close, -2 * curvature, quotient.real if quotient.is_complex() else quotient)
     return torch.maximum(secant, LEAST_PRECISION / scale.square())
+
+
+def _shared_secant(distance: Tensor, slope: Tensor, curvature: Tensor, scale: Tensor) -> Tensor:
+    """The same of coordinates that are not independent, along the way to the observation: one quotient, in scales.
+
+    The slope of one coordinate has to do with the distances of the others, and their own quotients may be anything.
+    """
+    far, pull = distance / scale, slope * scale
+    whole = (far * pull).sum(-1, keepdim=True), far.square().sum(-1, keepdim=True)
+    own = -2 * (curvature * scale.square()).mean(-1, keepdim=True)
+    quotient = torch.where(whole[1] < CLOSE**2, own, whole[0] / whole[1].clamp(min=CLOSE**2))
+    return quotient.clamp(min=LEAST_PRECISION) / scale.square()
 
 
 def _is_product(density: object) -> bool:
