@@ -121,6 +121,8 @@ class Tilted(Likelihood):
 class TestNoProduct(LikelihoodContract):
     """Sigma points are exact here, where the logarithm is quadratic."""
 
+    is_product = False
+
     def make(self) -> Likelihood:
         return Tilted(relative_noise())
 
