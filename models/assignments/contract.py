@@ -5,7 +5,7 @@ A class is a source, 0..N-1, or clutter, N, where the assignment knows clutter; 
 formulas give the optimal q(w) of the mean-field bound instead of the posterior.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any, TypeVar
 
 import torch
@@ -21,23 +21,23 @@ from pyro_mixdvae.models.scene import Scene
 Self = TypeVar("Self", bound="Assignment")
 
 
-class Factor(nn.Module):
+class Factor(nn.Module, ABC):
     """q of a latent that an assignment brings: a part of the guide, under the same site name.
 
     Its parameters are free to SVI; `update` is its closed-form step.
     """
 
+    @abstractmethod
     def forward(self) -> Any:
         """The sample statement, within the plate of scenes; returns the value."""
-        raise NotImplementedError
 
+    @abstractmethod
     def update(self, responsibilities: Tensor, assignment: Any, present: Tensor) -> None:
         """The optimal q of the latent given eta [B, T, K, C] of q(w), and which frames there are [B, T]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def expected(self, assignment: Any) -> Any:
         """`exp E_q(v)[log p(w | v)]` as an assignment: what E-W weighs by."""
-        raise NotImplementedError
 
 
 class Assignment(Part):
