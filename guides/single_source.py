@@ -15,12 +15,12 @@ class SingleSourceGuide(PyroModule):
         super().__init__()
         self.network = network
 
-    def forward(self, y: Tensor, inputs: Tensor, kl_scale: float = 1.0, evidence: Tensor | None = None) -> None:
-        """Arguments as in `SingleSource.forward`; the encoder is given the `evidence` (`DVAE.evidence`), y if None.
+    def forward(self, y: Tensor, inputs: Tensor, kl_scale: float = 1.0, seen: Tensor | None = None) -> None:
+        """Arguments as in `SingleSource.forward`; the encoder is given `seen` (`DVAE.seen_input`), y if None.
 
         Without z (L = 0) there is nothing to draw.
         """
         if self.network.latent_dim == 0:
             return
         with pyro.plate("tracks", y.shape[0]), poutine.scale(scale=kl_scale):
-            pyro.sample("z", self.network.sequence_posterior(inputs, y if evidence is None else evidence))
+            pyro.sample("z", self.network.sequence_posterior(inputs, y if seen is None else seen))

@@ -19,10 +19,10 @@ class SingleSource(PyroModule):
         super().__init__()
         self.network = network
 
-    def forward(self, y: Tensor, inputs: Tensor, kl_scale: float = 1.0, evidence: Tensor | None = None) -> None:
+    def forward(self, y: Tensor, inputs: Tensor, kl_scale: float = 1.0, seen: Tensor | None = None) -> None:
         """Observe content y [B, T, D]; `inputs` [B, T, D] feed the recurrence (`DVAE.teacher_forced`, `mixed_inputs`).
 
-        `kl_scale` warms the KL term up; the guide takes the same. The `evidence` is for the guide.
+        `kl_scale` warms the KL term up; the guide takes the same. `seen` is for the guide.
         """
         with pyro.plate("tracks", y.shape[0]):
             z = self._latent(inputs, kl_scale) if self.network.latent_dim else inputs[..., :0]

@@ -112,7 +112,7 @@ class PersistentAssignment(ExclusiveAssignment):
         """q(v), at first the prior."""
         return Visibility(self._rates_of(scene), self, scene)
 
-    def evidence(self, responsibilities: Tensor, present: Tensor) -> Tensor:
+    def log_odds(self, responsibilities: Tensor, present: Tensor) -> Tensor:
         """What frames say of v: `E_q(w)[log p(w | v = 1) - log p(w | v = 0)]`, eta [B, T, K, C] -> [B, N, T]."""
         seen = self.seen(responsibilities)
         found = self._each(self.detection).log() - visibility.log(self.ghost)
@@ -197,7 +197,7 @@ class Visibility(Factor):
     def update(self, responsibilities: Tensor, assignment: PersistentAssignment, present: Tensor) -> None:
         """E-V: the messages of all frames, given eta [B, T, K, C]."""
         with torch.no_grad():
-            self.log_odds.copy_(assignment.evidence(responsibilities, present))
+            self.log_odds.copy_(assignment.log_odds(responsibilities, present))
 
     def expected(self, assignment: PersistentAssignment) -> PersistentAssignment:
         """`exp E_q(v)[log p(w | v)]`."""

@@ -54,7 +54,7 @@ class KinematicSources(Sources):
 
     def init_state(self, start: Tensor) -> KinematicState:
         """Nothing has been fed to the history yet."""
-        h, cell = self.network.history.begin(start)
+        h, cell = self.network.history.init_state(start)
         return KinematicState(h, cell, start, torch.zeros_like(start), True)
 
     def conditional(self, state: KinematicState) -> Step:
@@ -72,7 +72,7 @@ class KinematicSources(Sources):
     def update_state(self, state: KinematicState, s: Tensor, z: Tensor | None) -> KinematicState:
         """Feed the displacement to the history (zero after the first frame)."""
         displacement = torch.zeros_like(s) if state.is_first else (s - state.s) / self.unit(state.s)
-        h, cell = self.network.history.step(displacement, (state.h, state.cell))
+        h, cell = self.network.history.update_state(displacement, (state.h, state.cell))
         return KinematicState(h, cell, s, state.z if z is None else z, False)
 
     @closed_form("init_state", "conditional", "update_state", "latent_posterior")

@@ -64,7 +64,7 @@ class SoundSources(Sources):
         states = []
         for network in self.each():
             silence = start.new_zeros(*start.shape[:-2], network.content_dim)
-            h, cell = network.history.step(network.to_input(silence), network.history.begin(silence))
+            h, cell = network.history.update_state(network.to_input(silence), network.history.init_state(silence))
             states.append(SoundState(h, cell, start.new_zeros(*start.shape[:-2], self.latent_dim)))
         return states
 
@@ -87,7 +87,7 @@ class SoundSources(Sources):
         for n, (network, before) in enumerate(zip(self.each(), state, strict=True)):
             latent = network.latent_prior(before.h, before.z)[0] if z is None else z[..., n, :]
             fed = network.to_input(squared_modulus(as_spectrum(s[..., n, :])))
-            states.append(SoundState(*network.history.step(fed, (before.h, before.cell)), latent))
+            states.append(SoundState(*network.history.update_state(fed, (before.h, before.cell)), latent))
         return states
 
     @closed_form("init_state", "conditional", "update_state")

@@ -85,7 +85,7 @@ def _follow(
     dtype = network.centroid.dtype
     n_sources = len(boxes)
     s = _content(boxes, dtype).unsqueeze(1).repeat(1, n_continuations, 1)
-    state = network.history.step(torch.zeros_like(s), network.history.begin(s))
+    state = network.history.update_state(torch.zeros_like(s), network.history.init_state(s))
     missed = torch.zeros(n_sources, dtype=torch.int64)  # frames since the last detection
     path = s.new_zeros(len(detections), *s.shape)
     for t, frame in enumerate(detections):
@@ -106,7 +106,7 @@ def _follow(
                 whole[n] = whole[n, ..., kept : kept + 1, :].clone()
             following[n] = seen[k]
             missed[n] = 0
-        state = network.history.step((following - s) / COORDINATES.unit(s), state)
+        state = network.history.update_state((following - s) / COORDINATES.unit(s), state)
         s = path[t] = following
     centre: Array = COORDINATES.boxes(path.median(2).values.double()).numpy()
     return centre

@@ -72,12 +72,12 @@ def forward_sources(
     Returns m and V, [B, N, T, D] each.
     """
     network = sources.network
-    state = network.history.begin(start)
+    state = network.history.init_state(start)
     before = start
     means, variances = [], []
     frames = zip(z.unbind(-2), observation.value.unbind(-2), observation.precision.unbind(-2), strict=True)
     for t, (z_t, value, precision) in enumerate(frames):
-        state = network.history.step(before, state)
+        state = network.history.update_state(before, state)
         if t == 0:
             prior_mean, prior_variance = start, torch.full_like(start, sources.start_variance)
         else:

@@ -34,10 +34,10 @@ def forward_source(
     Shapes: z [B, T, L], weight eta / v_o [B, T, F], mixture o [B, T, F] -> m and V [B, T, F].
     """
     before = power[..., 0, :]
-    state = network.history.begin(before)
+    state = network.history.init_state(before)
     means, variances = [], []
     for z_t, weight_t, o_t in zip(z.unbind(-2), weight.unbind(-2), mixture.unbind(-2), strict=True):
-        state = network.history.step(network.to_input(before), state)
+        state = network.history.update_state(network.to_input(before), state)
         variance = 1 / (weight_t + 1 / network.power(state[0], z_t))
         mean = variance * weight_t * o_t
         before = squared_modulus(mean)

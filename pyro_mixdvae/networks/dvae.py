@@ -98,7 +98,7 @@ class DVAE(nn.Module, ABC):
         """q(z | y): inputs and y [*, T, D] -> event (T, L); frames not `present` [*, T] do not count."""
         return LatentSequence(self, self.encoder_step, inputs, self.encode(y, present), present)
 
-    def evidence(self, y: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def seen_input(self, y: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """What recurrence and encoder are given of content y in pre-training, `observed` being what is seen of it.
 
         By default that as it is. Shapes [*, T, D]; no gradient flows through it.

@@ -106,23 +106,23 @@ class History(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Run over whole sequences: inputs [*, T, D] -> h [*, T, H]."""
-        return self.remembered(self.features(inputs))
+        return self.scan(self.features(inputs))
 
     def features(self, inputs: Tensor) -> Tensor:
         """What the LSTM is fed, frame by frame: [*, D] -> [*, last of sizes]."""
         return self.input(inputs if self.gain == 1 else self.gain * inputs)  # type: ignore[no-any-return]
 
-    def remembered(self, features: Tensor) -> Tensor:
+    def scan(self, features: Tensor) -> Tensor:
         """The LSTM alone, over `features`: [*, T, last of sizes] -> h [*, T, H]."""
         h, _ = self.lstm(features.reshape(-1, *features.shape[-2:]))
         return h.reshape(*features.shape[:-1], h.shape[-1])
 
-    def begin(self, like: Tensor) -> tuple[Tensor, Tensor]:
+    def init_state(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """The state before the first frame for a batch shaped as `like` [*, D]: two tensors [*, H] of zeros."""
         zero = like.new_zeros(*like.shape[:-1], self.lstm.hidden_size)
         return zero, zero
 
-    def step(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def update_state(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """One frame: inputs [*, D] and the state before -> (h, c), each [*, H]."""
         h, c = state
         linear = nn.functional.linear
@@ -143,9 +143,9 @@ class BackwardHistory(History):
     def remembered_backwards(self, features: Tensor, present: Tensor | None = None) -> Tensor:
         """The LSTM alone, backwards over `features`: [*, T, last of sizes] -> g [*, T, H]."""
         if present is None or bool(present.all()):
-            return self.remembered(features.flip(-2)).flip(-2)
+            return self.scan(features.flip(-2)).flip(-2)
         order = _backwards(present).unsqueeze(-1)
-        return torch.take_along_dim(self.remembered(torch.take_along_dim(features, order, -2)), order, -2)
+        return torch.take_along_dim(self.scan(torch.take_along_dim(features, order, -2)), order, -2)
 
 
 def _backwards(present: Tensor) -> Tensor:
@@ -200,12 +200,12 @@ class NoHistory(nn.Module):
         """Inputs [*, T, D] -> h [*, T, 0]."""
         return inputs.new_zeros(*inputs.shape[:-1], 0)
 
-    def begin(self, like: Tensor) -> tuple[Tensor, Tensor]:
+    def init_state(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Two tensors [*, 0] for a batch shaped as `like` [*, D]."""
         nothing = like.new_zeros(*like.shape[:-1], 0)
         return nothing, nothing
 
-    def step(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def update_state(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """The state as it was."""
         return state
 

@@ -41,12 +41,12 @@ class RecurrentDVAE(DVAE):
 
     def init_state(self, first_input: Tensor) -> RecurrentState:
         """The first input is fed to the LSTM, and z_0 = 0."""
-        h, cell = self.history.step(first_input, self.history.begin(first_input))
+        h, cell = self.history.update_state(first_input, self.history.init_state(first_input))
         return RecurrentState(h, cell, first_input.new_zeros(*first_input.shape[:-1], self.latent_dim))
 
     def update_state(self, state: RecurrentState, y: Tensor, z: Tensor) -> RecurrentState:
         """Feed y_t to the LSTM, and keep z_t."""
-        return RecurrentState(*self.history.step(y, (state.h, state.cell)), z)
+        return RecurrentState(*self.history.update_state(y, (state.h, state.cell)), z)
 
     def states(self, inputs: Tensor, z: Tensor) -> RecurrentState:
         """One call of the LSTM; the cells are left out."""

@@ -128,7 +128,7 @@ class SpectralSRNN(RecurrentDVAE):
         silence = self.to_input(torch.zeros_like(power[..., :1, :]))
         features = self.history.features(inputs)
         late = torch.cat([self.history.features(silence), features[..., :-1, :]], -2)
-        h = self.history.remembered(late)
+        h = self.history.scan(late)
         return h, self._encoder(h, inputs, present)
 
     def reconstructed(self, power: Tensor, present: Tensor | None = None) -> Tensor:
@@ -144,7 +144,7 @@ class SpectralSRNN(RecurrentDVAE):
         return self.to_input(super().teacher_forced(y))
 
     @torch.no_grad()
-    def evidence(self, y: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def seen_input(self, y: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The power that the network is fed of a source in a mixture: its complex spectrum y and the mixture's.
 
         In use a network is fed the mixture first, and then what the Wiener filter has left of it. So some sequences

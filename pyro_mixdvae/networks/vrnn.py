@@ -36,14 +36,14 @@ class VRNN(DVAE):
     def init_state(self, first_input: Tensor) -> RecurrentState:
         """The first input is fed to the LSTM, with z_0 = 0."""
         z = first_input.new_zeros(*first_input.shape[:-1], self.latent_dim)
-        return self._fed(first_input, z, *self.history.begin(first_input))
+        return self._fed(first_input, z, *self.history.init_state(first_input))
 
     def update_state(self, state: RecurrentState, y: Tensor, z: Tensor) -> RecurrentState:
         """Feed y_t and z_t to the LSTM."""
         return self._fed(y, z, state.h, state.cell)
 
     def _fed(self, y: Tensor, z: Tensor, h: Tensor, cell: Tensor) -> RecurrentState:
-        return RecurrentState(*self.history.step(torch.cat([self.gain * y, z], -1), (h, cell)), z)
+        return RecurrentState(*self.history.update_state(torch.cat([self.gain * y, z], -1), (h, cell)), z)
 
     def states(self, inputs: Tensor, z: Tensor) -> RecurrentState:
         """One call of the LSTM; the cells are left out."""

@@ -76,9 +76,9 @@ class Pretraining(Training[Network]):
         order = torch.randperm(len(tracks), generator=self.generator)
         total = 0.0
         for indices in order.split(self.plan.batch_size):
-            y, evidence = _given(self.network, tracks[indices], self.generator)
-            inputs = self.network.mixed_inputs(evidence, probability, self.generator)
-            loss = self.loss(y, inputs, kl_scale, evidence) / y.shape[:-1].numel()
+            y, seen = _given(self.network, tracks[indices], self.generator)
+            inputs = self.network.mixed_inputs(seen, probability, self.generator)
+            loss = self.loss(y, inputs, kl_scale, seen) / y.shape[:-1].numel()
             if not torch.isfinite(loss):
                 raise _not_finite(number)
             descend(self.network, self.optimiser, loss, self.plan.clip)
@@ -132,17 +132,17 @@ def elbo_per_frame(
         torch.manual_seed(seed)
         loss = Trace_ELBO()(SingleSource(network), SingleSourceGuide(network))
         for indices in torch.arange(len(tracks)).split(batch_size):
-            y, evidence = _given(network, tracks[indices], generator)
-            inputs = network.mixed_inputs(evidence, own_output_probability, generator)
-            total -= float(loss(y, inputs, kl_scale, evidence))
+            y, seen = _given(network, tracks[indices], generator)
+            inputs = network.mixed_inputs(seen, own_output_probability, generator)
+            total -= float(loss(y, inputs, kl_scale, seen))
             n_frames += y.shape[:-1].numel()
     return total / n_frames
 
 
 def _given(network: DVAE, example: Tensor | Example, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Content, and the evidence of it that the network is given."""
+    """Content, and what is seen of it that the network is given."""
     y, observed = example if isinstance(example, Example) else (example, example)
-    return y, network.evidence(y, observed, generator)
+    return y, network.seen_input(y, observed, generator)
 
 
 def _not_finite(epoch: int) -> InputError:

@@ -132,7 +132,7 @@ def test_with_an_uncertain_w_the_update_of_v_is_its_optimum() -> None:
 def test_frames_after_the_end_say_nothing_of_v() -> None:
     assignment, scene = make(), toy_scene(2, 6, K, N, is_padded=True)
     responsibilities = torch.randn(2, 6, K, N + 1).softmax(-1) * scene.mask.unsqueeze(-1)
-    evidence = assignment.evidence(responsibilities, scene.present)
+    evidence = assignment.log_odds(responsibilities, scene.present)
     assert evidence.shape == (2, N, 6)
     assert not evidence[1, :, 3:].any()
     assert evidence[1, :, :3].all()

@@ -31,10 +31,10 @@ def elbo(network: DVAE, y: Tensor, inputs: Tensor, kl_scale: float = 1.0) -> flo
 def test_history_step_by_step_equals_history_at_once() -> None:
     history = History([4, 5], 6, gain=3.0)
     inputs = torch.randn(2, 3, 7, 4)
-    state = history.begin(inputs[..., 0, :])
+    state = history.init_state(inputs[..., 0, :])
     steps = []
     for t in range(inputs.shape[-2]):
-        state = history.step(inputs[..., t, :], state)
+        state = history.update_state(inputs[..., t, :], state)
         steps.append(state[0])
     torch.testing.assert_close(torch.stack(steps, -2), history(inputs), rtol=1e-12, atol=1e-12)
 

@@ -30,15 +30,15 @@ def fed(network: SpectralSRNN, power: Tensor) -> Tensor:
 
 def frame_by_frame(network: SpectralSRNN, power: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """h_t and the central z_t of q(z | s), as the equations have them."""
-    state = network.history.begin(power[..., 0, :])
+    state = network.history.init_state(power[..., 0, :])
     before, h = torch.zeros_like(power[..., 0, :]), []
     for t in range(power.shape[-2]):
-        state = network.history.step(fed(network, before), state)
+        state = network.history.update_state(fed(network, before), state)
         h.append(state[0])
         before = power[..., t, :]
-    state, g = network.backward.begin(power[..., 0, :]), []
+    state, g = network.backward.init_state(power[..., 0, :]), []
     for t in reversed(range(power.shape[-2])):
-        state = network.backward.step(torch.cat([h[t], fed(network, power[..., t, :])], -1), state)
+        state = network.backward.update_state(torch.cat([h[t], fed(network, power[..., t, :])], -1), state)
         g.insert(0, state[0])
     z = [torch.zeros(*power.shape[:-2], network.latent_dim)]
     for g_t in g:
@@ -120,7 +120,7 @@ def test_silence_and_noise_are_finite_and_so_are_their_gradients(encoder_input: 
     assert (network.reconstructed(power) >= network.floor).all()
     with pyro.settings.context(module_local_params=True):
         loss = Trace_ELBO()(SingleSource(network), SingleSourceGuide(network))
-        inputs = network.mixed_inputs(network.evidence(s, s), 0.5)
+        inputs = network.mixed_inputs(network.seen_input(s, s), 0.5)
         value = loss(s, inputs, 1.0, power)
         value.backward()
     assert value.isfinite()
@@ -163,12 +163,12 @@ class TestEvidence:
     def test_a_source_by_itself_is_fed_in_as_it_is(self) -> None:
         """Nothing else is there, so that the filter, too, leaves all of it."""
         network, s = spectral_srnn(), complex_normal(20, 5, 3)
-        torch.testing.assert_close(network.evidence(s, s, generator()), squared_modulus(s), **EXACT)
+        torch.testing.assert_close(network.seen_input(s, s, generator()), squared_modulus(s), **EXACT)
 
     def test_first_passes_see_the_mixture(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "SECOND_PASSES", 0.0)
         network, s, mixture = spectral_srnn(), complex_normal(*SHAPE), complex_normal(*SHAPE)
-        torch.testing.assert_close(network.evidence(s, mixture), mixture.abs().square(), **EXACT)
+        torch.testing.assert_close(network.seen_input(s, mixture), mixture.abs().square(), **EXACT)
 
     def test_second_passes_see_the_expected_power_of_the_source(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """`|g o|^2 + v (1 - g)`, `g = v / (v + others)`, with v what the network made of the mixture."""
@@ -179,17 +179,17 @@ class TestEvidence:
         others = (mixture - s).abs().square()
         gain = own / (own + others)
         expected = (gain * mixture).abs().square() + own * (1 - gain)
-        torch.testing.assert_close(network.evidence(s, mixture), expected, **EXACT)
+        torch.testing.assert_close(network.seen_input(s, mixture), expected, **EXACT)
 
     def test_a_share_of_the_sequences_has_a_second_pass(self) -> None:
         network, s, mixture = spectral_srnn(), complex_normal(2000, 2, 3), complex_normal(2000, 2, 3)
-        found = network.evidence(s, mixture, generator(1))
+        found = network.seen_input(s, mixture, generator(1))
         is_mixture = (found == squared_modulus(mixture)).all(-1).all(-1)
         assert float((~is_mixture).double().mean()) == pytest.approx(module.SECOND_PASSES, abs=0.05)
         assert (found >= 0).all()
         assert not found.requires_grad
-        assert torch.equal(found, network.evidence(s, mixture, generator(1)))
-        assert not torch.equal(found, network.evidence(s, mixture, generator(2)))
+        assert torch.equal(found, network.seen_input(s, mixture, generator(1)))
+        assert not torch.equal(found, network.seen_input(s, mixture, generator(2)))
 
     def test_digital_silence_is_finite(self) -> None:
         nothing = torch.zeros(50, 5, 3, dtype=torch.complex128)

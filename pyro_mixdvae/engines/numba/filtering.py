@@ -15,9 +15,9 @@ from pyro_mixdvae.engines.numba.motion import (
     Prior,
     Steps,
     advance,
-    begin,
     empty_belief,
     predict,
+    start_belief,
     update,
     write_first,
     write_step,
@@ -74,7 +74,7 @@ def filter_scenes(
         if len(rule.visibility.hide):
             weigh_visible(rule, t, visible)
         if t == 0:
-            begin(prior, start, unit, belief)
+            start_belief(prior, start, unit, belief)
             write_first(t, belief, steps)
         else:
             read_motion(prior.network, memory)

@@ -63,7 +63,7 @@ def set_unit(prior: Prior, content: Array, unit: Array) -> None:
 
 
 @part
-def begin(prior: Prior, start: Array, unit: Array, belief: Belief) -> None:
+def start_belief(prior: Prior, start: Array, unit: Array, belief: Belief) -> None:
     """The first frame: s ~ N(start, (spread u)^2), z ~ N(0, first velocity); start and unit [M, D]."""
     set_unit(prior, start, unit)
     for m in range(start.shape[0]):

@@ -78,7 +78,7 @@ def schedule_of(epochs: int, batch_size: int = 16, learning_rate: float = 0.002)
     """KL warm-up, then scheduled sampling, both over a fraction of the epochs; the learning rate falls along a cosine.
 
     Unlike the paper's, whose E-S step feeds each model its own output of the frame before, separation feeds the models
-    what they made of the mixture in the last iteration (`SpectralSRNN.evidence`), so that few frames are replaced.
+    what they made of the mixture in the last iteration (`SpectralSRNN.seen_input`), so that few frames are replaced.
     """
     return Schedule(
         epochs=epochs,

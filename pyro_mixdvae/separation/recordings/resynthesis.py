@@ -35,10 +35,10 @@ def reconstructed_freely(network: SpectralSRNN, power: Tensor) -> Tensor:
     history = network.history(network.teacher_forced(power))
     path = network.latent_posterior(history, power).central_path()
     own = torch.zeros_like(power[0])
-    state = network.history.begin(own)
+    state = network.history.init_state(own)
     found = []
     for z in path:
-        state = network.history.step(network.to_input(own), state)
+        state = network.history.update_state(network.to_input(own), state)
         own = network.power(state[0], z)
         found.append(own)
     return torch.stack(found)
