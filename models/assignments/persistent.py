@@ -75,8 +75,12 @@ class PersistentAssignment(ExclusiveAssignment):
 
     @property
     def hides(self) -> bool:
-        """Whether any source may be hidden."""
-        return bool((self.hide > 0).any())
+        """Whether any source may be hidden; asked for often, so that it is looked at once for each rate."""
+        known = self.__dict__.get("_hides")
+        if known is None or known[0] is not self.hide:
+            known = self.__dict__["_hides"] = self.hide, bool((self.hide > 0).any())
+        found: bool = known[1]
+        return found
 
     def log_detected(self) -> Tensor:
         """log p(detected), of visible sources where nothing is known of v."""

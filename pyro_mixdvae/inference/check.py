@@ -36,13 +36,19 @@ def check(model: Any, scene: Scene) -> None:
         raise InputError("the scene has labels, and the model does not say what labels are like: give `labels`.")
     for part in (model.sources, model.likelihood, model.likelihood.noise, *([model.assignment] if is_mixture else [])):
         part.check(scene)
-    for name, parameter in model.sources.named_parameters():
-        if parameter.dtype != scene.start.dtype:
-            raise InputError(f"{named}'s {name} is of {parameter.dtype}, and the scene of {scene.start.dtype}.")
-    device = scene.start.device
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.device != device:
-            raise InputError(f"the model's {name} is on {tensor.device}, and the scene on {device}: move one of them.")
+    start = scene.start
+    for part in model.modules():
+        for name, tensor in [*part._parameters.items(), *part._buffers.items()]:
+            if tensor is not None and tensor.device != start.device:
+                whose = f"{type(part).__name__}.{name}"
+                raise InputError(
+                    f"the model's {whose} is on {tensor.device}, and the scene on {start.device}: move one of them."
+                )
+    for part in model.sources.modules():
+        for name, parameter in part._parameters.items():
+            if parameter is not None and parameter.dtype != start.dtype:
+                whose = f"{type(part).__name__}.{name}"
+                raise InputError(f"the model's {whose} is of {parameter.dtype}, and the scene of {start.dtype}.")
 
 
 def check_updates(model: Any) -> None:

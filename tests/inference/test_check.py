@@ -131,7 +131,7 @@ def test_labels_that_look_like_nothing() -> None:
 
 def test_devices() -> None:
     model = toy_model(2, lively_kinematic().to("meta"))
-    with pytest.raises(InputError, match=r"the model's sources.network.* is on meta, and the scene on cpu: move one"):
+    with pytest.raises(InputError, match=r"the model's Linear.weight is on meta, and the scene on cpu: move one"):
         infer(model, toy_scene())
 
 

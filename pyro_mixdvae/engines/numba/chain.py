@@ -59,12 +59,11 @@ def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
         return f"the likelihood {type(model.likelihood).__name__}"
     if guide not in (MeanField, Collapsed, Factorised):
         return f"the guide {getattr(guide, '__name__', type(guide).__name__)}"
-    tensors = [scene.observations, *model.sources.parameters(), *model.sources.buffers()]
-    dtype = scene.start.dtype
-    if any(tensor.device.type != "cpu" for tensor in tensors):
+    # Inference has checked that the model is where the scene is, and of its precision.
+    if scene.start.device.type != "cpu":
         return "tensors that are not on the CPU"
-    if dtype not in (torch.float32, torch.float64) or any(tensor.dtype != dtype for tensor in tensors):
-        return "numbers of different precisions"
+    if scene.start.dtype not in (torch.float32, torch.float64) or scene.observations.dtype != scene.start.dtype:
+        return f"numbers of {scene.start.dtype}"
     return None
 
 
@@ -245,7 +244,7 @@ class NumbaChainEngine:
         else:
             found["log p(o|s)"] = terms[records.OBSERVED] + (terms[records.COUNT] if is_summed else 0.0)
         found["- log q(s,z)"] = terms[records.ENTROPY]
-        found["elbo"] = torch.stack([term.double() for term in found.values()]).sum(0)
+        found["elbo"] = sum(found.values(), start=torch.zeros(()))
         return {name: term.to(dtype) for name, term in found.items()}
 
     def _rule(self, assignment: Assignment) -> Rule:
