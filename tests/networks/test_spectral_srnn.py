@@ -193,7 +193,7 @@ class TestEvidence:
 
     def test_digital_silence_is_finite(self) -> None:
         nothing = torch.zeros(50, 5, 3, dtype=torch.complex128)
-        assert not spectral_srnn().evidence(nothing, nothing, generator()).any()
+        assert not spectral_srnn().seen_input(nothing, nothing, generator()).any()
 
     def test_what_is_known_of_the_others_is_rough(self) -> None:
         """Off by a factor that is 1 on average (in decibels) and within e^4 or so."""
