@@ -8,12 +8,12 @@ from pyro.distributions import Normal, TransformedDistribution
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Transition
-from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.exact_posterior import exact_posterior
-from pyro_mixdvae.networks.states import MarkovState, late
+from pyro_mixdvae.networks.memory import MarkovDVAE
+from pyro_mixdvae.networks.states import MarkovState
 
 
-class ConstantAcceleration(DVAE):
+class ConstantAcceleration(MarkovDVAE):
     """`v_t ~ N(v_{t-1} + a_{t-1}, q_v)`, `a_t ~ N(b a_{t-1}, q_a)`, `y_t ~ N(v_t, r)`; z = (v, a) and L = 2 D.
 
     The constants are buffers and no parameters: EM fits them to tracks in closed form
@@ -63,18 +63,6 @@ class ConstantAcceleration(DVAE):
     def matrix(self) -> Tensor:
         """The step of (v, a) of one coordinate, [2, 2]."""
         return self.position_variance.new_tensor([[1.0, 1.0], [0.0, self.damping]])
-
-    def init_state(self, first_input: Tensor) -> MarkovState:
-        """`z_0 = 0`."""
-        return MarkovState(first_input.new_zeros(*first_input.shape[:-1], self.latent_dim))
-
-    def update_state(self, state: MarkovState, y: Tensor, z: Tensor) -> MarkovState:
-        """z_t."""
-        return MarkovState(z)
-
-    def states(self, inputs: Tensor, z: Tensor) -> MarkovState:
-        """z one frame late."""
-        return MarkovState(late(z))
 
     def prior_step(self, state: MarkovState) -> Normal:
         """p(z_t | z_{t-1})."""

@@ -6,12 +6,12 @@ import torch
 from pyro.distributions import Normal
 from torch import Tensor
 
-from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.layers import BackwardHistory, DisplacementNetwork, GaussianNetwork
-from pyro_mixdvae.networks.states import MarkovState, late, normal
+from pyro_mixdvae.networks.memory import MarkovDVAE
+from pyro_mixdvae.networks.states import MarkovState, normal
 
 
-class DKF(DVAE):
+class DKF(MarkovDVAE):
     """`z_t ~ N(mean, variance)(z_{t-1})`, `y_t ~ N(mean, variance)(z_t)`: all that is remembered is latent.
 
     `q(z_t | z_{t-1}, g_t)`, where `g_t = LSTM(y_t, g_{t+1})` runs backwards: given z_{t-1}, the past is of no
@@ -33,18 +33,6 @@ class DKF(DVAE):
         self.emission_network = DisplacementNetwork([latent_dim, hidden], content_dim, gain)
         self.backward_history = BackwardHistory([content_dim, hidden], hidden, gain)
         self.encoder_network = GaussianNetwork([hidden + latent_dim, hidden], latent_dim)
-
-    def init_state(self, first_input: Tensor) -> MarkovState:
-        """`z_0 = 0`."""
-        return MarkovState(first_input.new_zeros(*first_input.shape[:-1], self.latent_dim))
-
-    def update_state(self, state: MarkovState, y: Tensor, z: Tensor) -> MarkovState:
-        """z_t."""
-        return MarkovState(z)
-
-    def states(self, inputs: Tensor, z: Tensor) -> MarkovState:
-        """z one frame late."""
-        return MarkovState(late(z))
 
     def prior_step(self, state: MarkovState) -> Normal:
         """p(z_t | z_{t-1}): what the network says is added to z_{t-1}."""

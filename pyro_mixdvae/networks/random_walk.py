@@ -7,11 +7,11 @@ import torch
 from pyro.distributions import Normal
 from torch import Tensor
 
-from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.memory import MemorylessDVAE
 from pyro_mixdvae.networks.states import EmptyState
 
 
-class RandomWalk(DVAE):
+class RandomWalk(MemorylessDVAE):
     """`y_t ~ N(0, variance)`, L = 0.
 
     The variance is a buffer, fitted in closed form (`training.expectation_maximisation`): a mean square.
@@ -30,18 +30,6 @@ class RandomWalk(DVAE):
         self.content_dim = content_dim
         variance = torch.as_tensor(step, dtype=torch.get_default_dtype()).square()
         self.register_buffer("variance", variance.expand(content_dim).clone())
-
-    def init_state(self, first_input: Tensor) -> EmptyState:
-        """Nothing."""
-        return EmptyState(first_input[..., :0])
-
-    def update_state(self, state: EmptyState, y: Tensor, z: Tensor) -> EmptyState:
-        """Still nothing."""
-        return state
-
-    def states(self, inputs: Tensor, z: Tensor) -> EmptyState:
-        """Nothing, at every frame."""
-        return EmptyState(inputs[..., :0])
 
     def prior_step(self, state: EmptyState) -> Normal:
         """Nothing latent: batch [*, 0]."""

@@ -6,12 +6,12 @@ import torch
 from pyro.distributions import Normal
 from torch import Tensor
 
-from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.layers import GaussianNetwork
+from pyro_mixdvae.networks.memory import MemorylessDVAE
 from pyro_mixdvae.networks.states import EmptyState, normal
 
 
-class VAE(DVAE):
+class VAE(MemorylessDVAE):
     """`z_t ~ N(0, I)`, `s_t ~ N(mean, variance)(z_t)`, `q(z_t | s_t)`: what boxes are like, not how they move.
 
     Args:
@@ -31,18 +31,6 @@ class VAE(DVAE):
         self.content_dim, self.latent_dim = content_dim, latent_dim
         self.emission_network = GaussianNetwork([latent_dim, *emission_sizes], content_dim)
         self.encoder_network = GaussianNetwork([content_dim, *encoder_sizes], latent_dim)
-
-    def init_state(self, first_input: Tensor) -> EmptyState:
-        """Nothing."""
-        return EmptyState(first_input[..., :0])
-
-    def update_state(self, state: EmptyState, y: Tensor, z: Tensor) -> EmptyState:
-        """Still nothing."""
-        return state
-
-    def states(self, inputs: Tensor, z: Tensor) -> EmptyState:
-        """Nothing, at every frame."""
-        return EmptyState(inputs[..., :0])
 
     def prior_step(self, state: EmptyState) -> Normal:
         """N(0, I)."""
