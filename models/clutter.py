@@ -5,7 +5,7 @@ from abc import abstractmethod
 import torch
 from pyro.distributions import Normal, TorchDistribution
 
-from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.errors import require_positive
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
 
@@ -32,8 +32,7 @@ class SizedClutter(Clutter):
 
     def __init__(self, spread: float = 0.4):
         super().__init__()
-        if not spread > 0:
-            raise InputError(f"clutter with a spread of sizes of {spread}: it has to be positive.")
+        require_positive(spread, f"clutter with a spread of sizes of {spread}")
         self.spread = spread
 
     def density(self, scene: Scene) -> TorchDistribution:

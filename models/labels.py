@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor
 
-from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.errors import require_positive
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
 
@@ -36,8 +36,7 @@ class NearlyExactLabels(Labels):
 
     def __init__(self, unit: Callable[[Tensor], Tensor], spread: float = 1e-3):
         super().__init__()
-        if not spread > 0:
-            raise InputError(f"labels with a spread of {spread}: it has to be positive.")
+        require_positive(spread, f"labels with a spread of {spread}")
         self.unit, self.spread = unit, spread
 
     def scale(self, scene: Scene) -> Tensor:

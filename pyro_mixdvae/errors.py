@@ -1,4 +1,4 @@
-"""The one exception that a person is meant to read."""
+"""The one exception that a person is meant to read, and the commonest reason for it."""
 
 
 class InputError(Exception):
@@ -6,3 +6,9 @@ class InputError(Exception):
 
     The command line prints the message as one sentence and exits with code 2; nothing has been written.
     """
+
+
+def require_positive(value: float, what: str) -> None:
+    """Raise InputError unless the value is positive; `what` names it and says what it was."""
+    if not value > 0:
+        raise InputError(f"{what}: it has to be positive.")

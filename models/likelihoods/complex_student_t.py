@@ -9,7 +9,7 @@ from torch import Tensor
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.distributions.complex_student_t import ComplexStudentT as ComplexStudentTDistribution
 from pyro_mixdvae.distributions.complex_student_t import LogMoment, log_moment
-from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.errors import require_positive
 from pyro_mixdvae.models.likelihoods.contract import LEAST_PRECISION, LEAST_SHARE, Site
 from pyro_mixdvae.models.likelihoods.spectral import SpectralLikelihood
 from pyro_mixdvae.models.noise import Noise
@@ -29,8 +29,7 @@ class ComplexStudentT(SpectralLikelihood):
 
     def __init__(self, noise: Noise, df: float = 4.0):
         super().__init__(noise)
-        if not df > 0:
-            raise InputError(f"Student's t with {df} degrees of freedom: give a positive number.")
+        require_positive(df, f"Student's t with {df} degrees of freedom")
         self.df = df
 
     def observe(self, content: Tensor, scale: Tensor) -> TorchDistribution:

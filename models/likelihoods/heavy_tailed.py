@@ -9,7 +9,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 
 from pyro_mixdvae.distributions.huber import HuberDistribution
-from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.errors import require_positive
 from pyro_mixdvae.models.likelihoods.contract import Likelihood
 from pyro_mixdvae.models.noise import Noise
 from pyro_mixdvae.models.part import closed_form
@@ -28,8 +28,7 @@ class StudentT(Likelihood):
 
     def __init__(self, noise: Noise, df: float = 4.0):
         super().__init__(noise)
-        if not df > 0:
-            raise InputError(f"Student's t with {df} degrees of freedom: give a positive number.")
+        require_positive(df, f"Student's t with {df} degrees of freedom")
         self.df = df
 
     def observe(self, content: Tensor, scale: Tensor) -> TorchDistribution:
@@ -67,8 +66,7 @@ class Huber(Likelihood):
 
     def __init__(self, noise: Noise, threshold: float = 1.345):
         super().__init__(noise)
-        if not threshold > 0:
-            raise InputError(f"Huber's density with a threshold of {threshold}: give a positive number.")
+        require_positive(threshold, f"Huber's density with a threshold of {threshold}")
         self.threshold = threshold
 
     def observe(self, content: Tensor, scale: Tensor) -> TorchDistribution:

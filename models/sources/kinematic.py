@@ -8,7 +8,7 @@ from pyro.distributions import Normal
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition
-from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.errors import require_positive
 from pyro_mixdvae.models.part import closed_form
 from pyro_mixdvae.models.sources.contract import Before, Sources
 from pyro_mixdvae.models.sources.step import Step
@@ -45,8 +45,7 @@ class KinematicSources(Sources):
 
     def __init__(self, network: Kinematic, unit: UnitOfDisplacement, start_spread: float = 0.5):
         super().__init__()
-        if not start_spread > 0:
-            raise InputError(f"sources that start with a spread of {start_spread}: it has to be positive.")
+        require_positive(start_spread, f"sources that start with a spread of {start_spread}")
         self.network = network
         self.content_dim = self.latent_dim = network.content_dim
         self.unit = unit

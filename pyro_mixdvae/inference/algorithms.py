@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from pyro_mixdvae.engines.protocol import Record
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
-from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.errors import InputError, require_positive
 from pyro_mixdvae.guides.contract import N_DRAWS, Guide, Program
 from pyro_mixdvae.inference.chain_updates import ChainUpdates, expected_responsibilities, is_updated_in_closed_form
 from pyro_mixdvae.inference.posterior import Posterior
@@ -67,8 +67,7 @@ class SVI:
     def __post_init__(self) -> None:
         _check_count("steps", self.n_steps)
         _check_count("particles", self.n_particles)
-        if not self.learning_rate > 0:
-            raise InputError(f"a learning rate of {self.learning_rate}: it has to be positive.")
+        require_positive(self.learning_rate, f"a learning rate of {self.learning_rate}")
 
     def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
         """A step of closed-form updates first, where the guide has them."""

@@ -37,7 +37,7 @@ def built(*sets: str, task: Task = "boxes"):
             r'^--set likelihood.df=four: \[likelihood\] df = "four": ',
         ),
         (["likelihood.family=student_t", "likelihood.df=true"], "df = true: give a number"),
-        (["likelihood.family=student_t", "likelihood.df=-4"], r"\[likelihood\] df = -4: .*give a positive number"),
+        (["likelihood.family=student_t", "likelihood.df=-4"], r"\[likelihood\] df = -4: .*has to be positive"),
         (["likelihood.family=student_t", "likelihood.df=nan"], "df = nan: give a number"),
         (["noise.relative_to=strat"], 'relative_to = "strat": give "start", "observation" or "column"'),
         (["noise.relative=[0.1, 0.2]"], r"\[noise\] relative = \[0\.1, 0\.2\]: 2 numbers for contents of 4"),
