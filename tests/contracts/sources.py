@@ -32,8 +32,8 @@ def state_of(s: Tensor, z: Tensor, size: int) -> Tensor:
     return torch.cat([s.unsqueeze(-1), z.unflatten(-1, (size - 1, s.shape[-1])).mT], -1)
 
 
-class SourcesContract:
-    """Derive, and say how the prior is made."""
+class SequenceContract:
+    """What every prior keeps, of boxes or of sounds. Derive, and say how the prior is made."""
 
     def make(self) -> Sources:
         raise NotImplementedError
@@ -58,6 +58,49 @@ class SourcesContract:
                 steps.append(sources.conditional(state).log_prob_pair(s[..., t, :], z[..., t, :]))
                 state = sources.update_state(state, s[..., t, :], z[..., t, :])
             torch.testing.assert_close(sources.log_prob(s, z, start), torch.stack(steps, -1), **EXACT)
+
+    def test_sequence_has_one_event_for_all_sources_and_frames(self) -> None:
+        sources, s, z, start = self.example()
+        sequence = sources.sequence(start, torch.ones(2, 5, dtype=torch.bool))
+        width = sources.content_dim + sources.latent_dim
+        assert sequence.batch_shape == (2,)
+        assert sequence.event_shape == (3, 5, width)
+        assert sequence.sample().shape == (2, 3, 5, width)
+        assert sequence.sample((4,)).shape == (4, 2, 3, 5, width)
+        expected = sources.log_prob(s, z, start).sum((-2, -1))
+        torch.testing.assert_close(sequence.log_prob(torch.cat([s, z], -1)), expected, **EXACT)
+
+    def test_expanded_sequence_is_the_same_prior(self) -> None:
+        sources, s, z, start = self.example()
+        sequence = sources.sequence(start, torch.ones(2, 5, dtype=torch.bool))
+        larger = sequence.expand(torch.Size([4, 2]))
+        value = torch.cat([s, z], -1).expand(4, 2, 3, 5, -1)
+        assert larger.batch_shape == (4, 2)
+        assert larger.sample().shape == value.shape
+        assert sequence.batch_shape == (2,)
+        torch.testing.assert_close(larger.log_prob(value), sequence.log_prob(value), **EXACT)
+
+    def test_frames_after_the_end_do_not_count(self) -> None:
+        sources, s, z, start = self.example()
+        present = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+        found = sources.sequence(start, present).log_prob(torch.cat([s, z], -1))
+        per_frame = sources.log_prob(s, z, start).sum(-2)
+        torch.testing.assert_close(found, torch.stack([per_frame[0].sum(), per_frame[1, :3].sum()]), **EXACT)
+
+    def test_drawn_sequences_have_the_moments_of_the_density(self) -> None:
+        """Integration by parts: E[d log p(x) / dx_i] = 0 and E[(x_i - E x_i) d log p(x) / dx_i] = -1 under p itself."""
+        sources, _, _, start = self.example()
+        sequence = sources.sequence(self.few(start), torch.ones(1, 3, dtype=torch.bool))
+        draws = sequence.sample((4000,)).requires_grad_()
+        (score,) = torch.autograd.grad(sequence.log_prob(draws).sum(), draws)
+        score, draws = score.flatten(1), draws.detach().flatten(1)
+        assert_mean_close(score, torch.zeros(score.shape[-1]), n_errors=5)
+        centred = draws - draws.mean(0)
+        assert_mean_close(centred * score, -torch.ones(score.shape[-1]), n_errors=5)
+
+
+class SourcesContract(SequenceContract):
+    """And what priors of boxes keep as well: every source has the same network, and states have closed forms."""
 
     def test_a_step_is_one_event_of_s_and_z(self) -> None:
         sources, s, z, start = self.example()
@@ -155,45 +198,6 @@ class SourcesContract:
         means = [(each.matrix @ before.unsqueeze(-1)).squeeze(-1) + each.offset for each in (found, expected)]
         torch.testing.assert_close(*means, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(found.noise, expected.noise, rtol=1e-5, atol=1e-7)
-
-    def test_sequence_has_one_event_for_all_sources_and_frames(self) -> None:
-        sources, s, z, start = self.example()
-        sequence = sources.sequence(start, torch.ones(2, 5, dtype=torch.bool))
-        width = sources.content_dim + sources.latent_dim
-        assert sequence.batch_shape == (2,)
-        assert sequence.event_shape == (3, 5, width)
-        assert sequence.sample().shape == (2, 3, 5, width)
-        assert sequence.sample((4,)).shape == (4, 2, 3, 5, width)
-        expected = sources.log_prob(s, z, start).sum((-2, -1))
-        torch.testing.assert_close(sequence.log_prob(torch.cat([s, z], -1)), expected, **EXACT)
-
-    def test_expanded_sequence_is_the_same_prior(self) -> None:
-        sources, s, z, start = self.example()
-        sequence = sources.sequence(start, torch.ones(2, 5, dtype=torch.bool))
-        larger = sequence.expand(torch.Size([4, 2]))
-        value = torch.cat([s, z], -1).expand(4, 2, 3, 5, -1)
-        assert larger.batch_shape == (4, 2)
-        assert larger.sample().shape == value.shape
-        assert sequence.batch_shape == (2,)
-        torch.testing.assert_close(larger.log_prob(value), sequence.log_prob(value), **EXACT)
-
-    def test_frames_after_the_end_do_not_count(self) -> None:
-        sources, s, z, start = self.example()
-        present = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
-        found = sources.sequence(start, present).log_prob(torch.cat([s, z], -1))
-        per_frame = sources.log_prob(s, z, start).sum(-2)
-        torch.testing.assert_close(found, torch.stack([per_frame[0].sum(), per_frame[1, :3].sum()]), **EXACT)
-
-    def test_drawn_sequences_have_the_moments_of_the_density(self) -> None:
-        """Integration by parts: E[d log p(x) / dx_i] = 0 and E[(x_i - E x_i) d log p(x) / dx_i] = -1 under p itself."""
-        sources, _, _, start = self.example()
-        sequence = sources.sequence(self.few(start), torch.ones(1, 3, dtype=torch.bool))
-        draws = sequence.sample((4000,)).requires_grad_()
-        (score,) = torch.autograd.grad(sequence.log_prob(draws).sum(), draws)
-        score, draws = score.flatten(1), draws.detach().flatten(1)
-        assert_mean_close(score, torch.zeros(score.shape[-1]), n_errors=5)
-        centred = draws - draws.mean(0)
-        assert_mean_close(centred * score, -torch.ones(score.shape[-1]), n_errors=5)
 
 
 class LinearSourcesContract(SourcesContract):

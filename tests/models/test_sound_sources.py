@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from contracts.sources import SequenceContract
 from sounds import SteadySound, complex_normal, sound_sources, spectral_srnn
 from torch import Tensor
 from toys import EXACT, assert_mean_close
@@ -19,25 +20,16 @@ def known(s: Tensor) -> Gaussian:
     return Gaussian(s.unsqueeze(-1), torch.full((*s.shape, 1, 1), 1e-6))
 
 
-class OfThreeSounds:
+class OfThreeSounds(SequenceContract):
     """Three sources, F = 3; the start says nothing, and so may have width 1."""
-
-    def make(self) -> Sources:
-        raise NotImplementedError
 
     def example(self, n_frames: int = 5) -> tuple[Sources, Tensor, Tensor, Tensor]:
         sources = self.make()
         s = as_content(complex_normal(2, 3, n_frames, 3))
         return sources, s, torch.randn(2, 3, n_frames, sources.latent_dim), torch.zeros(2, 3, 1)
 
-    @pytest.mark.parametrize("n_frames", [1, 2, 5])
-    def test_density_of_a_sequence_is_the_sum_over_its_steps(self, n_frames: int) -> None:
-        sources, s, z, start = self.example(n_frames)
-        state, steps = sources.init_state(start), []
-        for s_t, z_t in zip(s.unbind(-2), z.unbind(-2), strict=True):
-            steps.append(sources.conditional(state).log_prob_pair(s_t, z_t))
-            state = sources.update_state(state, s_t, z_t)
-        torch.testing.assert_close(sources.log_prob(s, z, start), torch.stack(steps, -1), **EXACT)
+    def few(self, start: Tensor) -> Tensor:
+        return start[:1]
 
     @pytest.mark.parametrize("n_frames", [1, 2, 5])
     def test_frames_are_independent_given_the_powers(self, n_frames: int) -> None:
@@ -50,43 +42,6 @@ class OfThreeSounds:
         for part in (steps.matrix, steps.offset):
             torch.testing.assert_close(part, torch.zeros_like(part), **EXACT)
         assert (steps.noise > 0).all()
-
-    def test_sequence_has_one_event_for_all_sources_and_frames(self) -> None:
-        sources, s, z, start = self.example()
-        sequence = sources.sequence(start, torch.ones(2, 5, dtype=torch.bool))
-        width = sources.content_dim + sources.latent_dim
-        assert (sequence.batch_shape, sequence.event_shape) == ((2,), (3, 5, width))
-        assert sequence.sample().shape == (2, 3, 5, width)
-        assert sequence.sample((4,)).shape == (4, 2, 3, 5, width)
-        expected = sources.log_prob(s, z, start).sum((-2, -1))
-        torch.testing.assert_close(sequence.log_prob(torch.cat([s, z], -1)), expected, **EXACT)
-
-    def test_expanded_sequence_is_the_same_prior(self) -> None:
-        sources, s, z, start = self.example()
-        sequence = sources.sequence(start, torch.ones(2, 5, dtype=torch.bool))
-        larger = sequence.expand(torch.Size([4, 2]))
-        value = torch.cat([s, z], -1).expand(4, 2, 3, 5, -1)
-        assert (larger.batch_shape, sequence.batch_shape) == ((4, 2), (2,))
-        assert larger.sample().shape == value.shape
-        torch.testing.assert_close(larger.log_prob(value), sequence.log_prob(value), **EXACT)
-
-    def test_frames_after_the_end_do_not_count(self) -> None:
-        sources, s, z, start = self.example()
-        present = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
-        found = sources.sequence(start, present).log_prob(torch.cat([s, z], -1))
-        per_frame = sources.log_prob(s, z, start).sum(-2)
-        torch.testing.assert_close(found, torch.stack([per_frame[0].sum(), per_frame[1, :3].sum()]), **EXACT)
-
-    def test_drawn_sequences_have_the_moments_of_the_density(self) -> None:
-        """Integration by parts: E[d log p(x) / dx_i] = 0 and E[(x_i - E x_i) d log p(x) / dx_i] = -1 under p itself."""
-        sources, _, _, start = self.example()
-        sequence = sources.sequence(start[:1], torch.ones(1, 3, dtype=torch.bool))
-        draws = sequence.sample((4000,)).requires_grad_()
-        (score,) = torch.autograd.grad(sequence.log_prob(draws).sum(), draws)
-        score, draws = score.flatten(1), draws.detach().flatten(1)
-        assert_mean_close(score, torch.zeros(score.shape[-1]), n_errors=5)
-        centred = draws - draws.mean(0)
-        assert_mean_close(centred * score, -torch.ones(score.shape[-1]), n_errors=5)
 
 
 class TestSteadySound(OfThreeSounds):
