@@ -1,114 +1,17 @@
 """Tracking of scenes that are hard for one reason each; no weights are needed: the prior is constant velocity."""
 
-import doctest
-from dataclasses import replace
-
 import numpy as np
-import pyro
 import pytest
 import torch
+from walkers import EACH_ALGORITHM, EACH_GUIDE, SIZE, check, error, preset, tracker, walkers, width
 
 from pyro_mixdvae import Tracker
-from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.guides import Collapsed, Factorised, MeanField
-from pyro_mixdvae.inference.algorithms import SVI, Coordinate, Hybrid
-from pyro_mixdvae.inference.preset import Preset
-from pyro_mixdvae.inference.published import Published
+from pyro_mixdvae.guides import Collapsed
 from pyro_mixdvae.models import (
-    Assignment,
-    ExclusiveAssignment,
-    IndependentAssignment,
-    KinematicSources,
-    MixtureModel,
-    NearlyExactLabels,
-    Normal,
-    RelativeNoise,
     RepeatedError,
-    SizedClutter,
-    SRNNSources,
-    SystematicError,
 )
-from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
-from pyro_mixdvae.networks.srnn import SRNN
-from pyro_mixdvae.representations.boxes import CentreLogSize, PublishedCorners
-from pyro_mixdvae.tracking import tracker as tracker_module
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.labels import Labels
-from pyro_mixdvae.tracking.result import TrackingResult
-from pyro_mixdvae.tracking.tracker import METHODS
-
-SIZE = (640, 480)
-EACH_ALGORITHM = pytest.mark.parametrize("algorithm", METHODS)
-EACH_GUIDE = pytest.mark.parametrize("guide", [MeanField, Collapsed])
-
-
-def preset(
-    n_sources: int,
-    assignment: Assignment | None = None,
-    n_iterations: int = 3,
-    systematic: SystematicError | None = None,
-) -> Preset:
-    coordinates = CentreLogSize()
-    model = MixtureModel(
-        KinematicSources(ConstantVelocity(4, 0.02, 0.05), coordinates.unit),
-        assignment or ExclusiveAssignment(n_sources),
-        Normal(RelativeNoise(coordinates.unit, 0.04, "observation")),
-        SizedClutter(),
-        NearlyExactLabels(coordinates.unit),
-        systematic,
-    )
-    return Preset(model, MeanField, Coordinate(n_iterations), coordinates)
-
-
-def published(n_sources: int, n_iterations: int) -> Preset:
-    """Weights that nobody has trained."""
-    coordinates = PublishedCorners()
-    likelihood = Normal(RelativeNoise(coordinates.noise_unit, 0.04, "column"))
-    model = MixtureModel(SRNNSources(SRNN()), IndependentAssignment(n_sources), likelihood)
-    return Preset(model, Factorised, Published(n_iterations), coordinates)
-
-
-def tracker(n_sources: int, **choices: object) -> Tracker:
-    if choices.get("algorithm") in ("svi", "hybrid"):
-        choices.setdefault("n_iterations", 3)
-    return Tracker(n_sources, preset(n_sources), **choices)  # type: ignore[arg-type]
-
-
-def walkers(n_frames: int, n_sources: int, rng: np.random.Generator, noise: float = 0.7) -> tuple[Array, Array]:
-    """The true boxes of sources that walk side by side, and noisy detections of them, [T, N, 4] each."""
-    place = np.stack([60.0 + 40 * np.arange(n_sources), np.full(n_sources, 100.0)], -1)
-    step = np.arange(n_frames)[:, None, None] * np.array([1.5, 1.0])
-    corner = place + step
-    truth = np.concatenate([corner, corner + np.array([20.0, 50.0])], -1)
-    return truth, truth + noise * rng.standard_normal(truth.shape)
-
-
-def check(result: TrackingResult, n_frames: int, n_sources: int) -> None:
-    """Every source in every frame, no NaN where there is a detection, limits around the box, rows that sum to one."""
-    assert result.boxes.shape == result.lower.shape == result.upper.shape == (n_frames, n_sources, 4)
-    assert np.isfinite(result.boxes).all()
-    assert np.isfinite(result.lower).all()
-    assert np.isfinite(result.upper).all()
-    assert (result.lower < result.boxes).all()
-    assert (result.boxes < result.upper).all()
-    assert (result.boxes[..., 2:] > result.boxes[..., :2]).all()
-    assert result.observed.shape == (n_frames, n_sources)
-    sums = result.responsibilities.sum(-1)
-    np.testing.assert_allclose(sums[~np.isnan(sums)], 1, atol=1e-6)
-    assert all(np.isfinite(list(record.values())).all() for record in result.records)
-    entropy = result.entropy[~np.isnan(result.entropy)]
-    assert (entropy >= -1e-9).all()
-    assert not list(pyro.get_param_store().keys())
-
-
-def error(result: TrackingResult, truth: Array) -> float:
-    """The largest distance of a corner from the truth, in pixels."""
-    return float(np.abs(result.boxes - truth).max())
-
-
-def width(result: TrackingResult) -> Array:
-    """Of the interval of the left edge, [T, N]."""
-    return (result.upper - result.lower)[..., 0]
 
 
 @EACH_ALGORITHM
@@ -419,96 +322,3 @@ def test_a_higher_level_gives_wider_intervals(rng: np.random.Generator) -> None:
     narrow, wide = (Tracker(2, preset(2), level=level).track(boxes, SIZE) for level in (0.5, 0.99))
     assert (width(wide) > 3 * width(narrow)).all()
     np.testing.assert_allclose(narrow.boxes, wide.boxes)
-
-
-def test_preset_says_how_many_updates_there_are_unless_the_tracker_does(rng: np.random.Generator) -> None:
-    _, boxes = walkers(6, 2, rng)
-    own = preset(2, n_iterations=5)
-    assert len(Tracker(2, own).track(boxes, SIZE).records) == 5
-    assert len(Tracker(2, own, n_iterations=2).track(boxes, SIZE).records) == 2
-    assert len(Tracker(2, own, algorithm="hybrid", n_iterations=4).track(boxes, SIZE).records) == 10
-    assert len(Tracker(2, own, algorithm="svi", n_iterations=4).track(boxes, SIZE).records) == 6
-
-
-def test_the_algorithm_is_chosen_by_name_or_is_an_object(rng: np.random.Generator) -> None:
-    own = preset(2)
-    assert Tracker(2, own).preset.algorithm == Coordinate(3)
-    assert Tracker(2, own, algorithm="coordinate", n_iterations=4).preset.algorithm == Coordinate(4)
-    assert Tracker(2, own, algorithm="svi").preset.algorithm == SVI()
-    assert Tracker(2, own, algorithm="hybrid", n_iterations=5).preset.algorithm == Hybrid(Coordinate(3), SVI(5))
-    swapped = Hybrid(Coordinate(1), SVI(7, learning_rate=0.1))
-    assert Tracker(2, own, algorithm=swapped, n_iterations=2).preset.algorithm.svi == SVI(2, learning_rate=0.1)
-    _, boxes = walkers(4, 2, rng)
-    assert len(Tracker(2, own, algorithm=swapped).track(boxes, SIZE).records) == 9
-
-
-@pytest.mark.parametrize("is_hybrid", [False, True], ids=["svi", "hybrid"])
-def test_each_call_fine_tunes_the_presets_own_weights(is_hybrid: bool, rng: np.random.Generator) -> None:
-    """Not those that the call before has left; and without fine-tuning the result is another."""
-    _, boxes = walkers(6, 2, rng)
-    sources = KinematicSources(KinematicNetwork(hidden=4), CentreLogSize().unit)
-    plain = preset(2)
-    learned = replace(plain, model=plain.model.replace(sources=sources))
-    before = [parameter.clone() for parameter in sources.parameters()]
-
-    def run(fine_tunes_prior: bool) -> TrackingResult:
-        svi = SVI(10, fine_tunes_prior=fine_tunes_prior)
-        return Tracker(2, learned, algorithm=Hybrid(Coordinate(2), svi) if is_hybrid else svi).track(boxes, SIZE)
-
-    first, second = run(True), run(True)
-    assert all(torch.equal(one, other) for one, other in zip(before, sources.parameters(), strict=True))
-    np.testing.assert_array_equal(first.boxes, second.boxes)
-    assert first.records[-1] != run(False).records[-1]
-    check(first, 6, 2)
-
-
-@EACH_ALGORITHM
-def test_published_algorithm_takes_the_same_edge_scenes(algorithm: str, rng: np.random.Generator) -> None:
-    """Missing detections, a frame without any, more frames than one piece of the cascade, one source."""
-    for n_sources, n_frames in ((2, 35), (1, 3), (2, 1)):
-        own = published(n_sources, 2)
-        _, boxes = walkers(n_frames, n_sources, rng)
-        boxes[1:][rng.random(boxes.shape[:2])[1:] < 0.2] = np.nan
-        boxes[2:3] = np.nan
-        choices = {} if algorithm == "coordinate" else {"n_iterations": 3}
-        result = Tracker(n_sources, own, algorithm=algorithm, **choices).track(boxes, SIZE)  # type: ignore[arg-type]
-        assert np.isfinite(result.boxes).all()
-        assert np.isfinite(result.upper - result.lower).all()
-        assert len(result.records) == {"coordinate": 2, "svi": 5, "hybrid": 6}[algorithm]
-        assert all(np.isfinite(record["elbo"]) for record in result.records)
-        np.testing.assert_array_equal(np.isnan(result.responsibilities[..., 0]), np.isnan(boxes[..., 0]))
-
-
-def test_what_the_published_algorithm_cannot_do_is_one_sentence(rng: np.random.Generator) -> None:
-    """It has a q(w), it starts in the first frame, and it is for an SRNN."""
-    own = published(2, 1)
-    _, boxes = walkers(6, 2, rng)
-    with pytest.raises(InputError, match=r"Collapsed has none"):
-        Tracker(2, own, guide=Collapsed).track(boxes, SIZE)
-    with pytest.raises(InputError, match="for an independent p"):
-        tracker(2, algorithm=Published(1)).track(boxes, SIZE)
-    boxes[:2, 0] = np.nan
-    with pytest.raises(InputError, match="is frame 3"):
-        Tracker(2, own).track(boxes, SIZE)
-
-
-@pytest.mark.parametrize(
-    ("choices", "words"),
-    [
-        ({"n_sources": 0}, "0 sources"),
-        ({"n_sources": 2, "level": 1.0}, "level"),
-        ({"n_sources": 2, "algorithm": "magic"}, "magic"),
-        ({"n_sources": 2, "n_iterations": 0}, "iterations"),
-        ({"n_sources": 2, "preset": "none such"}, "none such"),
-    ],
-)
-def test_wrong_choices_are_one_sentence(choices: dict[str, object], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        Tracker(**{"preset": preset(2), **choices})  # type: ignore[arg-type]
-
-
-def test_example_of_the_tracker_runs_as_it_stands() -> None:
-    torch.set_default_dtype(torch.float32)  # as a user has it
-    results = doctest.testmod(tracker_module)
-    assert results.attempted >= 5
-    assert results.failed == 0
