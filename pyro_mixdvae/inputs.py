@@ -26,6 +26,16 @@ def read_text(path: Path) -> str:
         raise unreadable(path, error) from error
 
 
+def check_name(name: str) -> None:
+    """Whether a source, and a file or folder of it, can be called so on any system.
+
+    Raises:
+        InputError: the name is no plain word: it would lead to another folder, be hidden, or cannot be written.
+    """
+    if not name or name.startswith(".") or any(sign in '/\\:*?"<>|' or not sign.isprintable() for sign in name):
+        raise InputError(f"a source cannot be called {name!r}, as a file or folder is: give a plain word, as flute.")
+
+
 def list_folder(folder: Path) -> list[Path]:
     """What is directly inside a folder, sorted by name; hidden files and folders left out.
 

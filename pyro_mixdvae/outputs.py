@@ -1,13 +1,12 @@
 """Output files appear whole or not at all, and never replace a file that the user did not give up."""
 
 import os
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import reason
+from pyro_mixdvae.exchange import Move, clear_leftovers, exchange, hidden_folder, unwritable
 
 
 def refuse_existing(paths: Iterable[str | Path], overwrite: bool) -> None:
@@ -30,109 +29,112 @@ def check_outputs(
     inputs: Iterable[str | Path] = (),
     advice: str = "give another path",
 ) -> None:
-    """Stop before any work is done where an output could not be written.
+    """Stop before any work is done where an output could not be written; remove what killed runs have left there.
 
     Args:
         paths: of all outputs.
         overwrite: they may replace existing files.
-        inputs: files that are read, which no output may replace.
+        inputs: files that are read, which no output may replace, whatever path or link leads to them.
         advice: what to do where two outputs, or an input and an output, are one file.
 
     Raises:
-        InputError: two outputs are one file, one is an input, a folder, or exists already, or a folder cannot be
-            written to.
+        InputError: two outputs are one file, one is an input, no regular file, or exists already, or a folder cannot
+            be written to.
     """
+    for folder in {folder_of(path): None for path in paths}:
+        clear_leftovers(folder)
+        if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise InputError(f"{folder} is no folder that you may write to: choose another place for the results.")
     seen: set[str] = set()
-    read = {os.path.realpath(path) for path in inputs}
+    read = {key for path in inputs for key in _keys(path)}
     for path in paths:
         real = os.path.realpath(path)
         if real in seen:
             raise InputError(f"{path} would be written twice: {advice}.")
-        if real in read:
+        if not read.isdisjoint(_keys(path)):
             raise InputError(f"{path} is an input, which the results would replace: {advice}.")
-        if os.path.isdir(path):
-            raise InputError(f"{path} is a folder where a file is to be written: give the path of a file.")
+        _refuse_irregular(path, Path(real))
         seen.add(real)
     refuse_existing(paths, overwrite)
-    for folder in {next(parent for parent in Path(path).absolute().parents if parent.exists()): None for path in paths}:
-        if not (folder.is_dir() and os.access(folder, os.W_OK)):
-            raise InputError(f"{folder} is no folder that you may write to: choose another place for the results.")
+
+
+def check_removed(folder: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Stop before any work is done where an input lies in a folder that is removed in the end.
+
+    Raises:
+        InputError: names the input.
+    """
+    real = Path(os.path.realpath(folder))
+    for path in inputs:
+        if real in Path(os.path.realpath(path)).parents:
+            raise InputError(f"{path} lies in {folder}, which is removed when all is done: give another OUT.")
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:
-    """Write one file whole: a reader, or a crash at any moment, sees the old content or the new, never half.
+    """Write one file whole, over a former one: a reader, or a crash at any moment, sees the old content or the new.
 
     Text is written as UTF-8 with the line ends that it has. Missing parent folders are made.
 
     Raises:
         InputError: the file cannot be written (no permission, no space, a parent that is a file).
     """
-    write_together({path: content})
+    write_together({path: content}, overwrite=True)
 
 
-def write_together(contents: Mapping[str | Path, str | bytes]) -> None:
+def write_together(contents: Mapping[str | Path, str | bytes], overwrite: bool = False) -> None:
     """Write several files so that none appears if one of them fails.
 
     Raises:
-        InputError: a file cannot be written, or two of the paths are one file. Temporary files, and folders
-            that were made for the outputs, are gone again.
+        InputError: as of `staged`.
     """
-    with staged(contents, overwrite=True) as temporaries:
-        for (path, content), temporary in zip(contents.items(), temporaries, strict=True):
+    with staged(contents, overwrite) as parts:
+        for (path, content), part in zip(contents.items(), parts, strict=True):
             with writing(path):
-                temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+                part.write_bytes(_encoded(content) if isinstance(content, str) else content)
 
 
 @contextmanager
 def staged(paths: Iterable[str | Path], overwrite: bool = False) -> Iterator[list[Path]]:
-    """Temporary paths beside the given ones, renamed to them when the block ends well; none appears if it does not.
+    """Temporary paths, moved to the given ones when the block ends well, all or none; none appears if it does not.
 
-    For files that grow piece by piece. Each path must have been written when the block ends. Missing folders are made.
+    For files that grow piece by piece. Missing folders are made when the files move.
 
     Args:
         paths: where the files are to be in the end.
         overwrite: they may replace existing files.
 
     Raises:
-        InputError: a path exists already, is a folder, cannot be written, or is given twice. Temporary files, and
-            folders that were made for the outputs, are gone again, as after any exception in the block.
+        InputError: a path exists already, or does when the files move; is a folder, cannot be written, or is given
+            twice. Temporary files, and folders that were made for the outputs, are gone again, and files that were
+            there before are back, as after any exception.
     """
     paths = list(paths)
     refuse_existing(paths, overwrite)
-    # A link is followed: os.replace would otherwise put a file in the link's place.
+    # A link is followed: a rename would otherwise put a file in the link's place.
     targets = {Path(os.path.realpath(path)): path for path in paths}
     if len(targets) < len(paths):
         names = ", ".join(str(path) for path in paths)
         raise InputError(f"two of the outputs {names} are the same file: give each a path of its own.")
-    temporaries = {target: target.parent / f".{uuid.uuid4().hex}.part" for target in targets}
-    folders: list[Path] = []
-    made: list[Path] = []
-    try:
+    with ExitStack() as stack:
+        hidden: dict[Path, Path] = {}
+        parts: dict[Path, Path] = {}
+        for number, (target, path) in enumerate(targets.items()):
+            _refuse_irregular(path, target)
+            folder = folder_of(target)
+            with writing(path):
+                if folder not in hidden:
+                    clear_leftovers(folder)
+                    hidden[folder] = stack.enter_context(hidden_folder(folder))
+                parts[target] = hidden[folder] / str(number)
+                parts[target].touch(exist_ok=False)
+        yield list(parts.values())
+        moves = []
         for target, path in targets.items():
             with writing(path):
-                _refuse_irregular(path, target)
-                folders += _make_folders(target.parent)
-                temporaries[target].touch(exist_ok=False)
-        yield list(temporaries.values())
-        for target, path in targets.items():
-            with writing(path):
-                _sync(temporaries[target])
-        for target, temporary in temporaries.items():
-            is_new = not target.exists()
-            with writing(targets[target]):
-                os.replace(temporary, target)
-            if is_new:
-                made.append(target)
-    except BaseException:
-        # Also on KeyboardInterrupt: half a set of outputs looks like a whole one to whoever comes next.
-        # What cannot be removed must not hide why the writing failed.
-        for leftover in [*temporaries.values(), *made]:
-            with suppress(OSError):
-                leftover.unlink()
-        for folder in reversed(folders):
-            with suppress(OSError):
-                folder.rmdir()
-        raise
+                _sync(parts[target])
+                moves.append(Move.of(parts[target], target, path))
+        if moves:
+            exchange(moves, overwrite)
 
 
 @contextmanager
@@ -145,9 +147,28 @@ def writing(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({reason(error)}): choose a place with space where you may write."
-        ) from error
+        raise unwritable(path, error) from error
+
+
+def folder_of(path: str | Path) -> Path:
+    """The folder that a file is to be in, links followed; of those that are missing, the one that they will be in."""
+    real = Path(os.path.realpath(path))
+    return next(parent for parent in real.parents if os.path.lexists(parent))
+
+
+def _keys(path: str | Path) -> set[object]:
+    """What tells a file: where it is, and, of one that is there, which it is, by whatever name."""
+    keys: set[object] = set()
+    with suppress(OSError, ValueError):  # ValueError: no file can have such a name
+        keys.add(os.path.realpath(path))
+        found = os.stat(path)
+        keys.add((found.st_dev, found.st_ino))
+    return keys
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8; the bytes of a file's name that is none are written as escapes."""
+    return text.encode("utf-8", errors="backslashreplace")
 
 
 def _sync(path: Path) -> None:
@@ -156,24 +177,12 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _make_folders(folder: Path) -> list[Path]:
-    """Make a folder and its missing parents; return those that were made, outermost first."""
-    missing = [parent for parent in [folder, *folder.parents] if not parent.exists()]
-    made: list[Path] = []
-    try:
-        for parent in reversed(missing):
-            parent.mkdir()
-            made.append(parent)
-    except OSError:
-        for parent in reversed(made):
-            parent.rmdir()
-        raise
-    return made
-
-
 def _refuse_irregular(path: str | Path, target: Path) -> None:
-    if target.is_dir():
-        raise InputError(f"{path} is a folder where a file is to be written: give the path of a file.")
-    if target.exists() and not target.is_file():
-        # A rename onto /dev/null would replace the device itself.
-        raise InputError(f"{path} is not a regular file: give the path of a file.")
+    with writing(path):
+        with suppress(FileNotFoundError):
+            target.lstat()  # says of a name that it is too long, or within a file
+        if target.is_dir():
+            raise InputError(f"{path} is a folder where a file is to be written: give the path of a file.")
+        if target.exists() and not target.is_file():
+            # A rename onto /dev/null would replace the device itself.
+            raise InputError(f"{path} is not a regular file: give the path of a file.")

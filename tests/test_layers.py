@@ -20,6 +20,8 @@ LAYERS = (
     ("representations", "distributions"),
     ("reporting", "progress"),
     ("outputs",),
+    ("exchange",),
+    ("locks",),
     ("inputs",),
     ("errors",),
 )

@@ -1,12 +1,25 @@
+import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pyro_mixdvae import outputs
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import check_outputs, refuse_existing, staged, write_atomically, write_together, writing
+from pyro_mixdvae.outputs import (
+    check_outputs,
+    check_removed,
+    refuse_existing,
+    staged,
+    write_atomically,
+    write_together,
+    writing,
+)
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
 
 
 def everything(folder: Path) -> set[str]:
@@ -50,22 +63,24 @@ def test_none_appears_if_one_cannot_be_written(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "old"
 
 
-@pytest.mark.parametrize("fails_at", [1, 2])
+@pytest.mark.parametrize(("name", "overwrite"), [("fsync", False), ("link", False), ("replace", True)])
 def test_a_full_disk_or_a_failed_rename_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, overwrite: bool
 ) -> None:
     calls = []
-    name, genuine = ("fsync", os.fsync) if fails_at == 1 else ("replace", os.replace)
+    genuine = getattr(os, name)
 
     def fail_the_second_time(*arguments: object) -> None:
         calls.append(arguments)
-        if len(calls) == 2:
+        if len(calls) >= 2:
             raise OSError(28, "No space left on device")
-        genuine(*arguments)  # type: ignore[arg-type]
+        genuine(*arguments)
 
-    monkeypatch.setattr(outputs.os, name, fail_the_second_time)
+    monkeypatch.setattr(os, name, fail_the_second_time)
+    if name == "link":  # what stands in for it where there are no links
+        monkeypatch.setattr(os, "replace", fail_the_second_time)
     with pytest.raises(InputError, match=r"b cannot be written.*no space left"):
-        write_together({tmp_path / "a": "1", tmp_path / "b": "2"})
+        write_together({tmp_path / "new" / "a": "1", tmp_path / "b": "2"}, overwrite)
     assert everything(tmp_path) == set()
 
 
@@ -74,7 +89,7 @@ def test_an_interrupt_leaves_the_old_file_and_no_temporary(tmp_path: Path, monke
         raise KeyboardInterrupt
 
     (tmp_path / "a").write_text("old")
-    monkeypatch.setattr(outputs.os, "fsync", interrupt)
+    monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_atomically(tmp_path / "a", "new")
     assert everything(tmp_path) == {"a"}
@@ -107,7 +122,7 @@ def test_staged_files_grow_under_other_names_and_appear_together(tmp_path: Path)
                 with temporary.open("a") as file:
                     file.write(round_)
         assert not any(path.exists() for path in paths)
-        assert [path.parent for path in temporaries] == [path.parent for path in paths]
+        assert [path.parent.parent for path in temporaries] == [tmp_path, tmp_path]
     assert [path.read_text() for path in paths] == ["12", "12"]
     assert everything(tmp_path) == {"new", "new/b", "a"}
 
@@ -168,3 +183,181 @@ def test_outputs_are_checked_before_any_work(tmp_path: Path) -> None:
             check_outputs(paths, overwrite=True, inputs=[given], advice="rename it")
     with pytest.raises(InputError, match="given exists already"):
         check_outputs([given], overwrite=False)
+
+
+def test_an_input_is_known_by_whatever_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    given = folder / "given"
+    given.write_text("mine")
+    (tmp_path / "hard").hardlink_to(given)
+    (tmp_path / "soft").symlink_to(given)
+    (tmp_path / "way").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    spellings = ["folder/given", "./folder/../folder/given", "way/given", "hard", "soft", str(given)]
+    for path in spellings:
+        for name in spellings:
+            with pytest.raises(InputError, match="is an input"):
+                check_outputs([path], overwrite=True, inputs=[name])
+    with pytest.raises(InputError, match="lies in way, which is removed"):
+        check_removed("way", [tmp_path / "hard", "folder/given"])
+    check_removed("folder", ["hard"])
+
+
+def test_what_cannot_be_a_file_is_told_before_any_work(tmp_path: Path) -> None:
+    for path, said in (
+        ("/dev/null", "is not a regular file"),
+        (tmp_path / ("x" * 300), "cannot be written .file name too long"),
+        (tmp_path / ("x" * 300) / "a", "cannot be written .file name too long"),
+    ):
+        with pytest.raises(InputError, match=said):
+            check_outputs([path], overwrite=True)
+        with pytest.raises(InputError, match=said):
+            write_atomically(path, "")
+    assert everything(tmp_path) == set()
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_of_two_runs_to_one_output_the_second_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(InputError, match="b has come into being meanwhile"), staged([tmp_path / "a", tmp_path / "b"]):
+        write_together({tmp_path / "b": "first"})
+    assert everything(tmp_path) == {"b"}
+    assert (tmp_path / "b").read_text() == "first"
+    assert (tmp_path / "b").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()])
+def test_an_error_between_renames_gives_the_former_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException, has_links: bool
+) -> None:
+    paths = [tmp_path / "a", tmp_path / "new" / "b", tmp_path / "c"]
+    for path in (paths[0], paths[2]):
+        path.write_text("old")
+    genuine, moved = os.replace, []
+
+    def fail(source: str, target: str) -> None:
+        if len(moved) == at and Path(target) in paths and not source.endswith(".former"):
+            raise error
+        moved.append(target)
+        genuine(source, target)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "replace", fail)
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(InputError if isinstance(error, OSError) else KeyboardInterrupt):
+        write_together(dict.fromkeys(paths, "new"), overwrite=True)
+    assert everything(tmp_path) == {"a", "c"}
+    assert [path.read_text() for path in (paths[0], paths[2])] == ["old", "old"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pyro_mixdvae.outputs import write_together
+at, genuine, calls = int(sys.argv[1]), os.replace, []
+def replace(*paths):
+    if len(calls) == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    calls.append(paths)
+    genuine(*paths)
+os.replace = replace
+write_together({Path("a"): "new", Path("b"): "new", Path("sub/c"): "new", Path("d"): "new"}, overwrite=True)
+"""
+
+
+def killed(folder: Path, code: str, *arguments: object) -> None:
+    ended = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=folder, env=ENVIRONMENT)
+    assert ended.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is neither SIGKILL nor flock")
+def test_the_next_run_undoes_an_exchange_that_was_killed(tmp_path: Path) -> None:
+    """Also where it looks into one of two folders only, and not what somebody else has written meanwhile."""
+    for at, looked_at in ((0, "x"), (2, "x"), (3, "sub/x")):
+        (tmp_path / "sub").mkdir(exist_ok=True)
+        for name in ("a", "b", "sub/c"):
+            (tmp_path / name).write_text("old")
+        killed(tmp_path, KILLED, at)
+        assert (tmp_path / "a").read_text() == ("new" if at else "old")
+        if at == 2:
+            write_elsewhere = tmp_path / "mine"
+            write_elsewhere.write_text("mine")
+            os.replace(write_elsewhere, tmp_path / "b")
+        check_outputs([tmp_path / looked_at], overwrite=False)
+        check_outputs([tmp_path / "x", tmp_path / "sub" / "x"], overwrite=False)
+        assert everything(tmp_path) == {"a", "b", "sub", "sub/c"}
+        wanted = ["old", "mine" if at == 2 else "old", "old"]
+        assert [(tmp_path / name).read_text() for name in ("a", "b", "sub/c")] == wanted
+
+
+LIVING = """
+import sys, time
+from pathlib import Path
+from pyro_mixdvae.outputs import staged
+with staged([Path("a")]) as (part,):
+    part.write_text("half")
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is neither SIGKILL nor flock")
+def test_parts_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    mine = tmp_path / ".mixdvae-notes"
+    mine.write_text("no part")
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", LIVING], cwd=tmp_path, env=ENVIRONMENT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    dead, living = runs
+    for run in runs:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+    assert len([*tmp_path.glob(".mixdvae-*.part")]) == 2
+    dead.kill()
+    dead.communicate()
+    check_outputs([tmp_path / "new" / "b"], overwrite=False)
+    (left,) = tmp_path.glob(".mixdvae-*.part")
+    assert (left / "0").read_text() == "half"
+    living.communicate("\n")
+    assert living.returncode == 0
+    assert everything(tmp_path) == {"a", ".mixdvae-notes"}
+
+
+@pytest.mark.skipif(not hasattr(os, "chown") or os.geteuid() != 0, reason="only root can give files away")
+def test_a_journal_of_somebody_else_is_not_followed(tmp_path: Path) -> None:
+    victim, evil = tmp_path / "victim", tmp_path / "evil"
+    victim.write_text("mine")
+    evil.write_text("theirs")
+    folder = tmp_path / "open" / ".mixdvae-0.part"
+    folder.mkdir(parents=True)
+    found = victim.stat()
+    move = {
+        "part": "x", "target": str(victim), "backup": str(evil), "name": "x",
+        "device": found.st_dev, "inode": found.st_ino,
+    }  # fmt: skip
+    (folder / "journal").write_text(json.dumps([move]))
+    for path in (folder, folder / "journal"):
+        os.chown(path, 12345, 12345)
+    check_outputs([tmp_path / "open" / "a"], overwrite=False)
+    assert victim.read_text() == "mine"
+
+
+def test_a_name_that_is_no_text_is_written_as_escapes(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a", os.fsdecode(b"caf\xe9"))
+    assert (tmp_path / "a").read_text() == "caf\\udce9"

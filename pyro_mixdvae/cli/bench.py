@@ -10,7 +10,7 @@ import typer
 
 from pyro_mixdvae.cli.options import ManyValues, Overwrite, at_least
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import check_outputs, refuse_existing, write_atomically, write_together
+from pyro_mixdvae.outputs import check_outputs, check_removed, refuse_existing, write_atomically, write_together
 from pyro_mixdvae.progress import progress
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Compare methods on the same samples.", no_args_is_help=True)
 
 LIST = "samples.json"
-OUTPUTS = ("table.csv", "table.json", "table.md", "per_sample.csv", "scores.png", "reliability.png")
+WORK = "work"
+TABLES = ("table.csv", "table.json", "table.md", "per_sample.csv")
+PICTURES = ("scores.png", "reliability.png")
 DEFAULT_LENGTHS = (60, 120, 300)
 
 
@@ -75,8 +77,13 @@ def mot(
     workers = (os.cpu_count() or 1) if workers is None else workers
     for option, number in (("--block", block), ("--workers", workers), *(("-T", length) for length in frames or [])):
         at_least(option, number, 1)
-    check_outputs([output / LIST], overwrite=True, inputs=[samples] if samples else [], advice="give another OUT")
-    check_outputs([output / name for name in OUTPUTS], overwrite)
+    from pyro_mixdvae.tracking.files.sequences import files_of
+
+    read = [*files_of(data), *(path for path in (samples, published_weights) if path)]
+    outputs = [output / name for name in (*TABLES, *PICTURES)]
+    check_outputs([output / LIST, *outputs], overwrite=True, inputs=read, advice="give another OUT")
+    check_outputs(outputs, overwrite)
+    check_removed(output / WORK, read)
 
     # torch, Pyro and pandas take seconds to import.
     from pyro_mixdvae import __version__
@@ -100,7 +107,7 @@ def mot(
     settings = MethodSettings(
         drawn.options.n_sources, str(published_weights.resolve()) if published_weights else None, drawn.options.seed
     )
-    work = output / "work"
+    work = output / WORK
     if not work.exists():
         refuse_existing([output / LIST], overwrite)
     fixed = {"block": block, "published weights": settings.published_weights, "version": __version__}
@@ -110,7 +117,7 @@ def mot(
     runnable = [name for name in chosen if name not in unavailable]
     blocks = list(blocks_of(drawn, runnable, lengths, settings, block))
     done = _run(blocks, work, min(workers, len(blocks)), cluster)
-    _write(output, drawn, _joined(blocks, done, chosen, lengths, unavailable))
+    _write(output, drawn, _joined(blocks, done, chosen, lengths, unavailable), overwrite)
     close_work(work)
 
 
@@ -180,20 +187,20 @@ def _joined(
     return results
 
 
-def _write(output: Path, samples: "SampleList", results: "Sequence[MethodResult]") -> None:
+def _write(output: Path, samples: "SampleList", results: "Sequence[MethodResult]", overwrite: bool) -> None:
+    from functools import partial
+
     from pyro_mixdvae.benchmark.report.charts import bar_chart, reliability_diagram
     from pyro_mixdvae.benchmark.report.rows import rows_of
     from pyro_mixdvae.benchmark.report.tables import as_csv, as_json, as_markdown, per_sample_csv, short_table
+    from pyro_mixdvae.reporting.pictures import add_picture
 
     rows = rows_of(results, samples)
-    contents: tuple[str | bytes, ...] = (
-        as_csv(rows),
-        as_json(rows, samples),
-        as_markdown(rows, samples),
-        per_sample_csv(results, samples),
-        bar_chart(rows),
-        reliability_diagram(rows),
-    )
-    write_together({output / name: content for name, content in zip(OUTPUTS, contents, strict=True)})
+    contents = (as_csv(rows), as_json(rows, samples), as_markdown(rows, samples), per_sample_csv(results, samples))
+    write_together({output / name: content for name, content in zip(TABLES, contents, strict=True)}, overwrite)
+    for name, draw in zip(PICTURES, (bar_chart, reliability_diagram), strict=True):
+        note = add_picture(output / name, partial(draw, rows), overwrite)
+        if note:
+            print(note, file=sys.stderr)
     print(short_table(rows))
     print(f"All columns, sequences and intervals are in {output / 'table.md'}.")

@@ -74,10 +74,11 @@ def demo(
     tracks, truths, notes = {}, {}, []
     for scene in SCENES:
         folder = output / "sequences" / scene.name
-        write_together(inputs[scene])
+        write_together(inputs[scene], overwrite)
         detections, truth = read_detections(folder), read_ground_truth(folder)
         tracker = Tracker(n_sources=len(scene.ids), seed=seed)
-        print(track_job(Job(detections, results[scene]), tracker, read_labels(folder / "init.txt"), 0, True))
+        labels = read_labels(folder / "init.txt")
+        print(track_job(Job(detections, results[scene]), tracker, labels, 0, True, overwrite))
         share = _covered(detections.boxes, truth.boxes)
         also = "".join(f", and of {target} in frame {t}," for t, target in scene.also_labelled)
         ids = ", ".join(map(str, scene.ids))

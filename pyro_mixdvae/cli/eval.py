@@ -37,12 +37,14 @@ def evaluate(
     # motmetrics and pandas take a second to import: `mixdvae --help` does without them.
     from pyro_mixdvae.reporting.tables import csv_text, json_text, write_scores
     from pyro_mixdvae.tracking.files.detections import read_ground_truth, read_results
+    from pyro_mixdvae.tracking.files.sequences import files_of
     from pyro_mixdvae.tracking.scores.clear import score
     from pyro_mixdvae.tracking.scores.diagnostics import diagnostics
 
     chosen = _parse_ids(ids)
-    check_outputs([path for path in (csv_file, json_file) if path], overwrite, inputs=[results, gt])
     pairs, notes = _pairs(results, gt)
+    inputs = [*files_of(gt), *(path for path, _ in pairs.values())]
+    check_outputs([path for path in (csv_file, json_file) if path], overwrite, inputs=inputs)
     if chosen and len(pairs) > 1:
         raise InputError("--ids chooses targets of one sequence, and there are several: give one result file.")
     tracks = {name: replace(read_results(path), name=name) for name, (path, _) in pairs.items()}
@@ -56,7 +58,7 @@ def evaluate(
     table = csv_text(["sequence", *scores.overall.columns], rows)
     sequences = {row.name: row.columns for row in scores.sequences}
     content = json_text({"sequences": sequences, "overall": scores.overall.columns, "notes": notes})
-    write_scores(csv_file, table, json_file, content)
+    write_scores(csv_file, table, json_file, content, overwrite)
     show(scores, notes)
 
 

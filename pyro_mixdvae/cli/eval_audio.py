@@ -42,14 +42,16 @@ def evaluate_audio(
     Where DIR holds mixtures/ and manifest.csv, as of `mixdvae mix`, the mixture's own scores and means at each ratio
     and length are shown too. A score that does not exist (silence, too short) is n/a, and counted.
     """
-    check_outputs([path for path in (csv_file, json_file) if path], overwrite)
     # scipy and pandas take seconds to import.
     from pyro_mixdvae.progress import progress
     from pyro_mixdvae.reporting.tables import json_text, write_scores
+    from pyro_mixdvae.separation.mixtures.files import MANIFEST
     from pyro_mixdvae.separation.scores.files import find_pairs, score_pair
     from pyro_mixdvae.separation.scores.rows import rows_of
 
     pairs, notes = find_pairs(estimates, reference)
+    inputs = [reference / MANIFEST, *(path for pair in pairs for path in pair.files)]
+    check_outputs([path for path in (csv_file, json_file) if path], overwrite, inputs=inputs)
     items = []
     with progress("sound", len(pairs)) as advance:
         for pair in pairs:
@@ -59,7 +61,7 @@ def evaluate_audio(
     notes += _notes(items)
 
     content = json_text({"means": _means(rows), "items": _scores(items), "notes": notes})
-    write_scores(csv_file, _csv(items, rows), json_file, content)
+    write_scores(csv_file, _csv(items, rows), json_file, content, overwrite)
     _show(rows, notes)
 
 

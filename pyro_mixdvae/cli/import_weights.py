@@ -24,7 +24,7 @@ def import_weights(
     if not checkpoint.is_file():
         raise InputError(f"{checkpoint}: there is no such file; give the path of a downloaded checkpoint.")
     target = output or checkpoint.with_suffix(".safetensors")
-    check_outputs([target, target.with_suffix(".json")], overwrite)
+    check_outputs([target, target.with_suffix(".json")], overwrite, inputs=[checkpoint])
     # torch and Pyro take seconds to import: `mixdvae --help` does without them.
     from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
     from pyro_mixdvae.representations.boxes import PublishedCorners

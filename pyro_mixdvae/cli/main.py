@@ -1,6 +1,12 @@
 """The command ``mixdvae``: its verbs, and how it ends."""
 
+import io
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -37,15 +43,47 @@ app.add_typer(model.app, name="model")
 app.command("demo")(demo)
 
 
+# What ends a process from outside: of a terminal that is closed, SIGHUP, which Windows does not have.
+ENDINGS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
 def run() -> None:
-    """Run the command line: bad input ends in one sentence on stderr and exit code 2, Ctrl-C in 130."""
+    """Run the command line: bad input ends in one sentence on stderr and exit code 2, Ctrl-C in 130, SIGTERM in 143."""
+    # A backend of a notebook, say, that is not there ends the import of matplotlib; here nothing is drawn on screens.
+    os.environ["MPLBACKEND"] = "agg"
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The name of a file need not be text; stderr is like this of itself.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        with _ended_like_by_ctrl_c():
+            app()
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+@contextmanager
+def _ended_like_by_ctrl_c() -> Iterator[None]:
+    """What ends the process raises an exception, so that half-written files go; what is ignored (nohup) stays so."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)  # while files are removed
+        sys.exit(128 + number)
+
+    before = {number: handler for number in ENDINGS if (handler := signal.getsignal(number)) is signal.SIG_DFL}
+    try:
+        for number in before:
+            signal.signal(number, end)
+    except ValueError:  # not in the main thread: whoever runs this there has handlers of their own
+        before.clear()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _print_version(wanted: bool) -> None:

@@ -49,13 +49,14 @@ def mix(
     snrs, lengths = snr or list(DEFAULT_SNRS), frames or list(DEFAULT_LENGTHS)
     _check(snrs, lengths, count, seed)
 
+    from pyro_mixdvae.separation.audio.reading import find_sounds
     from pyro_mixdvae.separation.mixtures.files import check_names, output_paths, write_mixtures
     from pyro_mixdvae.separation.mixtures.mixing import Mixture, draw_mixtures, plan_mixtures
 
     check_names(names)
     recipes = plan_mixtures(snrs, lengths, count, seed)
-    check_outputs(output_paths(output, names, recipes), overwrite)
     folders = [speech, music]
+    check_outputs(output_paths(output, names, recipes), overwrite, inputs=find_sounds(folders))
     with progress("mixture", len(recipes)) as advance:
 
         def told() -> Iterator[Mixture]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyro_mixdvae.cli.model_options import Sets
-from pyro_mixdvae.cli.options import at_least
+from pyro_mixdvae.cli.options import Overwrite, at_least
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.outputs import check_outputs, write_together
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -71,6 +72,7 @@ def show(
             metavar="FILE", help="Draw the model's graph too, by graphviz (.pdf, .svg, .png).", show_default=False
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """The whole model, all options written out, and the statements of its program and its guide."""
     from pyro_mixdvae.declaration.shipped import PRESETS, declared
@@ -81,6 +83,8 @@ def show(
     names = found.tables["sources"]["weights"].value if task == "sounds" else None
     n_sources = sources or found.setting("n_sources") or (len(names) if isinstance(names, list) else 2)
     at_least("--sources", sources, 1)
+    if render is not None:
+        check_outputs([render], overwrite, inputs=[*found.files, *([declaration] if declaration else [])])
 
     from pyro_mixdvae.declaration.builder import build_preset, resolve
     from pyro_mixdvae.declaration.program import guide_sites, model_sites
@@ -91,7 +95,7 @@ def show(
     _print_sites("Model", model_sites(made, n_sources))
     _print_sites("Guide", guide_sites(made, n_sources))
     if render is not None:
-        draw(made, n_sources, str(render))
+        write_together({render: draw(made, n_sources, render.suffix)}, overwrite)
         print(f"Written: {render}")
 
 

@@ -113,7 +113,7 @@ def separate(
         for mixture in found
     ]
     outputs = [path for _, paths in jobs for path in paths.all]
-    inputs: list[str | Path] = [*(mixture.path for mixture in found), *(chosen or []), *([model] if model else [])]
+    inputs = [*(mixture.path for mixture in found), *declaration.files, *([model] if model else [])]
     check_outputs(outputs, overwrite, inputs=inputs, advice=OTHER_NAMES)
     for note in separator.notes:
         print(note, file=sys.stderr)

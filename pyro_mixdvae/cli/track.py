@@ -127,17 +127,17 @@ def track(
         raise InputError("--lag and --format belong to --live: add it, or leave them out.")
     from pyro_mixdvae.tracking.files.jobs import check_job, read_jobs, targets_of, track_job
     from pyro_mixdvae.tracking.files.results import result_paths
+    from pyro_mixdvae.tracking.files.sequences import files_of
 
     targets = targets_of(sequence, output or DEFAULT_FOLDER, output is None)
     paths = [path for _, result in targets for path in result_paths(result, not no_report, samples > 0)]
-    check_outputs(paths, overwrite, advice=OTHER_NAME)
+    inputs = [*files_of(sequence), *declaration.files, *(Path(text) for text in (init, model) if text)]
+    check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
     labels = _labels(init, targets)
     jobs = read_jobs(targets, _parse_size(size))
     for job in jobs:
         for note in job.notes:
             print(note, file=sys.stderr)
-    inputs = [job.detections.path for job in jobs] + [Path(text) for text in (init, weights, model) if text]
-    check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
 
     use_one_thread()
     from pyro_mixdvae.tracking.tracker import Tracker
@@ -150,7 +150,7 @@ def track(
         with progress("sequence", len(jobs)) as advance:
             for number, job in enumerate(jobs):
                 advance(job.detections.name, number)
-                summaries.append(track_job(job, tracker, labels, samples, not no_report))
+                summaries.append(track_job(job, tracker, labels, samples, not no_report, overwrite))
                 advance(job.detections.name)
     finally:
         # Also when a later sequence fails: the files of the others are there.

@@ -1,5 +1,6 @@
 """``mixdvae train``: pre-train the prior of one source, of boxes or of sounds."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 
 from pyro_mixdvae.cli.options import Overwrite, SeedOfWeights, above_zero, at_least, use_one_thread
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import check_name
 from pyro_mixdvae.outputs import check_outputs, write_together
 from pyro_mixdvae.progress import progress
 
@@ -82,12 +84,16 @@ def audio(
     if not name and output is None:
         raise InputError("give the source a --name, or the path of its weights with -o.")
     _check(epochs, count, frames, batch_size, learning_rate, seed, least_frames=10)
-    outputs = _outputs(output or Path(f"{name}.safetensors"), resume, overwrite)
+    if name is not None:
+        check_name(name)
 
+    from pyro_mixdvae.separation.audio.reading import find_sounds
     from pyro_mixdvae.separation.audio.trimming import HOP
     from pyro_mixdvae.separation.mixtures.mixing import RATE
     from pyro_mixdvae.separation.recordings.clips import check_clips
 
+    sounds = find_sounds([*folder, *(against or [])])
+    outputs = _outputs(output or Path(f"{name}.safetensors"), sounds, resume, overwrite)
     for folders in (folder, against or []):
         if folders:
             check_clips(folders, RATE, (frames - 1) * HOP)
@@ -106,7 +112,7 @@ def audio(
     more: dict[str, Any] = {"name": name or outputs.weights.stem, "resynthesis_si_sdr": scores}
     if attribution:
         more["attribution"] = attribution
-    _write(training, result, data.description, clips.stft, outputs, more=more)
+    _write(training, result, data.description, clips.stft, outputs, overwrite or resume, more=more)
     print(
         f"{outputs.weights}: {result.best_elbo:.1f} nats a frame on held-out clips (ELBO with "
         f"{training.plan.kl_weight:g} of its KL term; epoch {result.best_epoch} of {len(result.curve)}), resynthesis "
@@ -160,7 +166,7 @@ def boxes(
         raise InputError("--tracks and --motion exclude each other: learn from files or from synthetic motion.")
     if motion is not None:
         _choose("--motion", motion, ["published", "rich"])
-    outputs = _outputs(output, resume, overwrite)
+    outputs = _outputs(output, tracks or [], resume, overwrite)
 
     use_one_thread()
     from pyro_mixdvae.tracking.tracks.recipes import RECIPES, recorded_tracks, synthetic_tracks, training_of
@@ -174,7 +180,7 @@ def boxes(
     training = training_of(network, data, seed, epochs, batch_size, learning_rate)
     identity = {"network": network, "data": data.description}
     result = _run(training, identity, outputs, resume, epochs or recipe.epochs, recipe.objective)
-    _write(training, result, data.description, recipe.coordinates, outputs, recipe.objective)
+    _write(training, result, data.description, recipe.coordinates, outputs, overwrite or resume, recipe.objective)
     print(
         f"{output}: {recipe.objective} {result.best_elbo:.3f} nats a frame on held-out tracks (epoch "
         f"{result.best_epoch} of {len(result.curve)}); the card is {outputs.card}, the learning curve {outputs.curve}."
@@ -203,7 +209,7 @@ def _check(
     above_zero("--learning-rate", learning_rate)
 
 
-def _outputs(weights: Path, resume: bool, overwrite: bool) -> Outputs:
+def _outputs(weights: Path, inputs: Sequence[Path], resume: bool, overwrite: bool) -> Outputs:
     """Where everything goes; stops before any work where it cannot be written, or would replace something unasked."""
     if weights.suffix != ".safetensors":
         raise InputError(f"{weights}: weights are kept in files that end in .safetensors: give such a path.")
@@ -211,12 +217,12 @@ def _outputs(weights: Path, resume: bool, overwrite: bool) -> Outputs:
     if resume and not outputs.checkpoint.exists():
         raise InputError(f"{outputs.checkpoint}: there is no checkpoint to resume from; start without --resume.")
     # What the interrupted run was allowed to replace, its continuation is.
+    check_outputs(outputs, True, inputs=inputs)
     check_outputs(outputs[:3], overwrite or resume)
     if outputs.checkpoint.exists() and not (overwrite or resume):
         raise InputError(
             f"{outputs.checkpoint} holds an interrupted training: --resume continues it, --overwrite starts afresh."
         )
-    check_outputs([outputs.checkpoint], overwrite=True)
     return outputs
 
 
@@ -251,11 +257,13 @@ def _run(
 def _interruptible(checkpoint: Path) -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
         if checkpoint.exists():
             print("Interrupted: the same command with --resume continues after the last whole epoch.")
         else:
             print("Interrupted in the first epoch: nothing was kept.")
+        if isinstance(end, SystemExit):
+            raise
         raise typer.Exit(130) from None
 
 
@@ -265,15 +273,20 @@ def _write(
     data: dict[str, Any],
     representation: "Coordinates | STFT",
     outputs: Outputs,
+    overwrite: bool,
     objective: str = "ELBO",
     more: Mapping[str, Any] = {},
 ) -> None:
-    """Write weights, card (with more on it) and learning curve, and remove the checkpoint."""
+    """Write weights and card (with more on it), remove the checkpoint, and draw the learning curve."""
+    from pyro_mixdvae.reporting.pictures import add_picture
     from pyro_mixdvae.training.curves import curve_image
     from pyro_mixdvae.weights.cards import training_card
     from pyro_mixdvae.weights.store import network_files
 
     card = training_card(training.network, data, training.schedule, training.seed, result, objective) | dict(more or {})
     contents = network_files(outputs.weights, training.network, representation, card)
-    write_together({**contents, outputs.curve: curve_image(result.curve, result.best_epoch, objective)})
+    write_together(contents, overwrite)
     outputs.checkpoint.unlink(missing_ok=True)
+    note = add_picture(outputs.curve, lambda: curve_image(result.curve, result.best_epoch, objective), overwrite)
+    if note:
+        print(note, file=sys.stderr)

@@ -122,6 +122,18 @@ class Declaration:
         """A number that stands above the tables; None where it is not said."""
         return self.settings[name].value if name in self.settings else None
 
+    @property
+    def files(self) -> list[Path]:
+        """Where files may be that it names: weights, and modules of families of one's own."""
+        found = []
+        for key, value in ((key, said.value) for table in self.tables.values() for key, said in table.items()):
+            for name in value if isinstance(value, list) else [value]:
+                if key == "weights" and isinstance(name, str):
+                    found.append(Path(name))
+                elif key == "family" and isinstance(name, str) and ":" in name:
+                    found.append(Path(name.partition(":")[0].replace(".", "/") + ".py"))
+        return found
+
     def document(self) -> dict[str, Any]:
         """As TOML has it, in the order of `TABLES`."""
         numbers = {name: self.settings[name].value for name in SETTINGS if name in self.settings}

@@ -80,29 +80,36 @@ def guide_sites(preset: Preset, n_sources: int) -> list[Site]:
         return list(sites(guide, scene))
 
 
-def render(preset: Preset, n_sources: int, path: str) -> None:
-    """Draw the model's graph into a file, by `pyro.render_model`.
+def render(preset: Preset, n_sources: int, suffix: str) -> bytes:
+    """The model's graph as a file with some suffix (.pdf, .svg, .png), by `pyro.render_model`.
 
     Raises:
-        InputError: graphviz, which draws it, is not installed.
+        InputError: graphviz, which draws it, is not installed, or draws no such files.
     """
     try:
-        pyro.render_model(
-            preset.model,
-            model_args=(small_scene(preset, n_sources),),
-            filename=path,
-            render_distributions=True,
-        )
+        arguments = (small_scene(preset, n_sources),)
+        graph = pyro.render_model(preset.model, model_args=arguments, render_distributions=True)
+        return _piped(graph, suffix)
     except ImportError as error:
         raise InputError(
             "--render needs graphviz: `pip install graphviz`, and the program of that name (apt install graphviz)."
         ) from error
+    except InputError:
+        raise
     except Exception as error:
         if type(error).__name__ in ("ExecutableNotFound", "FileNotFoundError"):
             raise InputError(
                 "--render needs the program dot of graphviz, which is not on the path: apt install graphviz, say."
             ) from error
         raise
+
+
+def _piped(graph: Any, suffix: str) -> bytes:
+    try:
+        content: bytes = graph.pipe(format=suffix.removeprefix("."))
+    except ValueError as error:
+        raise InputError(f"--render draws no files that end in {suffix!r}: give .pdf, .svg or .png.") from error
+    return content
 
 
 def _kind(node: dict[str, Any]) -> str:

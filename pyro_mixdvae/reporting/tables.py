@@ -38,9 +38,9 @@ def print_scores(header: Sequence[str], rows: Iterable[Sequence[str]], legend: s
         print(f"Note: {note}")
 
 
-def write_scores(csv_file: Path | None, csv: str, json_file: Path | None, json: str) -> None:
+def write_scores(csv_file: Path | None, csv: str, json_file: Path | None, json: str, overwrite: bool) -> None:
     """Write scores to the files that are given, all or none."""
-    write_together({path: content for path, content in ((csv_file, csv), (json_file, json)) if path})
+    write_together({path: content for path, content in ((csv_file, csv), (json_file, json)) if path}, overwrite)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pyro_mixdvae.reporting.pictures import new_figure, plain, png
+from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, plain, png
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.files.posterior import KeptSegment
@@ -22,10 +22,11 @@ LONGEST_NAME = 40
 Values = npt.NDArray[np.float32]
 
 
+@by_default_settings
 def picture(
     waveforms: Samples, segments: Sequence[KeptSegment], names: Sequence[str], stft: STFT, title: str = ""
 ) -> bytes:
-    """PNG of a separation; the same separation gives the same bytes. Without pyplot: no global state is touched.
+    """PNG of a separation; the same separation gives the same bytes.
 
     Args:
         waveforms: the mixture and the stems, [1 + N, n], at the rate of the transform.

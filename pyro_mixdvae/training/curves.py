@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from pyro_mixdvae.reporting.pictures import new_figure, png
+from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, png
 from pyro_mixdvae.training.loop import Epoch
 
 
+@by_default_settings
 def curve_image(curve: Sequence[Epoch], best_epoch: int, objective: str = "ELBO") -> bytes:
     """PNG of the objective of training and validation, per frame, over the epochs; a mark at the best (from 1)."""
     figure = new_figure(7, 4)

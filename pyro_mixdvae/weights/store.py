@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
-from pyro_mixdvae.outputs import refuse_existing, write_together
+from pyro_mixdvae.outputs import write_together
 from pyro_mixdvae.representations.boxes import COORDINATES, Coordinates
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.registry import NETWORKS, kind_of
@@ -74,9 +74,7 @@ def save_network(
         InputError: the path has another ending, exists already, or cannot be written; or the content is none of the
             network's.
     """
-    contents = network_files(path, network, coordinates, card)
-    refuse_existing(contents, overwrite)
-    write_together(contents)
+    write_together(network_files(path, network, coordinates, card), overwrite)
 
 
 def network_files(

@@ -7,13 +7,14 @@ import numpy as np
 
 from pyro_mixdvae.benchmark.counts.calibration import LEVELS
 from pyro_mixdvae.benchmark.report.rows import Row
-from pyro_mixdvae.reporting.pictures import new_figure, png
+from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, png
 from pyro_mixdvae.tracking.report.plots import colour_of
 from pyro_mixdvae.tracking.scores.clear import OVERALL
 
 _SCORES = ("MOTA", "IDF1", "HOTA")
 
 
+@by_default_settings
 def bar_chart(rows: Sequence[Row]) -> bytes:
     """PNG of MOTA, IDF1 and HOTA of all sequences together, bars of each method by length, with 95 % intervals."""
     chosen = [row for row in rows if row.sequence == OVERALL and row.columns]
@@ -40,6 +41,7 @@ def bar_chart(rows: Sequence[Row]) -> bytes:
     return png(figure)
 
 
+@by_default_settings
 def reliability_diagram(rows: Sequence[Row]) -> bytes:
     """PNG of the share of true corners inside the intervals of each level; on the diagonal the intervals are right.
 

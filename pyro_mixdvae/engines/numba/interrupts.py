@@ -6,13 +6,13 @@ the callbacks of the compiler. Handlers are therefore called after the kernel, o
 """
 
 import inspect
+import signal as signals
 import sys
 
 # `signal` makes enums of numbers, and takes ten times as long: too long for each call of a kernel.
 from _signal import getsignal, signal  # type: ignore[import-not-found]
 from collections.abc import Callable
 from functools import wraps
-from signal import SIGINT, SIGTERM
 from threading import get_ident, main_thread
 from types import FrameType
 from typing import Any, TypeVar, cast
@@ -22,7 +22,8 @@ from numba.core.event import Event, Listener, register
 Function = TypeVar("Function", bound=Callable[..., Any])
 Handler = Callable[[int, FrameType | None], Any]
 
-SIGNALS = (int(SIGINT), int(SIGTERM))
+# Windows has no SIGHUP.
+SIGNALS = tuple(int(getattr(signals, name)) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signals, name))
 
 
 class Deferral:
@@ -99,7 +100,7 @@ register("numba:run_pass", Compiler())
 
 
 def deferring(function: Function) -> Function:
-    """The same function, during which SIGINT and SIGTERM wait; in other threads no handler is called anyway."""
+    """The same function, during which SIGINT, SIGTERM and SIGHUP wait; in other threads no handler is called anyway."""
 
     @wraps(function)
     def call(*arguments: Any) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import staged, writing
+from pyro_mixdvae.reporting.pictures import add_picture
 from pyro_mixdvae.separation.audio.reading import Samples, SoundReader
 from pyro_mixdvae.separation.audio.resampling import resample
 from pyro_mixdvae.separation.audio.writing import WavWriter
@@ -74,7 +75,7 @@ def separate_file(
     overwrite: bool = False,
     advance: Callable[[float], None] = lambda seconds: None,
 ) -> SeparatedFile:
-    """Separate one file; all its outputs appear together, or none.
+    """Separate one file; all its outputs appear together, or none, and then their picture.
 
     Memory does not grow with the length: the file is read once to be separated, and once more in step with what comes
     out.
@@ -94,8 +95,9 @@ def separate_file(
     kept = LONGEST_POSTERIOR if paths.posterior else 0.0
     meters = [PosteriorMeter(separator, mixture.peak, kept) for _ in range(mixture.channels)]
     meters[0].seconds = max(kept, PICTURED if paths.picture else 0.0)
-    with staged(paths.all, overwrite) as temporaries:
-        temporary = dict(zip(paths.all, temporaries, strict=True))
+    written = [path for path in paths.all if path != paths.picture]
+    with staged(written, overwrite) as temporaries:
+        temporary = dict(zip(written, temporaries, strict=True))
         with ExitStack() as files:
             writers = [
                 files.enter_context(
@@ -109,24 +111,27 @@ def separate_file(
                     writer.write(sound)
                 advance(writers[0].n_written / mixture.rate)
             n_clipped = sum(writer.clipped for writer in writers)
-        if paths.picture:
-            with writing(paths.picture):
-                temporary[paths.picture].write_bytes(
-                    _picture(separator, mixture, [temporary[path] for path in paths.stems], meters[0])
-                )
         if paths.posterior:
             with writing(paths.posterior):
                 temporary[paths.posterior].write_bytes(_posterior_file(separator, meters))
         if paths.model and separator.declaration is not None:
             with writing(paths.model):
                 temporary[paths.model].write_text(separator.declaration.text(), encoding="utf-8")
+    notes = [fit.warning for fit in fits_of_all(meters) if fit.warning]
+    notes += [meters[0].note] if meters[0].note else []
+    if paths.picture:
+        note = add_picture(paths.picture, lambda: _picture(separator, mixture, paths.stems, meters[0]), overwrite)
+        if note:
+            notes.append(note)
+        else:
+            written.append(paths.picture)
     return SeparatedFile(
         mixture,
-        paths.all,
+        written,
         n_clipped,
         time.monotonic() - began,
         sum(meter.elbo for meter in meters) / sum(meter.n_frames for meter in meters),
-        [*(fit.warning for fit in fits_of_all(meters) if fit.warning), *([meters[0].note] if meters[0].note else [])],
+        notes,
     )
 
 

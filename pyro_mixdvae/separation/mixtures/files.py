@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import read_text
+from pyro_mixdvae.inputs import check_name, read_text
 from pyro_mixdvae.outputs import staged, writing
 from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.separation.audio.writing import sound_bytes
@@ -47,8 +47,7 @@ def check_names(names: Sequence[str]) -> None:
         InputError: a name is no plain word, is given twice, or is that of the folder of mixtures.
     """
     for name in names:
-        if not name or name.startswith(".") or any(sign in '/\\:*?"<>|' or not sign.isprintable() for sign in name):
-            raise InputError(f"a source cannot be called {name!r}, as a folder is: give a plain word, as flute.")
+        check_name(name)
     if len({MIXTURES, *(name.casefold() for name in names)}) <= len(names):
         raise InputError(f"sources {', '.join(names)} and {MIXTURES} need a folder each: give names that differ.")
 

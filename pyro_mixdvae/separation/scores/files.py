@@ -29,6 +29,11 @@ class Pair:
     estimate: Path
     mixture: Path | None
 
+    @property
+    def files(self) -> list[Path]:
+        """All that are read."""
+        return [self.reference, self.estimate, *([self.mixture] if self.mixture else [])]
+
 
 def find_pairs(estimates: Path, references: Path) -> tuple[list[Pair], list[str]]:
     """All references with their estimates, and notes on what is left out.

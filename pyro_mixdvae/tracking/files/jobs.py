@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import write_together
+from pyro_mixdvae.reporting.pictures import add_picture
 from pyro_mixdvae.tracking.files.detections import Detections, read_detections
 from pyro_mixdvae.tracking.files.sequences import Size, find_sequences, kind_of, name_of
 
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.files.labels import Labels
+    from pyro_mixdvae.tracking.result import TrackingResult
     from pyro_mixdvae.tracking.tracker import Tracker
 
 
@@ -79,8 +81,10 @@ def check_job(job: Job, n_sources: int, labels: "Labels | None") -> None:
         make_sequence(found.boxes, n_sources, found.size, found.confidence, labels)
 
 
-def track_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, report: bool) -> str:
-    """Track one sequence and write its files, all or none; a summary of the result.
+def track_job(
+    job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, report: bool, overwrite: bool = False
+) -> str:
+    """Track one sequence and write its files, all or none, and then their picture; a summary of the result.
 
     Args:
         job: the sequence.
@@ -88,11 +92,12 @@ def track_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: in
         labels: boxes drawn by hand.
         samples: posterior trajectories to draw.
         report: write tables and picture too.
+        overwrite: existing files may be replaced.
 
     Raises:
         InputError: the sequence cannot be tracked, or its files cannot be written.
     """
-    from pyro_mixdvae.tracking.files.results import result_files
+    from pyro_mixdvae.tracking.files.results import PICTURE, result_files
     from pyro_mixdvae.tracking.report.tables import summary
 
     found = job.detections
@@ -101,10 +106,23 @@ def track_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: in
             found.boxes, size=found.size, labels=labels, n_samples=samples, confidence=found.confidence
         )
     model = None if tracker.declaration is None else tracker.declaration.text()
-    contents = result_files(job.output, found.boxes, result, found.size, found.name, report, model)
-    write_together(contents)
-    written = f"Written: {', '.join(str(path) for path in contents)}"
-    return "\n".join([f"{found.name}: {line}" for line in summary(found.boxes, result)] + [written])
+    contents = result_files(job.output, found.boxes, result, report, model)
+    write_together(contents, overwrite)
+    lines, written = summary(found.boxes, result), list(contents)
+    if report:
+        path = job.output.with_suffix(PICTURE)
+        note = add_picture(path, lambda: _picture(found, result), overwrite)
+        if note:
+            lines.append(note)
+        else:
+            written.append(path)
+    return "\n".join([*(f"{found.name}: {line}" for line in lines), f"Written: {', '.join(map(str, written))}"])
+
+
+def _picture(found: Detections, result: "TrackingResult") -> bytes:
+    from pyro_mixdvae.tracking.report.plots import picture
+
+    return picture(found.boxes, result, found.size, found.name)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.result import TrackingResult
 
 BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL = ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png", ".model.toml"
@@ -11,7 +10,7 @@ SAMPLES = ".samples.csv"
 
 
 def result_paths(path: Path, report: bool = True, samples: bool = False) -> list[Path]:
-    """Where `result_files` puts what; companions are named from the result's stem, as out.boxes.csv from out.txt.
+    """All files of a result; companions are named from the result's stem, as out.boxes.csv from out.txt.
 
     Args:
         path: of the MOTChallenge result.
@@ -28,25 +27,20 @@ def result_files(
     path: Path,
     boxes: Array,
     result: TrackingResult,
-    size: Size,
-    name: str = "",
     report: bool = True,
     model: str | None = None,
 ) -> dict[str | Path, str | bytes]:
-    """The content of each file by its path, for `outputs.write_together`; samples are in it if the result has any.
+    """The content of each file but the picture, for `outputs.write_together`; samples are in it if there are any.
 
     Args:
         path: of the MOTChallenge result.
         boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none.
         result: of tracking them.
-        size: width and height of the image in pixels.
-        name: of the sequence.
-        report: with tables, picture and the declaration of the model.
+        report: with tables and the declaration of the model.
         model: that declaration, as TOML; None: the model is an object that no file can say.
     """
-    # matplotlib takes a second to import: who only asks for the paths does without it.
+    # torch takes seconds to import: who only asks for the paths does without it.
     from pyro_mixdvae.tracking.files.detections import format_results
-    from pyro_mixdvae.tracking.report.plots import picture
     from pyro_mixdvae.tracking.report.tables import assignments_table, boxes_table, elbo_table, samples_table
 
     contents: dict[str | Path, str | bytes] = {path: format_results(result.boxes)}
@@ -54,7 +48,6 @@ def result_files(
         contents[path.with_suffix(BOXES)] = boxes_table(result)
         contents[path.with_suffix(ASSIGNMENTS)] = assignments_table(boxes, result)
         contents[path.with_suffix(ELBO)] = elbo_table(result)
-        contents[path.with_suffix(PICTURE)] = picture(boxes, result, size, name)
         if model is not None:
             contents[path.with_suffix(MODEL)] = model
     if len(result.samples):

@@ -10,6 +10,7 @@ from pyro_mixdvae.inputs import list_folder, read_text, unreadable
 
 Kind = Literal["file", "sequence", "folder"]
 Size = tuple[int, int]
+PARTS = ("det/det.txt", "gt/gt.txt", "seqinfo.ini")
 # More pixels or frames than any sequence has.
 LARGEST_NUMBER = 1_000_000
 
@@ -38,7 +39,7 @@ def kind_of(path: str | Path) -> Kind:
             raise InputError(f"{path} does not exist: check the path.")
         if not path.is_dir():
             return "file"
-        is_sequence = any((path / part).exists() for part in ("det/det.txt", "gt/gt.txt", "seqinfo.ini"))
+        is_sequence = any((path / part).exists() for part in PARTS)
     except OSError as error:
         raise unreadable(path, error, "path") from error
     return "sequence" if is_sequence else "folder"
@@ -57,6 +58,19 @@ def find_sequences(folder: str | Path) -> list[Path]:
             f"{folder} holds no sequence: give a folder whose subfolders hold det/det.txt and seqinfo.ini."
         )
     return sequences
+
+
+def files_of(path: str | Path) -> list[Path]:
+    """The files that may be read of a sequence, or of each in a folder of sequences; a file is all there is of itself.
+
+    Raises:
+        InputError: see `find_sequences`.
+    """
+    path = Path(path)
+    if kind_of(path) == "file":
+        return [path]
+    folders = find_sequences(path) if kind_of(path) == "folder" else [path]
+    return [folder / part for folder in folders for part in PARTS]
 
 
 def name_of(path: Path) -> str:

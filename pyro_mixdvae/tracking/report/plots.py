@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from pyro_mixdvae.reporting.pictures import new_figure, plain, png
+from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, plain, png
 from pyro_mixdvae.tracking.boxes import Array, xyxy_to_centre_size
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.files.sequences import Size
@@ -35,12 +35,13 @@ CLUTTER = "#9a9a9a"
 BOXES_A_SOURCE = 5
 
 
+@by_default_settings
 def picture(boxes: Array, result: TrackingResult, size: Size, name: str = "") -> bytes:
     """PNG of a tracking result; the same result gives the same bytes.
 
     Left, the paths of the box centres over the image, with a few boxes. Right, the centre over time with its credible
     band, the detections as dots coloured by their most likely source, and the entropy of the least certain assignment
-    in each frame. Inferred stretches are dashed and light. Without pyplot: no global state is touched.
+    in each frame. Inferred stretches are dashed and light.
 
     Args:
         boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none.
