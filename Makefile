@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 TYPES := build/types
 
-.PHONY: demo test bench lint types clean
+.PHONY: demo test bench lint types lowest pythons audit clean
 
 demo: $(STAMP)
 	$(BIN)/mixdvae demo -o out/demo --overwrite
@@ -31,6 +31,38 @@ types: $(STAMP)
 	mkdir -p $(TYPES)/pyro_mixdvae
 	ln -s $(CURDIR)/pyro_mixdvae/* $(CURDIR)/models $(CURDIR)/guides $(TYPES)/pyro_mixdvae/
 	MYPYPATH=$(TYPES) $(BIN)/mypy -p pyro_mixdvae
+
+# Imports and a short track with the lowest versions that pyproject.toml admits. Of PyTorch the newest of constraints.txt
+# stands in, as older builds hold GPU libraries of gigabytes: make lowest TORCH=torch takes its lowest too.
+lowest:
+	rm -rf build/lowest
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/python -m pip install --quiet --no-deps -e .
+	grep '^torch==' constraints.txt > build/lowest.txt
+	if [ -n "$(TORCH)" ]; then : > build/lowest.txt; fi
+	build/lowest/bin/python tests/lowest.py $(TORCH) >> build/lowest.txt
+	build/lowest/bin/python -m pip install --quiet -c build/lowest.txt -e .
+	build/lowest/bin/python tests/short_track.py
+	rm -rf build/lowest
+
+# The same on each Python that is there, with the versions of constraints.txt; PYTHONS may hold paths. With pyenv:
+# PYENV_VERSION=3.10.13:3.13.0 make pythons
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13
+pythons:
+	for python in $(PYTHONS); do \
+	    if ! "$$python" -c "" 2>/dev/null; then echo "$$python is not here"; continue; fi; \
+	    rm -rf build/python && "$$python" -m venv build/python \
+	    && build/python/bin/python -m pip install --quiet -c constraints.txt -e . \
+	    && build/python/bin/python tests/short_track.py && rm -rf build/python || exit 1; \
+	done
+
+# Known vulnerabilities of what is installed, by PyPI's database; fails where that cannot be asked. A local build, as
+# torch 2.13.0+cpu, is looked up as its release.
+audit: $(STAMP)
+	test -x build/audit/bin/pip || $(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	$(BIN)/python -m pip freeze --all --exclude pyro-mixdvae | sed 's/+[a-z0-9.]*$$//; s/ @ .*//' > build/audit.txt
+	build/audit/bin/pip-audit --strict --disable-pip --no-deps -r build/audit.txt
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from pyro_mixdvae.engines.numba import chain as numba_chain
 from pyro_mixdvae.engines.numba import spectral as numba_spectral
@@ -21,7 +22,8 @@ SLOWER, SLOWER_SOUND = "7 to 20 times slower, 70 and more where it is not Gaussi
 """Than the compiled engine, by the scripts of `benchmarks/`: on boxes, and on sounds."""
 
 
-class Choice(NamedTuple, Generic[Engine]):
+@dataclass(frozen=True)
+class Choice(Generic[Engine]):  # a named tuple cannot be generic in Python 3.10
     """The engine of a run, which part kept the compiled one away (None: none), and how much slower that is."""
 
     engine: Engine

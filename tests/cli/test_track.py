@@ -118,10 +118,10 @@ def test_a_folder_of_sequences(mixdvae: Run, sequences: Path, tmp_path: Path) ->
 def test_a_sequence_that_fails_leaves_those_before_it(
     mixdvae: Run, sequences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(contents: dict[Path, str | bytes]) -> None:
+    def full(contents: dict[str | Path, str | bytes], overwrite: bool) -> None:
         if tmp_path / "out" / "B.txt" in contents:
             raise InputError("B is full")
-        write_together(contents)
+        write_together(contents, overwrite)
 
     monkeypatch.setattr("pyro_mixdvae.tracking.files.jobs.write_together", full)
     code, out, err = mixdvae("track", sequences, "--sources", 2, "-o", tmp_path / "out", "--no-report")
