@@ -20,7 +20,7 @@ LAYERS = (
     ("representations", "distributions"),
     ("reporting", "progress"),
     ("outputs",),
-    ("inputs",),
+    ("inputs", "process_state"),
     ("errors",),
 )
 # In one line, but the first knows nothing of the second.

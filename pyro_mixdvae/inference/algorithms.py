@@ -17,6 +17,7 @@ from pyro_mixdvae.models.additive import AdditiveModel
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.sound import SoundSources
+from pyro_mixdvae.process_state import drawing, seeded
 
 
 class Algorithm(Protocol):
@@ -77,7 +78,8 @@ class SVI:
         if isinstance(model, MixtureModel):
             model = model.replace(assignment=model.assignment.fitted(scene))
         if isinstance(guide, type) and issubclass(guide, Guide):
-            program = guide(model, scene)
+            with drawing(seeded(seed), scene.start.device):
+                program = guide(model, scene)
         else:
             program = Program(guide, scene, model.sources.content_dim)
         return program_posterior(model, scene, program, self.optimise(model, program, scene, seed))

@@ -8,6 +8,7 @@ from pyro.distributions import Normal, TransformedDistribution
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.exact_posterior import exact_posterior
 from pyro_mixdvae.networks.memory import MarkovDVAE
 from pyro_mixdvae.networks.states import MarkovState
@@ -44,6 +45,8 @@ class ConstantAcceleration(MarkovDVAE):
     ):
         super().__init__()
         self.content_dim, self.latent_dim = content_dim, 2 * content_dim
+        if not 0 <= damping <= 1:
+            raise InputError(f"a damping of {damping}: give a number from 0 to 1.")
         self.damping = damping
         spreads = {
             "first_latent": (first_velocity_spread, first_acceleration_spread),

@@ -13,6 +13,7 @@ from pyro.distributions import Normal, TransformedDistribution
 from torch import Tensor, nn
 
 from pyro_mixdvae.distributions import kalman
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.exact_posterior import exact_posterior
 from pyro_mixdvae.networks.layers import VARIANCE_FLOOR, History, NoHistory, TanhMLP
 from pyro_mixdvae.networks.recurrent import RecurrentDVAE
@@ -146,6 +147,8 @@ class ConstantVelocity(Kinematic):
         super().__init__()
         self.content_dim = self.latent_dim = content_dim
         self.history = NoHistory()
+        if not 0 <= damping <= 1:
+            raise InputError(f"a damping of {damping}: give a number from 0 to 1.")
         self.damping = damping
         spreads = {
             "first_velocity": first_velocity_spread,

@@ -11,6 +11,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
+from pyro_mixdvae.process_state import drawing
 from pyro_mixdvae.training.checkpoint import read_checkpoint, write_checkpoint
 
 
@@ -121,33 +122,32 @@ def train(
         InputError: the checkpoint cannot be used, or the objective is no longer a finite number.
     """
     settings = training.settings | checkpoint.settings
-    with isolated():
-        training.begin()
-        if checkpoint.resume and checkpoint.path is not None:
-            state = read_checkpoint(checkpoint.path, settings)
-            training.curve = [Epoch(*point) for point in state.pop("curve")]
-            training.restore(state)
-        while not training.is_finished:
-            training.curve.append(training.epoch())
-            if checkpoint.path is not None:
-                state = training.state() | {"curve": [tuple(point) for point in training.curve]}
-                write_checkpoint(checkpoint.path, state, settings)
-            report(training.curve[-1])
-        best = training.finish()
+    training.begin()
+    if checkpoint.resume and checkpoint.path is not None:
+        state = read_checkpoint(checkpoint.path, settings)
+        training.curve = [Epoch(*point) for point in state.pop("curve")]
+        training.restore(state)
+    while not training.is_finished:
+        training.curve.append(training.epoch())
+        if checkpoint.path is not None:
+            state = training.state() | {"curve": [tuple(point) for point in training.curve]}
+            write_checkpoint(checkpoint.path, state, settings)
+        report(training.curve[-1])
+    best = training.finish()
     return Pretrained(training.curve, best, training.curve[best - 1].validation)
 
 
 @contextmanager
-def isolated() -> Iterator[None]:
-    """Leave Pyro's parameter store and settings, and torch's generator, as they were.
+def programs_run(generator: torch.Generator) -> Iterator[None]:
+    """Run Pyro programs that draw from a generator; its parameter store and its settings stay as they were.
 
     Parameters stay in the modules. Arguments of densities are not validated at every draw: that what comes out is
     finite is checked once a step.
     """
     with (
+        drawing(generator),
         pyro.settings.context(module_local_params=True),
         pyro.validation_enabled(False),
-        torch.random.fork_rng(devices=[]),
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "Encountered NaN")

@@ -15,6 +15,7 @@ from torch import Tensor
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.process_state import alone
 
 # Names of the authors' modules, and of ours; the layers of an MLP have a number.
 MODULES = {
@@ -78,7 +79,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; give the path of a downloaded checkpoint.")
     try:
-        with warnings.catch_warnings():
+        with alone, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch thinks of the file's format is no help to its user
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or hostile pickle can end in any of them

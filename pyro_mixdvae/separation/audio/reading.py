@@ -12,11 +12,10 @@ import soundfile
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import unlisted, unreadable
+from pyro_mixdvae.representations.stft import HIGHEST_RATE, LOWEST_RATE
 
 Samples = npt.NDArray[np.float32]
 
-# Below this a file holds no sound but, say, one value a second of some sensor.
-LOWEST_RATE = 1000
 BLOCK = 1 << 20
 # What files are called in whose formats libsndfile knows; header-less ones and matrices could be anything.
 SUFFIXES = frozenset({
@@ -56,7 +55,7 @@ class SoundReader:
 
     Raises:
         InputError: on opening, where the file is missing, empty, no sound, of no known length, without samples, or
-            of a rate below `LOWEST_RATE`.
+            of a rate below `LOWEST_RATE` or above `HIGHEST_RATE`.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -105,9 +104,11 @@ class SoundReader:
             raise InputError(f"{self.path} holds no samples: give a sound that is not empty.")
         if self.length >= _UNKNOWN_LENGTH:
             raise InputError(f"{self.path} does not say how long it is (a stream): convert it, to WAV say, first.")
-        if self.rate < LOWEST_RATE:
+        if not LOWEST_RATE <= self.rate <= HIGHEST_RATE:
+            few = "few" if self.rate < LOWEST_RATE else "many"
             raise InputError(
-                f"{self.path} has {self.rate} samples a second, too few for sound: give one of {LOWEST_RATE} or more."
+                f"{self.path} has {self.rate} samples a second, too {few} for sound: give one of {LOWEST_RATE} to "
+                f"{HIGHEST_RATE}."
             )
 
     def _go_to(self, start: int) -> None:
