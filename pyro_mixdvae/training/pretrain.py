@@ -5,7 +5,6 @@ first and, as scheduled sampling sets in, more and more of the model's own outpu
 """
 
 import copy
-import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,13 +12,12 @@ import torch
 from pyro.infer import Trace_ELBO
 from torch import Tensor
 
-from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides.single_source import SingleSourceGuide
 from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.training.data import Example, Tracks
-from pyro_mixdvae.training.loop import Epoch, Training, descend, programs_run
+from pyro_mixdvae.training.loop import Epoch, Training, descend, not_finite, of_adam, programs_run
 from pyro_mixdvae.training.schedule import Schedule
 
 Network = TypeVar("Network", bound=DVAE)
@@ -67,8 +65,6 @@ class Pretraining(Training[Network]):
         probability = self.plan.own_output_probability
         found = elbo_per_frame(self.network, self.validation, probability, self.seed, kl_scale=self.plan.kl_weight)
         point = Epoch(number + 1, training, found)
-        if not math.isfinite(point.training + point.validation):
-            raise _not_finite(number)
         self._keep_the_best(point)
         return point
 
@@ -82,7 +78,7 @@ class Pretraining(Training[Network]):
                 inputs = self.network.mixed_inputs(seen, probability, self.generator)
                 loss = self.loss(y, inputs, kl_scale, seen) / y.shape[:-1].numel()
             if not torch.isfinite(loss):
-                raise _not_finite(number)
+                raise not_finite(number + 1)
             descend(self.network, self.optimiser, loss, self.plan.clip)
             total -= float(loss.detach()) * len(y)
         return total / len(tracks)
@@ -109,6 +105,11 @@ class Pretraining(Training[Network]):
             "best_epoch": self.best_epoch,
             "best_weights": self.best_weights,
         }
+
+    def state_after_epochs(self) -> dict[str, Any]:
+        """Adam has moments, and there are best weights."""
+        state = self.state()
+        return state | {"optimiser": of_adam(self.optimiser), "best_weights": state["network"]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The same, put back."""
@@ -151,10 +152,3 @@ def _given(network: DVAE, example: Tensor | Example, generator: torch.Generator)
     """Content, and what is seen of it that the network is given."""
     y, observed = example if isinstance(example, Example) else (example, example)
     return y, network.seen_input(y, observed, generator)
-
-
-def _not_finite(epoch: int) -> InputError:
-    return InputError(
-        f"the ELBO is no longer a finite number in epoch {epoch + 1}: lower the learning rate, "
-        "or look for extreme values in what it learns from."
-    )
