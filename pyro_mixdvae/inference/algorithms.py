@@ -19,6 +19,8 @@ from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.sound import SoundSources
 from pyro_mixdvae.process_state import drawing, seeded
 
+MOST_PARTICLES = 1000
+
 
 class Algorithm(Protocol):
     """What `infer` asks of an algorithm."""
@@ -68,6 +70,8 @@ class SVI:
     def __post_init__(self) -> None:
         _check_count("steps", self.n_steps)
         _check_count("particles", self.n_particles)
+        if self.n_particles > MOST_PARTICLES:
+            raise InputError(f"{self.n_particles} particles are too many for memory: give {MOST_PARTICLES} or fewer.")
         require_positive(self.learning_rate, f"a learning rate of {self.learning_rate}")
 
     def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:

@@ -156,7 +156,7 @@ class ConstantVelocity(Kinematic):
             "position_variance": position_noise,
         }
         for name, spread in spreads.items():
-            variance = torch.as_tensor(spread, dtype=torch.get_default_dtype()).square()
+            variance = torch.as_tensor(spread, dtype=torch.get_default_dtype()).square().clamp(min=VARIANCE_FLOOR)
             self.register_buffer(name, variance.expand(content_dim).clone())
 
     def motion(self, h: Tensor) -> Motion:

@@ -67,10 +67,10 @@ def import_network(path: str | Path) -> SRNN | SpectralSRNN:
     if not all(bool(torch.isfinite(value).all()) for value in ours.values()):
         raise InputError(f"{path}: some weights are not finite numbers; download the checkpoint again.")
     try:
-        network = SpectralSRNN(**_sound_sizes(ours)) if is_sound else SRNN(**_box_sizes(ours))
-        network = network.float()
-        network.load_state_dict(ours)
-    except (RuntimeError, KeyError, IndexError) as error:
+        with torch.device("meta"):  # shapes are compared before memory is taken
+            network = SpectralSRNN(**_sound_sizes(ours)) if is_sound else SRNN(**_box_sizes(ours))
+        network.load_state_dict({name: value.float() for name, value in ours.items()}, assign=True)
+    except (RuntimeError, ValueError, KeyError, IndexError) as error:
         raise InputError(f"{path}: its layers do not fit together as those of the authors' SRNN do.") from error
     return network
 
@@ -90,6 +90,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} holds no weights by name: give a checkpoint that is a plain state dict.")
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()):
         raise InputError(f"{path} holds more than weights by name: give a checkpoint that is a plain state dict.")
+    if not all(value.nbytes <= value.untyped_storage().nbytes() for value in content.values()):
+        raise InputError(f"{path} has a few numbers stand for many weights: download the checkpoint again.")
     return dict(content)
 
 

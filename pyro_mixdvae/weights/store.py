@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import quoted
+from pyro_mixdvae.inputs import quoted, reason
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.outputs import refuse_existing, write_together
 from pyro_mixdvae.representations.boxes import COORDINATES, Coordinates
@@ -57,7 +57,7 @@ class _Header(_Version):
         digest = hashlib.sha256(self.text(exclude={"checksum"}).encode())
         for name, value in sorted(tensors.items()):
             digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-            digest.update(value.reshape(-1).view(torch.uint8).numpy())
+            digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     def text(self, exclude: set[str] | None = None) -> str:
@@ -174,8 +174,11 @@ def _refuse_foreign_content(path: Path, network: nn.Module, coordinates: Coordin
 
 def _locate(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # a name that is too long
+        raise InputError(f"{quoted(str(path))} cannot be read ({reason(error)}): give a weights file.") from error
     if path.suffix == SUFFIX or len(path.parts) > 1:
         raise InputError(f"{path}: there is no such weights file; give an existing one.")
     known = shipped_names()

@@ -119,8 +119,8 @@ class SoundReader:
         if said > self.length:
             there, missing = self.length / self.rate, (said - self.length) / self.rate
             raise InputError(
-                f"{self.path} is damaged: it ends after {there:.3f} seconds, and about {missing:.3f} more that its header "
-                "speaks of are missing; repair it or leave it out."
+                f"{self.path} is damaged: it ends after {there:.3f} seconds, and about {missing:.3f} more that its "
+                "header speaks of are missing; repair it or leave it out."
             )
         if self.length == 0:
             raise InputError(f"{self.path} holds no samples: give a sound that is not empty.")
