@@ -16,9 +16,16 @@ alone = RLock()
 """Held by the thread that runs a Pyro program. Who runs Pyro in one thread of their own and this package in others
 takes it as well: `with alone: ...`"""
 
+
+def _begin_in_child() -> None:
+    """In a forked process, which has the thread that forked and no other: PyTorch would wait for its own for ever."""
+    torch.set_num_threads(1)
+    alone.release()
+
+
 if hasattr(os, "register_at_fork"):
-    # A child has the thread that forked and no other: what another one was in the midst of would stay so for ever.
-    os.register_at_fork(before=alone.acquire, after_in_parent=alone.release, after_in_child=alone.release)
+    # What another thread was in the midst of would stay so for ever in the child.
+    os.register_at_fork(before=alone.acquire, after_in_parent=alone.release, after_in_child=_begin_in_child)
 
 CPU = torch.device("cpu")
 
