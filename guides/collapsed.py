@@ -103,9 +103,11 @@ class Collapsed(Guide):
 
     @closed_form("forward", "draw_sources", "chain")
     @torch.no_grad()
-    def sample(self, n_samples: int) -> Tensor:
+    def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
         """Draws of the contents s, [n_samples, B, N, T, D]."""
-        return self.chain().sample(torch.Size([n_samples]))[..., 0]
+        like = self.centre
+        noise = torch.randn(n_samples, *like.shape, generator=generator, dtype=like.dtype)
+        return self.chain().path(noise.to(like.device))[..., 0]
 
     def forward(self, scene: Scene) -> tuple[Tensor, Tensor]:
         """Draw "sz" (and v) for the scene of this guide. Returns s [*, B, 1, 1, N, T, D] and z."""

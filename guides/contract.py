@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.process_state import alone, drawing, seeded
 
 N_DRAWS = 200
 
@@ -40,17 +41,16 @@ class Guide(Part):
         return self.scene.start.shape[-1]
 
     @torch.no_grad()
-    def sample(self, n_samples: int) -> Tensor:
-        """Draws of the contents s, [n_samples, B, N, T, D]."""
-        drawn = [poutine.trace(self).get_trace(self.scene).nodes["sz"]["value"] for _ in range(n_samples)]
+    def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
+        """Draws of the contents s, [n_samples, B, N, T, D]; the generator is one of the CPU."""
+        with drawing(generator, self.scene.start.device):
+            drawn = [poutine.trace(self).get_trace(self.scene).nodes["sz"]["value"] for _ in range(n_samples)]
         return torch.stack(drawn)[:, :, 0, 0, ..., : self.content_dim]
 
     @torch.no_grad()
     def marginals(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of q(s_tn), each [B, N, T, D]; by default of `N_DRAWS` draws."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            drawn = self.sample(N_DRAWS)
+        drawn = self.sample(N_DRAWS, seeded(0))
         return drawn.mean(0), drawn.var(0)
 
     def responsibilities(self) -> Tensor | None:
@@ -74,7 +74,7 @@ class Program(Guide):
         self.program, self._content_dim = program, content_dim
         self.name = getattr(program, "__name__", type(program).__name__)
         self._store: dict[str, Any] = {"params": {}, "constraints": {}}
-        with torch.random.fork_rng(devices=[]), poutine.block():
+        with drawing(seeded(0), scene.start.device), poutine.block():
             self(scene)  # declares its parameters
 
     @property
@@ -84,7 +84,7 @@ class Program(Guide):
 
     def __call__(self, scene: Scene) -> Any:
         """Run the program among its own parameters, whichever way it declares them."""
-        with pyro.get_param_store().scope(self._store) as own:
+        with alone, pyro.get_param_store().scope(self._store) as own:
             found = self.program(scene)
         self._store = own
         return found
@@ -100,5 +100,5 @@ class Program(Guide):
 
     def values(self) -> dict[str, Tensor]:
         """What has become of each `pyro.param`, within its constraint."""
-        with pyro.get_param_store().scope(self._store):
+        with alone, pyro.get_param_store().scope(self._store):
             return {name: value.detach().clone() for name, value in pyro.get_param_store().items()}

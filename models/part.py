@@ -2,6 +2,7 @@
 
 from abc import ABCMeta
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, TypeVar
 
 import pyro
@@ -9,6 +10,7 @@ from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.process_state import alone
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 Self = TypeVar("Self", bound="Part")
@@ -37,11 +39,13 @@ class Part(PyroModule, metaclass=_PartMeta):
 
     That is Pyro's setting `module_local_params`; it is set here for these modules alone, so that importing this
     package changes nothing for others. Inference never changes a part: it makes another of the same class (`replace`).
+    Threads may share one: it runs in one at a time.
     """
 
     def __init__(self) -> None:
-        with pyro.settings.context(module_local_params=True):
-            super().__init__()
+        super().__init__()
+        # Pyro makes this where the setting is on; setting it would be felt in all threads.
+        self._pyro_context.param_state = {"params": {}, "constraints": {}}
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Put derived methods in the place of closed forms that no longer hold."""
@@ -54,7 +58,7 @@ class Part(PyroModule, metaclass=_PartMeta):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run `forward` with local parameters."""
-        with pyro.settings.context(module_local_params=True):
+        with alone, pyro.settings.context(module_local_params=True):
             return super().__call__(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -62,7 +66,16 @@ class Part(PyroModule, metaclass=_PartMeta):
         for registry in ("_modules", "_buffers"):
             if name in (known := self.__dict__.get(registry, ())):
                 return known[name]
-        return super().__getattr__(name)
+        with alone:  # a parameter is a statement while the part runs, be it in another thread
+            return super().__getattr__(name)
+
+    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
+        """A copy, also while the part runs in another thread."""
+        with alone:
+            other = object.__new__(type(self))
+            memo[id(self)] = other
+            other.__dict__.update(deepcopy(self.__dict__, memo))
+            return other
 
     def check(self, scene: Any) -> None:
         """Whether the numbers of this part are of a batch of scenes like that one; by default they are of any.

@@ -6,6 +6,7 @@ from pathlib import Path
 from pyro_mixdvae.errors import InputError
 
 MOST_NAMED = 3
+LONGEST_QUOTE = 200  # characters of what a user gave, in a message
 
 
 def read_text(path: Path) -> str:
@@ -67,3 +68,13 @@ def some_of(names: Sequence[object]) -> str:
     """The first names of a list, and how many more there are."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(str(name) for name in names[:MOST_NAMED]) + more
+
+
+def quoted(value: object) -> str:
+    """A value as Python writes it, of which a long one is cut."""
+    return cut(repr(value))
+
+
+def cut(text: str) -> str:
+    """The first characters of a text, where it is too long for a message."""
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]} ... ({len(text)} characters)"

@@ -22,7 +22,7 @@ LAYERS = (
     ("outputs",),
     ("exchange",),
     ("locks",),
-    ("inputs",),
+    ("inputs", "process_state"),
     ("errors",),
 )
 # In one line, but the first knows nothing of the second.

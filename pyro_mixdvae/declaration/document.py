@@ -9,10 +9,14 @@ from pyro_mixdvae import __version__
 from pyro_mixdvae.declaration.toml_text import read_toml, read_value, shown, write_toml
 from pyro_mixdvae.declaration.words import nearest
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import read_text
+from pyro_mixdvae.inputs import cut, quoted, read_text
 
 TABLES = ("sources", "assignment", "likelihood", "noise", "clutter", "labels", "systematic", "guide", "inference")
-SETTINGS = ("n_sources", "seed")
+SETTINGS = {"n_sources": (1, 10_000), "seed": (0, 2**64 - 1)}
+"""Numbers of a run, and between which they are."""
+
+LONGEST_NAME, LONGEST_TEXT, LONGEST_LIST = 200, 4096, 1000
+"""Of what a declaration says; whatever is longer is none."""
 
 Task = Literal["boxes", "sounds"]
 """What a declaration is for."""
@@ -49,9 +53,13 @@ class Declaration:
         """
         tables, settings = dict[str, Table](), dict[str, Said]()
         for name, value in document.items():
+            _check_lengths(name, value, origin)
             if name in TABLES and isinstance(value, Mapping):
                 tables[name] = {key: Said(item, origin) for key, item in value.items()}
             elif name in SETTINGS and isinstance(value, int) and not isinstance(value, bool):
+                least, most = SETTINGS[name]
+                if not least <= value <= most:
+                    raise InputError(f"{origin}: {name} = {shown(value)}: give a whole number from {least} to {most}.")
                 settings[name] = Said(value, origin)
             elif name in TABLES:
                 raise InputError(
@@ -90,7 +98,7 @@ class Declaration:
         for option in options:
             name, equals, text = option.partition("=")
             table, dot, key = (part.strip() for part in name.partition("."))
-            origin = f"--set {option}"
+            origin = f"--set {cut(option)}"
             if not equals or (not dot and table not in SETTINGS) or (dot and not key):
                 raise InputError(f"{origin}: write TABLE.KEY=VALUE, as --set likelihood.df=4.")
             value = read_value(text.strip())
@@ -145,3 +153,19 @@ class Declaration:
     def text(self) -> str:
         """The document as a file holds it, with the version that wrote it in the first line."""
         return f"# pyro-mixdvae {__version__}\n{write_toml(self.document())}"
+
+
+def _check_lengths(name: str, value: Any, origin: str) -> None:
+    """Refuse what is too long for any name, text or list, before it is looked up or repeated in a message."""
+    if len(name) > LONGEST_NAME:
+        raise InputError(f"{origin}: {quoted(name)} is too long for a name.")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_lengths(key, item, origin)
+    elif isinstance(value, str) and len(value) > LONGEST_TEXT:
+        raise InputError(f"{origin}: {name} = {shown(value)}: give a text of at most {LONGEST_TEXT} characters.")
+    elif isinstance(value, list):
+        if len(value) > LONGEST_LIST:
+            raise InputError(f"{origin}: {name} = {shown(value)}: give a list of at most {LONGEST_LIST} entries.")
+        for item in value:
+            _check_lengths(name, item, origin)

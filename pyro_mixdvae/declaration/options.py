@@ -33,6 +33,10 @@ STRUCTURAL = frozenset(
 """Arguments of constructors that the builder gives by their name, and no declaration does."""
 
 
+LEAST, LARGEST, LARGEST_WHOLE = 1e-9, 1e9, 1_000_000
+"""Of the numbers of a declaration."""
+
+
 class Option(NamedTuple):
     """One option: its type as a declaration can write it, and its default (`REQUIRED`: none)."""
 
@@ -102,7 +106,22 @@ def check_options(family: str, known: Mapping[str, Option], said: Mapping[str, S
         checked = schema.model_validate({name: item.value for name, item in said.items() if name != "family"})
     except ValidationError as error:
         raise _explained(error, family, known, said, table) from error
+    for name, item in said.items():
+        if name in known and not _is_workable(item.value):
+            raise InputError(
+                f"{item.origin}: [{table}] {name} = {shown(item.value)}: give numbers of at most {LARGEST:g} and of at "
+                f"least {LEAST:g}, or 0; whole ones of at most {LARGEST_WHOLE:,}."
+            )
     return checked.model_dump(by_alias=True)
+
+
+def _is_workable(value: Any) -> bool:
+    """Whether single precision can work with the numbers of a value, and memory with those that count something."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_workable, value))
+    if isinstance(value, float):
+        return value == 0 or LEAST <= abs(value) <= LARGEST
+    return not isinstance(value, int) or abs(value) <= LARGEST_WHOLE
 
 
 def _explained(

@@ -10,6 +10,7 @@ from pyro import poutine
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.models import Scene
+from pyro_mixdvae.process_state import alone, drawing, seeded
 from pyro_mixdvae.representations.stft import STFT
 
 
@@ -47,8 +48,7 @@ def small_scene(preset: Preset, n_sources: int, n_frames: int = 3, n_detections:
 
 def sites(program: Any, *arguments: Any) -> Iterator[Site]:
     """The statements of a model, or of a guide, in the order in which they run."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
+    with drawing(seeded(0)), torch.no_grad():
         trace = poutine.trace(program).get_trace(*arguments)
     for name, node in trace.nodes.items():
         if node["type"] != "sample" or type(node["fn"]).__name__ == "_Subsample":
@@ -76,7 +76,7 @@ def guide_sites(preset: Preset, n_sources: int) -> list[Site]:
     """Of q."""
     scene = small_scene(preset, n_sources)
     guide = preset.guide(preset.model, scene) if isinstance(preset.guide, type) else preset.guide
-    with pyro.settings.context(module_local_params=isinstance(preset.guide, type)):
+    with alone, pyro.settings.context(module_local_params=isinstance(preset.guide, type)):
         return list(sites(guide, scene))
 
 
@@ -87,8 +87,9 @@ def render(preset: Preset, n_sources: int, suffix: str) -> bytes:
         InputError: graphviz, which draws it, is not installed, or draws no such files.
     """
     try:
-        arguments = (small_scene(preset, n_sources),)
-        graph = pyro.render_model(preset.model, model_args=arguments, render_distributions=True)
+        with drawing(seeded(0)):
+            arguments = (small_scene(preset, n_sources),)
+            graph = pyro.render_model(preset.model, model_args=arguments, render_distributions=True)
         return _piped(graph, suffix)
     except ImportError as error:
         raise InputError(

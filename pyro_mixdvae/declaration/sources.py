@@ -150,7 +150,7 @@ def _options(name: str, family: Family, loaded: Networks | None) -> dict[str, Op
 
 def is_learned_nowhere(network: type[nn.Module]) -> bool:
     """Whether a network has no parameters, so that a few numbers make it."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("meta"):  # nothing is drawn there
         return not list(network().parameters())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import cut, quoted
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,25 +26,27 @@ def read_toml(text: str, name: str) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise InputError(f"{name}: brackets within brackets too deep for any declaration.") from error
+    except ValueError as error:  # also a number of more digits than Python reads
         found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), flags=re.S)
         if found is None:
-            raise InputError(f"{name}: no TOML: {error}.") from error
+            raise InputError(f"{name}: no TOML: {cut(str(error))}.") from error
         what, line, column = found.groups()
         shown = text.splitlines()[int(line) - 1].strip() if int(line) <= len(text.splitlines()) else ""
         raise InputError(
-            f"{name}, line {line}, column {column}: {what[:1].lower()}{what[1:]}: {shown!r} is no TOML "
+            f"{name}, line {line}, column {column}: {what[:1].lower()}{what[1:]}: {quoted(shown)} is no TOML "
             '(a text stands in quotes, as family = "student_t").'
         ) from error
 
 
 def read_value(text: str) -> Any:
     """One value as it is written on a command line: TOML, a number in Python's way, or else a text without quotes."""
-    if _NUMBER.fullmatch(text.strip()):
-        return int(text) if re.fullmatch(r"[+-]?\d+", text.strip()) else float(text)
     try:
+        if _NUMBER.fullmatch(text.strip()):
+            return int(text) if re.fullmatch(r"[+-]?\d+", text.strip()) else float(text)
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         return text
 
 
@@ -61,11 +64,11 @@ def write_toml(document: Mapping[str, Any]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as it stands in a document."""
+    """A value as it stands in a document, of which a long one is cut."""
     try:
-        return _value(value)
-    except TypeError:
-        return str(value)
+        return cut(_value(value))
+    except (TypeError, RecursionError):
+        return quoted(value)
 
 
 def _key(key: str) -> str:

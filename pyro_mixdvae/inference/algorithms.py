@@ -17,6 +17,9 @@ from pyro_mixdvae.models.additive import AdditiveModel
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.sound import SoundSources
+from pyro_mixdvae.process_state import drawing, seeded
+
+MOST_PARTICLES = 1000
 
 
 class Algorithm(Protocol):
@@ -67,6 +70,8 @@ class SVI:
     def __post_init__(self) -> None:
         _check_count("steps", self.n_steps)
         _check_count("particles", self.n_particles)
+        if self.n_particles > MOST_PARTICLES:
+            raise InputError(f"{self.n_particles} particles are too many for memory: give {MOST_PARTICLES} or fewer.")
         require_positive(self.learning_rate, f"a learning rate of {self.learning_rate}")
 
     def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
@@ -77,7 +82,8 @@ class SVI:
         if isinstance(model, MixtureModel):
             model = model.replace(assignment=model.assignment.fitted(scene))
         if isinstance(guide, type) and issubclass(guide, Guide):
-            program = guide(model, scene)
+            with drawing(seeded(seed), scene.start.device):
+                program = guide(model, scene)
         else:
             program = Program(guide, scene, model.sources.content_dim)
         return program_posterior(model, scene, program, self.optimise(model, program, scene, seed))

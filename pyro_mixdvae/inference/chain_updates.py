@@ -15,6 +15,7 @@ from pyro_mixdvae.inference.initialise import initialise
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.process_state import seeded
 
 UNMOVED = 0.01
 """A change of the responsibilities that is too small to matter for the prior's memory."""
@@ -158,9 +159,7 @@ def expected_responsibilities(model: MixtureModel, scene: Scene, guide: Guide, n
     assignment = model.assignment
     if isinstance(guide, Collapsed) and guide.latent is not None:
         assignment = guide.latent.expected(assignment)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        drawn = guide.sample(n_draws)
+    drawn = guide.sample(n_draws, seeded(0))
     each = [assignment.responsibilities(model.log_likelihood(scene, s), scene.mask) for s in drawn]
     return torch.stack(each).mean(0)
 

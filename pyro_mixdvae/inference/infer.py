@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.inference.algorithms import Algorithm, Coordinate
@@ -9,6 +11,11 @@ from pyro_mixdvae.inference.chain_updates import is_updated_in_closed_form
 from pyro_mixdvae.inference.check import check, check_updates
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.models.scene import Scene
+
+NOT_FINITE = (
+    "Inference has left the finite numbers: a number of the model, of its weights or of what is to be explained is too "
+    "large or too small; leave out what was set, or take other weights."
+)
 
 
 def infer(
@@ -32,7 +39,8 @@ def infer(
         seed: of the draws of SVI.
 
     Raises:
-        InputError: the parts do not go together; says which.
+        InputError: the parts do not go together; says which. Or a number of the model is so large or so small that what
+            is found is not finite.
     """
     algorithm = algorithm or Coordinate()
     if not callable(guide):
@@ -42,4 +50,13 @@ def infer(
     check(model, scene)
     if is_updated_in_closed_form(guide):
         check_updates(model)
-    return algorithm.run(model, scene, guide, first, seed)
+    try:
+        found = algorithm.run(model, scene, guide, first, seed)
+    except (ValueError, OverflowError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+        if isinstance(error, ValueError) and "to satisfy the constraint" not in str(error):
+            raise
+        raise InputError(NOT_FINITE) from error
+    numbers = [found.mean, found.variance, found.responsibilities, *(record["elbo"] for record in found.records)]
+    if not all(bool(part.isfinite().all()) for part in numbers):
+        raise InputError(NOT_FINITE)
+    return found

@@ -9,6 +9,7 @@ from pyro_mixdvae.engines.protocol import Record
 from pyro_mixdvae.engines.torch.evaluator import RecordingELBO
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.process_state import drawing, seeded
 
 
 def optimise(
@@ -46,24 +47,29 @@ def optimise(
     for parameter in frozen:
         parameter.requires_grad_(False)
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            groups: list[dict[str, Any]] = [{"params": free, "lr": learning_rate}]
-            if fine_tunes_prior and prior:
-                groups.append({"params": list(prior.values()), "lr": learning_rate / 10})
-            optimiser = torch.optim.Adam(groups)
-            return [_step(elbo, optimiser, model, guide, scene, number) for number in range(1, n_steps + 1)]
+        groups: list[dict[str, Any]] = [{"params": free, "lr": learning_rate}]
+        if fine_tunes_prior and prior:
+            groups.append({"params": list(prior.values()), "lr": learning_rate / 10})
+        optimiser, generator = torch.optim.Adam(groups), seeded(seed)
+        return [_step(elbo, optimiser, model, guide, scene, generator, number) for number in range(1, n_steps + 1)]
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
 
 
 def _step(
-    elbo: RecordingELBO, optimiser: torch.optim.Optimizer, model: Any, guide: Any, scene: Scene, number: int
+    elbo: RecordingELBO,
+    optimiser: torch.optim.Optimizer,
+    model: Any,
+    guide: Any,
+    scene: Scene,
+    generator: torch.Generator,
+    number: int,
 ) -> Record:
     elbo.traces.clear()
     optimiser.zero_grad()
-    loss = _loss(elbo, model, guide, scene)
+    with drawing(generator, scene.start.device):
+        loss = _loss(elbo, model, guide, scene)
     if loss is None or not loss.isfinite():
         raise InputError(
             f"SVI has left the finite numbers at step {number}, as it may in a scene with a gap of hundreds of frames: "

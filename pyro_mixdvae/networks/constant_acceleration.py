@@ -8,7 +8,9 @@ from pyro.distributions import Normal, TransformedDistribution
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.exact_posterior import exact_posterior
+from pyro_mixdvae.networks.layers import VARIANCE_FLOOR
 from pyro_mixdvae.networks.memory import MarkovDVAE
 from pyro_mixdvae.networks.states import MarkovState
 
@@ -44,6 +46,8 @@ class ConstantAcceleration(MarkovDVAE):
     ):
         super().__init__()
         self.content_dim, self.latent_dim = content_dim, 2 * content_dim
+        if not 0 <= damping <= 1:
+            raise InputError(f"a damping of {damping}: give a number from 0 to 1.")
         self.damping = damping
         spreads = {
             "first_latent": (first_velocity_spread, first_acceleration_spread),
@@ -52,7 +56,7 @@ class ConstantAcceleration(MarkovDVAE):
         }
         for name, parts in spreads.items():
             each = [torch.as_tensor(part, dtype=torch.get_default_dtype()).expand(content_dim) for part in parts]
-            self.register_buffer(name, torch.cat(each).square())
+            self.register_buffer(name, torch.cat(each).square().clamp(min=VARIANCE_FLOOR))
 
     @property
     def constants(self) -> tuple[Tensor, Tensor, Tensor]:

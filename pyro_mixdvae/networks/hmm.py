@@ -6,6 +6,7 @@ import torch
 from pyro.distributions import Categorical, MixtureSameFamily, Normal
 from torch import Tensor, nn
 
+from pyro_mixdvae.errors import require_positive
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.layers import VARIANCE_FLOOR
 
@@ -35,6 +36,7 @@ class HMM(DVAE):
 
     def __init__(self, content_dim: int = 4, n_states: int = 16, gain: float = 10.0):
         super().__init__()
+        require_positive(gain, f"a gain of {gain}")
         self.content_dim, self.n_states, self.gain = content_dim, n_states, gain
         # From states at rest to states that move fast, each of which is likely to last.
         spread = torch.logspace(-2.5, -1, n_states).unsqueeze(-1)

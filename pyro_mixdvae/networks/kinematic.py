@@ -13,6 +13,7 @@ from pyro.distributions import Normal, TransformedDistribution
 from torch import Tensor, nn
 
 from pyro_mixdvae.distributions import kalman
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.exact_posterior import exact_posterior
 from pyro_mixdvae.networks.layers import VARIANCE_FLOOR, History, NoHistory, TanhMLP
 from pyro_mixdvae.networks.recurrent import RecurrentDVAE
@@ -146,6 +147,8 @@ class ConstantVelocity(Kinematic):
         super().__init__()
         self.content_dim = self.latent_dim = content_dim
         self.history = NoHistory()
+        if not 0 <= damping <= 1:
+            raise InputError(f"a damping of {damping}: give a number from 0 to 1.")
         self.damping = damping
         spreads = {
             "first_velocity": first_velocity_spread,
@@ -153,7 +156,7 @@ class ConstantVelocity(Kinematic):
             "position_variance": position_noise,
         }
         for name, spread in spreads.items():
-            variance = torch.as_tensor(spread, dtype=torch.get_default_dtype()).square()
+            variance = torch.as_tensor(spread, dtype=torch.get_default_dtype()).square().clamp(min=VARIANCE_FLOOR)
             self.register_buffer(name, variance.expand(content_dim).clone())
 
     def motion(self, h: Tensor) -> Motion:

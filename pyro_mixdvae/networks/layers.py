@@ -6,6 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from pyro_mixdvae.errors import require_positive
+
 
 class TanhMLP(nn.Module):
     """Linear layers with a tanh after each: `sizes` are the width of the input and of every layer."""
@@ -77,6 +79,7 @@ class DisplacementNetwork(GaussianNetwork):
 
     def __init__(self, sizes: Sequence[int], output: int, gain: float):
         super().__init__(sizes, output)
+        require_positive(gain, f"a gain of {gain}")
         self.gain = gain
         with torch.no_grad():
             self.mean.weight.mul_(0.1)
@@ -100,6 +103,7 @@ class History(nn.Module):
 
     def __init__(self, sizes: Sequence[int], hidden: int, gain: float = 1.0):
         super().__init__()
+        require_positive(gain, f"a gain of {gain}")
         self.gain = gain
         self.input = TanhMLP(sizes)
         self.lstm = nn.LSTM(sizes[-1], hidden, batch_first=True)
@@ -168,6 +172,7 @@ class GatedUnit(nn.Module):
 
     def __init__(self, sizes: Sequence[int], hidden: int, gain: float = 1.0):
         super().__init__()
+        require_positive(gain, f"a gain of {gain}")
         self.gain = gain
         self.input = TanhMLP(sizes)
         self.gru = nn.GRU(sizes[-1], hidden, batch_first=True)

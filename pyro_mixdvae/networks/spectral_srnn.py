@@ -8,12 +8,16 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.distributions.complex_normal import ComplexNormal, squared_modulus
 from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.layers import BackwardHistory, GaussianNetwork, History, TanhMLP
 from pyro_mixdvae.networks.recurrent import RecurrentDVAE
 
 # Log powers of sound at full scale lie about here; networks learn best from numbers of order one.
 LOG_CENTRE = -4.0
 LOG_SCALE = 4.0
+
+LEAST_FLOOR = 1e-30
+"""Of a logarithm in single precision."""
 
 
 class SpectralSRNN(RecurrentDVAE):
@@ -52,6 +56,10 @@ class SpectralSRNN(RecurrentDVAE):
         super().__init__()
         if encoder_input not in ("power", "log-power"):
             raise ValueError(f"encoder_input is {encoder_input!r}: it is 'power' or 'log-power'")
+        if not (LEAST_FLOOR <= floor <= 1 or (floor == 0 and encoder_input == "power")):
+            raise InputError(
+                f"a floor of {floor}: give one from {LEAST_FLOOR} to 1, the power of a sound at full scale."
+            )
         self.content_dim, self.latent_dim = content_dim, latent_dim
         self.encoder_input, self.floor = encoder_input, floor
         self.history = History([content_dim, *input_sizes], hidden)

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+LOWEST_RATE, HIGHEST_RATE = 1000, 1_000_000
+"""Samples a second: below there is no sound but, say, one value a second of some sensor; no converter is above."""
+
+MOST_OVERLAP = 256
+"""Windows that a sample lies in."""
+
 
 @dataclass(frozen=True)
 class STFT:
@@ -33,7 +39,8 @@ class STFT:
         if found is None:
             return None
         rate, length, hop = map(int, found.groups())
-        return cls(rate, length, hop) if rate > 0 and length % 2 == 0 and 0 < hop <= length // 2 else None
+        can_be = length % 2 == 0 and length <= MOST_OVERLAP * hop and hop <= length // 2
+        return cls(rate, length, hop) if can_be and LOWEST_RATE <= rate <= HIGHEST_RATE else None
 
     @property
     def n_frequencies(self) -> int:

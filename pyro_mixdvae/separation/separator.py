@@ -19,7 +19,8 @@ from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.inference.preset import Method, Preset, chosen_algorithm
 from pyro_mixdvae.models.likelihoods.spectral import sound_scene
-from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.representations.stft import HIGHEST_RATE, LOWEST_RATE, STFT
+from pyro_mixdvae.separation.audio.reading import LOUDEST, unusable
 from pyro_mixdvae.separation.audio.resampling import resample
 from pyro_mixdvae.separation.fit import Fit, fit_of
 from pyro_mixdvae.separation.presets import build, weights_of
@@ -33,6 +34,9 @@ DEFAULT_SOURCES = ("speech", "flute")
 
 # Of all sources' sound in a batch of segments: about 4 MB of memory each; with more, nothing is faster.
 BATCH_SECONDS = 24.0
+
+QUIETEST = float(np.finfo(np.float32).tiny)
+"""Sounds with a smaller peak are silence: single precision has no number that would make them louder."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +127,9 @@ class Separator:
         """Separate a waveform [*, n] at `rate` samples a second, of any level.
 
         Raises:
-            InputError: it is empty, or holds NaN or infinity.
+            InputError: it is empty, holds NaN, infinity or numbers beyond any sound, or has a rate that no sound has.
         """
-        samples = _checked(waveform)
+        samples = _checked(waveform, rate)
         channels = samples.reshape(-1, samples.shape[-1])
         peak = float(np.abs(channels).max())
         fits = FitMeter(self)
@@ -152,7 +156,7 @@ class Separator:
 
         `peak` is the greatest magnitude of the whole: models know sounds of about full scale.
         """
-        scale = 1 / peak if peak > 0 else 1.0
+        scale = 1 / peak if peak >= QUIETEST else 1.0
 
         def separate(segments: Tensor) -> Tensor:
             found = self.infer(scale * segments)
@@ -209,12 +213,15 @@ class FitMeter:
         return tuple(Fit(*parts) for parts in zip(self.separator.names, mean, strict=True))
 
 
-def _checked(waveform: npt.NDArray[np.floating] | Tensor) -> npt.NDArray[np.float32]:
-    samples = np.asarray(waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform, dtype=np.float32)
+def _checked(waveform: npt.NDArray[np.floating] | Tensor, rate: int) -> npt.NDArray[np.float32]:
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise InputError(f"{rate} samples a second: sounds have {LOWEST_RATE} to {HIGHEST_RATE}.")
+    with np.errstate(over="ignore"):  # what single precision cannot hold is infinite in it
+        samples = np.asarray(waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform, dtype=np.float32)
     if samples.ndim == 0 or samples.size == 0:
         raise InputError("the waveform holds no samples: give one that is not empty.")
-    if not np.isfinite(samples).all():
-        raise InputError("the waveform holds NaN or infinity: repair it first.")
+    if not (np.abs(samples) <= LOUDEST).all():
+        raise InputError(f"the waveform holds {unusable(samples)}: repair it first.")
     return samples
 
 

@@ -24,7 +24,7 @@ def build(declaration: Declaration, n_sources: int) -> Preset:
         InputError: it cannot be built, or the published algorithm lacks the weights that it is for.
     """
     sources, table = declaration.tables.get("sources", {}), declaration.tables.get("inference", {})
-    names = {said.value for key, said in table.items() if key in ("family", "start")}
+    names = [said.value for key, said in table.items() if key in ("family", "start")]
     if "published" in names and "weights" not in sources:
         raise InputError(
             "The published preset needs the authors' weights, which do not come with this package: download their "

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.result import TrackingResult
@@ -78,11 +79,11 @@ def _draws(guide: Guide, systematic: Tensor, n_samples: int, seed: int) -> Tenso
     """Trajectories of content [S, B, N, T, D], given the variance of the detector's repeated error [B, N, T, D]."""
     if not n_samples:
         return systematic.new_empty(0, *systematic.shape)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        drawn = guide.sample(n_samples)
-        # One error for all frames of a trajectory: it is systematic.
-        return drawn + torch.randn_like(drawn[..., :1, :]) * systematic.sqrt()
+    generator = seeded(seed)
+    drawn = guide.sample(n_samples, generator)
+    # One error for all frames of a trajectory: it is systematic.
+    error = torch.randn(drawn[..., :1, :].shape, generator=generator, dtype=drawn.dtype).to(drawn.device)
+    return drawn + error * systematic.sqrt()
 
 
 def _by_frame(corners: Tensor) -> Array:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pyro_mixdvae.networks.dvae import as_estimated
 from pyro_mixdvae.networks.motion_categories import MotionCategories
-from pyro_mixdvae.training.loop import Epoch, Training, descend
+from pyro_mixdvae.training.loop import Epoch, Training, descend, of_adam
 
 LEAST_SPREAD = 1e-3  # of a cluster, in box sizes: a cluster of one displacement would be infinitely sure
 MOST_POINTS = 50_000  # that k-means sees
@@ -123,6 +123,10 @@ class CategoryTraining(Training[MotionCategories]):
             "cosine": self.cosine.state_dict(),
             "generator": self.generator.get_state(),
         }
+
+    def state_after_epochs(self) -> dict[str, Any]:
+        """Adam has moments."""
+        return self.state() | {"optimiser": of_adam(self.optimiser)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The same, put back."""

@@ -1,5 +1,6 @@
 """The one loop of every training: epoch after epoch, each kept in a checkpoint and reported."""
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -11,7 +12,9 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from pyro_mixdvae.training.checkpoint import read_checkpoint, write_checkpoint
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.process_state import drawing
+from pyro_mixdvae.training.checkpoint import fits, read_checkpoint, write_checkpoint
 
 
 class Epoch(NamedTuple):
@@ -88,6 +91,10 @@ class Training(ABC, Generic[Network]):
     def state(self) -> dict[str, Any]:
         """For a checkpoint: all but the curve."""
 
+    def state_after_epochs(self) -> dict[str, Any]:
+        """What `state` gives once there has been an epoch, as far as kinds and shapes go."""
+        return self.state()
+
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
@@ -121,33 +128,74 @@ def train(
         InputError: the checkpoint cannot be used, or the objective is no longer a finite number.
     """
     settings = training.settings | checkpoint.settings
-    with isolated():
-        training.begin()
-        if checkpoint.resume and checkpoint.path is not None:
-            state = read_checkpoint(checkpoint.path, settings)
-            training.curve = [Epoch(*point) for point in state.pop("curve")]
-            training.restore(state)
-        while not training.is_finished:
-            training.curve.append(training.epoch())
-            if checkpoint.path is not None:
-                state = training.state() | {"curve": [tuple(point) for point in training.curve]}
-                write_checkpoint(checkpoint.path, state, settings)
-            report(training.curve[-1])
-        best = training.finish()
+    training.begin()
+    if checkpoint.resume and checkpoint.path is not None:
+        _resume(training, read_checkpoint(checkpoint.path, settings), checkpoint.path)
+    while not training.is_finished:
+        training.curve.append(training.epoch())
+        if not math.isfinite(training.curve[-1].training + training.curve[-1].validation):
+            raise not_finite(len(training.curve))
+        if checkpoint.path is not None:
+            state = training.state() | {"curve": [tuple(point) for point in training.curve]}
+            write_checkpoint(checkpoint.path, state, settings)
+        report(training.curve[-1])
+    best = training.finish()
     return Pretrained(training.curve, best, training.curve[best - 1].validation)
 
 
+def _resume(training: Training[Any], state: dict[str, Any], path: str | Path) -> None:
+    """Put the state of a checkpoint in the place of one that has just begun.
+
+    Raises:
+        InputError: it is of another network, or its epochs are not those of a training.
+    """
+    curve = state.pop("curve", None)
+    fitting = _is_curve(curve) and fits(state, training.state_after_epochs())
+    if not (fitting and 0 <= state.get("best_epoch", 0) <= len(curve)):
+        raise InputError(
+            f"{path} is a checkpoint of something else: its network, its epochs or its numbers are none of this "
+            "training; start without --resume."
+        )
+    training.curve = [Epoch(*point) for point in curve]
+    try:
+        training.restore(state)
+    except (RuntimeError, ValueError) as error:  # what a generator or an optimiser refuses
+        raise InputError(f"{path} is a checkpoint of something else ({error}); start without --resume.") from error
+
+
+def _is_curve(curve: Any) -> bool:
+    """Points of epochs 1, 2, ..."""
+    if not isinstance(curve, list) or not curve:
+        return False
+    return all(fits(point, (0, 0.0, 0.0)) and point[0] == number for number, point in enumerate(curve, 1))
+
+
+def not_finite(epoch: int) -> InputError:
+    """The exception that says that a training has left the finite numbers."""
+    return InputError(
+        f"the objective is no longer a finite number in epoch {epoch}: lower the learning rate, or look for extreme "
+        "values in what it learns from."
+    )
+
+
+def of_adam(optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    """The state of Adam that has taken a step, in its shapes."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    of_each = [{"step": torch.zeros(()), "exp_avg": p, "exp_avg_sq": p} for p in parameters]
+    return {**optimiser.state_dict(), "state": dict(enumerate(of_each))}
+
+
 @contextmanager
-def isolated() -> Iterator[None]:
-    """Leave Pyro's parameter store and settings, and torch's generator, as they were.
+def programs_run(generator: torch.Generator) -> Iterator[None]:
+    """Run Pyro programs that draw from a generator; its parameter store and its settings stay as they were.
 
     Parameters stay in the modules. Arguments of densities are not validated at every draw: that what comes out is
     finite is checked once a step.
     """
     with (
+        drawing(generator),
         pyro.settings.context(module_local_params=True),
         pyro.validation_enabled(False),
-        torch.random.fork_rng(devices=[]),
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "Encountered NaN")

@@ -5,7 +5,6 @@ first and, as scheduled sampling sets in, more and more of the model's own outpu
 """
 
 import copy
-import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,12 +12,12 @@ import torch
 from pyro.infer import Trace_ELBO
 from torch import Tensor
 
-from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides.single_source import SingleSourceGuide
 from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.training.data import Example, Tracks
-from pyro_mixdvae.training.loop import Epoch, Training, descend, isolated
+from pyro_mixdvae.training.loop import Epoch, Training, descend, not_finite, of_adam, programs_run
 from pyro_mixdvae.training.schedule import Schedule
 
 Network = TypeVar("Network", bound=DVAE)
@@ -45,10 +44,10 @@ class Pretraining(Training[Network]):
 
     def begin(self) -> None:
         """The optimiser and the generators, from the seed."""
-        self.loss = Trace_ELBO()(SingleSource(self.network), SingleSourceGuide(self.network))
+        self.draws = seeded(self.seed)
+        self.loss = _loss_of(self.network)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.plan.learning_rate)
-        self.generator = torch.Generator().manual_seed(self.seed)
-        torch.manual_seed(self.seed)
+        self.generator = seeded(self.seed)
 
     @property
     def is_finished(self) -> bool:
@@ -66,8 +65,6 @@ class Pretraining(Training[Network]):
         probability = self.plan.own_output_probability
         found = elbo_per_frame(self.network, self.validation, probability, self.seed, kl_scale=self.plan.kl_weight)
         point = Epoch(number + 1, training, found)
-        if not math.isfinite(point.training + point.validation):
-            raise _not_finite(number)
         self._keep_the_best(point)
         return point
 
@@ -76,11 +73,12 @@ class Pretraining(Training[Network]):
         order = torch.randperm(len(tracks), generator=self.generator)
         total = 0.0
         for indices in order.split(self.plan.batch_size):
-            y, seen = _given(self.network, tracks[indices], self.generator)
-            inputs = self.network.mixed_inputs(seen, probability, self.generator)
-            loss = self.loss(y, inputs, kl_scale, seen) / y.shape[:-1].numel()
+            with programs_run(self.draws):
+                y, seen = _given(self.network, tracks[indices], self.generator)
+                inputs = self.network.mixed_inputs(seen, probability, self.generator)
+                loss = self.loss(y, inputs, kl_scale, seen) / y.shape[:-1].numel()
             if not torch.isfinite(loss):
-                raise _not_finite(number)
+                raise not_finite(number + 1)
             descend(self.network, self.optimiser, loss, self.plan.clip)
             total -= float(loss.detach()) * len(y)
         return total / len(tracks)
@@ -103,17 +101,22 @@ class Pretraining(Training[Network]):
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
-            "global_generator": torch.random.get_rng_state(),
+            "draws": self.draws.get_state(),
             "best_epoch": self.best_epoch,
             "best_weights": self.best_weights,
         }
+
+    def state_after_epochs(self) -> dict[str, Any]:
+        """Adam has moments, and there are best weights."""
+        state = self.state()
+        return state | {"optimiser": of_adam(self.optimiser), "best_weights": state["network"]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The same, put back."""
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
-        torch.random.set_rng_state(state["global_generator"])
+        self.draws.set_state(state["draws"])
         self.best_epoch, self.best_weights = state["best_epoch"], state["best_weights"]
 
 
@@ -126,12 +129,11 @@ def elbo_per_frame(
     kl_scale: float = 1.0,
 ) -> float:
     """ELBO of tracks in nats a frame, with noise of a fixed seed."""
-    generator = torch.Generator().manual_seed(seed)
+    generator, draws = seeded(seed), seeded(seed)
     total, n_frames = 0.0, 0
-    with isolated(), torch.no_grad():
-        torch.manual_seed(seed)
-        loss = Trace_ELBO()(SingleSource(network), SingleSourceGuide(network))
-        for indices in torch.arange(len(tracks)).split(batch_size):
+    loss = _loss_of(network)
+    for indices in torch.arange(len(tracks)).split(batch_size):
+        with programs_run(draws), torch.no_grad():
             y, seen = _given(network, tracks[indices], generator)
             inputs = network.mixed_inputs(seen, own_output_probability, generator)
             total -= float(loss(y, inputs, kl_scale, seen))
@@ -139,14 +141,14 @@ def elbo_per_frame(
     return total / n_frames
 
 
+def _loss_of(network: DVAE) -> Callable[..., Tensor]:
+    """Minus the ELBO of content, inputs, KL scale and what is seen."""
+    with programs_run(seeded(0)):  # a module is made with its parameters to itself, too
+        loss: Callable[..., Tensor] = Trace_ELBO()(SingleSource(network), SingleSourceGuide(network))
+    return loss
+
+
 def _given(network: DVAE, example: Tensor | Example, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Content, and what is seen of it that the network is given."""
     y, observed = example if isinstance(example, Example) else (example, example)
     return y, network.seen_input(y, observed, generator)
-
-
-def _not_finite(epoch: int) -> InputError:
-    return InputError(
-        f"the ELBO is no longer a finite number in epoch {epoch + 1}: lower the learning rate, "
-        "or look for extreme values in what it learns from."
-    )

@@ -15,6 +15,7 @@ from torch import Tensor
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.process_state import alone
 
 # Names of the authors' modules, and of ours; the layers of an MLP have a number.
 MODULES = {
@@ -66,10 +67,10 @@ def import_network(path: str | Path) -> SRNN | SpectralSRNN:
     if not all(bool(torch.isfinite(value).all()) for value in ours.values()):
         raise InputError(f"{path}: some weights are not finite numbers; download the checkpoint again.")
     try:
-        network = SpectralSRNN(**_sound_sizes(ours)) if is_sound else SRNN(**_box_sizes(ours))
-        network = network.float()
-        network.load_state_dict(ours)
-    except (RuntimeError, KeyError, IndexError) as error:
+        with torch.device("meta"):  # shapes are compared before memory is taken
+            network = SpectralSRNN(**_sound_sizes(ours)) if is_sound else SRNN(**_box_sizes(ours))
+        network.load_state_dict({name: value.float() for name, value in ours.items()}, assign=True)
+    except (RuntimeError, ValueError, KeyError, IndexError) as error:
         raise InputError(f"{path}: its layers do not fit together as those of the authors' SRNN do.") from error
     return network
 
@@ -78,7 +79,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; give the path of a downloaded checkpoint.")
     try:
-        with warnings.catch_warnings():
+        with alone, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch thinks of the file's format is no help to its user
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or hostile pickle can end in any of them
@@ -89,6 +90,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} holds no weights by name: give a checkpoint that is a plain state dict.")
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()):
         raise InputError(f"{path} holds more than weights by name: give a checkpoint that is a plain state dict.")
+    if not all(value.nbytes <= value.untyped_storage().nbytes() for value in content.values()):
+        raise InputError(f"{path} has a few numbers stand for many weights: download the checkpoint again.")
     return dict(content)
 
 

@@ -1,6 +1,6 @@
 """The kinds of networks that weights can belong to, and how each is rebuilt from its sizes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -21,12 +21,37 @@ from pyro_mixdvae.networks.storn import STORN
 from pyro_mixdvae.networks.vae import VAE
 from pyro_mixdvae.networks.vrnn import VRNN
 
+MOST_LAYERS = 100
+LARGEST_SIZE = 2**24
+"""Above it a layer has more weights than memory holds anywhere; also what is not finite is above it."""
+
 
 class NetworkKind(NamedTuple):
     """`build(**sizes(network))` has the shapes of `network`; sizes are numbers and lists of numbers."""
 
     build: Callable[..., nn.Module]
     sizes: Callable[[Any], dict[str, Any]]
+
+    def of_sizes(self, sizes: Mapping[str, Any]) -> nn.Module:
+        """A network of sizes that a file gives, which may be any.
+
+        Raises:
+            ValueError: a number that no network has; or, as `TypeError`, `RuntimeError` and `InputError`, what the
+                network's class raises.
+        """
+        for name, value in sizes.items():
+            _check_size(name, value)
+        return self.build(**sizes)
+
+
+def _check_size(name: str, value: Any) -> None:
+    if isinstance(value, list):
+        if len(value) > MOST_LAYERS:
+            raise ValueError(f"{name} has {len(value)} layers")
+        for part in value:
+            _check_size(name, part)
+    elif not (isinstance(value, str) or (isinstance(value, int | float) and abs(value) <= LARGEST_SIZE)):
+        raise ValueError(f"{name} is {value!r}")
 
 
 def kind_of(network: nn.Module) -> str:

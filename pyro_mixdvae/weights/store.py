@@ -1,9 +1,11 @@
 """Weights of a network in one `.safetensors` file, with a readable card (JSON) beside it.
 
 The file's metadata holds the network's kind and sizes, its coordinates and the card, so that the one file is
-enough to rebuild it; the JSON beside it is for people.
+enough to rebuild it; the JSON beside it is for people. What a file says is believed when nothing in it contradicts it:
+the shapes of its tensors are those of such a network, and its checksum is that of what it holds.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from importlib import resources
@@ -17,13 +19,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import quoted, reason
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.outputs import write_together
 from pyro_mixdvae.representations.boxes import COORDINATES, Coordinates
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.registry import NETWORKS, kind_of
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 HEADER = "pyro_mixdvae"  # one key of the metadata only: several would be written in an order of chance
 SUFFIX = ".safetensors"
 
@@ -47,6 +50,19 @@ class _Header(_Version):
     sizes: dict[str, Any]
     coordinates: str
     card: dict[str, Any]
+    checksum: str = ""
+
+    def checksum_of(self, tensors: Mapping[str, Tensor]) -> str:
+        """SHA-256 of all that a file holds: this but the checksum, and the tensors in the order of their names."""
+        digest = hashlib.sha256(self.text(exclude={"checksum"}).encode())
+        for name, value in sorted(tensors.items()):
+            digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+            digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def text(self, exclude: set[str] | None = None) -> str:
+        """As JSON; the same header gives the same text."""
+        return json.dumps(self.model_dump(exclude=exclude), sort_keys=True)
 
 
 def card_path(path: str | Path) -> Path:
@@ -98,7 +114,8 @@ def network_files(
         card=dict(card),
     )
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    content = save(tensors, {HEADER: json.dumps(header.model_dump(), sort_keys=True)})
+    header.checksum = header.checksum_of(tensors)
+    content = save(tensors, {HEADER: header.text()})
     readable = json.dumps(header.card, indent=2, sort_keys=True) + "\n"
     return {path: content, card_path(path): readable}
 
@@ -113,25 +130,25 @@ def load_network(name_or_path: str | Path) -> LoadedNetwork:
         InputError: unknown name, missing file, or a file that does not hold weights which this version knows.
     """
     path = _locate(name_or_path)
-    tensors, header = _read(path)
-    coordinates = COORDINATES.get(header.coordinates) or STFT.named(header.coordinates)
-    if header.network not in NETWORKS or coordinates is None:
-        raise InputError(
-            f"{path} holds a network of kind '{header.network}' in coordinates '{header.coordinates}', "
-            f"which this version does not know: networks {', '.join(NETWORKS)}, "
-            f"coordinates {', '.join(COORDINATES)} and stft-rate-length-hop."
-        )
     try:
-        network = NETWORKS[header.network].build(**header.sizes)
-        network.load_state_dict(tensors)
-    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        with safe_open(path, "pt") as file:
+            header = _header(path, (file.metadata() or {}).get(HEADER))
+            names = file.keys()
+            network = _skeleton(path, header, {name: _shape(file.get_slice(name)) for name in names})
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a {SUFFIX} file, or a damaged one; give another.") from error
+    if header.checksum_of(tensors) != header.checksum:
         raise InputError(
-            f"{path}: the weights do not have the shapes or names of a {header.network} network with the sizes "
-            f"{header.sizes}: the file is damaged or was changed; make it again."
-        ) from error
+            f"{path} is damaged: what it holds does not have the checksum that it had; copy or make it anew."
+        )
+    coordinates = _coordinates(header)
+    assert coordinates is not None  # `_skeleton` has refused others
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise InputError(f"{path}: some weights are not finite numbers; make the file again.")
     _refuse_foreign_content(path, network, coordinates)
+    dtype = torch.get_default_dtype()  # copies: the file may change
+    network.load_state_dict({name: value.to(dtype, copy=True) for name, value in tensors.items()}, assign=True)
     network.eval().requires_grad_(False)
     return LoadedNetwork(network, coordinates, header.card)
 
@@ -155,8 +172,11 @@ def _refuse_foreign_content(path: Path, network: nn.Module, coordinates: Coordin
 
 def _locate(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # a name that is too long
+        raise InputError(f"{quoted(str(path))} cannot be read ({reason(error)}): give a weights file.") from error
     if path.suffix == SUFFIX or len(path.parts) > 1:
         raise InputError(f"{path}: there is no such weights file; give an existing one.")
     known = shipped_names()
@@ -169,13 +189,7 @@ def _locate(name_or_path: str | Path) -> Path:
     return Path(str(resources.files("pyro_mixdvae.weights") / f"{name_or_path}{SUFFIX}"))
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], _Header]:
-    try:
-        with safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get(HEADER)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a {SUFFIX} file, or a damaged one; give another.") from error
+def _header(path: Path, text: str | None) -> _Header:
     if text is None:
         raise InputError(f"{path} was not written by this program: it does not say what network its weights belong to.")
     try:
@@ -184,6 +198,45 @@ def _read(path: Path) -> tuple[dict[str, Tensor], _Header]:
             raise InputError(
                 f"{path} has format {version}, this version reads up to {FORMAT_VERSION}: update pyro-mixdvae."
             )
-        return tensors, _Header.model_validate_json(text)
+        if version < FORMAT_VERSION:
+            raise InputError(f"{path} has format {version}, which has no checksum yet: make the file again.")
+        return _Header.model_validate_json(text)
     except ValidationError as error:
         raise InputError(f"{path}: the description of the network is damaged; make the file again.") from error
+
+
+def _coordinates(header: _Header) -> Coordinates | STFT | None:
+    return COORDINATES.get(header.coordinates) or STFT.named(header.coordinates)
+
+
+def _shape(part: Any) -> list[int] | None:
+    """Of a tensor in a file that is not read yet; None where it is none of numbers as networks have them."""
+    return list(part.get_shape()) if part.get_dtype() in ("F32", "F64") else None
+
+
+def _skeleton(path: Path, header: _Header, shapes: Mapping[str, list[int] | None]) -> nn.Module:
+    """The network that a file says it holds, without its weights: nothing is taken of memory, and nothing drawn.
+
+    Raises:
+        InputError: there is none such, or the tensors of the file are not its own.
+    """
+    if header.network not in NETWORKS or _coordinates(header) is None:
+        raise InputError(
+            f"{path} holds a network of kind {quoted(header.network)} in coordinates {quoted(header.coordinates)}, "
+            f"which this version does not know: networks {', '.join(NETWORKS)}, "
+            f"coordinates {', '.join(COORDINATES)} and stft-rate-length-hop."
+        )
+    try:
+        with torch.device("meta"):
+            network = NETWORKS[header.network].of_sizes(header.sizes)
+    except (RuntimeError, TypeError, ValueError, AttributeError, InputError) as error:
+        raise InputError(
+            f"{path}: there is no {header.network} network of the sizes {quoted(header.sizes)}: the file is damaged or "
+            "was changed; make it again."
+        ) from error
+    if {name: list(value.shape) for name, value in network.state_dict().items()} != dict(shapes):
+        raise InputError(
+            f"{path}: the weights do not have the shapes or names of a {header.network} network with the sizes "
+            f"{quoted(header.sizes)}: the file is damaged or was changed; make it again."
+        )
+    return network

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +179,22 @@ def spoil_ids(reference: Path, estimates: Path) -> None:
     path.write_text(path.read_text().replace("id,", "name,", 1))
 
 
+def endless_snr(reference: Path, estimates: Path) -> None:
+    path = reference / "manifest.csv"
+    path.write_text(re.sub(r",[-\d.]+,60,", ",nan,60,", path.read_text()))
+
+
+def underlined_frames(reference: Path, estimates: Path) -> None:
+    path = reference / "manifest.csv"
+    path.write_text(path.read_text().replace(",60,", ",6_0,"))
+
+
+def twice_in_the_manifest(reference: Path, estimates: Path) -> None:
+    path = reference / "manifest.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, lines[-1]]) + "\n")
+
+
 def spoil_sound(reference: Path, estimates: Path) -> None:
     next(estimates.rglob("flute.wav")).write_text("no sound")
 
@@ -194,6 +211,9 @@ def spoil_sound(reference: Path, estimates: Path) -> None:
         (lose_all, "there is no estimate|cannot be listed"),
         (double, "have one name"),
         (spoil_manifest, "something else than a number"),
+        (endless_snr, "something else than a number"),
+        (underlined_frames, "something else than a number"),
+        (twice_in_the_manifest, "twice: take one of the rows away"),
         (spoil_ids, "does not name a mixture"),
         (spoil_sound, "is no sound"),
     ],

@@ -1,3 +1,4 @@
+import math
 import shutil
 import struct
 from collections.abc import Callable
@@ -124,6 +125,40 @@ def test_extreme_sounds(separate: Run, tmp_path: Path, kind: str, likelihood: st
     found, _ = stems(tmp_path, "mix", "voice", "pipe")
     assert np.isfinite(found).all()
     assert np.abs(sum(found) - mixture).max() <= 1e-4 * np.abs(mixture).max()
+
+
+@pytest.mark.parametrize("peak", [1e-45, 1e-42, 1.2e-38, 1e-30, 1e14], ids=str)
+def test_sounds_of_any_level(weights: list[Path], peak: float) -> None:
+    """Below the least normal number of single precision nothing can be made louder: that is silence."""
+    mixture = sound(3_000, 16_000)[:, 0].astype(np.float64)
+    mixture = (peak * mixture / np.abs(mixture).max()).astype(np.float32)
+    found = Separator(weights[:2]).separate(mixture, 16_000).stems
+    assert np.isfinite(found).all()
+    assert np.abs(found.sum(0) - mixture).max() <= 1e-4 * peak + 1e-42
+
+
+@pytest.mark.parametrize("shape", [(1,), (8, 50), (2, 1)])
+def test_the_shortest_sounds_and_many_channels(weights: list[Path], shape: tuple[int, ...]) -> None:
+    found = Separator(weights[:2]).separate(np.full(shape, 0.5, np.float32), 44_100).stems
+    assert found.shape == (2, *shape)
+    np.testing.assert_allclose(found.sum(0), 0.5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "rate", "said"),
+    [
+        (np.full((2, 9), np.nan), 16_000, "holds NaN or infinity"),
+        (np.full(9, 1e300), 16_000, "holds NaN or infinity"),
+        (np.full(9, 1e30), 16_000, "holds a number beyond 1e"),
+        (np.zeros((3, 0)), 16_000, "holds no samples"),
+        (np.zeros(9), 0, "0 samples a second"),
+        (np.zeros(9), 10**9, "1000000000 samples a second"),
+        (np.zeros(9), math.nan, "nan samples a second"),
+    ],
+)
+def test_waveforms_that_are_no_sounds(weights: list[Path], waveform: np.ndarray, rate: int, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Separator(weights[:2]).separate(waveform, rate)
 
 
 def test_residual_picture_posterior_and_three_sources(separate: Run, weights: list[Path], tmp_path: Path) -> None:
@@ -259,6 +294,7 @@ def bad(tmp_path: Path, weights: list[Path]) -> Path:
     broken[2_000] = np.nan
     soundfile.write(folder / "nan.wav", broken, 16_000, subtype="FLOAT")
     soundfile.write(folder / "slow.wav", sound(30, 16_000), 1)
+    (folder / "cut.wav").write_bytes((folder / "good.wav").read_bytes()[:-2000])
     soundfile.write(folder / "long.wav", np.zeros(61 * 8_000), 8_000)
     no_channels = bytearray((folder / "good.wav").read_bytes())
     no_channels[22:24] = struct.pack("<H", 0)
@@ -279,6 +315,7 @@ def bad(tmp_path: Path, weights: list[Path]) -> Path:
         (["no-channels.wav"], "no sound"),
         (["good.wav", "nan.wav"], "NaN"),
         (["slow.wav"], "too few"),
+        (["good.wav", "cut.wav"], "are missing; repair"),
         (["good.wav", "elsewhere"], "written twice"),
         (["long.wav", "--save-posterior"], "61.0 s"),
         (["good.wav", "--sources", "speech"], "one source"),

@@ -26,6 +26,7 @@ from pyro_mixdvae.distributions.kalman import Chain, posterior
 from pyro_mixdvae.guides import Collapsed
 from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.models import MixtureModel, Scene, Sources
+from pyro_mixdvae.process_state import seeded
 
 EVERY_PRIOR = PRIORS | {"constant acceleration": ConstantAcceleration}
 """With one of S = 3."""
@@ -152,7 +153,7 @@ class GuideContract:
         guide = self.make(sources, scene)
         guide.set_chain(some_chain(sources, scene))
         mean, variance = guide.marginals()
-        for drawn in (guide.sample(2000), Guide.sample(guide, 400)):
+        for drawn in (guide.sample(2000, seeded(0)), Guide.sample(guide, 400, seeded(0))):
             assert drawn.shape[1:] == (2, 2, 3, 4)
             assert_mean_close(drawn, mean, n_errors=5)
             assert_mean_close((drawn - mean).square(), variance, n_errors=5)

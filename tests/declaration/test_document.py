@@ -87,3 +87,37 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not a text file"):
         Declaration.read(binary)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[likelihood]\nfamily = " + "[" * 100_000, "too deep"),
+        ("a = " + "{a=" * 5_000, "too deep"),
+        ("[likelihood]\ndf = " + "9" * 10_000, "no TOML"),
+        ("seed = " + "9" * 40, "give a whole number from 0 to"),
+        ("seed = -1", "give a whole number from 0 to"),
+        ("n_sources = 1000000000000", "give a whole number from 1 to 10000"),
+        ("n_sources = 0", "give a whole number from 1 to 10000"),
+        ("[likelihood]\n" + "k" * 200_000 + " = 1", "too long for a name"),
+        ('["' + "z" * 100_000 + '"]', "too long for a name"),
+        ('[likelihood]\nfamily = "' + "k" * 100_000 + '"', "at most 4096 characters"),
+        ("[noise]\nrelative = [" + "0.1, " * 5_000 + "]", "at most 1000 entries"),
+        ("[sources]\nweights = [[" + '"speech", ' * 5_000 + "]]", "at most 1000 entries"),
+        ("[[likelihood]]\nfamily = 1", "likelihood is a table"),
+    ],
+)
+def test_documents_that_are_no_declarations_are_refused_in_a_short_sentence(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(InputError, match=said) as raised:
+        Declaration.read(tmp_path / "a.toml")
+    assert len(str(raised.value)) < 700
+
+
+@pytest.mark.parametrize("option", ["likelihood.df=" + "9" * 10_000, "likelihood.df=" + "[" * 50_000])
+def test_values_of_options_that_cannot_be_read_are_texts(option: str) -> None:
+    with pytest.raises(InputError, match="give a text of at most") as raised:
+        Declaration.of_options([option])
+    assert len(str(raised.value)) < 700

@@ -1,15 +1,18 @@
 """Families and options are checked before anything is made: file, table, key, what is allowed, the nearest spelling."""
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from pyro_mixdvae import Tracker
 from pyro_mixdvae.declaration.builder import build_preset, resolve
-from pyro_mixdvae.declaration.document import Declaration, Task
+from pyro_mixdvae.declaration.document import Declaration, Said, Task
 from pyro_mixdvae.declaration.families import FAMILIES
 from pyro_mixdvae.declaration.overview import overview
-from pyro_mixdvae.declaration.shipped import PRESETS, declared
+from pyro_mixdvae.declaration.shipped import PRESETS, declared, shipped
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import KinematicSources, StudentT
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
@@ -146,3 +149,64 @@ def test_every_family_is_listed_with_a_summary_and_is_for_something() -> None:
     assert rows["likelihood", "student_t"].options == ("df = 4.0",)
     assert rows["assignment", "exclusive"].options == ("detection = 0.92", "clutter: a number, if any")
     assert rows["assignment", "persistent"].tasks == ("boxes",)
+
+
+def run_with(table: str, family: str, key: str, value: object) -> None:
+    """Six frames of two boxes."""
+    step = np.arange(6)[:, None, None]
+    boxes = np.array([[10, 50, 30, 90], [210, 60, 230, 100]]) + step * np.array([[4, 0, 4, 0], [-4, 0, -4, 0]])
+    said = Declaration({table: {"family": Said(family, "a.toml"), key: Said(value, "a.toml")}})
+    result = Tracker(2, preset=shipped("default").under(said)).track(boxes, (320, 240))
+    assert np.isfinite([result.boxes, result.lower, result.upper]).all()
+    assert (result.lower <= result.upper).all()
+    assert all(math.isfinite(record["elbo"]) for record in result.records)
+
+
+@pytest.mark.parametrize("value", [1e300, 1e-300, 5e-324, 10**18, 2**63], ids=str)
+@pytest.mark.parametrize(
+    ("table", "family", "key"),
+    [
+        ("sources", "random_walk", "step"),
+        ("sources", "random_walk", "start_spread"),
+        ("assignment", "exclusive", "clutter"),
+        ("assignment", "learned_weights", "concentration"),
+        ("likelihood", "student_t", "df"),
+        ("likelihood", "huber", "threshold"),
+        ("noise", "estimated", "relative"),
+        ("noise", "estimated", "least"),
+        ("clutter", "sized", "spread"),
+        ("systematic", "repeated", "share"),
+        ("inference", "svi", "n_particles"),
+        ("inference", "coordinate", "n_iterations"),
+    ],
+)
+def test_numbers_that_nothing_can_be_computed_with(table: str, family: str, key: str, value: float) -> None:
+    with pytest.raises(InputError, match=rf"a.toml: \[{table}\] {key} = "):
+        run_with(table, family, key, value)
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "value"),
+    [
+        ("constant_velocity", "velocity_noise", 0.0),
+        ("constant_velocity", "first_velocity_spread", 0.0),
+        ("constant_acceleration", "position_noise", 0.0),
+        ("constant_acceleration", "first_acceleration_spread", 0.0),
+        ("random_walk", "step", 0.0),
+        ("random_walk", "step", [0.1, 0.0, 0.1, 0.0]),
+    ],
+)
+def test_a_motion_without_noise_has_the_least_that_there_is(family: str, key: str, value: object) -> None:
+    run_with("sources", family, key, value)
+
+
+@pytest.mark.parametrize("value", [1e6, 1e9])
+def test_what_leaves_the_finite_numbers_is_said(value: float) -> None:
+    torch.set_default_dtype(torch.float32)
+    with pytest.raises(InputError, match="Inference has left the finite numbers"):
+        run_with("sources", "constant_acceleration", "acceleration_noise", value)
+
+
+def test_a_list_for_the_start_of_hybrid() -> None:
+    with pytest.raises(InputError, match=r"a.toml: \[inference\] start = "):
+        run_with("inference", "hybrid", "start", ["coordinate"])

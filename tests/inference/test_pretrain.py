@@ -18,7 +18,6 @@ from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import KinematicNetwork
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
-from pyro_mixdvae.training.checkpoint import read_checkpoint, write_checkpoint
 from pyro_mixdvae.training.data import Example, Tracks
 from pyro_mixdvae.training.loop import Checkpoint, Epoch, Pretrained, train
 from pyro_mixdvae.training.pretrain import Pretraining, elbo_per_frame
@@ -320,35 +319,3 @@ def test_digital_silence_can_be_learnt_from() -> None:
     network = SpectralSRNN(3, 2, [5], 6, [4], 5, [4], [7], [6])
     result = pretrain(network, lambda epoch: silence, silence, schedule(epochs=3))
     assert all(torch.isfinite(torch.tensor(point[1:])).all() for point in result.curve)
-
-
-@pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04"])
-def test_another_file_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "c").write_bytes(content)
-    with pytest.raises(InputError, match="is not a checkpoint"):
-        read_checkpoint(tmp_path / "c", {})
-
-
-def test_a_missing_checkpoint_and_a_foreign_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no checkpoint to resume from"):
-        read_checkpoint(tmp_path / "c", {})
-    torch.save([1, 2], tmp_path / "c")
-    with pytest.raises(InputError, match="is not a checkpoint"):
-        read_checkpoint(tmp_path / "c", {})
-    torch.save({"format": 99}, tmp_path / "c")
-    with pytest.raises(InputError, match="another version"):
-        read_checkpoint(tmp_path / "c", {})
-
-
-def test_a_failed_write_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "c"
-    write_checkpoint(path, {"epoch": 1}, {})
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(InputError, match="no space left"):
-        write_checkpoint(path, {"epoch": 2}, {})
-    assert read_checkpoint(path, {}) == {"epoch": 1}
-    assert [file.name for file in tmp_path.iterdir()] == ["c"]

@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,8 @@ def bad_files(folder: Path) -> dict[str, Path]:
     paths["second 0.250"] = paths["NaN"]
     paths["too few for sound"] = folder / "slow.wav"
     soundfile.write(paths["too few for sound"], sine, 1)
+    paths["too many for sound"] = folder / "fast.wav"
+    soundfile.write(paths["too many for sound"], sine, 10**9)
     paths["does not exist|no such file"] = folder / "none.wav"
     paths["is a directory"] = folder
     paths["cannot be read from second"] = folder / "cut.flac"
@@ -107,6 +110,72 @@ def test_what_is_no_sound_is_refused_in_one_sentence(tmp_path: Path) -> None:
             read_sound(path)
         assert str(path) in str(raised.value)
         assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("form", "subtype"),
+    [
+        ("WAV", "PCM_16"), ("WAV", "MS_ADPCM"), ("WAVEX", "FLOAT"), ("RF64", "PCM_16"), ("W64", "PCM_24"),
+        ("AIFF", "PCM_16"), ("AU", "ULAW"), ("SVX", "PCM_16"),
+    ],
+)  # fmt: skip
+def test_a_file_that_was_cut_short_says_how_much_is_missing(
+    tmp_path: Path, rng: np.random.Generator, form: str, subtype: str
+) -> None:
+    """libsndfile would read what is there, and say nothing."""
+    path = tmp_path / "sound"
+    soundfile.write(path, rng.uniform(-0.5, 0.5, 32_000), 16_000, subtype, format=form)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 4])
+    with pytest.raises(InputError, match=r"ends after 0\.\d+ seconds, and about 1\.\d+ .* are missing") as raised:
+        SoundReader(path)
+    there, missing = map(float, re.findall(r"\d\.\d{3}", str(raised.value)))
+    assert there + missing == pytest.approx(2.0, abs=0.25)  # a block of ADPCM is .06 s
+
+
+def test_what_is_no_loss_is_none(tmp_path: Path) -> None:
+    """A chunk after the sound that was cut, and lengths that a program did not know that wrote into a pipe."""
+    path = tmp_path / "sound.wav"
+    soundfile.write(path, np.full(8000, 0.25), 16_000, "PCM_16")
+    content = path.read_bytes()
+    path.write_bytes(content + b"LIST" + (500).to_bytes(4, "little") + bytes(20))
+    assert read_sound(path).samples.shape == (1, 8000)
+    place = content.index(b"data") + 4
+    for length in (2**31 - 1 - 36, 2**32 - 1):
+        path.write_bytes(content[:place] + length.to_bytes(4, "little") + content[place + 4 :])
+        np.testing.assert_allclose(read_sound(path).samples, 0.25)
+
+
+def test_a_length_that_is_a_lie_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "sound.flac"
+    soundfile.write(path, np.full(50_000, 0.25), 8000)
+    content = bytearray(path.read_bytes())
+    content[8 + 13] |= 0x0F  # total samples: 36 bits
+    content[8 + 14 : 8 + 18] = b"\xff" * 4
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is damaged: it cannot be read from second"):
+        read_sound(path)
+
+
+def test_a_block_of_many_channels_is_no_larger_than_one_of_few(tmp_path: Path) -> None:
+    path = tmp_path / "many.wav"
+    soundfile.write(path, np.zeros((5000, 1000), np.int16), 16_000, "PCM_16")
+    with SoundReader(path) as file:
+        blocks = list(file.blocks())
+    assert max(block.size for block in blocks) <= 2**21
+    assert sum(block.shape[1] for block in blocks) == 5000
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e16, 1e300], ids=str)
+def test_numbers_that_are_no_samples(tmp_path: Path, value: float) -> None:
+    """Also in one channel of several."""
+    samples = np.zeros((2000, 3))
+    samples[1000, 2] = value
+    path = tmp_path / "sound.wav"
+    soundfile.write(path, samples, 8000, "DOUBLE")
+    said = "a number beyond 1e\\+15" if value == 1e16 else "NaN or infinity"
+    with pytest.raises(InputError, match=f"holds {said} at second 0.125"):
+        read_sound(path)
 
 
 def test_a_stream_of_unknown_length_is_refused(tmp_path: Path) -> None:

@@ -158,3 +158,18 @@ def test_weights_that_are_not_finite(weights: Callable[[object], Path]) -> None:
     theirs["gen_x_mean.bias"][0] = float("inf")
     with pytest.raises(InputError, match="not finite"):
         import_network(weights(theirs))
+
+
+def test_what_is_said_to_be_gigabytes_takes_none(weights: Callable[[object], Path]) -> None:
+    """Of a tensor without strides, and of one without rows."""
+    large = {"rnn_h.weight_hh_l0": torch.zeros(1, 1).expand(40_000, 10_000)}
+    with pytest.raises(InputError, match="a few numbers stand for many weights"):
+        import_network(weights({**as_theirs(SRNN()), **large}))
+    with pytest.raises(InputError, match="do not fit together"):
+        import_network(weights({**as_theirs(SRNN()), "rnn_h.weight_hh_l0": torch.zeros(0, 100_000)}))
+
+
+def test_importing_draws_nothing(weights: Callable[[object], Path]) -> None:
+    path, before = weights(as_theirs(SRNN())), torch.get_rng_state()
+    import_network(path)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,15 +1,14 @@
 """Weights of sounds: written and read again with their transform, and refused where boxes are wanted."""
 
-import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from sounds import complex_normal, spectral_srnn
 from toys import EXACT
+from weights_files import header_of, rewrite
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.errors import InputError
@@ -19,7 +18,7 @@ from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.tracking.tracker import Tracker
 from pyro_mixdvae.weights.authors import SOUND_MODULES, import_network
-from pyro_mixdvae.weights.store import HEADER, load_network, save_network
+from pyro_mixdvae.weights.store import load_network, save_network
 
 TINY = STFT(8000, 4, 2)  # three frequencies
 
@@ -91,12 +90,14 @@ def test_a_network_of_sound_belongs_to_a_transform_of_its_size(tmp_path: Path, c
         ("stft-16000-1024-256", "has no content in 'stft-16000-1024-256'"),
         ("stft-8000-4-0", "which this version does not know"),
         ("stft-8000-4", "which this version does not know"),
+        ("stft-1-4-2", "which this version does not know"),
+        ("stft-999999999-4-2", "which this version does not know"),
+        ("stft-16000-1024-1", "which this version does not know"),
+        ("x" * 10_000, "which this version does not know"),
     ],
 )
 def test_files_that_were_changed(saved: Path, coordinates: str, sentence: str) -> None:
-    with safe_open(saved, "pt") as file:
-        header = json.loads(file.metadata()[HEADER])
-    save_file(load_file(saved), saved, {HEADER: json.dumps({**header, "coordinates": coordinates})})
+    rewrite(saved, coordinates=coordinates)
     with pytest.raises(InputError, match=sentence):
         load_network(saved)
 
@@ -108,17 +109,34 @@ def test_files_that_were_changed(saved: Path, coordinates: str, sentence: str) -
         {"backward_hidden": 8},
         {"emission_sizes": []},
         {"content_dim": 4},
-        {"encoder_input": "loudness"},
-        {"depth": 1},
+        {"hidden": 14_000},
     ],
     ids=str,
 )
 def test_weights_of_another_shape(saved: Path, sizes: dict) -> None:
-    with safe_open(saved, "pt") as file:
-        header = json.loads(file.metadata()[HEADER])
-    header["sizes"] |= sizes
-    save_file(load_file(saved), saved, {HEADER: json.dumps(header)})
+    rewrite(saved, sizes=header_of(saved)["sizes"] | sizes)
     with pytest.raises(InputError, match="do not have the shapes or names"):
+        load_network(saved)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"encoder_input": "loudness"},
+        {"depth": 1},
+        {"floor": -1e-6},
+        {"floor": 0.0},
+        {"floor": 1e-60},
+        {"floor": 1e30},
+        {"floor": math.nan},
+        {"floor": math.inf},
+        {"floor": "low"},
+    ],
+    ids=str,
+)
+def test_sizes_that_no_network_has(saved: Path, sizes: dict) -> None:
+    rewrite(saved, sizes=header_of(saved)["sizes"] | {"encoder_input": "log-power"} | sizes)
+    with pytest.raises(InputError, match="there is no spectral-srnn network of the sizes"):
         load_network(saved)
 
 

@@ -3,19 +3,22 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from weights_files import header_of, rewrite
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.hmm import HMM
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, KinematicNetwork
 from pyro_mixdvae.networks.motion_categories import MotionCategories
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.networks.vrnn import VRNN
 from pyro_mixdvae.representations.boxes import CentreLogSize, PublishedCorners
-from pyro_mixdvae.weights.store import HEADER, load_network, save_network, shipped_names
+from pyro_mixdvae.weights.store import load_network, save_network, shipped_names
 
 
 def odd_srnn() -> SRNN:
@@ -136,13 +139,6 @@ def test_a_file_that_was_cut_short(saved: Path) -> None:
         load_network(saved)
 
 
-def rewrite(path: Path, *, tensors: dict | None = None, **header: object) -> None:
-    """The file again with other tensors, or other entries in its header."""
-    with safe_open(path, "pt") as file:
-        old = json.loads(file.metadata()[HEADER])
-    save_file(tensors or load_file(path), path, {HEADER: json.dumps({**old, **header})})
-
-
 def test_foreign_safetensors(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors")
     with pytest.raises(InputError, match="was not written by this program"):
@@ -150,14 +146,14 @@ def test_foreign_safetensors(tmp_path: Path) -> None:
 
 
 def test_a_future_format(saved: Path) -> None:
-    rewrite(saved, format=2, something="new")
-    with pytest.raises(InputError, match=r"has format 2, .* update pyro-mixdvae"):
+    rewrite(saved, format=3, something="new")
+    with pytest.raises(InputError, match=r"has format 3, .* update pyro-mixdvae"):
         load_network(saved)
 
 
 @pytest.mark.parametrize("header", [{"format": "x"}, {"sizes": 3}, {"extra": 1}])
 def test_a_damaged_header(saved: Path, header: dict) -> None:
-    rewrite(saved, **header)
+    rewrite(saved, checksum="", **header)
     with pytest.raises(InputError, match="description of the network is damaged"):
         load_network(saved)
 
@@ -170,14 +166,100 @@ def test_an_unknown_network_or_coordinates(saved: Path, header: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes", [{"hidden": 8}, {"hidden": -1}, {"hidden": "wide"}, {"prior_sizes": []}, {"depth": 2}], ids=str
+    "sizes", [{"hidden": 8}, {"prior_sizes": []}, {"hidden": 14_000}, {"latent_dim": 2**24}], ids=str
 )
 def test_weights_of_another_shape(saved: Path, sizes: dict) -> None:
-    with safe_open(saved, "pt") as file:
-        old = json.loads(file.metadata()[HEADER])["sizes"]
-    rewrite(saved, sizes={**old, **sizes})
+    """Also of one that would take gigabytes: nothing is taken for it."""
+    rewrite(saved, sizes={**header_of(saved)["sizes"], **sizes})
     with pytest.raises(InputError, match="do not have the shapes or names"):
         load_network(saved)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"hidden": -1},
+        {"hidden": 0},
+        {"hidden": "wide"},
+        {"hidden": 2.5},
+        {"hidden": True},
+        {"hidden": None},
+        {"hidden": 10**15},
+        {"hidden": 10**400},
+        {"hidden": [[[8]]]},
+        {"hidden": {"a": 1}},
+        {"prior_sizes": [1] * 10_000},
+        {"prior_sizes": 3},
+        {"prior_sizes": "33"},
+        {"depth": 2},
+        {"x" * 10_000: "y" * 10_000},
+    ],
+    ids=lambda sizes: str(sizes)[:40],
+)
+def test_sizes_that_no_network_has(saved: Path, sizes: dict) -> None:
+    rewrite(saved, sizes={**header_of(saved)["sizes"], **sizes})
+    with pytest.raises(InputError) as raised:
+        load_network(saved)
+    assert len(str(raised.value)) < 800
+
+
+@pytest.mark.parametrize("gain", [0, -1.0, float("nan"), float("inf"), 1e300, "10", [10.0]])
+@pytest.mark.parametrize("kind", [KinematicNetwork, HMM, VRNN])
+def test_a_gain_that_no_network_has(tmp_path: Path, kind: type[DVAE], gain: object) -> None:
+    path = tmp_path / "a.safetensors"
+    save_network(path, kind(), CentreLogSize(), {})
+    rewrite(path, sizes={**header_of(path)["sizes"], "gain": gain})
+    with pytest.raises(InputError, match="there is no"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("damping", [-0.1, 1.1, float("nan")])
+def test_a_damping_that_no_network_has(tmp_path: Path, damping: float) -> None:
+    path = tmp_path / "a.safetensors"
+    save_network(path, ConstantVelocity(), CentreLogSize(), {})
+    rewrite(path, sizes={"content_dim": 4, "damping": damping})
+    with pytest.raises(InputError, match="there is no constant-velocity network"):
+        load_network(path)
+
+
+def test_any_byte_that_is_changed_is_seen(saved: Path, rng: np.random.Generator) -> None:
+    """But for spaces after the description."""
+    content = saved.read_bytes()
+    length = 8 + int.from_bytes(content[:8], "little")
+    padding = length - len(content[:length].rstrip())
+    places = [*rng.choice(length - padding, 150, replace=False), *rng.choice(range(length, len(content)), 50)]
+    for place in map(int, places):
+        changed = bytearray(content)
+        changed[place] ^= 1 << int(rng.integers(8))
+        saved.write_bytes(changed)
+        with pytest.raises(InputError, match=r"a\.safetensors"):
+            load_network(saved)
+
+
+def test_a_changed_weight_or_card_is_named_for_what_it_is(saved: Path) -> None:
+    content = saved.read_bytes()
+    saved.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(InputError, match="is damaged: what it holds does not have the checksum"):
+        load_network(saved)
+    saved.write_bytes(content)
+    rewrite(saved, card={"seed": 2}, checksum=header_of(saved)["checksum"])
+    with pytest.raises(InputError, match="is damaged: what it holds does not have the checksum"):
+        load_network(saved)
+
+
+def test_a_format_without_a_checksum(saved: Path) -> None:
+    rewrite(saved, format=1)
+    with pytest.raises(InputError, match="has format 1, which has no checksum yet"):
+        load_network(saved)
+
+
+def test_loading_draws_nothing_and_keeps_nothing_of_the_file(saved: Path) -> None:
+    before = torch.get_rng_state()
+    network = load_network(saved).network
+    expected = {name: value.clone() for name, value in network.state_dict().items()}
+    saved.write_bytes(b"")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(value, expected[name]) for name, value in network.state_dict().items())
 
 
 def test_missing_and_unknown_keys(saved: Path) -> None:

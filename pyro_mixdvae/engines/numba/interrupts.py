@@ -6,6 +6,7 @@ the callbacks of the compiler. Handlers are therefore called after the kernel, o
 """
 
 import inspect
+import os
 import signal as signals
 import sys
 
@@ -65,6 +66,12 @@ class Deferral:
             self.is_running = False
             self.hand_on()
 
+    def end_in_child(self) -> None:
+        """In a process that was forked by another thread while a kernel ran: it does not run here."""
+        if self.is_running:
+            self._received.clear()
+            self._end()
+
     def hand_on(self) -> None:
         """Call the handlers of the signals that came: each, also when one raises."""
         if self._received:
@@ -96,6 +103,8 @@ class Compiler(Listener):
 
 
 deferral = Deferral()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=deferral.end_in_child)
 register("numba:run_pass", Compiler())
 
 

@@ -16,6 +16,7 @@ from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.contract import Before, Sources
+from pyro_mixdvae.process_state import drawing, seeded
 
 
 class Frame(NamedTuple):
@@ -175,8 +176,7 @@ class TorchChainEngine:
 
     def record(self, guide: Guide, n_particles: int = 1, seed: int = 0) -> Record:
         """By TraceEnum_ELBO on the programs of model and guide."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawing(seeded(seed), self.scene.start.device):
             return RecordingELBO(n_particles).evaluate(self.model, guide, self.scene)
 
     def marginals(self, guide: Guide) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pyro_mixdvae.models.mixture import MAX_PLATE_NESTING
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.process_state import alone
 
 SOURCES = ("sz", "q_sz", "q_s", "q_z")
 """Sites of the sources: that of the model, and those of the guide's factors."""
@@ -40,7 +41,7 @@ class RecordingELBO(TraceEnum_ELBO):
     def evaluate(self, model: Any, guide: Any, scene: Scene) -> dict[str, Tensor]:
         """The terms of the ELBO of each scene, [B] each, and their sum under "elbo"; no gradients."""
         self.traces.clear()
-        with torch.no_grad():
+        with torch.no_grad(), alone:
             # The loss is minus the sum of the terms of these traces (held to it in a test): no need for it as well.
             particles = [terms(*traces) for traces in self._get_traces(model, guide, (scene,), {})]
         return mean_of(particles)

@@ -13,6 +13,7 @@ from pyro_mixdvae.engines.spectral_protocol import Encoded, Gradients, NoisySum
 from pyro_mixdvae.engines.torch.evaluator import RecordingELBO
 from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.process_state import drawing, seeded
 
 
 class TorchSpectralEngine:
@@ -64,6 +65,5 @@ class TorchSpectralEngine:
 
     def record(self, guide: Guide, seed: int = 0) -> Record:
         """By TraceEnum_ELBO on the programs of model and guide."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawing(seeded(seed), self.scene.start.device):
             return RecordingELBO().evaluate(self.model, guide, self.scene)

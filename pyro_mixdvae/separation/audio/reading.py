@@ -1,6 +1,7 @@
 """Sound files in, of any format that libsndfile reads: whole, or piece by piece."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,14 @@ import soundfile
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import unlisted, unreadable
+from pyro_mixdvae.representations.stft import HIGHEST_RATE, LOWEST_RATE
 
 Samples = npt.NDArray[np.float32]
 
-# Below this a file holds no sound but, say, one value a second of some sensor.
-LOWEST_RATE = 1000
+# Beyond this a number is no sample of anything: sums and squares of such would leave the numbers that there are.
+LOUDEST = 1e15
 BLOCK = 1 << 20
+MOST_NUMBERS = 1 << 21  # of all channels together in a block
 # What files are called in whose formats libsndfile knows; header-less ones and matrices could be anything.
 SUFFIXES = frozenset({
     ".8svx", ".aif", ".aifc", ".aiff", ".au", ".avr", ".bwf", ".caf", ".flac", ".htk", ".iff", ".mp3", ".mpc", ".oga",
@@ -28,6 +31,14 @@ SUFFIXES = frozenset({
 _SEEKABLE = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
 # What libsndfile calls the length of a stream whose header does not say it.
 _UNKNOWN_LENGTH = 2**62
+# What libsndfile notes where there are fewer bytes, or frames, than the header says.
+_SHORTER = (
+    re.compile(r"^\s*(?:data|SSND|BODY|Data Size)\s*:\s*(?P<said>\d+) \(should be (?P<found>\d+)\)", re.M),
+    re.compile(r"Calculated frame count (?P<found>\d+) does not match value from 'ds64' chunk of (?P<said>\d+)"),
+)
+_SHORTER_W64 = re.compile(r"^riff : (?P<said>\d+) \(should be (?P<found>\d+)\)", re.M)
+# Programs that write into a pipe put about the greatest number there is, as they do not know.
+_PLACEHOLDERS = (range(2**31 - 2**16, 2**31 + 2**16), range(2**32 - 2**16, 2**32))
 
 
 @dataclass(frozen=True)
@@ -55,8 +66,8 @@ class SoundReader:
         length: samples of a channel, at least 1.
 
     Raises:
-        InputError: on opening, where the file is missing, empty, no sound, of no known length, without samples, or
-            of a rate below `LOWEST_RATE`.
+        InputError: on opening, where the file is missing, empty, no sound, of no known length, cut short, without
+            samples, or of a rate below `LOWEST_RATE` or above `HIGHEST_RATE`.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -73,18 +84,21 @@ class SoundReader:
         """Samples ``[channels, count]`` from sample ``start`` on; fewer where the file ends.
 
         Raises:
-            InputError: the file is damaged there, or holds NaN or infinity; says at which second.
+            InputError: the file is damaged there, or holds NaN, infinity or numbers beyond `LOUDEST`; says at which
+                second.
         """
         self._go_to(start)
         block = self._read(max(0, min(count, self.length - start)))
-        finite = np.isfinite(block).all(axis=0)
-        if not finite.all():
-            second = (start + int(finite.argmin())) / self.rate
-            raise InputError(f"{self.path} holds NaN or infinity at second {second:.3f}: repair it or leave it out.")
+        usable = (np.abs(block) <= LOUDEST).all(axis=0)  # NaN is not
+        if not usable.all():
+            first = int(usable.argmin())
+            second, what = (start + first) / self.rate, unusable(block[:, first])
+            raise InputError(f"{self.path} holds {what} at second {second:.3f}: repair it or leave it out.")
         return block
 
     def blocks(self, size: int = BLOCK) -> Iterator[Samples]:
-        """The whole file in order, as blocks ``[channels, size]``, the last one shorter."""
+        """The whole file in order, as blocks ``[channels, size]``, the last one shorter; of many channels smaller."""
+        size = max(1, min(size, MOST_NUMBERS // self.channels))
         for start in range(0, self.length, size):
             yield self.read(start, size)
 
@@ -101,13 +115,22 @@ class SoundReader:
         self.close()
 
     def _check(self) -> None:
+        said = _said_length(self._file, self.length)
+        if said > self.length:
+            there, missing = self.length / self.rate, (said - self.length) / self.rate
+            raise InputError(
+                f"{self.path} is damaged: it ends after {there:.3f} seconds, and about {missing:.3f} more that its "
+                "header speaks of are missing; repair it or leave it out."
+            )
         if self.length == 0:
             raise InputError(f"{self.path} holds no samples: give a sound that is not empty.")
         if self.length >= _UNKNOWN_LENGTH:
             raise InputError(f"{self.path} does not say how long it is (a stream): convert it, to WAV say, first.")
-        if self.rate < LOWEST_RATE:
+        if not LOWEST_RATE <= self.rate <= HIGHEST_RATE:
+            few = "few" if self.rate < LOWEST_RATE else "many"
             raise InputError(
-                f"{self.path} has {self.rate} samples a second, too few for sound: give one of {LOWEST_RATE} or more."
+                f"{self.path} has {self.rate} samples a second, too {few} for sound: give one of {LOWEST_RATE} to "
+                f"{HIGHEST_RATE}."
             )
 
     def _go_to(self, start: int) -> None:
@@ -159,7 +182,23 @@ def read_sound(path: str | Path) -> Sound:
         InputError: the file cannot be used; see `SoundReader`.
     """
     with SoundReader(path) as file:
-        return Sound(file.read(0, file.length), file.rate)
+        return Sound(np.concatenate(list(file.blocks()), axis=1), file.rate)
+
+
+def unusable(samples: Samples) -> str:
+    """What is wrong with samples of which one is beyond `LOUDEST`."""
+    return f"a number beyond {LOUDEST:g}" if np.isfinite(samples).all() else "NaN or infinity"
+
+
+def _said_length(file: soundfile.SoundFile, length: int) -> int:
+    """How many samples a header speaks of, as far as libsndfile tells; the length where it does not."""
+    notes = file.extra_info
+    patterns = (*_SHORTER, _SHORTER_W64) if file.format == "W64" else _SHORTER
+    for found in filter(None, (pattern.search(notes) for pattern in patterns)):
+        said, there = int(found["said"]), int(found["found"])
+        if said > there > 0 and not any(said in some for some in _PLACEHOLDERS):
+            return length + (said - there) * length // there
+    return length
 
 
 def find_sounds(paths: Iterable[str | Path]) -> list[Path]:

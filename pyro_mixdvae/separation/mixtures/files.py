@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import check_name, read_text
+from pyro_mixdvae.inputs import check_name, cut, quoted, read_text
 from pyro_mixdvae.outputs import staged, writing
 from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.separation.audio.writing import sound_bytes
@@ -15,6 +15,7 @@ from pyro_mixdvae.separation.mixtures.mixing import RATE, Mixture, Recipe
 
 MIXTURES = "mixtures"
 MANIFEST = "manifest.csv"
+LARGEST_NUMBER = 1e9  # of decibels and of frames
 
 Number = TypeVar("Number", int, float)
 
@@ -103,14 +104,25 @@ def read_manifest(path: Path) -> list[ManifestRow]:
         raise InputError(f"{path} cannot be read as a CSV file: repair it or take it away.") from error
     if not rows or any(not row.get("id") for row in rows):
         raise InputError(f"{path} does not name a mixture in each row, in a column id: repair it or take it away.")
+    names = [row["id"] for row in rows]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{path} names the mixture {quoted(twice)} twice: take one of the rows away.")
     try:
         return [ManifestRow(row["id"], _number(row.get("snr"), float), _number(row.get("frames"), int)) for row in rows]
     except ValueError as error:
-        raise InputError(f"{path} holds something else than a number as snr or frames ({error}): repair it.") from error
+        raise InputError(
+            f"{path} holds something else than a number as snr or frames ({cut(str(error))}): repair it."
+        ) from error
 
 
 def _number(text: str | None, kind: Callable[[str], Number]) -> Number | None:
-    return kind(text) if text else None
+    if not text:
+        return None
+    number = kind(text)
+    if "_" in text or not abs(number) <= LARGEST_NUMBER:  # NaN is not
+        raise ValueError(quoted(text))
+    return number
 
 
 def _header(names: Sequence[str]) -> list[str]:

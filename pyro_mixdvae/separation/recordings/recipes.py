@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.process_state import drawing, seeded
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.recordings.clips import Clips, hold_out, read_clips
 from pyro_mixdvae.separation.recordings.examples import ClipExamples
@@ -110,8 +111,7 @@ def training_of(
 @torch.no_grad()
 def new_network(pieces: ClipExamples, seed: int) -> SpectralSRNN:
     """An untrained network in single precision that emits the mean spectrum of the pieces, whatever its inputs."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing(seeded(seed)):
         network = SpectralSRNN(pieces.stft.n_frequencies).float()
     spectrum = pieces[torch.arange(len(pieces))].content
     network.begin_at(spectrum.abs().square().mean((0, 1)))

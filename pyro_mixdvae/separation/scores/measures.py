@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pystoi
 
+from pyro_mixdvae.process_state import alone
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.audio.resampling import resample
 
@@ -108,7 +109,7 @@ def estoi(reference: Waveform, estimate: Waveform) -> float:
     # pystoi fails where there is not one of its frames of 26 ms.
     if _silent(reference, estimate) or len(reference) < _RATE // 10:
         return math.nan
-    with warnings.catch_warnings(record=True) as caught, _numpy_seeded():
+    with alone, warnings.catch_warnings(record=True) as caught, _numpy_seeded():
         warnings.simplefilter("always")
         value = pystoi.stoi(reference.astype(np.float64), estimate.astype(np.float64), _RATE, extended=True)
     too_short = any("Not enough STFT frames" in str(warning.message) for warning in caught)

@@ -22,6 +22,7 @@ from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.networks.storn import STORN
 from pyro_mixdvae.networks.vae import VAE
 from pyro_mixdvae.networks.vrnn import VRNN
+from pyro_mixdvae.process_state import drawing, seeded
 from pyro_mixdvae.representations.boxes import CentreLogSize, Coordinates, PublishedCorners
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.tracks.recorded import tracks_from_files
@@ -167,8 +168,7 @@ def _track_file(path: str | Path) -> Path:
 
 def new_network(network: str, seed: int) -> nn.Module:
     """An untrained network in single precision, drawn by a seed; torch's generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing(seeded(seed)):
         return RECIPES[network].build().float()
 
 
