@@ -13,7 +13,9 @@ from pyro_mixdvae.inference.algorithms import Algorithm
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.preset import METHODS, Method, Preset, chosen_algorithm
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.ends import within_reach
 from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.intervals import require_level
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import BoxSequence, make_scene, make_sequence
@@ -63,8 +65,7 @@ class Tracker:
     ):
         if n_sources < 1:
             raise InputError(f"{n_sources} sources cannot be tracked: give 1 or more.")
-        if not 0 < level < 1:
-            raise InputError(f"A credible level of {level} is not between 0 and 1: give .9, say.")
+        require_level(level)
         if isinstance(algorithm, str) and algorithm not in METHODS:
             raise InputError(f"There is no algorithm '{algorithm}': choose from {', '.join(METHODS)}.")
         self.n_sources = n_sources
@@ -96,6 +97,9 @@ class Tracker:
     ) -> TrackingResult:
         """Track through one sequence.
 
+        Frames without detections and labels at its two ends are cut where nothing can be said in them (`ends.horizon`):
+        the result says so in a note, and `TrackingResult.first` which frame its first one is.
+
         Args:
             boxes: detections ``[T, K, 4]``, (x1, y1, x2, y2) in pixels, NaN where there is none, in any order.
             size: (width, height) of the image; None: the far corner of the detections.
@@ -106,7 +110,8 @@ class Tracker:
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
-        return self._run([make_sequence(boxes, self.n_sources, size, confidence, labels)], n_samples)[0]
+        sequence = make_sequence(boxes, self.n_sources, size, confidence, labels)
+        return self._run([within_reach(sequence, self.preset)], n_samples)[0]
 
     def track_many(
         self,
@@ -121,7 +126,7 @@ class Tracker:
         """
         nothing = [None] * len(sequences)
         found = [
-            make_sequence(boxes, self.n_sources, size, confidence)
+            within_reach(make_sequence(boxes, self.n_sources, size, confidence), self.preset)
             for boxes, size, confidence in zip(sequences, sizes or nothing, confidences or nothing, strict=True)
         ]
         results: dict[int, TrackingResult] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import number
 from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
 from pyro_mixdvae.tracking.files.rows import (
     FURTHEST_PIXEL,
@@ -81,11 +82,9 @@ def _frame(cell: str, text: str) -> int:
 
 
 def _box(piece: str, text: str) -> list[float]:
-    try:
-        box = [float(cell) for cell in piece.split(",")]
-    except ValueError:
-        box = []
-    if len(box) != 4 or not all(abs(number) <= FURTHEST_PIXEL for number in box) or min(box[2:]) <= 0:
+    box = [cell for cell in map(number, piece.split(",")) if cell is not None]
+    is_box = len(box) == 4 == piece.count(",") + 1 and max(map(abs, box)) <= FURTHEST_PIXEL and min(box[2:]) > 0
+    if not is_box:
         raise InputError(
             f"{piece.strip()[:50]!r} is no box in {text!r}: write left,top,width,height in pixels, sizes above 0."
         )

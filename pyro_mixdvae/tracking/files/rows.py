@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import read_text
+from pyro_mixdvae.inputs import number, read_text
 from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
 
 Integers = npt.NDArray[np.int64]
@@ -89,15 +89,11 @@ def numbers_of(text: str, place: str) -> list[float]:
         )
     numbers = []
     for column, cell in enumerate(cells, start=1):
-        try:
-            number = float(cell)
-        except ValueError:
-            number = np.nan
-        # Python reads 1_000 as a number; nobody else does.
-        if not np.isfinite(number) or "_" in cell:
+        value = number(cell)
+        if value is None:
             shown = repr(cell.strip()[:30])
             raise InputError(f"{place}: column {column} is {shown}, not a finite number: correct the cell.")
-        numbers.append(number)
+        numbers.append(value)
     return numbers
 
 
