@@ -1,5 +1,6 @@
 """Output files appear whole or not at all, and never replace a file that the user did not give up."""
 
+import errno
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,6 +9,9 @@ from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import reason
+
+MOST_SHOWN = 60
+"""Characters of a name that is too long."""
 
 
 def refuse_existing(paths: Iterable[str | Path], overwrite: bool) -> None:
@@ -39,12 +43,13 @@ def check_outputs(
         advice: what to do where two outputs, or an input and an output, are one file.
 
     Raises:
-        InputError: two outputs are one file, one is an input, a folder, or exists already, or a folder cannot be
-            written to.
+        InputError: two outputs are one file, one is an input, a folder, exists already, or has a name that is too long,
+            or a folder cannot be written to.
     """
     seen: set[str] = set()
     read = {os.path.realpath(path) for path in inputs}
     for path in paths:
+        _refuse_long(path)
         real = os.path.realpath(path)
         if real in seen:
             raise InputError(f"{path} would be written twice: {advice}.")
@@ -57,6 +62,16 @@ def check_outputs(
     for folder in {next(parent for parent in Path(path).absolute().parents if parent.exists()): None for path in paths}:
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise InputError(f"{folder} is no folder that you may write to: choose another place for the results.")
+
+
+def _refuse_long(path: str | Path) -> None:
+    """Raise InputError where the system takes no such long name: while work is still to be done."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            shown = f"{str(path)[:MOST_SHOWN]}..."
+            raise InputError(f"{shown} cannot be written ({reason(error)}): give a shorter path.") from error
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:

@@ -20,7 +20,7 @@ LAYERS = (
     ("representations", "distributions"),
     ("reporting", "progress"),
     ("outputs",),
-    ("inputs",),
+    ("inputs", "resources"),
     ("errors",),
 )
 # In one line, but the first knows nothing of the second.

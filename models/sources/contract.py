@@ -35,9 +35,9 @@ class Sources(Part):
         state_size: S, what inference carries for each coordinate: 1 for (s); with z laid out as (velocity [D],
             acceleration [D], ...), 1 + L / D for (s, z).
         n_sources: N where the prior is one of so many sources, each with its own density; None where they share it.
-        widest: standard deviations of a content of which nothing is known, D numbers or one for all (`Coordinates.widest`
-            of boxes): in inference no step makes a source less sure than that, so that it stays where it was, and as
-            large, in a long gap.
+        widest: standard deviations of a content of which nothing is known, D numbers or one for all: of boxes,
+            `Coordinates.widest`. In inference no step makes a source less sure than that, so that in a long gap it
+            stays where it was, and as large.
     """
 
     content_dim: int

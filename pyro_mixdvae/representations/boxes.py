@@ -35,7 +35,7 @@ class Coordinates(ABC):
 
     name: str
     widest: tuple[float, ...]
-    """Standard deviations of a content of which nothing is known, as of clutter: anywhere in the image, of like size."""
+    """Standard deviations [4] of a content of which nothing is known, as of clutter: anywhere, and of like size."""
 
     @abstractmethod
     def content(self, boxes: Tensor) -> Tensor:

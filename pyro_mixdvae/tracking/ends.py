@@ -38,11 +38,11 @@ def within_reach(sequence: BoxSequence, preset: Preset) -> BoxSequence:
 
 def empty_ends(sequence: BoxSequence) -> tuple[int, int]:
     """How many frames before the first and after the last that is not empty."""
-    full = ~np.isnan(sequence.boxes[..., 0]).all(1)
+    full = (~np.isnan(sequence.boxes[..., 0])).any(1)
     if sequence.labels is not None:
-        full |= ~np.isnan(sequence.labels[..., 0]).all(0)
+        full = full | (~np.isnan(sequence.labels[..., 0])).any(0)
     frames = np.flatnonzero(full)
-    return int(frames[0]), int(len(full) - 1 - frames[-1])
+    return int(frames[0]), int(len(sequence.boxes) - 1 - frames[-1])
 
 
 def sentences_of_cuts(sequence: BoxSequence) -> list[str]:

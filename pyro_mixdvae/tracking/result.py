@@ -22,8 +22,8 @@ class TrackingResult:
             "none of them" (clutter; zero where the model has no such class). NaN where there is no detection.
         records: one entry an iteration: the ELBO under "elbo", and its terms.
         samples: posterior trajectories ``[S, T, N, 4]``; S is 0 unless they were asked for.
-        first: frames of the given detections before those of the result: entry t is of their frame `first` + t (from 0).
-            Above 0 where frames too far before the first detection were cut.
+        first: entry t is of frame `first` + t of the given detections, from 0; above 0 where frames too far before the
+            first detection were cut.
         engine: what computed it: "numba", or "torch" where the model has parts that kernels do not know.
         notes: sentences that the user should read.
     """

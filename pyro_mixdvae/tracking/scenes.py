@@ -37,6 +37,10 @@ class BoxSequence(NamedTuple):
         cut = self.cut[0] + ahead, self.cut[1] + behind
         return self._replace(boxes=self.boxes[kept], first=self.first - ahead, labels=labels, cut=cut)
 
+    def frame(self, t: int) -> "BoxSequence":
+        """One of its frames, counted from 0, alone."""
+        return self.without_ends(t, len(self.boxes) - 1 - t)
+
 
 def make_sequence(
     boxes: Array,
@@ -68,6 +72,7 @@ def make_sequence(
     if not (all(map(math.isfinite, size)) and min(size) > 0):
         raise InputError(f"The image size {size[0]} x {size[1]} is not a size: give its width and height in pixels.")
     if labels is not None and drawn is not None:
+        labels.refuse_outside(size)
         first = int(labels.frame.min())
         start = np.stack([_nearest_label(source, first) for source in drawn])
     else:

@@ -5,6 +5,7 @@ enough to rebuild it; the JSON beside it is for people.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -157,7 +158,8 @@ def _refuse_foreign_content(path: Path, network: nn.Module, coordinates: Coordin
 
 def _locate(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
-    if path.is_file():
+    # os.path says no to names that are too long for a file; Path raises.
+    if os.path.isfile(path):
         return path
     if path.suffix == SUFFIX or len(path.parts) > 1:
         raise InputError(f"{path}: there is no such weights file; give an existing one.")

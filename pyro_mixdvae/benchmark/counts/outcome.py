@@ -37,11 +37,11 @@ def outcome_of(result: TrackingResult, n_frames: int) -> Outcome:
 
     def in_all(values: Array) -> Array:
         ends = [(result.first, behind), *[(0, 0)] * (values.ndim - 1)]
-        return np.pad(values, ends, constant_values=False if values.dtype == np.bool_ else np.nan)
+        return np.pad(values, ends, constant_values=np.nan)
 
     return Outcome(
         boxes=in_all(result.boxes),
         deviation=in_all((result.upper - result.lower) / (2 * reach(result.level))),
-        observed=in_all(result.observed),
+        observed=np.pad(result.observed, [(result.first, behind), (0, 0)]),
         responsibilities=in_all(result.responsibilities),
     )

@@ -34,6 +34,16 @@ class Labels:
         for name, dtype in (("frame", int), ("source", int), ("boxes", float)):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
 
+    def refuse_outside(self, size: tuple[float, float]) -> None:
+        """Raise InputError for the first label that does not touch an image of so many pixels (width, height)."""
+        outside = (self.boxes[:, 2:] <= 0).any(1) | (self.boxes[:, :2] >= size).any(1)
+        if outside.any():
+            which = int(np.argmax(outside))
+            raise InputError(
+                f"The label of source {self.source[which] + 1} in frame {self.frame[which] + 1} lies wholly outside "
+                f"the image of {size[0]:g}x{size[1]:g} pixels: correct the box or the size."
+            )
+
 
 def read_labels(text_or_path: str | Path) -> Labels:
     """Read labelled boxes from a file, or from the text itself.

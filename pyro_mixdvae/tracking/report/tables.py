@@ -118,7 +118,10 @@ def elbo_table(result: TrackingResult) -> str:
 def samples_table(result: TrackingResult) -> str:
     """CSV of the posterior trajectories, one after the other: each is a possible course of all sources."""
     boxes = written(result.samples)
-    rows = ([number + 1, result.first + t + 1, n + 1, *_pixels(boxes[number, t, n])] for number, t, n in np.ndindex(*boxes.shape[:3]))
+    rows = (
+        [number + 1, result.first + t + 1, n + 1, *_pixels(boxes[number, t, n])]
+        for number, t, n in np.ndindex(*boxes.shape[:3])
+    )
     return csv_text(["sample", "frame", "source", "left", "top", "width", "height"], rows)
 
 
@@ -172,7 +175,7 @@ def written(boxes: Array) -> Array:
 
 
 def written_limits(lower: Array, upper: Array) -> tuple[Array, Array]:
-    """Limits ``[...]`` with two decimals, lower below upper: what would be rounded to one number is rounded outwards."""
+    """Limits ``[...]`` with two decimals, lower below upper: what would round to one number is rounded outwards."""
     low, high = np.round(lower, 2), np.round(upper, 2)
     is_narrow = low >= high
     low = np.where(is_narrow, np.floor(100 * lower) / 100, low)
