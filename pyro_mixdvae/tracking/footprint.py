@@ -1,6 +1,6 @@
 """How much memory tracking takes: arithmetic on the numbers of frames, sources, detections and samples.
 
-The factors are upper bounds of what was measured, see `benchmarks/README.md`; a benchmark prints both.
+The factors are upper bounds of what was measured (`benchmarks/README.md`).
 """
 
 from typing import NamedTuple
@@ -12,9 +12,11 @@ READ = 160
 CHAIN, TORCH_CHAIN, GRADIENT_CHAIN = 1.4, 6.0, 20.0
 """KiB a frame and source: of compiled kernels, of PyTorch, and of SVI, which keeps what gradients are taken of."""
 
-WEIGHED, JOINTLY_WEIGHED, TORCH_JOINTLY_WEIGHED = 0.3, 1.4, 2.2
-"""KiB a frame, detection and class of a detection, where some frame has more detections than sources: one detection by
-itself, all of a frame together, and these in PyTorch."""
+WEIGHED, TORCH_WEIGHED = 0.6, 2.0
+"""KiB a frame, detection and class of a detection, where some frame has more detections than sources."""
+
+SEARCHED, SEARCHED_PAIR = 10.0, 0.6
+"""KiB a frame and source, and a frame, detection and class: of the local search, which looks at many ways at once."""
 
 SETS, MOST_SETS = 0.12, 10
 """KiB a frame, detection and set of sources, in PyTorch, of joint events of up to so many sources."""
@@ -56,9 +58,11 @@ def tracking_bytes(
     n_frames, n_sources, n_detections, n_samples = extent
     chain = GRADIENT_CHAIN if keeps_gradients else CHAIN if is_compiled else TORCH_CHAIN
     a_frame = chain * n_sources + SAMPLED * n_samples * n_sources
+    pairs = n_detections * (n_sources + 1)
     if n_detections > n_sources:
-        jointly = JOINTLY_WEIGHED if is_compiled else TORCH_JOINTLY_WEIGHED
-        a_frame += (jointly if has_joint_events else WEIGHED) * n_detections * (n_sources + 1)
+        a_frame += (WEIGHED if is_compiled or not has_joint_events else TORCH_WEIGHED) * pairs
+    if has_joint_events:
+        a_frame += SEARCHED * n_sources + SEARCHED_PAIR * pairs
     if has_joint_events and (keeps_gradients or not is_compiled) and n_sources <= MOST_SETS:
         a_frame += SETS * n_detections * 2**n_sources
     return round(KIBIBYTE * n_frames * a_frame) + READ * n_frames * n_detections
