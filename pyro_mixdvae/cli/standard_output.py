@@ -3,7 +3,8 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import reason
@@ -18,33 +19,54 @@ def guarded_output() -> Iterator[None]:
     Raises:
         InputError: standard output cannot be written.
     """
+    if sys.stdout is None:
+        yield
+        return
+    guarded: Any = _Guarded(sys.stdout)
     try:
-        try:
-            yield
-        finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
+        with redirect_stdout(guarded):
+            try:
+                yield
+            finally:
+                guarded.flush()
     except BrokenPipeError:
-        _give_up()
+        _give_up(guarded)
         sys.exit(1)
+
+
+class _Guarded:
+    """A stream whose errors are sentences."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As the stream's own."""
+        with _said(self._stream):
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """As the stream's own."""
+        with _said(self._stream):
+            self._stream.flush()
+
+
+@contextmanager
+def _said(stream: TextIO) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        if not _is_broken():
-            raise
-        _give_up()
+        _give_up(stream)
         raise InputError(
             f"standard output cannot be written ({reason(error)}): choose a place with space for what is printed."
         ) from error
 
 
-def _is_broken() -> bool:
-    """Whether what waits to be written still cannot be: the error was one of standard output."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return True
-    return False
-
-
-def _give_up() -> None:
+def _give_up(stream: TextIO) -> None:
     """What the buffer still holds would fail again, with a traceback, when Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
