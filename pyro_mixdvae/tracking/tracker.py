@@ -8,7 +8,7 @@ from typing import Any
 from pyro_mixdvae.declaration.builder import resolve
 from pyro_mixdvae.declaration.document import Declaration
 from pyro_mixdvae.declaration.shipped import shipped, with_method, with_weights
-from pyro_mixdvae.engines.registry import chain_engine
+from pyro_mixdvae.engines.registry import is_compiled
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import Algorithm
 from pyro_mixdvae.inference.infer import infer
@@ -168,8 +168,8 @@ class Tracker:
         fitted = model.replace(assignment=model.assignment.fitted(scene))
         keeps_gradients = getattr(self.preset.algorithm, "keeps_gradients", False)
         has_joint_events = not model.assignment.per_observation
-        is_compiled = chain_engine(fitted, guide, scene).unknown is None
-        return extent, tracking_bytes(extent, is_compiled, keeps_gradients, has_joint_events)
+        by_kernels = is_compiled(fitted, guide, scene)
+        return extent, tracking_bytes(extent, by_kernels, keeps_gradients, has_joint_events)
 
     def _run(self, sequences: list[BoxSequence], n_samples: int) -> list[TrackingResult]:
         preset = self.preset
