@@ -1,5 +1,9 @@
 """What a user gave is read, or said to be unreadable in one sentence."""
 
+import math
+import os
+import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,14 +11,16 @@ from pyro_mixdvae.errors import InputError
 
 MOST_NAMED = 3
 LONGEST_QUOTE = 200  # characters of what a user gave, in a message
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def read_text(path: Path) -> str:
     """The text of a file, without a byte order mark.
 
     Raises:
-        InputError: there is no such file, it may not be read, or it is not UTF-8 text.
+        InputError: there is no such file, it may not be read, it is no regular file, or it is not UTF-8 text.
     """
+    refuse_irregular(path)
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
@@ -35,6 +41,29 @@ def check_name(name: str) -> None:
     """
     if not name or name.startswith(".") or any(sign in '/\\:*?"<>|' or not sign.isprintable() for sign in name):
         raise InputError(f"a source cannot be called {name!r}, as a file or folder is: give a plain word, as flute.")
+
+
+def refuse_irregular(path: str | Path) -> None:
+    """Stop before a pipe or a device is opened, which may not end, or wait for ever for somebody to write to it.
+
+    Raises:
+        InputError: there is something at the path that is neither a file nor a folder.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return  # it says so itself when it is opened
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path} is not a regular file: give the path of a file.")
+
+
+def number(text: str) -> float | None:
+    """The finite number that a text is, as people write one; None where it is none.
+
+    Python reads 1_000 and digits of other scripts as numbers too, and nan and inf: nobody means them.
+    """
+    found = float(text) if NUMBER.fullmatch(text.strip()) else math.inf
+    return found if math.isfinite(found) else None
 
 
 def list_folder(folder: Path) -> list[Path]:

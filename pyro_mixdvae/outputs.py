@@ -1,5 +1,6 @@
 """Output files appear whole or not at all, and never replace a file that the user did not give up."""
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -7,6 +8,10 @@ from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.exchange import Move, clear_leftovers, exchange, hidden_folder, unwritable
+from pyro_mixdvae.inputs import reason
+
+MOST_SHOWN = 60
+"""Characters of a name that is too long."""
 
 
 def refuse_existing(paths: Iterable[str | Path], overwrite: bool) -> None:
@@ -38,8 +43,8 @@ def check_outputs(
         advice: what to do where two outputs, or an input and an output, are one file.
 
     Raises:
-        InputError: two outputs are one file, one is an input, no regular file, or exists already, or a folder cannot
-            be written to.
+        InputError: two outputs are one file, one is an input, no regular file, exists already, or has a name that is
+            too long, or a folder cannot be written to.
     """
     for folder in {folder_of(path): None for path in paths}:
         clear_leftovers(folder)
@@ -48,6 +53,7 @@ def check_outputs(
     seen: set[str] = set()
     read = {key for path in inputs for key in _keys(path)}
     for path in paths:
+        _refuse_long(path)
         real = os.path.realpath(path)
         if real in seen:
             raise InputError(f"{path} would be written twice: {advice}.")
@@ -68,6 +74,16 @@ def check_removed(folder: str | Path, inputs: Iterable[str | Path]) -> None:
     for path in inputs:
         if real in Path(os.path.realpath(path)).parents:
             raise InputError(f"{path} lies in {folder}, which is removed when all is done: give another OUT.")
+
+
+def _refuse_long(path: str | Path) -> None:
+    """Raise InputError where the system takes no such long name: while work is still to be done."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            shown = f"{str(path)[:MOST_SHOWN]}..."
+            raise InputError(f"{shown} cannot be written ({reason(error)}): give a shorter path.") from error
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:

@@ -22,7 +22,7 @@ LAYERS = (
     ("outputs",),
     ("exchange",),
     ("locks",),
-    ("inputs", "process_state"),
+    ("inputs", "process_state", "resources"),
     ("errors",),
 )
 # In one line, but the first knows nothing of the second.

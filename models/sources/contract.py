@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -35,14 +35,15 @@ class Sources(Part):
         state_size: S, what inference carries for each coordinate: 1 for (s); with z laid out as (velocity [D],
             acceleration [D], ...), 1 + L / D for (s, z).
         n_sources: N where the prior is one of so many sources, each with its own density; None where they share it.
-        widest: standard deviation of a content of which nothing is known (an image): in inference no step makes a
-            source less sure than that, so that it stays where it was in a long gap.
+        widest: standard deviations of a content of which nothing is known, D numbers or one for all: of boxes,
+            `Coordinates.widest`. In inference no step makes a source less sure than that, so that in a long gap it
+            stays where it was, and as large.
     """
 
     content_dim: int
     latent_dim: int
     n_sources: int | None = None
-    widest: float = math.inf
+    widest: float | Sequence[float] = math.inf
 
     @property
     def state_size(self) -> int:

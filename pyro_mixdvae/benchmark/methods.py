@@ -67,7 +67,7 @@ def _track(tracker: Tracker, trials: Sequence[Trial]) -> list[Outcome]:
         sizes=[trial.sample.size for trial in trials],
         confidences=[trial.confidence for trial in trials],
     )
-    return [outcome_of(result) for result in results]
+    return [outcome_of(result, len(trial.detections)) for result, trial in zip(results, trials, strict=True)]
 
 
 def _one_by_one(track: Callable[[Array, int], Array]) -> Callable[[MethodSettings], Method]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import ManyValues, Overwrite, at_least
+from pyro_mixdvae.cli.options import ManyValues, Overwrite, at_least, check_seed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, check_removed, refuse_existing, write_atomically, write_together
 from pyro_mixdvae.progress import progress
@@ -85,6 +85,7 @@ def mot(
     check_outputs(outputs, overwrite)
     check_removed(output / WORK, read)
 
+    check_seed("--seed", seed)
     # torch, Pyro and pandas take seconds to import.
     from pyro_mixdvae import __version__
     from pyro_mixdvae.benchmark.methods import DEFAULT_METHODS, MethodSettings

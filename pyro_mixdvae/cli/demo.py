@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, use_one_thread
+from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, check_seed, use_one_thread
 from pyro_mixdvae.outputs import check_outputs, write_together
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def demo(
     overwrite: Overwrite = False,
 ) -> None:
     """Track 3 pedestrians in two real scenes, print the scores, write tracks, uncertainties and pictures."""
+    check_seed("--seed", seed)
     from pyro_mixdvae.tracking.files.results import result_paths
 
     inputs = {scene: _sequence_files(scene, output / "sequences" / scene.name) for scene in SCENES}

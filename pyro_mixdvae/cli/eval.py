@@ -1,5 +1,6 @@
 """``mixdvae eval``: score result files against ground truth."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,10 +73,10 @@ def show(scores: "Scores", notes: list[str]) -> None:
 
 
 def _parse_ids(text: str) -> list[int]:
-    try:
-        return [int(cell) for cell in text.split(",")] if text.strip() else []
-    except ValueError as error:
-        raise InputError(f"--ids {text!r} is no list of ids: write whole numbers, as in 3,6,7.") from error
+    cells = [cell.strip() for cell in text.split(",")] if text.strip() else []
+    if not all(re.fullmatch(r"-?[0-9]{1,18}", cell) for cell in cells):
+        raise InputError(f"--ids {text!r} is no list of ids: write whole numbers, as in 3,6,7.")
+    return [int(cell) for cell in cells]
 
 
 def _pairs(results: Path, gt: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:

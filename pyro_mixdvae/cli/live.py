@@ -1,6 +1,5 @@
 """``mixdvae track --live``: detections in, boxes out, frame by frame."""
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pyro_mixdvae.cli.options import use_one_thread
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import reason, unreadable
+from pyro_mixdvae.inputs import unreadable
 
 if TYPE_CHECKING:
     from pyro_mixdvae.declaration.document import Declaration
@@ -50,7 +49,7 @@ def track_live(
     if written_as not in FORMATS:
         raise InputError(f"--format is '{written_as}': choose from {', '.join(FORMATS)}.")
     path, size = _source(sequence, size)
-    first, start = _start(init, sources)
+    first, start = _start(init, sources, size)
     with _opened(path) as stream:
         use_one_thread()
         from pyro_mixdvae.tracking.live.tracker import LiveTracker
@@ -82,7 +81,7 @@ def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":
     return sequence, size
 
 
-def _start(init: str, sources: int) -> "tuple[int | None, Array | None]":
+def _start(init: str, sources: int, size: "Size") -> "tuple[int | None, Array | None]":
     """The number of the frame where boxes were drawn, and the boxes ``[N, 4]``; None where there are none."""
     if not init:
         return None, None
@@ -96,6 +95,7 @@ def _start(init: str, sources: int) -> "tuple[int | None, Array | None]":
         raise InputError(
             f"--init: with --live, draw one box of each of the {sources} sources, all in the frame where they start."
         )
+    labels.refuse_outside(size)
     return int(labels.frame[0]) + 1, labels.boxes[order]
 
 
@@ -126,15 +126,8 @@ def _tell(sentence: str) -> None:
 
 
 def _print(text: str) -> None:
-    """Write a frame's lines, and pass them on at once; a reader that has gone ends the command quietly, in typer."""
+    """Write a frame's lines, and pass them on at once; what fails there is said in `standard_output`."""
     if sys.stdout is None:
         raise InputError("standard output is closed: --live writes there; redirect it to a file or a command.")
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # What the buffer still holds would fail again, with a traceback, when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise InputError(f"standard output cannot be written ({reason(error)}): choose a place with space.") from error
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -1,5 +1,6 @@
 """The command ``mixdvae``: its verbs, and how it ends."""
 
+import errno
 import io
 import os
 import signal
@@ -18,10 +19,13 @@ from pyro_mixdvae.cli.eval import evaluate
 from pyro_mixdvae.cli.eval_audio import evaluate_audio
 from pyro_mixdvae.cli.import_weights import import_weights
 from pyro_mixdvae.cli.mix import mix
-from pyro_mixdvae.cli.options import ManyValues
+from pyro_mixdvae.cli.options import ManyValues, refuse_unnamed
 from pyro_mixdvae.cli.separate import separate
+from pyro_mixdvae.cli.standard_output import guarded_output
 from pyro_mixdvae.cli.track import track
 from pyro_mixdvae.errors import InputError
+
+MOST_SHOWN = 60  # characters of a name that is too long
 
 app = typer.Typer(
     name="mixdvae",
@@ -55,10 +59,18 @@ def run() -> None:
         # The name of a file need not be text; stderr is like this of itself.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with _ended_like_by_ctrl_c():
+        with _ended_like_by_ctrl_c(), guarded_output():
+            refuse_unnamed(sys.argv[1:])
             app()
     except InputError as error:
         print(error, file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        # Whichever path is looked at first: a name can be too long in any of them.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        shown = str(error.filename or "a path")[:MOST_SHOWN]
+        print(f"{shown}... is longer than a file's name can be: give a shorter path.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, at_least
+from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, at_least, check_seed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import progress
@@ -75,4 +75,4 @@ def _check(snrs: Sequence[float], lengths: Sequence[int], count: int, seed: int)
     for length in lengths:
         at_least("--frames", length, 2)
     at_least("--count", count, 1)
-    at_least("--seed", seed, 0)
+    check_seed("--seed", seed)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import at_least
+from pyro_mixdvae.cli.options import at_least, check_seed
 from pyro_mixdvae.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,5 +49,5 @@ def run_numbers(sources: int | None, seed: int | None, declaration: "Declaration
         raise InputError("--sources is missing: give -n N, or a --model that says n_sources.")
     drawn = declaration.setting("seed") if seed is None else seed
     at_least("n_sources", found, 1)
-    at_least("seed", drawn, 0)
+    check_seed("seed", drawn)
     return found, drawn or 0

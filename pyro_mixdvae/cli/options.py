@@ -15,6 +15,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing o
 SeedOfFiles = Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")]
 SeedOfWeights = Annotated[int, typer.Option("--seed", help="The same seed gives the same weights.")]
 
+# Options of several commands that name what is to be written.
+OUTPUTS = ("-o", "--output", "--csv", "--json", "--render")
+LARGEST_SEED = 2**63 - 1  # of a whole number in a TOML file
+
 # Of all commands of this class.
 MANY_VALUED = ("-T", "--frames", "--methods", "--snr")
 
@@ -37,6 +41,27 @@ def at_least(option: str, value: int | None, least: int) -> None:
     """
     if value is not None and value < least:
         raise InputError(f"{option} is {value}: give a whole number of {least} or more.")
+
+
+def check_seed(option: str, seed: int | None) -> None:
+    """Whether a seed is one that generators, and files that keep it, can hold; None is.
+
+    Raises:
+        InputError: it is not.
+    """
+    if seed is not None and not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"{option} is {seed}: give a whole number from 0 to {LARGEST_SEED}.")
+
+
+def refuse_unnamed(arguments: Sequence[str]) -> None:
+    """Whether every output that is to be written has a name: an empty one is that of a variable nobody has set.
+
+    Raises:
+        InputError: one has none.
+    """
+    for option, value in zip(["", *arguments], [*arguments, "-"], strict=True):
+        if (option in OUTPUTS and not value.strip()) or option in {f"{name}=" for name in OUTPUTS}:
+            raise InputError(f"{option.rstrip('=')} is empty: give the path of what is to be written, or leave it out.")
 
 
 def above_zero(option: str, value: float | None) -> None:

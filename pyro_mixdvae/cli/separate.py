@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets
-from pyro_mixdvae.cli.options import Overwrite, at_least, one_of
+from pyro_mixdvae.cli.options import Overwrite, at_least, check_seed, one_of
 from pyro_mixdvae.declaration.shipped import declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
@@ -137,7 +137,7 @@ def _check_options(
     one_of("--method", method or "coordinate", ("coordinate", "svi", "hybrid"))
     one_of("--estimate", estimate, ("mean", "mask"))
     at_least("--iterations", iterations, 1)
-    at_least("--seed", seed, 0)
+    check_seed("--seed", seed)
     if not (1 <= segment < math.inf and 0 <= 2 * overlap <= segment):
         raise InputError(
             f"--segment is {segment:g} and --overlap {overlap:g}: give 1 s or more, and at most half of it as overlap."

@@ -10,7 +10,7 @@ import typer
 
 from pyro_mixdvae.cli.live import STANDARD_INPUT, track_live
 from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets, run_numbers
-from pyro_mixdvae.cli.options import Overwrite, at_least, use_one_thread
+from pyro_mixdvae.cli.options import Overwrite, at_least, check_seed, use_one_thread
 from pyro_mixdvae.declaration.shipped import declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
@@ -134,7 +134,7 @@ def track(
     inputs = [*files_of(sequence), *declaration.files, *(Path(text) for text in (init, model) if text)]
     check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
     labels = _labels(init, targets)
-    jobs = read_jobs(targets, _parse_size(size))
+    jobs = read_jobs(targets, _parse_size(size), labels)
     for job in jobs:
         for note in job.notes:
             print(note, file=sys.stderr)
@@ -144,7 +144,7 @@ def track(
 
     tracker = Tracker(n_sources=sources, preset=declaration, level=level, seed=seed)
     for job in jobs:
-        check_job(job, sources, labels)
+        check_job(job, tracker, labels, samples, not no_report)
     summaries = []
     try:
         with progress("sequence", len(jobs)) as advance:
@@ -161,7 +161,7 @@ def _check_numbers(sources: int | None, iterations: int | None, level: float, sa
     at_least("--sources", sources, 1)
     at_least("--iterations", iterations, 1)
     at_least("--samples", samples, 0)
-    at_least("--seed", seed, 0)
+    check_seed("--seed", seed)
     if not 0 < level < 1:
         raise InputError(f"--level is {level:g}: give a probability between 0 and 1, as 0.9.")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, SeedOfWeights, above_zero, at_least, use_one_thread
+from pyro_mixdvae.cli.options import Overwrite, SeedOfWeights, above_zero, at_least, check_seed, use_one_thread
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import check_name
 from pyro_mixdvae.outputs import check_outputs, write_together
@@ -205,7 +205,7 @@ def _check(
     at_least("--count", count, 1)
     at_least("--frames", frames, least_frames)
     at_least("--batch-size", batch_size, 1)
-    at_least("--seed", seed, 0)
+    check_seed("--seed", seed)
     above_zero("--learning-rate", learning_rate)
 
 

@@ -5,6 +5,7 @@ S numbers, and `s` comes first. Shapes: `[*, T, D, S]` for vectors and `[*, T, D
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -55,17 +56,17 @@ def predict(belief: Gaussian, transition: Transition) -> Gaussian:
     return Gaussian(mean, covariance)
 
 
-def held(transition: Transition, belief: Gaussian, widest: float) -> Transition:
-    """The same step, but for coordinates whose s it would make less sure than a standard deviation of `widest`.
+def held(transition: Transition, belief: Gaussian, widest: float | Sequence[float]) -> Transition:
+    """The same step, but for coordinates whose s it would make less sure than `widest`: a standard deviation, or D.
 
     These stay where they are: of a source that is not seen for long nothing is known, and a chain that grew on would
     leave the image, and at last the numbers. `belief` is that before the step; z goes on by itself. Shapes as
     `predict`.
     """
-    if math.isinf(widest):
+    if widest == math.inf:
         return transition
     predicted = predict(belief, transition).covariance[..., 0, 0]
-    holds = (predicted > widest**2)[..., None]
+    holds = (predicted > torch.as_tensor(widest).to(predicted).square())[..., None]
     keep = torch.zeros_like(transition.offset)
     keep[..., 0] = 1.0
     apart = torch.outer(1 - keep[(0,) * (keep.dim() - 1)], 1 - keep[(0,) * (keep.dim() - 1)])

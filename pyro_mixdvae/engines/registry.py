@@ -56,6 +56,11 @@ def chain_engine(model: Any, guide: object, scene: Scene) -> Choice[ChainEngine]
     return Choice(TorchChainEngine(model, scene), unknown, SLOWER)
 
 
+def is_compiled(model: Any, guide: object, scene: Scene) -> bool:
+    """Whether `chain_engine` would be the compiled one."""
+    return _unknown(numba_chain.unknown_part(model, guide, scene)) is None
+
+
 def spectral_engine(model: Any, guide: object, scene: Scene) -> Choice[SpectralEngine]:
     """The engine for a model over `SoundSources`, the family of guides, and a batch of mixtures."""
     unknown = _unknown(numba_spectral.unknown_part(model, guide, scene))

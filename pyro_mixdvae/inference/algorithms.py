@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pyro_mixdvae.engines.protocol import Record
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
@@ -23,7 +23,10 @@ MOST_PARTICLES = 1000
 
 
 class Algorithm(Protocol):
-    """What `infer` asks of an algorithm."""
+    """What `infer` asks of an algorithm.
+
+    One that keeps what gradients are taken of says so, `keeps_gradients = True`: memory is reckoned by it.
+    """
 
     def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
         """The posterior of a checked model and scene; `guide` is a family, or a program."""
@@ -61,6 +64,8 @@ class SVI:
         n_particles: draws a step.
         fine_tunes_prior: also move the weights of p(s, z), at a tenth of the rate.
     """
+
+    keeps_gradients: ClassVar[bool] = True
 
     n_steps: int = 100
     learning_rate: float = 0.02
@@ -119,6 +124,8 @@ class Hybrid:
         start: `Coordinate`, or another algorithm that moves the guide.
         svi: what follows.
     """
+
+    keeps_gradients: ClassVar[bool] = True
 
     start: Algorithm = field(default_factory=Coordinate)
     svi: SVI = field(default_factory=SVI)

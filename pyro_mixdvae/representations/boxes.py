@@ -27,14 +27,15 @@ def exponential(*places: int | None) -> Callable[[Unit], Unit]:
 
 
 MIN_SIZE = 1e-5  # of the image: a box of a hundredth of a pixel, so that its logarithm stays finite
+MAX_SIZE = 1e5  # as far the other way: so that the size of any logarithm stays finite
 
 
 class Coordinates(ABC):
     """A one-to-one map between boxes and content, and the step that counts as one unit of displacement."""
 
     name: str
-    widest = 1.0
-    """Standard deviation of a content of which nothing is known: an image, and a size within a factor of 2.7."""
+    widest: tuple[float, ...]
+    """Standard deviations [4] of a content of which nothing is known, as of clutter: anywhere, and of like size."""
 
     @abstractmethod
     def content(self, boxes: Tensor) -> Tensor:
@@ -70,6 +71,7 @@ class CentreLogSize(Coordinates):
     """
 
     name = "centre-log-size"
+    widest = (0.5, 0.5, 0.4, 0.4)
 
     def content(self, boxes: Tensor) -> Tensor:
         """(x1, y1, x2, y2) [*, 4] -> (cx, cy, log w, log h) [*, 4]."""
@@ -79,14 +81,19 @@ class CentreLogSize(Coordinates):
 
     def boxes(self, content: Tensor) -> Tensor:
         """(cx, cy, log w, log h) [*, 4] -> (x1, y1, x2, y2) [*, 4]."""
-        centre, half = content[..., :2], content.exp()[..., 2:] / 2
+        centre, half = content[..., :2], self._size(content) / 2
         return torch.cat([centre - half, centre + half], -1)
 
     def box_covariance(self, content: Tensor, covariance: Tensor) -> Tensor:
         """Delta method: var(x1) = var(x2) = var(cx) + (w / 2)^2 var(log w)."""
-        half = content.exp()[..., 2:] / 2
+        half = self._size(content) / 2
         corner = covariance[..., :2] + half.square() * covariance[..., 2:]
         return torch.cat([corner, corner], -1)
+
+    @staticmethod
+    def _size(content: Tensor) -> Tensor:
+        """(w, h) [*, 2], no less and no more than a box can have."""
+        return content[..., 2:].exp().clamp(MIN_SIZE, MAX_SIZE)
 
     @exponential(2, 3, None, None)
     def unit(self, content: Tensor) -> Tensor:
@@ -105,6 +112,7 @@ class PublishedCorners(Coordinates):
     """The convention of the published code: (x1, y1, x2, y1 - h); an absolute box, units of the image."""
 
     name = "published-corners"
+    widest = (0.5, 0.5, 0.5, 0.5)
 
     def content(self, boxes: Tensor) -> Tensor:
         """(x1, y1, x2, y2) [*, 4] -> (x1, y1, x2, 2 y1 - y2) [*, 4]."""
@@ -112,11 +120,12 @@ class PublishedCorners(Coordinates):
         return torch.stack([x1, y1, x2, 2 * y1 - y2], -1)
 
     def boxes(self, content: Tensor) -> Tensor:
-        """The same reflection, which is its own inverse; the corners are put in order."""
+        """The same reflection, which is its own inverse; the corners are put in order, and apart."""
         x1, y1, x2, reflected = content.unbind(-1)
         y2 = 2 * y1 - reflected
-        corners = [torch.minimum(x1, x2), torch.minimum(y1, y2), torch.maximum(x1, x2), torch.maximum(y1, y2)]
-        return torch.stack(corners, -1)
+        left, top = torch.minimum(x1, x2), torch.minimum(y1, y2)
+        right, bottom = torch.maximum(x1, x2), torch.maximum(y1, y2)
+        return torch.stack([left, top, right.maximum(left + MIN_SIZE), bottom.maximum(top + MIN_SIZE)], -1)
 
     def box_covariance(self, content: Tensor, covariance: Tensor) -> Tensor:
         """var(y2) = 4 var(y1) + var(y1 - h), for a diagonal q(s)."""

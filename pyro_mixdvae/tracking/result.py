@@ -22,6 +22,8 @@ class TrackingResult:
             "none of them" (clutter; zero where the model has no such class). NaN where there is no detection.
         records: one entry an iteration: the ELBO under "elbo", and its terms.
         samples: posterior trajectories ``[S, T, N, 4]``; S is 0 unless they were asked for.
+        first: entry t is of frame `first` + t of the given detections, from 0; above 0 where frames too far before the
+            first detection were cut.
         engine: what computed it: "numba", or "torch" where the model has parts that kernels do not know.
         notes: sentences that the user should read.
     """
@@ -34,8 +36,13 @@ class TrackingResult:
     responsibilities: Array
     records: tuple[dict[str, float], ...]
     samples: Array
+    first: int = 0
     engine: str = "torch"
     notes: tuple[str, ...] = field(default=())
+
+    def its_frames(self, given: Array) -> Array:
+        """Of anything that holds an entry for each frame of the given detections, those that the result is of."""
+        return given[self.first : self.first + len(self.boxes)]
 
     @property
     def entropy(self) -> Array:

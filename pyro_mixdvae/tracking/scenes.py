@@ -19,7 +19,8 @@ class BoxSequence(NamedTuple):
     """One sequence to track: boxes ``[T, K, 4]`` xyxy pixels (NaN: none), and where its sources start.
 
     `start` ``[N, 4]`` holds the boxes of the sources at frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that
-    a person has drawn (NaN: none; None: none at all), `size` is the image's (width, height).
+    a person has drawn (NaN: none; None: none at all), `size` is the image's (width, height). `cut` says how many frames
+    were taken away before the first and after the last.
     """
 
     boxes: Array
@@ -27,6 +28,18 @@ class BoxSequence(NamedTuple):
     start: Array
     first: int
     labels: Array | None
+    cut: tuple[int, int] = (0, 0)
+
+    def without_ends(self, ahead: int, behind: int) -> "BoxSequence":
+        """The same sequence without so many frames at either end."""
+        kept = slice(ahead, len(self.boxes) - behind)
+        labels = None if self.labels is None else self.labels[:, kept]
+        cut = self.cut[0] + ahead, self.cut[1] + behind
+        return self._replace(boxes=self.boxes[kept], first=self.first - ahead, labels=labels, cut=cut)
+
+    def frame(self, t: int) -> "BoxSequence":
+        """One of its frames, counted from 0, alone."""
+        return self.without_ends(t, len(self.boxes) - 1 - t)
 
 
 def make_sequence(
@@ -59,6 +72,7 @@ def make_sequence(
     if not (all(map(math.isfinite, size)) and min(size) > 0):
         raise InputError(f"The image size {size[0]} x {size[1]} is not a size: give its width and height in pixels.")
     if labels is not None and drawn is not None:
+        labels.refuse_outside(size)
         first = int(labels.frame.min())
         start = np.stack([_nearest_label(source, first) for source in drawn])
     else:

@@ -1,7 +1,6 @@
 """From the posterior to what a user reads: boxes in pixels, intervals, samples."""
 
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,8 @@ from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.ends import sentences_of_cuts
+from pyro_mixdvae.tracking.intervals import limits
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import BoxSequence
 
@@ -33,14 +34,15 @@ def summarise(
     a label has no such error.
     """
     scene, model, mean = posterior.scene, posterior.model, posterior.mean
-    pixels = scale[:, None, None]
-    boxes = coordinates.boxes(mean) * pixels
+    # In double precision: the limits of a narrow interval, and the sides of a tiny box, are to differ.
+    pixels = scale[:, None, None].double()
+    boxes = coordinates.boxes(mean.double()) * pixels
     seen = posterior.responsibilities[..., : scene.n_sources].sum(-2).clamp(max=1.0).transpose(1, 2)
     systematic = systematic_variance(model, mean, seen).masked_fill(scene.label_mask.unsqueeze(-1), 0.0)
-    spread = coordinates.box_covariance(mean, posterior.variance + systematic).sqrt()
-    reach = NormalDist().inv_cdf(0.5 + level / 2) * spread * pixels
-    samples = _by_frame(coordinates.boxes(_draws(posterior.guide, systematic, n_samples, seed)) * pixels)
-    means, lower, upper = (_by_frame(corners) for corners in (boxes, boxes - reach, boxes + reach))
+    spread = coordinates.box_covariance(mean.double(), (posterior.variance + systematic).double()).sqrt() * pixels
+    samples = _by_frame(coordinates.boxes(_draws(posterior.guide, systematic, n_samples, seed).double()) * pixels)
+    means = _by_frame(boxes)
+    lower, upper = limits(means, _by_frame(spread), level)
     responsibilities = posterior.responsibilities.double().numpy()
     if not model.assignment.has_clutter:
         responsibilities = np.concatenate([responsibilities, np.zeros_like(responsibilities[..., :1])], -1)
@@ -60,8 +62,9 @@ def summarise(
                 responsibilities=responsibilities[b, :n_frames, :n_detections],
                 records=tuple({name: value[b] for name, value in record.items()} for record in records),
                 samples=samples[:, b, :n_frames],
+                first=sequence.cut[0],
                 engine=posterior.engine,
-                notes=() if posterior.note is None else (posterior.note,),
+                notes=(*sentences_of_cuts(sequence), *(() if posterior.note is None else (posterior.note,))),
             )
         )
     return results

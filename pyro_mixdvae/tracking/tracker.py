@@ -8,12 +8,17 @@ from typing import Any
 from pyro_mixdvae.declaration.builder import resolve
 from pyro_mixdvae.declaration.document import Declaration
 from pyro_mixdvae.declaration.shipped import shipped, with_method, with_weights
+from pyro_mixdvae.engines.registry import is_compiled
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import Algorithm
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.preset import METHODS, Method, Preset, chosen_algorithm
+from pyro_mixdvae.resources import require_memory
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.ends import within_reach
 from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.footprint import ADVICE, Extent, tracking_bytes
+from pyro_mixdvae.tracking.intervals import require_level
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import BoxSequence, make_scene, make_sequence
@@ -63,8 +68,7 @@ class Tracker:
     ):
         if n_sources < 1:
             raise InputError(f"{n_sources} sources cannot be tracked: give 1 or more.")
-        if not 0 < level < 1:
-            raise InputError(f"A credible level of {level} is not between 0 and 1: give .9, say.")
+        require_level(level)
         if isinstance(algorithm, str) and algorithm not in METHODS:
             raise InputError(f"There is no algorithm '{algorithm}': choose from {', '.join(METHODS)}.")
         self.n_sources = n_sources
@@ -96,6 +100,9 @@ class Tracker:
     ) -> TrackingResult:
         """Track through one sequence.
 
+        Frames without detections and labels at its two ends are cut where nothing can be said in them (`ends.horizon`):
+        the result says so in a note, and `TrackingResult.first` which frame its first one is.
+
         Args:
             boxes: detections ``[T, K, 4]``, (x1, y1, x2, y2) in pixels, NaN where there is none, in any order.
             size: (width, height) of the image; None: the far corner of the detections.
@@ -106,7 +113,22 @@ class Tracker:
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
-        return self._run([make_sequence(boxes, self.n_sources, size, confidence, labels)], n_samples)[0]
+        return self._run([self._sequence(boxes, size, confidence, labels)], n_samples)[0]
+
+    def memory_needed(
+        self,
+        boxes: Array,
+        size: tuple[float, float] | None = None,
+        labels: Labels | None = None,
+        n_samples: int = 0,
+        confidence: Array | None = None,
+    ) -> tuple[Extent, int]:
+        """How much `track` would have to do with these arguments, and the bytes that it would take, about.
+
+        Raises:
+            InputError: the detections or labels cannot be used; says why.
+        """
+        return self._needed([self._sequence(boxes, size, confidence, labels)], n_samples)
 
     def track_many(
         self,
@@ -121,7 +143,7 @@ class Tracker:
         """
         nothing = [None] * len(sequences)
         found = [
-            make_sequence(boxes, self.n_sources, size, confidence)
+            self._sequence(boxes, size, confidence, None)
             for boxes, size, confidence in zip(sequences, sizes or nothing, confidences or nothing, strict=True)
         ]
         results: dict[int, TrackingResult] = {}
@@ -132,8 +154,27 @@ class Tracker:
             results.update(zip(members, tracked, strict=True))
         return [results[b] for b in range(len(found))]
 
+    def _sequence(
+        self, boxes: Array, size: tuple[float, float] | None, confidence: Array | None, labels: Labels | None
+    ) -> BoxSequence:
+        return within_reach(make_sequence(boxes, self.n_sources, size, confidence, labels), self.preset)
+
+    def _needed(self, sequences: list[BoxSequence], n_samples: int) -> tuple[Extent, int]:
+        model, guide = self.preset.model, self.preset.guide
+        frames = len(sequences) * max(len(sequence.boxes) for sequence in sequences)
+        most = max(sequence.boxes.shape[1] for sequence in sequences)
+        extent = Extent(frames, self.n_sources, most, n_samples)
+        scene, _ = make_scene([sequence.frame(sequence.first) for sequence in sequences], self.preset.representation)
+        fitted = model.replace(assignment=model.assignment.fitted(scene))
+        keeps_gradients = getattr(self.preset.algorithm, "keeps_gradients", False)
+        has_joint_events = not model.assignment.per_observation
+        by_kernels = is_compiled(fitted, guide, scene)
+        return extent, tracking_bytes(extent, by_kernels, keeps_gradients, has_joint_events)
+
     def _run(self, sequences: list[BoxSequence], n_samples: int) -> list[TrackingResult]:
         preset = self.preset
+        extent, needed = self._needed(sequences, n_samples)
+        require_memory(needed, str(extent), ADVICE)
         scene, scale = make_scene(sequences, preset.representation)
         posterior = infer(preset.model, scene, preset.guide, preset.algorithm, sequences[0].first, self.seed)
         return summarise(sequences, scale, posterior, preset.representation, self.level, n_samples, self.seed)

@@ -65,7 +65,10 @@ def test_each_call_fine_tunes_the_presets_own_weights(is_hybrid: bool, rng: np.r
 
 @EACH_ALGORITHM
 def test_published_algorithm_takes_the_same_edge_scenes(algorithm: str, rng: np.random.Generator) -> None:
-    """Missing detections, a frame without any, more frames than one piece of the cascade, one source."""
+    """Missing detections, a frame without any, more frames than one piece of the cascade, one source.
+
+    A last frame that is empty is cut: weights that nobody has trained say nothing of it.
+    """
     for n_sources, n_frames in ((2, 35), (1, 3), (2, 1)):
         own = published(n_sources, 2)
         _, boxes = walkers(n_frames, n_sources, rng)
@@ -77,7 +80,9 @@ def test_published_algorithm_takes_the_same_edge_scenes(algorithm: str, rng: np.
         assert np.isfinite(result.upper - result.lower).all()
         assert len(result.records) == {"coordinate": 2, "svi": 5, "hybrid": 6}[algorithm]
         assert all(np.isfinite(record["elbo"]) for record in result.records)
-        np.testing.assert_array_equal(np.isnan(result.responsibilities[..., 0]), np.isnan(boxes[..., 0]))
+        np.testing.assert_array_equal(
+            np.isnan(result.responsibilities[..., 0]), np.isnan(result.its_frames(boxes)[..., 0])
+        )
 
 
 def test_what_the_published_algorithm_cannot_do_is_one_sentence(rng: np.random.Generator) -> None:

@@ -23,7 +23,7 @@ def target_of_each_source(boxes: Array, ground_truth: Array) -> Integers:
         boxes: of the sources ``[T, N, 4]`` xyxy.
         ground_truth: of the targets ``[T, N, 4]`` xyxy.
     """
-    return linear_sum_assignment(iou(boxes, ground_truth).sum(axis=0), maximize=True)[1]
+    return linear_sum_assignment(np.nansum(iou(boxes, ground_truth), axis=0), maximize=True)[1]
 
 
 def interval_counts(outcome: Outcome, trial: Trial) -> Counts:
@@ -42,8 +42,9 @@ def interval_counts(outcome: Outcome, trial: Trial) -> Counts:
     inside = np.abs(score)[..., None] <= _REACH
     surprise = 0.5 * score**2 + np.log(outcome.deviation) + 0.5 * np.log(2 * np.pi)
     crps = gaussian_crps(score) * outcome.deviation
+    is_told = ~np.isnan(outcome.boxes[..., 0])
     counts: Counts = {}
-    for kind, chosen in (("observed", outcome.observed), ("inferred", ~outcome.observed)):
+    for kind, chosen in (("observed", outcome.observed & is_told), ("inferred", ~outcome.observed & is_told)):
         counts[f"{kind} corners"] = np.array(4.0 * chosen.sum())
         counts[f"{kind} inside"] = inside[chosen].sum(axis=(0, 1)).astype(np.float64)
         counts[f"{kind} nll"] = surprise[chosen].sum(axis=0)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.rows import Flags
+from pyro_mixdvae.tracking.intervals import reach
 from pyro_mixdvae.tracking.result import TrackingResult
 
 
@@ -28,12 +28,20 @@ class Outcome:
     responsibilities: Array | None = None
 
 
-def outcome_of(result: TrackingResult) -> Outcome:
-    """The outcome of a tracker of ours, whose intervals are Gaussian around the boxes."""
-    reach = float(norm.ppf(0.5 + result.level / 2))
+def outcome_of(result: TrackingResult, n_frames: int) -> Outcome:
+    """The outcome of a tracker of ours in T frames, whose intervals are Gaussian around the boxes.
+
+    Frames that were cut, as nothing could be said in them, have no boxes.
+    """
+    behind = n_frames - result.first - len(result.boxes)
+
+    def in_all(values: Array) -> Array:
+        ends = [(result.first, behind), *[(0, 0)] * (values.ndim - 1)]
+        return np.pad(values, ends, constant_values=np.nan)
+
     return Outcome(
-        boxes=result.boxes,
-        deviation=np.asarray((result.upper - result.lower) / (2 * reach)),
-        observed=result.observed,
-        responsibilities=result.responsibilities,
+        boxes=in_all(result.boxes),
+        deviation=in_all((result.upper - result.lower) / (2 * reach(result.level))),
+        observed=np.pad(result.observed, [(result.first, behind), (0, 0)]),
+        responsibilities=in_all(result.responsibilities),
     )

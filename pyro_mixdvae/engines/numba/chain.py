@@ -267,7 +267,8 @@ def _arrays_of(model: MixtureModel, scene: Scene) -> Arrays:
     network, places = network_arrays(sources.network), _places(sources)
     assert places is not None  # `unknown_part` has said so
     velocity = torch.zeros(sources.content_dim, dtype=torch.float64) + sources.network.first_velocity
-    prior = Prior(network, places, sources.start_spread, array(velocity), float(sources.widest))
+    widest = torch.zeros_like(velocity) + torch.as_tensor(sources.widest)
+    prior = Prior(network, places, sources.start_spread, array(velocity), array(widest))
     start = array(scene.start.flatten(0, 1))
     return Arrays(prior, _rule(model.assignment, scene), _frames(model, scene), _noise(model, scene), start)
 

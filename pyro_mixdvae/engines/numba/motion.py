@@ -33,7 +33,7 @@ class Prior(NamedTuple):
     places: Array  # of the logarithm of each coordinate's unit in the content, or ONE; [D]
     start_spread: float
     first_velocity: Array  # [D]
-    widest: float  # standard deviation that no step makes a place wider than
+    widest: Array  # standard deviations that no step makes a place wider than; [D]
 
 
 class Belief(NamedTuple):
@@ -76,7 +76,7 @@ def start_belief(prior: Prior, start: Array, unit: Array, belief: Belief) -> Non
 
 
 @part
-def predict(unit: Array, motion: Array, widest: float, belief: Belief, held: Array) -> None:
+def predict(unit: Array, motion: Array, widest: Array, belief: Belief, held: Array) -> None:
     """The next frame, in place: mean A x + b and covariance A P A' + Q; unit [M, D], motion [M, 4, D].
 
     A place that would become wider than `widest` is held, as by `kalman.held`: which are stands in `held` [M, D].
@@ -89,7 +89,7 @@ def predict(unit: Array, motion: Array, widest: float, belief: Belief, held: Arr
             speed_variance = a * a * belief.speed_variance[m, d]
             covariance = a * belief.covariance[m, d]
             added = u * (2 * covariance + u * (speed_variance + q + r))
-            held[m, d] = belief.place_variance[m, d] + added > widest * widest
+            held[m, d] = belief.place_variance[m, d] + added > widest[d] * widest[d]
             belief.speed[m, d] = speed
             belief.speed_variance[m, d] = speed_variance + q
             if held[m, d]:

@@ -1,6 +1,5 @@
 """The steps of inference for boxes in PyTorch: for any model whose parts keep their contracts."""
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -252,7 +251,7 @@ def next_step(sources: Sources, state: Any, before: Before | None) -> Transition
 def transitions_along(sources: Sources, filtered: Gaussian, start: Tensor) -> Transition:
     """The steps to all frames along filtered beliefs [*, T, D, S], no wider than the prior allows."""
     steps = sources.transitions(filtered, start)
-    if steps.offset.shape[-3] == 1 or math.isinf(sources.widest):
+    if steps.offset.shape[-3] == 1:
         return steps
     matrix, offset, noise = steps
     rest = Transition(matrix[..., 1:, :, :, :], offset[..., 1:, :, :], noise[..., 1:, :, :, :])

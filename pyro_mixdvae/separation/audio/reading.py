@@ -12,7 +12,7 @@ import numpy.typing as npt
 import soundfile
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import unlisted, unreadable
+from pyro_mixdvae.inputs import refuse_irregular, unlisted, unreadable
 from pyro_mixdvae.representations.stft import HIGHEST_RATE, LOWEST_RATE
 
 Samples = npt.NDArray[np.float32]
@@ -231,6 +231,7 @@ def _sounds_below(folder: Path) -> Sequence[Path]:
 
 
 def _open(path: Path) -> _Decoder:
+    refuse_irregular(path)
     try:
         # libsndfile calls most of what may go wrong here "System error".
         with path.open("rb") as file:

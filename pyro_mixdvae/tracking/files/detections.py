@@ -29,6 +29,7 @@ from pyro_mixdvae.tracking.files.sequences import (
     name_of,
     read_info,
 )
+from pyro_mixdvae.tracking.footprint import Extent, tracking_bytes
 
 __all__ = [
     "Detections",
@@ -136,7 +137,9 @@ def read_detections(path: str | Path, size: Size | None = None) -> Detections:
     total = length[0] if length else int(frames.max()) + 1
     order = np.argsort(frames, kind="stable")
     counts = np.bincount(frames, minlength=total)
-    refuse_vast(file, total, int(counts.max()), "boxes")
+    # Whoever tracks in them takes as much as one source between the first and the last of them does, at the least.
+    least = tracking_bytes(Extent(int(np.ptp(frames)) + 1, 1, int(counts.max())))
+    refuse_vast(file, total, int(counts.max()), "boxes", least)
     starts = np.cumsum(counts) - counts
     column = np.arange(len(order)) - starts[frames[order]]
     padded = np.full((total, counts.max(), 5), np.nan)

@@ -1,16 +1,19 @@
 """Which sequences are to be tracked, what is known of them before, and where their results go."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import write_together
 from pyro_mixdvae.reporting.pictures import add_picture
+from pyro_mixdvae.resources import require_memory
 from pyro_mixdvae.tracking.files.detections import Detections, read_detections
 from pyro_mixdvae.tracking.files.sequences import Size, find_sequences, kind_of, name_of
+from pyro_mixdvae.tracking.footprint import ADVICE, writing_bytes
 
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.files.labels import Labels
@@ -52,33 +55,44 @@ def targets_of(sequence: Path, output: Path, is_folder: bool) -> list[tuple[Path
         if output.exists() and not output.is_dir():
             raise InputError(f"{output} is a file, and {sequence} holds several sequences: give a folder for OUT.")
         return [(path, output / f"{name_of(path)}.txt") for path in find_sequences(sequence)]
+    if not is_folder and output.is_dir():
+        raise InputError(f"{output} is a folder, and {sequence} a single sequence: give the path of a file for OUT.")
     return [(sequence, output / f"{name_of(sequence)}.txt" if is_folder else output)]
 
 
-def read_jobs(targets: Sequence[tuple[Path, Path]], size: Size | None) -> list[Job]:
+def read_jobs(targets: Sequence[tuple[Path, Path]], size: Size | None, labels: "Labels | None" = None) -> list[Job]:
     """The detections of all sequences: each is checked before the first is tracked.
 
     Args:
         targets: each sequence, and its result file.
         size: (width, height) of the image; None: that of its ``seqinfo.ini``.
+        labels: boxes drawn by hand, which an image of unknown size holds too.
 
     Raises:
         InputError: detections cannot be used.
     """
-    return [Job(read_detections(path, size), result) for path, result in targets]
+    return [Job(_around(read_detections(path, size), labels), result) for path, result in targets]
 
 
-def check_job(job: Job, n_sources: int, labels: "Labels | None") -> None:
-    """Whether the sources have somewhere to start.
+def _around(found: Detections, labels: "Labels | None") -> Detections:
+    if labels is None or not found.size_is_guessed:
+        return found
+    width, height = (
+        max(side, math.ceil(far)) for side, far in zip(found.size, labels.boxes[:, 2:].max(0), strict=True)
+    )
+    return replace(found, size=(width, height))
+
+
+def check_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, report: bool) -> None:
+    """Whether the sources have somewhere to start, and what `track_job` needs of memory is there.
 
     Raises:
-        InputError: they have not.
+        InputError: they have not, or it is not.
     """
-    from pyro_mixdvae.tracking.scenes import make_sequence
-
     found = job.detections
     with _named(found.path):
-        make_sequence(found.boxes, n_sources, found.size, found.confidence, labels)
+        extent, needed = tracker.memory_needed(found.boxes, found.size, labels, samples, found.confidence)
+        require_memory(needed + writing_bytes(extent, report), str(extent), ADVICE)
 
 
 def track_job(

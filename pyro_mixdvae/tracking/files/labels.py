@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import number
 from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
 from pyro_mixdvae.tracking.files.rows import (
     FURTHEST_PIXEL,
@@ -32,6 +33,16 @@ class Labels:
         """Lists become arrays."""
         for name, dtype in (("frame", int), ("source", int), ("boxes", float)):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
+
+    def refuse_outside(self, size: tuple[float, float]) -> None:
+        """Raise InputError for the first label that does not touch an image of so many pixels (width, height)."""
+        outside = (self.boxes[:, 2:] <= 0).any(1) | (self.boxes[:, :2] >= size).any(1)
+        if outside.any():
+            which = int(np.argmax(outside))
+            raise InputError(
+                f"The label of source {self.source[which] + 1} in frame {self.frame[which] + 1} lies wholly outside "
+                f"the image of {size[0]:g}x{size[1]:g} pixels: correct the box or the size."
+            )
 
 
 def read_labels(text_or_path: str | Path) -> Labels:
@@ -81,11 +92,9 @@ def _frame(cell: str, text: str) -> int:
 
 
 def _box(piece: str, text: str) -> list[float]:
-    try:
-        box = [float(cell) for cell in piece.split(",")]
-    except ValueError:
-        box = []
-    if len(box) != 4 or not all(abs(number) <= FURTHEST_PIXEL for number in box) or min(box[2:]) <= 0:
+    box = [cell for cell in map(number, piece.split(",")) if cell is not None]
+    is_box = len(box) == 4 == piece.count(",") + 1 and max(map(abs, box)) <= FURTHEST_PIXEL and min(box[2:]) > 0
+    if not is_box:
         raise InputError(
             f"{piece.strip()[:50]!r} is no box in {text!r}: write left,top,width,height in pixels, sizes above 0."
         )

@@ -43,7 +43,7 @@ def result_files(
     from pyro_mixdvae.tracking.files.detections import format_results
     from pyro_mixdvae.tracking.report.tables import assignments_table, boxes_table, elbo_table, samples_table
 
-    contents: dict[str | Path, str | bytes] = {path: format_results(result.boxes)}
+    contents: dict[str | Path, str | bytes] = {path: format_results(result.boxes, result.first + 1)}
     if report:
         contents[path.with_suffix(BOXES)] = boxes_table(result)
         contents[path.with_suffix(ASSIGNMENTS)] = assignments_table(boxes, result)

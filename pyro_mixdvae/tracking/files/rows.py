@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import read_text
+from pyro_mixdvae.inputs import number, read_text
+from pyro_mixdvae.resources import require_memory
 from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
+from pyro_mixdvae.tracking.footprint import READ
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -22,8 +24,6 @@ FEWEST_COLUMNS, MOST_COLUMNS = 6, 10
 LAST_FRAME = 1_000_000
 # Beyond this no image is meant, and sums of coordinates would lose their fractions.
 FURTHEST_PIXEL = 1e6
-# 30 million boxes fill 1 GB: what a dense array of boxes may take at most.
-MOST_CELLS = 30_000_000
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,11 @@ def numbers_of(text: str, place: str) -> list[float]:
         )
     numbers = []
     for column, cell in enumerate(cells, start=1):
-        try:
-            number = float(cell)
-        except ValueError:
-            number = np.nan
-        # Python reads 1_000 as a number; nobody else does.
-        if not np.isfinite(number) or "_" in cell:
+        value = number(cell)
+        if value is None:
             shown = repr(cell.strip()[:30])
             raise InputError(f"{place}: column {column} is {shown}, not a finite number: correct the cell.")
-        numbers.append(number)
+        numbers.append(value)
     return numbers
 
 
@@ -181,10 +177,15 @@ def refuse_outside(rows: Rows, boxes: Array, size: tuple[int, int], says: str) -
     )
 
 
-def refuse_vast(path: Path, frames: int, columns: int, what: str) -> None:
-    """Raise InputError where a dense array of ``frames`` by ``columns`` boxes would fill the memory."""
-    if frames * columns > MOST_CELLS:
-        raise InputError(
-            f"{path}: {frames} frames of {columns} {what} are more than fit into memory: "
-            "cut the file into shorter sequences."
-        )
+def refuse_vast(path: Path, frames: int, columns: int, what: str, least: int = 0) -> None:
+    """Raise InputError where a dense array of ``frames`` by ``columns`` boxes would fill the memory.
+
+    Args:
+        path: of the file.
+        frames: T.
+        columns: boxes of a frame.
+        what: they are, for the message.
+        least: bytes that will be needed for them besides.
+    """
+    needed = frames * columns * READ + least
+    require_memory(needed, f"{path}: {frames} frames of {columns} {what}", "cut the file into shorter sequences")

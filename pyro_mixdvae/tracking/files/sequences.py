@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import list_folder, read_text, unreadable
+from pyro_mixdvae.inputs import list_folder, number, read_text, unreadable
 
 Kind = Literal["file", "sequence", "folder"]
 Size = tuple[int, int]
@@ -116,13 +116,10 @@ def _positive(path: Path, section: configparser.SectionProxy, key: str, whole: b
     text = section.get(key)
     if text is None:
         raise InputError(f"{path}: {key} is missing: add {key}=..., or remove the file.")
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= LARGEST_NUMBER or (whole and number != int(number)):
+    found = number(text) or 0.0
+    if not 0 < found <= LARGEST_NUMBER or (whole and found != int(found)):
         raise InputError(
             f"{path}: {key} is {text[:30]!r}, not a {'whole ' * whole}number between 0 and {LARGEST_NUMBER}: "
             "correct it."
         )
-    return number
+    return found

@@ -19,7 +19,7 @@ from pyro_mixdvae.tracking.files.detections import format_results
 from pyro_mixdvae.tracking.files.rows import Rows, boxes_of, frames_of, numbers_of, refuse_outside
 from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.live.tracker import LiveResult, LiveTracker
-from pyro_mixdvae.tracking.report.tables import BOX_COLUMNS, box_cells, written
+from pyro_mixdvae.tracking.report.tables import BOX_COLUMNS, box_cells, written, written_limits
 
 MOST_SKIPPED = 1000
 """Frames without detections between two rows: a source that is not seen for longer could be anywhere."""
@@ -186,14 +186,15 @@ def json_lines(result: LiveResult, level: float) -> str:
     for each detection of the frame, in the order in which they came, the probability that it belongs to this source.
     """
     ltwh = written(result.boxes) + 0.0  # turns -0.0 into 0.0
+    low, high = written_limits(result.lower, result.upper)
     return "".join(
         json.dumps(
             {
                 "frame": result.frame,
                 "source": n + 1,
                 "box": _rounded(ltwh[n], 2),
-                "low": _rounded(result.lower[n], 2),
-                "high": _rounded(result.upper[n], 2),
+                "low": _rounded(low[n], 2),
+                "high": _rounded(high[n], 2),
                 "level": level,
                 "observed": bool(result.observed[n]),
                 "assignments": _rounded(result.responsibilities[:, n], 4),

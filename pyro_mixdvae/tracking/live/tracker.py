@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import norm
 
 from pyro_mixdvae.declaration.document import Declaration
 from pyro_mixdvae.declaration.shipped import shipped, with_weights
@@ -19,6 +18,7 @@ from pyro_mixdvae.inference.published import Published
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.contract import Before
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.intervals import limits, require_level
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.scenes import make_sequence
 from pyro_mixdvae.tracking.summary import systematic_variance
@@ -98,8 +98,7 @@ class LiveTracker:
             raise InputError(f"{n_sources} sources cannot be tracked: give 1 or more.")
         if lag < 0:
             raise InputError(f"A lag of {lag} frames would need the past to come: give 0 or more.")
-        if not 0 < level < 1:
-            raise InputError(f"A credible level of {level} is not between 0 and 1: give .9, say.")
+        require_level(level)
         if isinstance(preset, str):
             preset = shipped(preset)
         if isinstance(preset, Declaration):
@@ -113,7 +112,7 @@ class LiveTracker:
         self.n_sources = n_sources
         self.size = size
         self.lag = lag
-        self.reach = float(norm.ppf(0.5 + level / 2))
+        self.level = level
         self._model = self.preset.model
         self._per_frame = float(n_sources)  # detections, on average
         self._is_crowded = False  # whether a frame has had more than N
@@ -220,6 +219,7 @@ class LiveTracker:
         systematic = systematic_variance(self.preset.model, mean.unsqueeze(0), seen)[0]
         scale = np.array([*self.size, *self.size], dtype=float)
         coordinates = self.preset.representation
-        boxes = coordinates.boxes(mean).double().numpy() * scale
-        reach = self.reach * coordinates.box_covariance(mean, variance + systematic).sqrt().double().numpy() * scale
-        return LiveResult(number, boxes, boxes - reach, boxes + reach, seen[0].numpy() > 0.5, eta)
+        mean = mean.double()
+        boxes = coordinates.boxes(mean).numpy() * scale
+        spread = coordinates.box_covariance(mean, (variance + systematic).double()).sqrt().numpy() * scale
+        return LiveResult(number, boxes, *limits(boxes, spread, self.level), seen[0].numpy() > 0.5, eta)

@@ -44,11 +44,12 @@ def picture(boxes: Array, result: TrackingResult, size: Size, name: str = "") ->
     in each frame. Inferred stretches are dashed and light.
 
     Args:
-        boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none.
+        boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none, of all frames that were given.
         result: of tracking them.
         size: width and height of the image in pixels.
         name: of the sequence, for the title.
     """
+    boxes = result.its_frames(boxes)
     figure = new_figure(14, 7)
     grid = figure.add_gridspec(3, 2, width_ratios=(1.15, 1), height_ratios=(5, 5, 2))
     over_image = figure.add_subplot(grid[:, 0])
@@ -63,7 +64,7 @@ def picture(boxes: Array, result: TrackingResult, size: Size, name: str = "") ->
     _entropy(entropy, result)
     for axes in (over_x, over_y):
         axes.tick_params(labelbottom=False)
-    entropy.set_xlim(0.5, len(result.boxes) + 0.5)
+    entropy.set_xlim(result.first + 0.5, result.first + len(result.boxes) + 0.5)
     entropy.xaxis.set_major_locator(MaxNLocator(integer=True))
     n_sources = result.boxes.shape[1]
     title = f"{n_sources} source{'s' * (n_sources > 1)} over {len(result.boxes)} frames"
@@ -124,7 +125,7 @@ def _paths(axes: "Axes", result: TrackingResult, size: Size) -> None:
 
 def _over_time(axes: "Axes", boxes: Array, result: TrackingResult, axis: int) -> None:
     """One coordinate of the centre over the frames: 0 is x, 1 is y."""
-    frames = np.arange(1.0, len(result.boxes) + 1)
+    frames = result.first + np.arange(1.0, len(result.boxes) + 1)
     centres = xyxy_to_centre_size(result.boxes)[..., axis]
     low, high = (limit[..., axis] for limit in centre_band(result))
     seen = np.argwhere(~np.isnan(boxes[..., 0]))
@@ -132,18 +133,18 @@ def _over_time(axes: "Axes", boxes: Array, result: TrackingResult, axis: int) ->
     n_sources = centres.shape[1]
     colours = [CLUTTER if n == n_sources else colour_of(n) for n in owner.tolist()]
     where = xyxy_to_centre_size(boxes)[seen[:, 0], seen[:, 1], axis]
-    axes.scatter(seen[:, 0] + 1, where, s=7, c=colours, linewidths=0, zorder=3)
+    axes.scatter(frames[seen[:, 0]], where, s=7, c=colours, linewidths=0, zorder=3)
     for n in range(n_sources):
         axes.fill_between(frames, low[:, n], high[:, n], color=colour_of(n), alpha=0.22, linewidth=0, zorder=1)
         _line(axes, frames, centres[:, n], result.observed[:, n], colour_of(n))
-        _label(axes, 1, centres[0, n], n)
+        _label(axes, float(frames[0]), centres[0, n], n)
     axes.set_ylabel(f"{'xy'[axis]} of the centre\n(pixels)")
     axes.grid(alpha=0.25)
 
 
 def _entropy(axes: "Axes", result: TrackingResult) -> None:
     bits = frame_entropy(result)
-    frames = np.arange(1, len(bits) + 1)
+    frames = result.first + np.arange(1, len(bits) + 1)
     axes.bar(frames, bits, width=1.0, color=np.where(bits > UNCERTAIN_BITS, "#333333", "#aaaaaa").tolist())
     axes.axhline(UNCERTAIN_BITS, color="#333333", linewidth=0.8, linestyle=":")
     axes.set_ylim(0, max(1.0, 1.05 * float(bits.max(initial=0.0))))

@@ -45,7 +45,7 @@ def boxes_table(result: TrackingResult) -> str:
     n_frames, n_sources = result.boxes.shape[:2]
     rows = (
         box_cells(
-            t + 1,
+            result.first + t + 1,
             n + 1,
             result.boxes[t, n],
             result.lower[t, n],
@@ -71,9 +71,9 @@ def box_cells(
         level: probability between the limits.
         observed: whether a detection of the frame belongs to the source.
     """
-    limits = np.stack([lower, upper], axis=-1)  # [4, 2]
+    limits = np.stack(written_limits(lower, upper), axis=-1)  # [4, 2]
     status = "observed" if observed else "inferred"
-    return [str(frame), str(source), *_pixels(written(box)), *_pixels(limits), f"{level:g}", status]
+    return [str(frame), str(source), *_pixels(written(box)), *_pixels(limits), f"{level}", status]
 
 
 def assignments_table(boxes: Array, result: TrackingResult) -> str:
@@ -82,9 +82,10 @@ def assignments_table(boxes: Array, result: TrackingResult) -> str:
     ``detection`` counts the detections of a frame in the order in which they were given.
 
     Args:
-        boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none.
+        boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none, of all frames that were given.
         result: of tracking them.
     """
+    boxes = result.its_frames(boxes)
     n_sources = result.boxes.shape[1]
     names = [str(n + 1) for n in range(n_sources)] + [NONE_OF_THEM]
     header = ["frame", "detection", "left", "top", "width", "height"]
@@ -92,7 +93,7 @@ def assignments_table(boxes: Array, result: TrackingResult) -> str:
     ltwh, entropy = written(boxes), result.entropy
     rows = (
         [
-            t + 1,
+            result.first + t + 1,
             k + 1,
             *_pixels(ltwh[t, k]),
             *(_fixed(p, 4) for p in result.responsibilities[t, k].tolist()),
@@ -117,7 +118,10 @@ def elbo_table(result: TrackingResult) -> str:
 def samples_table(result: TrackingResult) -> str:
     """CSV of the posterior trajectories, one after the other: each is a possible course of all sources."""
     boxes = written(result.samples)
-    rows = ([number + 1, t + 1, n + 1, *_pixels(boxes[number, t, n])] for number, t, n in np.ndindex(*boxes.shape[:3]))
+    rows = (
+        [number + 1, result.first + t + 1, n + 1, *_pixels(boxes[number, t, n])]
+        for number, t, n in np.ndindex(*boxes.shape[:3])
+    )
     return csv_text(["sample", "frame", "source", "left", "top", "width", "height"], rows)
 
 
@@ -134,7 +138,8 @@ def uncertain_stretches(result: TrackingResult, most: int = 5) -> list[Stretch]:
     bits = frame_entropy(result)
     frames = np.flatnonzero(bits > UNCERTAIN_BITS)
     runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1) if frames.size else []
-    stretches = [Stretch(int(run[0]) + 1, int(run[-1]) + 1, float(bits[run].max())) for run in runs]
+    first = result.first + 1
+    stretches = [Stretch(first + int(run[0]), first + int(run[-1]), float(bits[run].max())) for run in runs]
     return sorted(stretches, key=lambda stretch: (-stretch.bits, stretch.first))[:most]
 
 
@@ -142,7 +147,7 @@ def summary(boxes: Array, result: TrackingResult) -> list[str]:
     """What a person wants to know first, a sentence a line.
 
     Args:
-        boxes: the detections ``[T, K, 4]``, NaN where there is none.
+        boxes: the detections ``[T, K, 4]``, NaN where there is none, of all frames that were given.
         result: of tracking them.
     """
     detections = int((~np.isnan(boxes[..., 0])).sum())
@@ -167,6 +172,14 @@ def written(boxes: Array) -> Array:
     ltwh = np.round(xyxy_to_ltwh(boxes), 2)
     ltwh[..., 2:] = np.maximum(ltwh[..., 2:], 0.01)
     return ltwh
+
+
+def written_limits(lower: Array, upper: Array) -> tuple[Array, Array]:
+    """Limits ``[...]`` with two decimals, lower below upper: what would round to one number is rounded outwards."""
+    low, high = np.round(lower, 2), np.round(upper, 2)
+    is_narrow = low >= high
+    low = np.where(is_narrow, np.floor(100 * lower) / 100, low)
+    return low, np.where(is_narrow, np.maximum(np.ceil(100 * upper) / 100, low + 0.01), high)
 
 
 def _pixels(numbers: Array) -> list[str]:

@@ -1,0 +1,101 @@
+"""How far before the first and after the last detection a source can be said to be: what lies beyond is cut."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.engines.protocol import PseudoObservation
+from pyro_mixdvae.engines.registry import chain_engine
+from pyro_mixdvae.guides.mean_field import MeanField
+from pyro_mixdvae.inference.preset import Preset
+from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.representations.boxes import Coordinates
+from pyro_mixdvae.tracking.scenes import BoxSequence
+
+ANYWHERE = 12**-0.5
+"""Standard deviation of a place that may be anywhere in the image, in images."""
+
+FIRST_LOOK = 64
+"""Frames that the prior is followed for at first: most ends are no longer."""
+
+
+def within_reach(sequence: BoxSequence, preset: Preset) -> BoxSequence:
+    """The sequence without the empty frames at its ends that are further than `horizon` from the frames between them.
+
+    A frame is empty that has neither a detection nor a label.
+    """
+    ahead, behind = empty_ends(sequence)
+    most = max(ahead, behind)
+    if not most:
+        return sequence
+    scale = np.array([*sequence.size, *sequence.size], dtype=float)
+    start = torch.as_tensor(sequence.start / scale, dtype=torch.get_default_dtype())
+    reach = horizon(preset.model, preset.representation, preset.representation.content(start), most)
+    return sequence.without_ends(max(ahead - reach, 0), max(behind - reach, 0))
+
+
+def empty_ends(sequence: BoxSequence) -> tuple[int, int]:
+    """How many frames before the first and after the last that is not empty."""
+    full = (~np.isnan(sequence.boxes[..., 0])).any(1)
+    if sequence.labels is not None:
+        full = full | (~np.isnan(sequence.labels[..., 0])).any(0)
+    frames = np.flatnonzero(full)
+    return int(frames[0]), int(len(sequence.boxes) - 1 - frames[-1])
+
+
+def sentences_of_cuts(sequence: BoxSequence) -> list[str]:
+    """Which frames were cut, and why: a sentence for each end. Frames count from 1."""
+    ahead, behind = sequence.cut
+    first, last = ahead + 1, ahead + len(sequence.boxes)
+    empty_ahead, empty_behind = empty_ends(sequence)
+    why = "and so far from it the prior knows no more of a source than that it is somewhere in the image, if so much"
+    sentences = []
+    if ahead:
+        seen = first + empty_ahead
+        sentences.append(f"Frames 1 to {ahead} have no boxes: the first detection is in frame {seen}, {why}.")
+    if behind:
+        seen = last - empty_behind
+        end = last + behind
+        sentences.append(f"Frames {last + 1} to {end} have no boxes: the last detection is in frame {seen}, {why}.")
+    return sentences
+
+
+@torch.no_grad()
+def horizon(model: Any, coordinates: Coordinates, start: Tensor, most: int) -> int:
+    """For how many frames the prior by itself still knows something of one of N sources, at most `most`.
+
+    The sources are seen once, at `start` [N, D], and then left to p(s, z). Of a source nothing is known any more where
+    the standard deviation of one of its edges is both above that of a place that may be anywhere in the image and
+    above the size of the box, or where its box has left the image.
+    """
+    length = min(most, FIRST_LOOK)
+    while True:
+        lost = (~_known(model, coordinates, start, length)).nonzero()
+        if len(lost):
+            return int(lost[0])
+        if length == most:
+            return most
+        length = min(most, 2 * length)
+
+
+def _known(model: Any, coordinates: Coordinates, start: Tensor, length: int) -> Tensor:
+    """Whether something is known of a source in each of the `length` frames after the one in which it was seen."""
+    n_sources, content_dim = start.shape
+    seen = start.new_full((1, length + 1, n_sources, content_dim), torch.nan)
+    seen[0, 0] = start
+    scene = Scene.of(seen, start.unsqueeze(0))
+    scale = model.likelihood.noise.scale(scene.frames(slice(1)))[0, 0].diagonal().mT  # [N, D]
+    value = start.unsqueeze(-2).expand(n_sources, length + 1, content_dim)
+    precision = torch.zeros_like(value)
+    precision[:, 0] = scale.square().reciprocal()
+    observation = PseudoObservation(value.unsqueeze(0).contiguous(), precision.unsqueeze(0))
+    engine = chain_engine(model, MeanField, scene).engine
+    chain = engine.smooth(engine.teacher_forced(observation).transitions, observation)
+    mean, variance = chain.mean[0, :, 1:, :, 0], chain.covariance[0, :, 1:, :, 0, 0]  # [N, length, D]
+    boxes, spread = coordinates.boxes(mean), coordinates.box_covariance(mean, variance).sqrt()
+    size = boxes[..., 2:] - boxes[..., :2]
+    is_sure = (spread <= torch.cat([size, size], -1).clamp(min=ANYWHERE)).all(-1)
+    is_inside = (boxes[..., 2:] > 0).all(-1) & (boxes[..., :2] < 1).all(-1)
+    return (is_sure & is_inside).any(0)
