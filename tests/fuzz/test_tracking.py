@@ -1,0 +1,114 @@
+"""Whatever a detection file, a label or a ground truth holds: tracks that can be relied on, or one sentence."""
+
+import json
+
+import numpy as np
+from fuzz.effort import tried
+from fuzz.inputs import HOSTILE_NUMBERS, detections, tables, tracks
+from fuzz.tracks import check_tracks
+from fuzz.workplace import workplace
+from hypothesis import given
+from hypothesis import strategies as st
+
+PRESETS = ["default", "default", "default", "vkf", "deep-ar"]
+METHODS = [[], [], [], ["--method", "svi", "--iterations", "3"], ["--method", "hybrid", "--iterations", "3"]]
+ORDINARY = [["-n", "1"], ["-n", "2"], ["-n", "2"], ["-n", "3"], ["-n", "4"]]
+
+
+@tried(10)
+@given(detections(), st.sampled_from(ORDINARY), st.sampled_from(PRESETS), st.sampled_from(METHODS), st.integers(0, 2))
+def test_detections(data: bytes, number: list[str], preset: str, method: list[str], samples: int) -> None:
+    with workplace() as place:
+        source, result = place.give("det.txt", data), place.output / "a.txt"
+        options = [*number, "--preset", preset, *method, "--samples", samples]
+        if place.run("track", source, "-o", result, *options).code == 0:
+            check_tracks(result, int(number[1]))
+
+
+@tried(10)
+@given(
+    st.sampled_from(["--level", "--samples", "--seed", "-n", "--size", "--iterations", "--init", "-o", "--weights"]),
+    st.one_of(st.sampled_from([*HOSTILE_NUMBERS, "0.999999999999", "1e-9", "640x480", "0x0", "x", "a" * 300, "\0"])),
+)
+def test_options(option: str, value: str) -> None:
+    if "\0" in value:  # no command line can hold one
+        return
+    data = "".join(f"{t},-1,{10 + 3 * t},{20 + n * 90},30,60,1\n" for t in range(1, 7) for n in range(2)).encode()
+    with workplace() as place:
+        source, result = place.give("det.txt", data), place.output / "a.txt"
+        ended = place.run("track", source, "-n", "2", "-o", result, f"{option}={value}" if option != "-n" else "-n2")
+        if ended.code == 0 and option != "-o":
+            check_tracks(result, 2)
+
+
+labels = tables(
+    st.tuples(
+        st.integers(-1, 9),
+        st.integers(-1, 4),
+        st.floats(-50, 700),
+        st.floats(-50, 500),
+        st.floats(-1, 99),
+        st.floats(0.01, 99),
+    ),
+    5,
+)
+
+
+@tried(10)
+@given(labels, st.booleans())
+def test_labels(data: bytes, is_written_out: bool) -> None:
+    rows = "".join(f"{t},-1,{10 + 3 * t},{20 + n * 90},30,60,1\n" for t in range(1, 7) for n in range(2)).encode()
+    with workplace() as place:
+        source, result = place.give("det.txt", rows), place.output / "a.txt"
+        text = data.decode("utf-8", "replace").replace("\0", "")
+        init = text.strip().replace("\n", ";") if is_written_out else str(place.give("labels.txt", data))
+        if place.run("track", source, "-n2", "--size=640x480", "-o", result, f"--init={init}").code == 0:
+            check_tracks(result, 2)
+
+
+def _no_constant(text: str) -> None:
+    raise AssertionError(f"{text} in JSON")
+
+
+@tried(10)
+@given(detections(), st.sampled_from(["mot", "csv", "json"]), st.integers(0, 3), st.integers(1, 3))
+def test_live(data: bytes, written_as: str, lag: int, n_sources: int) -> None:
+    with workplace() as place:
+        options = [f"-n{n_sources}", "--size=640x480", f"--lag={lag}", f"--format={written_as}"]
+        # What came before a bad row has been printed by then: that is what --live is for.
+        ended = place.run_stream("track", "-", "--live", *options, standard_input=data)
+        for line in ended.out.splitlines():
+            if written_as == "json":
+                json.loads(line, parse_constant=_no_constant)
+            elif not line.startswith("frame"):
+                numbers = [cell for cell in line.split(",") if cell not in ("observed", "inferred", "lost")]
+                assert np.isfinite([float(cell) for cell in numbers if cell]).all(), line
+
+
+@tried(10)
+@given(tracks(), tracks(), st.sampled_from(["", "1", "1,2", "7", "x"]))
+def test_evaluation(result: bytes, truth: bytes, ids: str) -> None:
+    with workplace() as place:
+        tables = place.output / "a.csv", place.output / "a.json"
+        given_files = place.give("a.txt", result), "--gt", place.give("gt.txt", truth)
+        if place.run("eval", *given_files, "--ids", ids, "--csv", tables[0], "--json", tables[1]).code == 0:
+            json.loads(tables[1].read_text(), parse_constant=_no_constant)
+
+
+@tried(10)
+@given(st.data())
+def test_sequence_information(data: st.DataObject) -> None:
+    lines = ["[Sequence]", "name=a", "imWidth=640", "imHeight=480", "seqLength=9", "frameRate=25"]
+    if data.draw(st.booleans()):
+        where = data.draw(st.integers(1, len(lines) - 1))
+        key = lines[where].partition("=")[0]
+        lines[where] = f"{key}={data.draw(st.sampled_from(HOSTILE_NUMBERS))}"
+    if data.draw(st.booleans()):
+        del lines[data.draw(st.integers(0, len(lines) - 1))]
+    rows = "".join(f"{t},-1,{10 + 3 * t},{20 + n * 90},30,60,1\n" for t in range(1, 7) for n in range(2))
+    with workplace() as place:
+        place.give("a/det/det.txt", rows)
+        place.give("a/seqinfo.ini", "\n".join(lines))
+        result = place.output / "a.txt"
+        if place.run("track", place.inputs / "a", "-n2", "-o", result).code == 0:
+            check_tracks(result, 2)
