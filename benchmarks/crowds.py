@@ -8,6 +8,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -91,7 +92,7 @@ def _live(crowd: Crowd, boxes: Array, repeats: int) -> float:
     seconds = []
     for _ in range(repeats):
         live = LiveTracker(crowd.n_sources, SIZE)
-        each = [_seconds(lambda frame=frame: live.update(frame)) for frame in boxes]  # type: ignore[misc]
+        each = [_seconds(partial(live.update, frame)) for frame in boxes]
         seconds += each[10:]
     return statistics.median(seconds)
 
