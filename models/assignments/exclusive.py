@@ -8,12 +8,12 @@ from pyro_mixdvae.distributions.exclusive import (
     FEW_EVENTS,
     FORBIDDEN,
     best_events,
-    best_log_partition,
     count_events,
     event_scores,
     event_table,
-    pair_probabilities,
+    log_number_sum,
 )
+from pyro_mixdvae.distributions.sparse_events import best_log_partition, pair_probabilities
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.assignments.rates import LEAST_CLUTTER, Rates, estimated_rates
@@ -83,10 +83,13 @@ class ExclusiveAssignment(Assignment):
     def _each(self, rate: Tensor) -> Tensor:
         return rate if rate.dim() == 3 else rate[..., None, None].expand(*rate.shape, 1, self.n_sources)
 
+    def _log_pair(self) -> Tensor:
+        """Log weight of a pair before its box is looked at, relative to "clutter, and the source missed": [B, T, N]."""
+        return self.log_detected() - self.log_missed() - self.clutter.log()[..., None, None]
+
     def pair_scores(self, log_likelihood: Tensor | None, mask: Tensor) -> Tensor:
         """Log weight of each pair relative to "clutter, and the source missed": [B, T, K, N]."""
-        pair = self.log_detected() - self.log_missed() - self.clutter.log()[..., None, None]
-        pair = pair.unsqueeze(-2)
+        pair = self._log_pair().unsqueeze(-2)
         scores = pair.expand(torch.broadcast_shapes(pair.shape, (*mask.shape, self.n_sources)))
         if log_likelihood is not None:
             scores = scores + (log_likelihood[..., :-1] - log_likelihood[..., -1:])
@@ -110,7 +113,7 @@ class ExclusiveAssignment(Assignment):
 
     def log_count(self, mask: Tensor) -> Tensor:
         """`log p(K_t) = log sum_w p(w_t, K_t)`, [B, T]."""
-        return best_log_partition(self.pair_scores(None, mask)) + self.log_none(mask)
+        return log_number_sum(self._log_pair(), mask.sum(-1)) + self.log_none(mask)
 
     def sample_count(self, mask: Tensor) -> Tensor:
         """The detected sources and the clutter, as many as there is room for: [B, T]."""
@@ -151,7 +154,7 @@ class ExclusiveAssignment(Assignment):
 
     @closed_form("prior_logits", "classes", "posterior_logits", "marginals")
     def responsibilities(self, log_likelihood: Tensor, mask: Tensor) -> Tensor:
-        """Marginals of the joint events: exact for up to 10 sources, by loopy belief propagation for more."""
+        """Marginals of the joint events, by `sparse_events.pair_probabilities`."""
         pairs = pair_probabilities(self.pair_scores(log_likelihood, mask))
         clutter = (1 - pairs.sum(-1, keepdim=True)).clamp(min=0.0)
         return torch.cat([pairs, clutter], -1) * mask.unsqueeze(-1)

@@ -7,7 +7,8 @@ The weight of an assignment is `prod exp(score[k, n])` over its pairs (k, n); un
 * `log_partition` is exact for any K in `K N 2^N` operations, by dynamic programming over the set of sources used;
 * `bethe_log_partition` is loopy belief propagation (Williams and Lau 2014), for many sources.
 
-The probability of a pair is the derivative of the logarithm of the sum in its score (`pair_probabilities`).
+The probability of a pair is the derivative of the logarithm of the sum in its score. `sparse_events` takes from these
+ways what a frame needs.
 """
 
 import math
@@ -18,8 +19,6 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import one_hot, softplus
-
-MAX_EXACT_SOURCES = 10
 
 
 def count_events(n_detections: int, n_sources: int) -> int:
@@ -102,16 +101,6 @@ def _sum_of_others(scores: Tensor, dim: int) -> Tensor:
     return torch.logaddexp(sum_before(scores), sum_before(scores.flip(dim)).flip(dim))
 
 
-def best_log_partition(scores: Tensor) -> Tensor:
-    """`log_partition` while its 2^N table is small (N up to 10), else `bethe_log_partition`; [*, K, N] -> [*]."""
-    kept = _likely_detections(scores)
-    if kept is not None:
-        scores = torch.take_along_dim(scores, kept, -2)
-    if scores.shape[-1] <= MAX_EXACT_SOURCES:
-        return log_partition(scores)
-    return bethe_log_partition(scores)
-
-
 def event_scores(scores: Tensor) -> Tensor:
     """Logarithm of the weight of each joint event of `event_table`: scores [*, K, N] -> [*, E]."""
     n_detections, n_sources = scores.shape[-2:]
@@ -119,13 +108,19 @@ def event_scores(scores: Tensor) -> Tensor:
     return scores.clamp(min=FORBIDDEN).flatten(-2) @ pairs.T.to(scores)
 
 
-def pair_probabilities(scores: Tensor) -> Tensor:
-    """Probability that detection k belongs to source n: scores [*, K, N] -> [*, K, N]; rows sum to at most 1."""
-    kept = _likely_detections(scores)
-    if kept is None:
-        return _pair_probabilities(scores)
-    likely = _pair_probabilities(torch.take_along_dim(scores, kept, -2))
-    return torch.zeros_like(scores).scatter(-2, kept.expand_as(likely), likely)
+def log_number_sum(log_pair: Tensor, count: Tensor) -> Tensor:
+    """`log_partition` where every detection weighs the same for a source: log_pair [*, N], count [*] -> [*].
+
+    `log sum_a count! / (count - a)! e_a(exp log_pair)`, e_a the elementary symmetric polynomials; exact for any N.
+    """
+    none = torch.full_like(log_pair[..., :1], FORBIDDEN)
+    polynomials = torch.cat([torch.zeros_like(none), none.expand_as(log_pair)], -1)
+    for weight in log_pair.split(1, -1):
+        polynomials = torch.logaddexp(polynomials, weight + torch.cat([none, polynomials[..., :-1]], -1))
+    number = count.unsqueeze(-1).to(log_pair)
+    left = number - torch.arange(polynomials.shape[-1]).to(log_pair)
+    ways = torch.lgamma(number + 1.0) - torch.lgamma(left.clamp(min=0.0) + 1.0)
+    return torch.logsumexp((ways + polynomials).masked_fill(left < 0, FORBIDDEN), -1)
 
 
 def best_events(scores: Tensor) -> Tensor:
@@ -133,47 +128,22 @@ def best_events(scores: Tensor) -> Tensor:
     n_detections, n_sources = scores.shape[-2:]
     if count_events(n_detections, n_sources) <= FEW_EVENTS:
         return event_table(n_detections, n_sources).to(scores.device)[event_scores(scores).argmax(-1)]
-    events = torch.full(scores.shape[:-1], n_sources, dtype=torch.long)
-    # Only a pair of positive score is better than no pair: the assignment problem of the positive parts has them all.
-    positive = scores.detach().clamp(min=0.0).cpu().reshape(-1, n_detections, n_sources).numpy()
-    for event, gain in zip(events.view(-1, n_detections), positive, strict=True):
+    best, event = scores.detach().max(-1)
+    event = torch.where(best > 0, event, n_sources)
+    # Where each takes what it would take alone, and no two the same, that is the best; else only pairs of positive
+    # scores are better than none, and the assignment problem of the positive parts has them all.
+    is_contested = (one_hot(event, n_sources + 1)[..., :n_sources].sum(-2) > 1).any(-1)
+    for place in is_contested.nonzero().tolist():
+        gain = scores[tuple(place)].detach().clamp(min=0.0).cpu().numpy()
         detections, sources = linear_sum_assignment(gain, maximize=True)
         paired = gain[detections, sources] > 0
-        event[torch.as_tensor(detections[paired])] = torch.as_tensor(sources[paired])
-    return events.to(scores.device)
-
-
-def _pair_probabilities(scores: Tensor) -> Tensor:
-    n_detections, n_sources = scores.shape[-2:]
-    if count_events(n_detections, n_sources) <= FEW_EVENTS:
-        table = event_table(n_detections, n_sources).to(scores.device)
-        member = torch.nn.functional.one_hot(table, n_sources + 1)[..., :n_sources].to(scores.dtype)
-        probability = event_scores(scores).softmax(-1)
-        return (probability @ member.flatten(1)).unflatten(-1, (n_detections, n_sources))
-    with torch.enable_grad():
-        scores = scores.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(best_log_partition(scores).sum(), scores)
-    return gradient.clamp(0.0, 1.0)
-
-
-def _likely_detections(scores: Tensor) -> Tensor | None:
-    """Indices [*, M, 1] of the detections that some source may have given, M the most in any frame; None for all.
-
-    The others could change a probability by no more than the number of their pairs times exp(NEGLIGIBLE).
-    """
-    best = scores.detach().amax(-1)
-    most = max(int((best > NEGLIGIBLE).sum(-1).max()), 1)
-    if most == scores.shape[-2]:
-        return None
-    return best.topk(most, -1).indices.unsqueeze(-1)
+        own = event[tuple(place)].fill_(n_sources)
+        own[torch.as_tensor(detections[paired])] = torch.as_tensor(sources[paired]).to(own.device)
+    return event
 
 
 CONVERGED = 1e-7
 """A change of the logarithms of all messages of belief propagation that ends it."""
-
-NEGLIGIBLE = -45.0
-"""A pair is left out of the sums whose weight is below exp of this, against "clutter, and the source missed", which is
-less than double precision resolves beside 1."""
 
 FEW_EVENTS = 256
 """Up to this many joint events are listed; more are summed without a list."""

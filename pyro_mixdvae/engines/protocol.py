@@ -125,6 +125,9 @@ class ChainEngine(Protocol):
     def filtered_assignment(self, responsibilities: Tensor) -> Assignment:
         """p(w_t | w_<t) of all frames, given responsibilities [B, T, K, C]."""
 
+    def log_evidence(self, found: Filtered) -> Tensor:
+        """`log p(o_t, K_t | o_<t)` of each frame, [B, T], by what a filtering pass has predicted of it."""
+
     def assign(self, guide: Guide, chain: Chain, assignment: Assignment) -> Tensor:
         """E-W: moves q(w), where the guide has one, and gives the responsibilities [B, T, K, C]."""
 

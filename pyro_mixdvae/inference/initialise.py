@@ -63,8 +63,7 @@ def better_of_two(engine: ChainEngine, hard: Filtered, is_crowded: Tensor) -> Fi
     scene = engine.scene
 
     def log_evidence(start: Filtered) -> Tensor:
-        assignment = engine.filtered_assignment(start.responsibilities)
-        return torch.where(scene.present, assignment.log_evidence(start.log_likelihood, scene.mask), 0.0).sum(-1)
+        return torch.where(scene.present, engine.log_evidence(start), 0.0).sum(-1)
 
     averaged = engine.filter(is_hard=False)
     take = is_crowded & (log_evidence(averaged) > log_evidence(hard))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.exclusive import FORBIDDEN, best_events
+from pyro_mixdvae.distributions.sparse_events import prices
 from pyro_mixdvae.engines.protocol import ChainEngine, Filtered
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.scene import Scene
@@ -85,31 +86,54 @@ def local_search(engine: ChainEngine, start: Filtered) -> Filtered:
 def ambiguous(assignment: ExclusiveAssignment, scene: Scene, start: Filtered) -> Ambiguous:
     """Associations with a margin below `AMBIGUOUS`; of several that would lead to the same joint event, one.
 
-    None of the first frame: there the sources are where `scene.start` says.
+    None of the first frame: there the sources are where `scene.start` says. Of a frame with more than `MOST`, those
+    that by their price are the least sure.
     """
     scores = assignment.pair_scores(start.log_likelihood, scene.mask).clamp(min=FORBIDDEN)
     weights = torch.cat([scores, torch.zeros_like(scores[..., :1])], -1)  # no source weighs 1
     taken = start.responsibilities.argmax(-1)
-    own = _taken(weights, taken)
-    lead = own - weights.scatter(-1, taken.unsqueeze(-1), FORBIDDEN).amax(-1)
-    # Where each detection has the class that it would take alone, none gains by what another gives up.
-    is_contested = ((lead < 0) & scene.mask).any(-1, keepdim=True)
-    is_open = (lead < AMBIGUOUS) | is_contested
+    loss, is_near, deficit = _losses(scores, weights, taken, scene.mask)
+    is_open = (loss - deficit.unsqueeze(-1) < AMBIGUOUS) & scene.mask & scene.present.unsqueeze(-1)
     is_open[:, 0] = False
-    b, t, k = (is_open & scene.mask & scene.present.unsqueeze(-1)).nonzero(as_tuple=True)
+    b, t, k = is_open.nonzero(as_tuple=True)
+    few = least_of_each(b * scene.n_frames + t, loss[b, t, k], MOST).sort().values
+    b, t, k = b[few], t[few], k[few]
     c = taken[b, t, k]
-    without = scores[b, t]
-    row = _numbers(b)
+    # Of each frame only the detections that any such event concerns.
+    concerned = (is_near | is_open | (taken < assignment.n_sources))[b, t]
+    most = int(concerned.sum(-1).max()) if len(b) else 0
+    kept = concerned.to(torch.uint8).topk(most, -1).indices.sort(-1).values
+    place = (kept < k.unsqueeze(-1)).sum(-1)
+    rows = b.unsqueeze(-1), t.unsqueeze(-1), kept
+    without, row = scores[rows], _numbers(b)
     is_source = c < assignment.n_sources
-    without[row[is_source], k[is_source], c[is_source]] = FORBIDDEN
-    without[row[~is_source], k[~is_source]] += PENALTY
+    without[row[is_source], place[is_source], c[is_source]] = FORBIDDEN
+    without[row[~is_source], place[~is_source]] += PENALTY
     events = best_events(without)
-    margin = torch.where(scene.mask[b, t], own[b, t] - _taken(weights[b, t], events), 0.0).sum(-1)
-    found = Ambiguous(b, t, k, c, margin)
+    change = _taken(weights, taken)[rows] - _taken(weights[rows], events)
+    found = Ambiguous(b, t, k, c, torch.where(scene.mask[rows], change, 0.0).sum(-1))
     key = torch.cat([torch.stack([b, t], -1), events], -1).cpu().numpy()
     once = torch.from_numpy(np.unique(key, axis=0, return_index=True)[1]).to(b.device)
     found = found.only(once)
     return found.only(found.margin < AMBIGUOUS)
+
+
+def _losses(scores: Tensor, weights: Tensor, taken: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the best event of a frame loses at least if a detection is to have another class, [B, T, K].
+
+    Proved by prices, which also say which detections are near to some source, in that an event with a margin below
+    `AMBIGUOUS` may pair them, [B, T, K]; and by how much the taken event is worse than the best one, [B, T].
+    """
+    best = best_events(scores)
+    u, v = (torch.from_numpy(part).to(scores) for part in prices(scores.cpu().numpy(), best.cpu().numpy()))
+    slack = torch.cat([u.unsqueeze(-2) + v.unsqueeze(-1) - scores, v.unsqueeze(-1)], -1).clamp(min=0.0)
+    gain = torch.where(mask, _taken(weights, best) - _taken(weights, taken), 0.0)
+    deficit = gain.sum(-1)
+    loss = slack.scatter(-1, best.unsqueeze(-1), torch.inf).amin(-1)
+    # An event without what is taken, where the best one takes another, may be the best one.
+    loss = torch.where(best == taken, loss, 0.0)
+    is_near = (slack[..., :-1] < AMBIGUOUS + deficit[..., None, None]).any(-1) | (best < scores.shape[-1])
+    return loss, is_near & mask, deficit
 
 
 def least_of_each(scene: Tensor, cost: Tensor, count: int) -> Tensor:

@@ -10,14 +10,14 @@ from toys import EXACT
 from pyro_mixdvae.distributions.exclusive import (
     FEW_EVENTS,
     best_events,
-    best_log_partition,
     bethe_log_partition,
     count_events,
     event_scores,
     event_table,
+    log_number_sum,
     log_partition,
-    pair_probabilities,
 )
+from pyro_mixdvae.distributions.sparse_events import best_log_partition, pair_probabilities
 
 SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (2, 3), (3, 2), (4, 3), (3, 5), (6, 1)])
 
@@ -153,6 +153,14 @@ def test_belief_propagation_keeps_its_sense_where_pairs_are_next_to_certain(dtyp
     assert pairs[0, 1] > 0.99
     assert pairs[1, 0] > 0.99
     torch.testing.assert_close(pairs[2:, 2:], torch.eye(10, dtype=dtype), rtol=0, atol=1e-3)
+
+
+def test_the_sum_where_all_detections_weigh_the_same_needs_their_number_alone() -> None:
+    log_pair = 2 * torch.randn(2, 3, 4)
+    scores = log_pair.unsqueeze(-2).repeat(1, 1, 5, 1)
+    count = torch.tensor([[0, 1, 3], [5, 2, 4]])
+    scores[torch.arange(5) >= count.unsqueeze(-1)] = -torch.inf
+    torch.testing.assert_close(log_number_sum(log_pair, count), log_partition(scores), **EXACT)
 
 
 @pytest.mark.parametrize(("n_detections", "n_sources"), [(2, 3), (3, 2), (5, 4), (4, 5), (6, 1)])

@@ -10,7 +10,8 @@ import numpy as np
 
 from pyro_mixdvae.engines.numba.activations import exp, log
 from pyro_mixdvae.engines.numba.compiled import Array, part
-from pyro_mixdvae.engines.numba.joint_events import best_event, pair_probabilities
+from pyro_mixdvae.engines.numba.joint_events import pair_probabilities
+from pyro_mixdvae.engines.numba.matching import best_event
 from pyro_mixdvae.engines.numba.recurrence import Width
 from pyro_mixdvae.engines.numba.visibility import Rates
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.distributions.exclusive import MAX_EXACT_SOURCES, event_table
+from pyro_mixdvae.distributions.exclusive import event_table
 from pyro_mixdvae.distributions.kalman import Chain, Transition
 from pyro_mixdvae.engines.numba import filtering, guide_chain, records, smoothing, updates, visibility
 from pyro_mixdvae.engines.numba.assigning import LOG_2_PI, Frames, Noise, Rule
@@ -51,8 +51,6 @@ def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
     assignment = model.assignment
     if type(assignment) not in ASSIGNMENTS:
         return f"the assignment {type(assignment).__name__}"
-    if assignment.n_sources > MAX_EXACT_SOURCES and assignment.has_clutter and not assignment.per_observation:
-        return f"an exclusive assignment to more than {MAX_EXACT_SOURCES} sources"
     if isinstance(assignment, IndependentAssignment) and assignment.log_prior.dim() > 1:
         return "an independent assignment with probabilities of each scene"
     if type(model.likelihood) is not Normal:
@@ -168,6 +166,15 @@ class NumbaChainEngine:
         seen = assignment.seen(responsibilities)
         visible = visibility.predicted(self._rates(assignment), array(seen), array(self.scene.present))
         return assignment.replace(visible=torch.from_numpy(visible), averages_logs=False)
+
+    @torch.no_grad()
+    def log_evidence(self, found: Filtered) -> Tensor:
+        """By `updates.log_evidence`, where w is a joint event."""
+        assignment = self.filtered_assignment(found.responsibilities)
+        if assignment.per_observation:
+            return assignment.log_evidence(found.log_likelihood, self.scene.mask)
+        evidence = updates.log_evidence(self._rule(assignment), self.arrays.frames.mask, array(found.log_likelihood))
+        return torch.from_numpy(evidence).to(found.log_likelihood)
 
     @torch.no_grad()
     def assign(self, guide: Guide, chain: Chain, assignment: Assignment) -> Tensor:

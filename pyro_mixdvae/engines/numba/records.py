@@ -9,7 +9,7 @@ from pyro_mixdvae.engines.numba.activations import exp, log
 from pyro_mixdvae.engines.numba.assigning import LEAST, LOG_2_PI, Frames, Noise, Rule, expect, gather_log, score_pairs
 from pyro_mixdvae.engines.numba.compiled import Array, kernel, part
 from pyro_mixdvae.engines.numba.guide_chain import GuideChain
-from pyro_mixdvae.engines.numba.joint_events import log_add, log_number_weights, sums_of_later
+from pyro_mixdvae.engines.numba.joint_events import log_add, log_number_weights, log_sum
 from pyro_mixdvae.engines.numba.motion import Prior, advance, set_unit
 from pyro_mixdvae.engines.numba.recurrence import (
     DAMPING,
@@ -181,7 +181,7 @@ def add_evidence(rule: Rule, mask: Array, log_likelihood: Array, log_density: Ar
                     log_density[b] += mixture
             if rule.is_exclusive:
                 score_pairs(rule.log_pair, log_likelihood, mask, b, t, scores)
-                log_density[b] += sums_of_later(scores)[0, 0] - log_weights[count(mask, b, t)]
+                log_density[b] += log_sum(scores) - log_weights[count(mask, b, t)]
 
 
 @part

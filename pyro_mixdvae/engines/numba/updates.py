@@ -6,7 +6,7 @@ from pyro_mixdvae.distributions.exclusive import FORBIDDEN
 from pyro_mixdvae.engines.numba.activations import exp, log
 from pyro_mixdvae.engines.numba.assigning import LEAST, Frames, Noise, Rule, assign, expect, score_pairs, whose
 from pyro_mixdvae.engines.numba.compiled import Array, kernel, part
-from pyro_mixdvae.engines.numba.joint_events import log_add
+from pyro_mixdvae.engines.numba.joint_events import log_add, log_sum
 
 
 @kernel
@@ -80,6 +80,21 @@ def assign_scenes(
     if n_logits:
         weigh_classes(rule.log_prior, log_likelihood, logits)
     return logits, eta
+
+
+@kernel
+def log_evidence(rule: Rule, mask: Array, log_likelihood: Array) -> Array:
+    """Log of the sum over joint events of p(w, K) and the densities [B, T, K, C] of each frame, [B, T]."""
+    n_scenes, n_frames, n_detections, n_classes = log_likelihood.shape
+    evidence, scores = rule.log_none.copy(), np.empty((n_detections, n_classes - 1))
+    for b in range(n_scenes):
+        for t in range(n_frames):
+            score_pairs(rule.log_pair, log_likelihood, mask, b, t, scores)
+            evidence[b, t] += log_sum(scores)
+            for k in range(n_detections):
+                if mask[b, t, k]:
+                    evidence[b, t] += log_likelihood[b, t, k, n_classes - 1]
+    return evidence
 
 
 @part

@@ -149,6 +149,11 @@ class TorchChainEngine:
         return self.model.assignment.filtered(responsibilities, self.scene.present)
 
     @torch.no_grad()
+    def log_evidence(self, found: Filtered) -> Tensor:
+        """`Assignment.log_evidence`."""
+        return self.filtered_assignment(found.responsibilities).log_evidence(found.log_likelihood, self.scene.mask)
+
+    @torch.no_grad()
     def assign(self, guide: Guide, chain: Chain, assignment: Assignment) -> Tensor:
         """A guide without q(w) leaves w to the model, and the same responsibilities are the model's own."""
         mean, variance = chain.mean[..., 0], chain.covariance[..., 0, 0]
