@@ -134,7 +134,7 @@ class OnlineFilter:
             at = torch.as_tensor(runs.taken[n_runs:])
             new = first_rows(model.sources, frame.observed[:, at], frame.scale[:, at, 0].square())
             rows, entry = join(rows, new), join(entry, anew(new.belief))
-        returns, runs = runs.returned()
+        returns, runs = runs.returned() if len(runs) else ([], runs)
         for found in returns:
             _give(eta, found, runs.taken[found.run], 1.0)
             _give(weighed, found, runs.taken[found.run], 1 / (1 + math.exp(-found.evidence)))
@@ -200,11 +200,12 @@ class OnlineFilter:
 
     def _update_visible(self, assignment: Assignment, eta: Tensor, returns: list[Return]) -> None:
         """p(v) after the frame; who began anew is visible, as before a first frame."""
-        state, first = self._filter_state, assignment.init_filter(1)
-        if state is not None and first is not None and returns:
+        state = self._filter_state
+        if state is not None and returns:
+            sources = [found.source for found in returns]
+            first = assignment.init_filter(1)
             state = state.clone()
-            for found in returns:
-                state[:, found.source] = first[:, found.source]
+            state[:, sources] = first[:, sources]
         self._filter_state = assignment.update_filter(state, eta)
 
     def _remembered(
@@ -219,20 +220,20 @@ class OnlineFilter:
     ) -> tuple[OnlineStep, list[Returned]]:
         """Keep what the next frame needs, and say what there is to say of this one."""
         own = np.arange(self.n_sources)
-        ids = np.concatenate([self._ids, self._n_begun + np.arange(len(runs) - len(self._ids))])
-        self._n_begun += len(runs) - len(self._ids)
-        for found in returns:
-            own[found.source] = self.n_sources + found.run
         seen = eta[..., : self.n_sources].sum(1).clamp(max=1.0)
         is_seen = seen[0] > 0.5
         self._unseen = np.where(is_seen.numpy(), 0, self._unseen + 1)
-        self._unseen[[found.source for found in returns]] = 0
-        content = rows.belief.mean[:, own, :, 0]
-        self._last = torch.where(is_seen.unsqueeze(-1), content, self._last)
-        of_sources, of_runs = entry, None
+        of_sources, of_runs, ids = entry, None, self._ids
+        content = rows.belief.mean[..., 0]
         if len(runs):
+            for found in returns:
+                own[found.source], self._unseen[found.source] = self.n_sources + found.run, 0
+            content = content[:, own]
             of_sources = pick(entry, np.arange(self.n_sources))
             of_runs = pick(entry, self.n_sources + np.arange(len(runs)))
+            ids = np.concatenate([ids, self._n_begun + np.arange(len(runs) - len(ids))])
+            self._n_begun += len(runs) - len(self._ids)
+        self._last = torch.where(is_seen.unsqueeze(-1), content, self._last)
         lost = self._unseen > self.reappearance.patience
         if lost.any():
             at = np.flatnonzero(lost)
@@ -242,17 +243,17 @@ class OnlineFilter:
             rows = join(rows, self._rest)
             for place, source in enumerate(at):
                 of_sources = put(of_sources, source, anew(pick(self._rest.belief, [place])))
-        self.lost = lost
-        is_kept = runs.alive()
-        is_kept[[found.run for found in returns]] = False
-        places = np.concatenate([own, self.n_sources + np.flatnonzero(is_kept)])
-        if not np.array_equal(places, np.arange(rows.start.shape[1])):
-            rows = pick(rows, places)
-        self._rows, self._runs, self._ids = rows, runs.only(is_kept), ids[is_kept]
         step = OnlineStep(self._frame, of_sources, seen, weighed, lost, of_runs, runs.taken >= 0, ids)
         told = [Returned(found.source, int(ids[found.run]), found.since) for found in returns]
         for returned in told:
             step = step.with_return(returned)
+        self.lost = lost
+        if len(runs) or lost.any():
+            is_kept = runs.alive()
+            is_kept[[found.run for found in returns]] = False
+            rows = pick(rows, np.concatenate([own, self.n_sources + np.flatnonzero(is_kept)]))
+            runs, ids = runs.only(is_kept), ids[is_kept]
+        self._rows, self._runs, self._ids = rows, runs, ids
         return step, told
 
 

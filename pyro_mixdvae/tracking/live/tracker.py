@@ -15,6 +15,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.online import OnlineFilter, OnlineStep
 from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.inference.published import Published
+from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.presets import build
@@ -188,10 +189,9 @@ class LiveTracker:
 
     def _out_of_sight(self) -> float:
         """The number of detections that the sources would give which are hidden or lost, were they in view."""
-        rates = getattr(self._model.assignment, "rates", None)
-        if self._filter is None or rates is None:
+        if self._filter is None or not isinstance(self._model.assignment, ExclusiveAssignment):
             return 0.0
-        return float(rates.detection.mean()) * float((1 - self._filter.visible).sum())
+        return float(self._model.assignment.detection.mean()) * float((1 - self._filter.visible).sum())
 
     def _step(self, boxes: Array) -> OnlineStep:
         assert self._filter is not None  # `_begin` has found a start
