@@ -47,8 +47,8 @@ class World:
     n_sources: int = 3
     detection: float = 0.93
     clutter: float = 0.3
-    jump: float = 0.001
-    leave: float = 0.001
+    jump: float = 0.003
+    leave: float = 0.002
     longest_away: int = 400
 
     def frames(self, n_frames: int, seed: int) -> Iterator[tuple[Array, Array, Array]]:

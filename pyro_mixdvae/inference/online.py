@@ -14,7 +14,7 @@ from torch import Tensor
 from pyro_mixdvae.distributions.kalman import Gaussian
 from pyro_mixdvae.engines.torch.chain import Entered, Frame, enter_frame, feed, frames_of, take_detections
 from pyro_mixdvae.inference.rows import Entry, Rows, anew, first_rows, join, pick, put
-from pyro_mixdvae.inference.unexplained import Array, Integers, Mask, Rates, Return, Runs
+from pyro_mixdvae.inference.unexplained import Array, Integers, Mask, Return, Runs, Weights
 from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.mixture import MixtureModel
@@ -75,8 +75,8 @@ class OnlineStep:
 class OnlineFilter:
     """Filters one scene of N sources, a frame a call; associations are hard, as in the default start.
 
-    A source that is not seen for so long that it has likelier left its way than not (`Reappearance.patience`) is *lost*:
-    it stays where it was last seen, of the size that it had, as unsure as the prior allows. It is found again when a
+    A source that is not seen for so long that it has likelier left its way (`Reappearance.patience`) is *lost*: it
+    stays where it was last seen, of the size that it had, as unsure as the prior allows. It is found again when a
     detection is taken for it, or when a run of detections that nobody explains is found to be it.
 
     Args:
@@ -90,13 +90,15 @@ class OnlineFilter:
         self.n_sources = start.shape[-2]
         self.lost: Mask = np.zeros(self.n_sources, np.bool_)
         state = model.sources.init_state(start)
-        self._rows = Rows(start, state, state, Gaussian(start, start))  # before the first frame nobody asks for a belief
+        self._rows = Rows(
+            start, state, state, Gaussian(start, start)
+        )  # before the first frame nobody asks for a belief
         self._rest: Rows | None = None  # of the lost sources
         self._filter_state = model.assignment.init_filter(1)
         self._unseen = np.zeros(self.n_sources, np.int64)
         self._last = start  # content of each source when it was last seen
         self._runs, self._ids = Runs.none(self.n_sources), np.zeros(0, np.int64)
-        self._n_begun = 0
+        self._n_begun, self._n_others = 0, 0
         self._frame = -1
 
     @property
@@ -185,18 +187,26 @@ class OnlineFilter:
         pairs = assignment.pair_scores(own.unsqueeze(1), scene.mask)[0, 0]
         gain = torch.where(eta[0, :, :-1] > 0, pairs, 0.0).sum(0) + assignment.log_missed()[0, 0]
         false = log_likelihood[0, :, -1:]
-        begin = self.reappearance.log_prob(model.clutter, scene, self._last)[0, 0] - false
+        predicted = own[:, None, :, : self.n_sources]
+        begin = self.reappearance.log_prob(model.clutter, scene, self._last, predicted)[0, 0] - false
         begin = begin + self.reappearance.log_begin(begin.new_tensor(self.visible))
-        numbers = [part.double().numpy() for part in (begin, gain, log_likelihood[0, :, self.n_sources : -1] - false)]
         detection, clutter = (float(rate.mean()) for rate in assignment.rates)
-        rates = Rates(
-            math.log(detection) - math.log(clutter), math.log1p(-detection), math.log(self.reappearance.others)
+        weights = Weights(
+            self._frame,
+            begin.double().numpy(),
+            gain.double().numpy(),
+            math.log(detection) - math.log(clutter),
+            math.log1p(-detection),
+            self.reappearance.log_others(self._n_others, self._frame),
+            self.reappearance.log_others(max(self._n_others - 1, 0), self._frame),
         )
         runs, is_left = self._runs, (eta[0, :, -1] > 0).numpy()
         if len(runs):
-            runs = runs.followed(self._frame, numbers[2], is_left, *numbers[:2], rates)
+            density = (log_likelihood[0, :, self.n_sources : -1] - false).double().numpy()
+            runs = runs.followed(density, is_left, weights)
+            self._n_others += int(runs.is_known.sum() - self._runs.is_known.sum())
             is_left[runs.taken[runs.taken >= 0]] = False
-        return runs.joined_by(self._frame, np.flatnonzero(is_left), *numbers[:2], rates)
+        return runs.joined_by(np.flatnonzero(is_left), weights)
 
     def _update_visible(self, assignment: Assignment, eta: Tensor, returns: list[Return]) -> None:
         """p(v) after the frame; who began anew is visible, as before a first frame."""
@@ -204,6 +214,7 @@ class OnlineFilter:
         if state is not None and returns:
             sources = [found.source for found in returns]
             first = assignment.init_filter(1)
+            assert first is not None  # as there is a state
             state = state.clone()
             state[:, sources] = first[:, sources]
         self._filter_state = assignment.update_filter(state, eta)
@@ -228,9 +239,9 @@ class OnlineFilter:
         if len(runs):
             for found in returns:
                 own[found.source], self._unseen[found.source] = self.n_sources + found.run, 0
+                self._n_others -= int(runs.is_known[found.run])
             content = content[:, own]
-            of_sources = pick(entry, np.arange(self.n_sources))
-            of_runs = pick(entry, self.n_sources + np.arange(len(runs)))
+            of_sources, of_runs = pick(entry, slice(self.n_sources)), pick(entry, slice(self.n_sources, None))
             ids = np.concatenate([ids, self._n_begun + np.arange(len(runs) - len(ids))])
             self._n_begun += len(runs) - len(self._ids)
         self._last = torch.where(is_seen.unsqueeze(-1), content, self._last)
@@ -242,7 +253,7 @@ class OnlineFilter:
             own[at] = rows.start.shape[1] + np.arange(len(at))
             rows = join(rows, self._rest)
             for place, source in enumerate(at):
-                of_sources = put(of_sources, source, anew(pick(self._rest.belief, [place])))
+                of_sources = put(of_sources, int(source), anew(pick(self._rest.belief, [place])))
         step = OnlineStep(self._frame, of_sources, seen, weighed, lost, of_runs, runs.taken >= 0, ids)
         told = [Returned(found.source, int(ids[found.run]), found.since) for found in returns]
         for returned in told:

@@ -33,12 +33,12 @@ class Entry(NamedTuple):
 
 
 Batch = TypeVar("Batch", Rows, Entry, Gaussian)
-Places = Sequence[int] | np.ndarray[Any, np.dtype[np.int64]]
+Places = slice | Sequence[int] | np.ndarray[Any, np.dtype[np.int64]]
 
 
 def pick(rows: Batch, places: Places) -> Batch:
-    """Some rows, in that order."""
-    index = torch.as_tensor(places, dtype=torch.long)
+    """Some rows, in that order; a slice copies nothing."""
+    index = places if isinstance(places, slice) else torch.as_tensor(places, dtype=torch.long)
     picked: Batch = map_state(lambda part: part[:, index], rows)
     return picked
 

@@ -18,22 +18,38 @@ Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 SURE = 20.0
 """Nats that a run gathers as another target, at most: who is who may have been changed since."""
 
+KNOWN = 10.0
+"""With so many, it is one."""
+
 DEAD = -5.0
 """A run whose evidence against clutter is less has ended."""
 
-LEAST_GAIN = 2.0
+LEAST_GAIN = 1.0
 """By so many nats a source anew has to explain a run better than anything else does."""
 
 MOST = 256
 """Runs that are followed at a time; those with the most evidence."""
 
 
-class Rates(NamedTuple):
-    """Of a frame, as logarithms: of a detection against clutter, but for its density; of a miss; of another target."""
+class Weights(NamedTuple):
+    """What a frame says that is the same for all runs, in nats.
 
+    Attributes:
+        frame: its number.
+        begin: of each detection as the first of each source anew, against clutter, and of a source to begin now [K, N].
+        own: what each source's own way gains by the frame, against clutter [N].
+        detected: of a detection against clutter, but for their densities.
+        missed: of no detection.
+        others, others_beside: of another target to come into view; the same as seen by one of those that were counted.
+    """
+
+    frame: int
+    begin: Array
+    own: Array
     detected: float
     missed: float
     others: float
+    others_beside: float
 
 
 class Return(NamedTuple):
@@ -55,6 +71,7 @@ class Runs:
         against_other: the same against another target.
         since: the frame [C, N] in which it would have begun.
         taken: the detection of the last frame [C], -1 for none.
+        is_known: whether it has had so much evidence that it counted as another target [C].
     """
 
     evidence: Array
@@ -62,12 +79,13 @@ class Runs:
     against_other: Array
     since: Integers
     taken: Integers
+    is_known: Mask
 
     @classmethod
     def none(cls, n_sources: int) -> "Runs":
         """No run yet."""
         pairs = np.zeros((0, n_sources))
-        return cls(np.zeros(0), pairs, pairs, pairs.astype(np.int64), np.zeros(0, np.int64))
+        return cls(np.zeros(0), pairs, pairs, pairs.astype(np.int64), np.zeros(0, np.int64), np.zeros(0, bool))
 
     def __len__(self) -> int:
         return len(self.evidence)
@@ -76,44 +94,39 @@ class Runs:
         """Some of them, by a mask or by their places."""
         return Runs(*(getattr(self, field.name)[kept] for field in fields(self)))
 
-    def followed(self, frame: int, density: Array, is_left: Mask, begin: Array, own: Array, rates: Rates) -> "Runs":
-        """After a frame.
-
-        Args:
-            frame: its number.
-            density: of each detection in each run, against clutter: log ratio [K, C].
-            is_left: [K], whether no source explains the detection.
-            begin: of each detection as the first of each source anew, against clutter and with the chance that it
-                begins now: log ratio [K, N].
-            own: what each source's own way gains by this frame, against clutter [N].
-            rates: of the frame.
-        """
-        score = rates.detected - rates.missed + density
+    def followed(self, density: Array, is_left: Mask, weights: Weights) -> "Runs":
+        """After a frame: `density` of each detection in each run, against clutter [K, C]; which nobody explains [K]."""
+        frame, begin, own, detected, missed, others, others_beside = weights
+        score = detected - missed + density
         taken = matched(np.where(is_left[:, None], score, -np.inf))
         is_seen = taken >= 0
-        gain = rates.missed + np.where(is_seen, score[taken, np.arange(len(self))], 0.0)
-        fresh = np.where(is_seen[:, None], rates.detected + begin[taken], -np.inf)
-        other = np.minimum(self.evidence, SURE) + rates.others
+        gain = missed + np.where(is_seen, score[taken, np.arange(len(self))], 0.0)
+        fresh = np.where(is_seen[:, None], detected + begin[taken], -np.inf)
+        other = self.evidence + np.where(self.is_known, others_beside, others)
         going = self.against_clutter + gain[:, None]
+        evidence = np.minimum(self.evidence + gain, SURE)
         return Runs(
-            np.minimum(self.evidence + gain, SURE),
+            evidence,
             np.maximum(going, fresh) - own,
             np.maximum(self.against_other, fresh - (other + gain)[:, None]) - own,
             np.where(fresh > going, frame, self.since),
             taken,
+            self.is_known | (evidence > KNOWN),
         )
 
-    def joined_by(self, frame: int, detections: Integers, begin: Array, own: Array, rates: Rates) -> "Runs":
-        """With those that begin at some detections [M] of the frame; arguments as `followed`."""
-        first = rates.detected + begin[detections]
-        new = (
-            np.full(len(detections), rates.detected),
-            first - own,
-            first - rates.detected - rates.others - own,
-            np.full(first.shape, frame, np.int64),
+    def joined_by(self, detections: Integers, weights: Weights) -> "Runs":
+        """With those that begin at some detections [M] of the frame."""
+        first = weights.detected + weights.begin[detections]
+        new = Runs(
+            np.full(len(detections), weights.detected),
+            first - weights.own,
+            first - weights.detected - weights.others - weights.own,
+            np.full(first.shape, weights.frame, np.int64),
             detections,
+            np.zeros(len(detections), bool),
         )
-        return Runs(*(np.concatenate([getattr(self, field.name), part]) for field, part in zip(fields(self), new)))
+        pairs = ((getattr(self, field.name), getattr(new, field.name)) for field in fields(self))
+        return Runs(*map(np.concatenate, pairs))
 
     def returned(self) -> tuple[list[Return], "Runs"]:
         """The sources that are now taken to have begun anew, best first, each by a run of its own, and the runs left.

@@ -250,9 +250,7 @@ def enter_frame(model: MixtureModel, state: Any, before: Before | None, frame: F
     return Entered(transition, predicted, belief, log_likelihood)
 
 
-def take_detections(
-    model: MixtureModel, belief: Gaussian, frame: Frame, owned: Tensor, one_by_one: bool
-) -> Gaussian:
+def take_detections(model: MixtureModel, belief: Gaussian, frame: Frame, owned: Tensor, one_by_one: bool) -> Gaussian:
     """The belief once each source has taken in the detections that are its own: `owned` [B, K, N], probabilities.
 
     Detections that may share a source do not exclude one another: they are taken in one after the other.

@@ -47,6 +47,12 @@ class LiveResult:
     lost: Mask
     responsibilities: Array
 
+    def status(self, source: int) -> str:
+        """Of a source, counted from 0: observed, inferred or lost."""
+        if self.lost[source]:
+            return "lost"
+        return "observed" if self.observed[source] else "inferred"
+
 
 PRIOR_FRAMES = 10
 """So many frames with one detection a source are thought of before the first, so that it does not decide alone."""
