@@ -150,18 +150,23 @@ def inverse_lower(factor: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(factor, eye, upper=False)
 
 
-def map_state(function: Callable[[Tensor], Tensor], state: Any) -> Any:
-    """Apply a function to every tensor of a memory: tensors, tuples, named tuples, lists and dictionaries of them."""
-    if isinstance(state, Tensor):
-        return function(state)
-    if isinstance(state, tuple):
-        parts = [map_state(function, part) for part in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    if isinstance(state, list):
-        return [map_state(function, part) for part in state]
-    if isinstance(state, dict):
-        return {name: map_state(function, part) for name, part in state.items()}
-    return state
+def map_state(function: Callable[..., Tensor], *states: Any) -> Any:
+    """Apply a function to every tensor of a memory: tensors, tuples, named tuples, lists and dictionaries of them.
+
+    Of several memories of the same structure it is given the tensors that stand in the same place; what is no tensor
+    stays as the first has it.
+    """
+    first = states[0]
+    if isinstance(first, Tensor):
+        return function(*states)
+    if isinstance(first, tuple):
+        parts = [map_state(function, *each) for each in zip(*states, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
+    if isinstance(first, list):
+        return [map_state(function, *each) for each in zip(*states, strict=True)]
+    if isinstance(first, dict):
+        return {name: map_state(function, *(state[name] for state in states)) for name in first}
+    return first
 
 
 def _as_latent(state: Tensor) -> Tensor:

@@ -67,6 +67,8 @@ def held(transition: Transition, belief: Gaussian, widest: float | Sequence[floa
         return transition
     predicted = predict(belief, transition).covariance[..., 0, 0]
     holds = (predicted > torch.as_tensor(widest).to(predicted).square())[..., None]
+    if not bool(holds.any()):
+        return transition
     keep = torch.zeros_like(transition.offset)
     keep[..., 0] = 1.0
     apart = torch.outer(1 - keep[(0,) * (keep.dim() - 1)], 1 - keep[(0,) * (keep.dim() - 1)])

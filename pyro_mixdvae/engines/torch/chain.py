@@ -43,6 +43,15 @@ class FilterStep(NamedTuple):
     responsibilities: Tensor
 
 
+class Entered(NamedTuple):
+    """One frame entered: by which step, the belief before and after its labels, log p(o | w) [B, K, C]."""
+
+    transition: Transition
+    predicted: Gaussian
+    belief: Gaussian
+    log_likelihood: Tensor
+
+
 class TorchChainEngine:
     """`engines.protocol.ChainEngine` by the methods of the model's parts, frame by frame."""
 
@@ -223,28 +232,40 @@ def filter_frame(
 
     `assignment` is p(w_t | w_<t). `penalty` [B, K, C] is added to the log likelihood where it assigns, nowhere else.
     """
-    likelihood = model.likelihood
+    entered = enter_frame(model, state, before, frame)
+    assign = assignment.most_likely if is_hard else assignment.responsibilities
+    weighed = entered.log_likelihood if penalty is None else entered.log_likelihood + penalty
+    eta = assign(weighed.unsqueeze(1), frame.mask.unsqueeze(1)).squeeze(1)
+    belief = take_detections(model, entered.belief, frame, eta[..., : assignment.n_sources], assignment.per_observation)
+    return FilterStep(entered.transition, entered.predicted, belief, entered.log_likelihood, eta)
+
+
+def enter_frame(model: MixtureModel, state: Any, before: Before | None, frame: Frame) -> Entered:
+    """Predict with the prior, take labels in, and weigh the detections; `before` is None at the first frame."""
     transition = next_step(model.sources, state, before)
     predicted = predict(before.belief, transition) if before else Gaussian(transition.offset, transition.noise)
     belief = predicted
     if frame.label is not None and frame.label_precision is not None:
         belief = update(belief, frame.label, frame.label_precision)
-    observed = frame.observed.unsqueeze(-2)
     mean, variance = (part.unsqueeze(-3) for part in (belief.mean[..., 0], belief.covariance[..., 0, 0]))
-    log_likelihood = likelihood.predictive(mean, variance, frame.scale).log_prob(observed)
+    log_likelihood = model.likelihood.predictive(mean, variance, frame.scale).log_prob(frame.observed.unsqueeze(-2))
     if frame.clutter is not None:
         log_likelihood = torch.cat([log_likelihood, frame.clutter.unsqueeze(-1)], -1)
-    assign = assignment.most_likely if is_hard else assignment.responsibilities
-    weighed = log_likelihood if penalty is None else log_likelihood + penalty
-    eta = assign(weighed.unsqueeze(1), frame.mask.unsqueeze(1)).squeeze(1)
-    owned = eta[..., : assignment.n_sources]
-    site = likelihood.secant_site(observed, mean, variance, frame.scale)
-    # Detections that may share a source do not exclude one another: they are taken in one after the other.
+    return Entered(transition, predicted, belief, log_likelihood)
+
+
+def take_detections(model: MixtureModel, belief: Gaussian, frame: Frame, owned: Tensor, one_by_one: bool) -> Gaussian:
+    """The belief once each source has taken in the detections that are its own: `owned` [B, K, N], probabilities.
+
+    Detections that may share a source do not exclude one another: they are taken in one after the other.
+    """
+    mean, variance = (part.unsqueeze(-3) for part in (belief.mean[..., 0], belief.covariance[..., 0, 0]))
+    site = model.likelihood.secant_site(frame.observed.unsqueeze(-2), mean, variance, frame.scale)
     each = [slice(k, k + 1) for k in range(frame.observed.shape[-2])]
-    for group in each if assignment.per_observation else [slice(None)]:
+    for group in each if one_by_one else [slice(None)]:
         noise = site.precision[:, group].reciprocal()
         belief = update_uncertain(belief, site.value[:, group], noise, owned[:, group])
-    return FilterStep(transition, predicted, belief, log_likelihood, eta)
+    return belief
 
 
 def next_step(sources: Sources, state: Any, before: Before | None) -> Transition:

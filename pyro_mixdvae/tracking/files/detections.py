@@ -195,7 +195,7 @@ def read_results(path: str | Path) -> Tracks:
     return _tracks(rows, np.ones(len(rows.values), dtype=np.bool_), path, None)
 
 
-def format_results(boxes: Array, first: int = 1) -> str:
+def format_results(boxes: Array, first: int = 1, lost: Flags | None = None) -> str:
     """MOTChallenge result text of N tracks over T frames: every source in every frame, ids 1..N.
 
     Frames and ids count from 1; two decimals; a size never falls below 0.01, so that the text can be read.
@@ -203,6 +203,7 @@ def format_results(boxes: Array, first: int = 1) -> str:
     Args:
         boxes: ``[T, N, 4]`` xyxy in pixels.
         first: number of the first frame.
+        lost: ``[T, N]``, sources of which nothing is known but where they were: their confidence is 0; None: nobody.
 
     Raises:
         ValueError: a box is not finite (a tracker says where its target is in every frame).
@@ -211,10 +212,11 @@ def format_results(boxes: Array, first: int = 1) -> str:
         raise ValueError("results hold a box that is not finite")
     rounded = np.round(xyxy_to_ltwh(boxes), 2) + 0.0  # + 0.0 turns -0.0 into 0.0
     rounded[..., 2:] = np.maximum(rounded[..., 2:], 0.01)
+    confidence = np.ones(boxes.shape[:2], int) if lost is None else 1 - lost.astype(int)
     return "".join(
-        f"{frame},{source},{left:.2f},{top:.2f},{width:.2f},{height:.2f},1,-1,-1,-1\n"
-        for frame, sources in enumerate(rounded.tolist(), start=first)
-        for source, (left, top, width, height) in enumerate(sources, start=1)
+        f"{frame},{source},{left:.2f},{top:.2f},{width:.2f},{height:.2f},{sure},-1,-1,-1\n"
+        for frame, (sources, known) in enumerate(zip(rounded.tolist(), confidence, strict=True), start=first)
+        for source, ((left, top, width, height), sure) in enumerate(zip(sources, known, strict=True), start=1)
     )
 
 

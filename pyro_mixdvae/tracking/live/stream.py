@@ -132,13 +132,24 @@ def follow(frames: Iterable[LiveFrame], tracker: LiveTracker, tell: Callable[[st
     Args:
         frames: without gaps.
         tracker: that has seen no frame yet.
-        tell: is given a sentence if the sources cannot start in the first frame.
+        tell: is given a sentence if the sources cannot start in the first frame, and one when a source gets lost or is
+            found again.
 
     Raises:
         InputError: no frame has as many detections as there are sources.
     """
     first: int | None = None
     fullest = 0
+    lost = np.zeros(tracker.n_sources, np.bool_)
+
+    def told(result: LiveResult) -> LiveResult:
+        numbered = replace(result, frame=(first or 0) + result.frame)
+        for source in np.flatnonzero(lost != numbered.lost):
+            is_lost = numbered.lost[source]
+            tell(_LOST.format(source + 1, numbered.frame) if is_lost else _FOUND.format(source + 1, numbered.frame))
+        lost[:] = numbered.lost
+        return numbered
+
     for frame in frames:
         result = tracker.update(frame.boxes, frame.confidence)
         if first is None and not tracker.has_started:
@@ -149,19 +160,26 @@ def follow(frames: Iterable[LiveFrame], tracker: LiveTracker, tell: Callable[[st
         first = frame.number if first is None else first
         fullest = max(fullest, len(frame.boxes))
         if result is not None:
-            yield replace(result, frame=first + result.frame)
+            yield told(result)
     if not tracker.has_started:
         raise InputError(
             f"No frame has {tracker.n_sources} detections (the fullest has {fullest}), so nothing says where "
             f"{tracker.n_sources} sources start: track fewer, or give their boxes with --init."
         )
     for result in tracker.flush():
-        yield replace(result, frame=(first or 0) + result.frame)
+        yield told(result)
+
+
+_LOST = (
+    "Source {} is lost in frame {}: no detection has been its own for too long to say where it is. Its box stays where "
+    "it was last seen."
+)
+_FOUND = "Source {} is found again in frame {}."
 
 
 def mot_lines(result: LiveResult, level: float) -> str:
-    """Rows of a MOTChallenge result, a line a source."""
-    return format_results(result.boxes[None], first=result.frame)
+    """Rows of a MOTChallenge result, a line a source; the confidence of one that is lost is 0."""
+    return format_results(result.boxes[None], first=result.frame, lost=result.lost[None])
 
 
 def csv_lines(result: LiveResult, level: float) -> str:
@@ -172,7 +190,7 @@ def csv_lines(result: LiveResult, level: float) -> str:
     """
     lines = []
     for n, (box, lower, upper) in enumerate(zip(result.boxes, result.lower, result.upper, strict=True)):
-        cells = box_cells(result.frame, n + 1, box, lower, upper, level, bool(result.observed[n]))
+        cells = box_cells(result.frame, n + 1, box, lower, upper, level, result.status(n))
         shares = result.responsibilities[:, n]
         likeliest = [str(shares.argmax() + 1), f"{shares.max():.4f}"] if len(shares) else ["", ""]
         lines.append(",".join([*cells, *likeliest]) + "\n")
@@ -197,6 +215,7 @@ def json_lines(result: LiveResult, level: float) -> str:
                 "high": _rounded(high[n], 2),
                 "level": level,
                 "observed": bool(result.observed[n]),
+                "lost": bool(result.lost[n]),
                 "assignments": _rounded(result.responsibilities[:, n], 4),
             }
         )

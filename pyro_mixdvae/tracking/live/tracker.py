@@ -3,7 +3,6 @@
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,17 +10,19 @@ import torch
 from pyro_mixdvae.declaration.document import Declaration
 from pyro_mixdvae.declaration.shipped import shipped, with_weights
 from pyro_mixdvae.distributions import kalman
-from pyro_mixdvae.engines.torch.chain import FilterStep, feed, filter_frame, frames_of
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inference.online import OnlineFilter, OnlineStep
 from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.inference.published import Published
+from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.scene import Scene
-from pyro_mixdvae.models.sources.contract import Before
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.intervals import limits, require_level
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.scenes import make_sequence
 from pyro_mixdvae.tracking.summary import systematic_variance
+
+Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class LiveResult:
         frame: which frame this is, 0 for the first that was given.
         boxes, lower, upper: mean and credible interval ``[N, 4]``.
         observed: ``[N]``, whether a detection of this frame was taken for the source.
+        lost: ``[N]``, whether the source is out of sight for so long that it may be anywhere: its box is the last one
+            that was seen of it.
         responsibilities: ``[K, N + 1]``, the probability that a detection belongs to each source, and to none, as
             it was weighed when the frame came; NaN where there is no detection.
     """
@@ -40,8 +43,15 @@ class LiveResult:
     boxes: Array
     lower: Array
     upper: Array
-    observed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    observed: Mask
+    lost: Mask
     responsibilities: Array
+
+    def status(self, source: int) -> str:
+        """Of a source, counted from 0: observed, inferred or lost."""
+        if self.lost[source]:
+            return "lost"
+        return "observed" if self.observed[source] else "inferred"
 
 
 PRIOR_FRAMES = 10
@@ -117,18 +127,15 @@ class LiveTracker:
         self._per_frame = float(n_sources)  # detections, on average
         self._is_crowded = False  # whether a frame has had more than N
         self._given_start = None if start is None else np.asarray(start, dtype=float)
-        self._start: torch.Tensor | None = None
-        self._memory: Any = None
-        self._before: Before | None = None
-        self._assignment = self._model.assignment  # p(w_t | w_<t) of the last frame
-        self._filter_state = self._model.assignment.init_filter(1)
-        self._window: deque[tuple[int, FilterStep, Array]] = deque()
+        self._start = torch.zeros(0)
+        self._filter: OnlineFilter | None = None
+        self._window: deque[tuple[int, OnlineStep, Array]] = deque()
         self._frame = -1
 
     @property
     def has_started(self) -> bool:
         """Whether a frame has said where the sources are."""
-        return self._start is not None
+        return self._filter is not None
 
     @torch.no_grad()
     def update(self, boxes: Array, confidence: Array | None = None) -> LiveResult | None:
@@ -143,11 +150,10 @@ class LiveTracker:
         self._frame += 1
         boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
         self._adapt(int((~np.isnan(boxes[:, 0])).sum()))
-        if self._start is None and not self._begin(boxes, confidence):
+        if self._filter is None and not self._begin(boxes, confidence):
             return None
         step = self._step(boxes)
-        weighed = self._assignment.responsibilities(step.log_likelihood.unsqueeze(1), self._mask.unsqueeze(1))
-        eta = np.where(np.isnan(boxes[:, :1]), np.nan, weighed[0, 0].double().numpy()[: len(boxes)])
+        eta = np.where(np.isnan(boxes[:, :1]), np.nan, step.weighed[0].double().numpy()[: len(boxes)])
         if not self._model.assignment.has_clutter:
             eta = np.concatenate([eta, np.zeros_like(eta[:, :1])], -1)
         self._window.append((self._frame, step, eta))
@@ -159,10 +165,14 @@ class LiveTracker:
         return [self._oldest() for _ in range(len(self._window))]
 
     def _adapt(self, seen: int) -> None:
-        """Take a frame with so many detections into the rates: a prior of some frames first, then a fading mean."""
+        """Take a frame with so many detections into the rates: a prior of some frames first, then a fading mean.
+
+        A source that is out of sight counts as one in view does, for the rates are those of sources in view.
+        """
         is_first_crowd = seen > self.n_sources and not self._is_crowded
         self._is_crowded |= is_first_crowd
-        self._per_frame += (seen - self._per_frame) / min(PRIOR_FRAMES + self._frame + 1, MEMORY)
+        count = seen + self._out_of_sight()
+        self._per_frame += (count - self._per_frame) / min(PRIOR_FRAMES + self._frame + 1, MEMORY)
         if self._frame % REFIT and not is_first_crowd:
             return
         model = self.preset.model
@@ -179,21 +189,22 @@ class LiveTracker:
             sure = None if confidence is None else np.asarray(confidence, float)[None]
             start = make_sequence(boxes[None], self.n_sources, self.size, sure).start
         self._start = self._content(start)[None]
-        self._memory = self.preset.model.sources.init_state(self._start)
+        self._filter = OnlineFilter(self.preset.model, self._start)
         return True
 
-    def _step(self, boxes: Array) -> FilterStep:
-        assert self._start is not None  # `_begin` has found it
+    def _out_of_sight(self) -> float:
+        """The number of detections that the sources would give which are hidden or lost, were they in view."""
+        if self._filter is None or not isinstance(self._model.assignment, ExclusiveAssignment):
+            return 0.0
+        return float(self._model.assignment.detection.mean()) * float((1 - self._filter.visible).sum())
+
+    def _step(self, boxes: Array) -> OnlineStep:
+        assert self._filter is not None  # `_begin` has found a start
         if not len(boxes):
             boxes = np.full((1, 4), np.nan)
-        scene = Scene.of(self._content(boxes)[None, None], self._start)
-        self._mask = scene.mask[:, 0]
-        (frame,) = frames_of(self._model, scene)
-        self._assignment = self._model.assignment.predictive(self._filter_state)
-        step = filter_frame(self._model, self._assignment, self._memory, self._before, frame)
-        self._filter_state = self._model.assignment.update_filter(self._filter_state, step.responsibilities)
-        self._before = Before(self._memory, step.belief)
-        self._memory = feed(self.preset.model.sources, self._memory, step.belief)
+        step, returns = self._filter.step(self._model, Scene.of(self._content(boxes)[None, None], self._start))
+        for returned in returns:
+            self._window = deque((number, past.with_return(returned), eta) for number, past, eta in self._window)
         return step
 
     def _content(self, boxes: Array) -> torch.Tensor:
@@ -202,7 +213,7 @@ class LiveTracker:
 
     def _oldest(self) -> LiveResult:
         """The result of the oldest frame of the window, smoothed by those after it, which then leaves the window."""
-        steps = [step for _, step, _ in self._window]
+        steps = [step.sources for _, step, _ in self._window]
         if len(steps) > 1:
             transitions = kalman.Transition(
                 torch.stack([step.transition.matrix for step in steps], -4),
@@ -215,11 +226,11 @@ class LiveTracker:
         else:
             mean, variance = steps[0].belief.mean[0, ..., 0], steps[0].belief.covariance[0, ..., 0, 0]
         number, step, eta = self._window.popleft()
-        seen = step.responsibilities[:, :, : self.n_sources].sum(1).clamp(max=1.0)
-        systematic = systematic_variance(self.preset.model, mean.unsqueeze(0), seen)[0]
+        systematic = systematic_variance(self.preset.model, mean.unsqueeze(0), step.seen)[0]
         scale = np.array([*self.size, *self.size], dtype=float)
         coordinates = self.preset.representation
         mean = mean.double()
         boxes = coordinates.boxes(mean).numpy() * scale
         spread = coordinates.box_covariance(mean, (variance + systematic).double()).sqrt().numpy() * scale
-        return LiveResult(number, boxes, *limits(boxes, spread, self.level), seen[0].numpy() > 0.5, eta)
+        observed = step.seen[0].numpy() > 0.5
+        return LiveResult(number, boxes, *limits(boxes, spread, self.level), observed, step.lost, eta)

@@ -51,7 +51,7 @@ def boxes_table(result: TrackingResult) -> str:
             result.lower[t, n],
             result.upper[t, n],
             result.level,
-            result.observed[t, n],
+            "observed" if result.observed[t, n] else "inferred",
         )
         for t in range(n_frames)
         for n in range(n_sources)
@@ -59,9 +59,7 @@ def boxes_table(result: TrackingResult) -> str:
     return csv_text(BOX_COLUMNS, rows)
 
 
-def box_cells(
-    frame: int, source: int, box: Array, lower: Array, upper: Array, level: float, observed: bool
-) -> list[str]:
+def box_cells(frame: int, source: int, box: Array, lower: Array, upper: Array, level: float, status: str) -> list[str]:
     """A row of the table of boxes, as text: the cells of `BOX_COLUMNS`.
 
     Args:
@@ -69,10 +67,9 @@ def box_cells(
         source: from 1.
         box, lower, upper: mean and limits ``[4]`` xyxy in pixels.
         level: probability between the limits.
-        observed: whether a detection of the frame belongs to the source.
+        status: observed, where a detection of the frame belongs to the source, else inferred; or lost.
     """
     limits = np.stack(written_limits(lower, upper), axis=-1)  # [4, 2]
-    status = "observed" if observed else "inferred"
     return [str(frame), str(source), *_pixels(written(box)), *_pixels(limits), f"{level}", status]
 
 
