@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 TYPES := build/types
 
-.PHONY: demo test bench lint types clean
+.PHONY: demo test docs fuzz soak bench lint types clean
 
 demo: $(STAMP)
 	$(BIN)/mixdvae demo -o out/demo --overwrite
@@ -14,6 +14,12 @@ demo: $(STAMP)
 test: lint types
 	$(BIN)/python -m pytest -n 2
 	if ls notebooks/*.ipynb >/dev/null 2>&1; then $(BIN)/python -m pytest -n 2 --nbmake notebooks; fi
+
+# The site, in build/site, from the documents, the notebooks as they are in git, and the code; and a browser on it.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
+	$(BIN)/python -m pytest tests/site
 
 # Quality needs a folder of MOTChallenge sequences: make bench DATA=folder
 bench: $(STAMP)
