@@ -35,8 +35,8 @@ def shown(tmp_path: Path):
 
 def test_formulas_are_set(shown) -> None:
     page = shown("index.html")
-    assert "mjx-container" in page
-    assert "mjx-merror" not in page
+    assert "<mjx-container" in page
+    assert "<mjx-merror" not in page
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,15 @@ def test_sounds_can_be_played(shown) -> None:
 
 def test_search_finds(shown) -> None:
     page = shown("search.html?q=responsibilities")
-    assert re.search(r'<ul[^>]*class="search"[^>]*>\s*<li', page) or "found" in page.lower()
-    assert "model.html" in page or "glossary.html" in page
+    found = re.search(r'<ul[^>]*class="search"[^>]*>(.*?)</ul>', page, flags=re.S)
+    assert found
+    assert "glossary.html" in found[1]
 
 
 def test_no_link_within_the_site_is_broken() -> None:
-    """Every page of links to files is followed once."""
     broken = []
-    for page in SITE.rglob("*.html"):
+    pages = [page for page in SITE.rglob("*.html") if "_static" not in page.parts]
+    for page in pages:
         for target in re.findall(r'href="([^"#?]+)', page.read_text()):
             if "://" not in target and not target.startswith(("mailto:", "data:")):
                 found = (page.parent / target).resolve()
