@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 TYPES := build/types
 
-.PHONY: demo test bench lint types lowest pythons audit clean
+.PHONY: demo test docs fuzz soak bench lint types lowest pythons audit clean
 
 demo: $(STAMP)
 	$(BIN)/mixdvae demo -o out/demo --overwrite
@@ -14,6 +14,23 @@ demo: $(STAMP)
 test: lint types
 	$(BIN)/python -m pytest -n 2
 	if ls notebooks/*.ipynb >/dev/null 2>&1; then $(BIN)/python -m pytest -n 2 --nbmake notebooks; fi
+
+# The site, in build/site, from the documents, the notebooks as they are in git, and the code; and a browser on it.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
+	$(BIN)/python -m pytest tests/site
+
+# Hostile inputs, new ones each time: about an hour. A failure prints how to try the same again.
+EXAMPLES ?= 600
+fuzz: $(STAMP)
+	FUZZ_EXAMPLES=$(EXAMPLES) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/fuzz
+
+# Long and rude: a million frames of live tracking, an hour of sound, two thousand runs that are killed.
+soak: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/live_soak.py --frames 1000000
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/sound_soak.py --seconds 3600
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/killed_runs.py --runs 500
 
 # Quality needs a folder of MOTChallenge sequences: make bench DATA=folder
 bench: $(STAMP)
