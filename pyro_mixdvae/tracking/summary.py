@@ -12,7 +12,7 @@ from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.ends import sentences_of_cuts
+from pyro_mixdvae.tracking.ends import sentences_of_cuts, sentences_of_outside
 from pyro_mixdvae.tracking.intervals import limits
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import BoxSequence
@@ -52,6 +52,7 @@ def summarise(
     results = []
     for b, sequence in enumerate(sequences):
         n_frames, n_detections = sequence.boxes.shape[:2]
+        notes = [*sentences_of_cuts(sequence), *sentences_of_outside(means[b, :n_frames], sequence.size)]
         results.append(
             TrackingResult(
                 boxes=means[b, :n_frames],
@@ -64,7 +65,7 @@ def summarise(
                 samples=samples[:, b, :n_frames],
                 first=sequence.cut[0],
                 engine=posterior.engine,
-                notes=(*sentences_of_cuts(sequence), *(() if posterior.note is None else (posterior.note,))),
+                notes=(*notes, *(() if posterior.note is None else (posterior.note,))),
             )
         )
     return results

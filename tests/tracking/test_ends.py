@@ -109,6 +109,17 @@ def test_an_end_of_a_thousand_empty_frames_is_cut(algorithm: str) -> None:
     )
 
 
+def test_boxes_outside_the_image_are_told() -> None:
+    """A source that walks out of it: nothing but the prior says where it is."""
+    boxes = (
+        walking(40, range(15)) + np.array([6.0, 0, 6, 0]) * np.arange(40)[:, None, None] + np.array([250.0, 0, 250, 0])
+    )
+    result = Tracker(2, own()).track(boxes, SIZE)
+    outside = int((result.boxes[..., 0] >= SIZE[0]).sum())
+    assert outside > 0
+    assert f"{outside} of the boxes lie wholly outside the image, where the prior alone has put them." in result.notes
+
+
 def test_labels_are_something_to_go_by() -> None:
     """A frame with a label is not empty, and the frames before it are bridged."""
     boxes = walking(300, range(10))
