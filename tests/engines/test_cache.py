@@ -5,8 +5,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from pyro_mixdvae.engines.numba import cache
 
 PACKAGE = Path(__file__).parents[2]
 RUN = (
@@ -67,3 +70,33 @@ def test_damaged_and_unwritable_caches_cost_a_compilation_only(folders: tuple[Pa
     nowhere = run(*folders)
     assert nowhere.returncode == 0, nowhere.stderr
     assert nowhere.stdout == "0.693147\n"
+
+
+def test_without_any_place_for_temporary_files_kernels_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> Any:
+        raise RuntimeError("no locator available")
+
+    def nowhere() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(cache, "_with_cache", refuse)
+    monkeypatch.setattr(cache.tempfile, "gettempdir", nowhere)
+    monkeypatch.setattr(cache, "_told", set())
+    assert cache.cached(lambda x: x + 1)(1) == 2
+    assert "no folder that compiled kernels could be kept in" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a link away")
+def test_kernels_are_not_kept_where_a_link_of_somebody_else_leads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is kept is code."""
+    link = tmp_path / "pyro-mixdvae-kernels-0"
+    link.symlink_to(tmp_path)
+    os.chown(link, 12345, 12345, follow_symlinks=False)
+    monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
+    found = cache._temporary_folder()
+    assert found is not None
+    assert Path(found) not in (link, tmp_path)

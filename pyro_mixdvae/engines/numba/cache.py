@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def cached(function: Callable[..., Any], **options: Any) -> Any:
         return _with_cache(function, options)
     except RuntimeError:  # numba: no folder to keep it in
         if not settings.CACHE_DIR:
-            settings.CACHE_DIR = str(_temporary_folder())
+            settings.CACHE_DIR = _temporary_folder() or ""
     try:
         return _with_cache(function, options)
     except RuntimeError:
@@ -70,18 +71,20 @@ def _with_cache(function: Callable[..., Any], options: dict[str, Any]) -> Any:
     return dispatcher
 
 
-def _temporary_folder() -> Path:
-    """Of this user alone: what is kept there is code."""
-    folder = Path(tempfile.gettempdir()) / f"pyro-mixdvae-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+def _temporary_folder() -> str | None:
+    """Of this user alone: what is kept there is code. None where there is no place for temporary files."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        is_own = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+        folder = Path(tempfile.gettempdir()) / f"pyro-mixdvae-kernels-{user}"
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        # Not through a link, which leads where somebody else wants.
+        if not folder.is_dir() or (hasattr(os, "getuid") and folder.lstat().st_uid != os.getuid()):
+            folder = Path(tempfile.mkdtemp(prefix="pyro-mixdvae-kernels-"))
     except OSError:
-        is_own = False
-    if not is_own:
-        folder = Path(tempfile.mkdtemp(prefix="pyro-mixdvae-kernels-"))
+        return None
     tell(f"Compiled kernels are kept in {folder}: there is no better place that may be written to.")
-    return folder
+    return str(folder)
 
 
 _told: set[str] = set()
