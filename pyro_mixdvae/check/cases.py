@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from pyro_mixdvae.check.slopes import parameters_of
 from pyro_mixdvae.engines.registry import only_torch
 from pyro_mixdvae.guides.collapsed import Collapsed
-from pyro_mixdvae.guides.contract import Guide
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.guides.contract import Guide, Program
 from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Coordinate, is_of_sounds
 from pyro_mixdvae.inference.chain_updates import is_updated_in_closed_form
 from pyro_mixdvae.inference.infer import infer
@@ -99,6 +100,18 @@ def case_of(model: Any, scene: Scene, guide: Any, algorithm: Algorithm | None = 
         algorithm = Coordinate(N_UPDATES) if is_updated_in_closed_form(guide) else SVI(N_STEPS)
     found = inferred(model, scene, guide, algorithm, seed)
     return Case(found.model, found.scene, found.guide, guide, algorithm, seed)
+
+
+def started(model: Any, scene: Scene, guide: Any, seed: int = 0) -> Case:
+    """The same before any inference: what the guide is when it has just been made."""
+    model, scene = in_double(model), in_double(scene)
+    if isinstance(guide, Guide):
+        return Case(model, scene, in_double(guide), None, None, seed)
+    if isinstance(guide, type) and issubclass(guide, Guide):
+        return Case(model, scene, guide(model, scene), guide, None, seed)
+    if not callable(guide):
+        raise InputError(f"a guide of type {type(guide).__name__}: give a class of guides, or a Pyro program.")
+    return Case(model, scene, Program(guide, scene, model.sources.content_dim), guide, None, seed)
 
 
 def inferred(model: Any, scene: Scene, guide: Any, algorithm: Algorithm, seed: int = 0) -> Posterior:

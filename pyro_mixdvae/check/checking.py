@@ -7,13 +7,13 @@ import torch
 
 from pyro_mixdvae.check.assignments import assignment_rows
 from pyro_mixdvae.check.calibration import calibration_rows
-from pyro_mixdvae.check.cases import Case, case_of, double_precision, in_double, moved
+from pyro_mixdvae.check.cases import case_of, double_precision, in_double, moved, started
 from pyro_mixdvae.check.drawn import drawn_scene
 from pyro_mixdvae.check.invariances import invariance_rows
 from pyro_mixdvae.check.judge import judge_rows
 from pyro_mixdvae.check.path import path_rows
-from pyro_mixdvae.check.report import CALIBRATION, GROUPS, JUDGE, PATH, SITES, SLOPES, TERMS, W, Report, Row
-from pyro_mixdvae.check.sites import site_rows
+from pyro_mixdvae.check.report import CALIBRATION, GROUPS, JUDGE, PATH, SITES, SLOPES, TERMS, W, Report
+from pyro_mixdvae.check.sites import UNMATCHED, site_rows
 from pyro_mixdvae.check.stationarity import slope_rows
 from pyro_mixdvae.check.terms import Claims, term_rows
 from pyro_mixdvae.check.updates import Update
@@ -60,14 +60,14 @@ def check_elbo(
     if unknown:
         raise InputError(f"there is no group {unknown[0]!r}: there are {', '.join(GROUPS)}.")
     with double_precision():
-        case, given = _case(model, scene, guide, algorithm, seed)
-        rows: list[Row] = []
-        if SITES in groups:
-            rows += site_rows(case)
-        if any(row.verdict == "wrong" for row in rows):
-            missing = [row for row in rows if row.verdict == "wrong" and "factor" in row.name]
-            if missing:
-                return Report(tuple(rows))  # without the factor no term has a value that could be held to anything
+        given = _scene(model, scene, seed)
+        start = started(model, given, _family(model, guide), seed)
+        rows = site_rows(start)
+        if any(row.verdict == "wrong" and row.name.endswith(UNMATCHED) for row in rows):
+            return Report(tuple(rows))  # without a factor no term has a value that could be held to anything
+        if SITES not in groups:
+            rows = []
+        case = case_of(model, given, _family(model, guide), algorithm, seed)
         other = moved(case)
         if TERMS in groups:
             rows += term_rows(case, other, claims)
@@ -128,16 +128,12 @@ def _family(model: Any, guide: Any) -> Any:
     return AdditiveGuide if isinstance(model, AdditiveModel) else MeanField
 
 
-def _case(
-    model: Any, scene: Scene | None, guide: Any, algorithm: Algorithm | None, seed: int
-) -> tuple[Case, Scene]:
-    """What is looked at, and the scene as it was given or drawn."""
-    if scene is None:
-        sources = model.sources
-        n_sources = sources.n_sources if isinstance(model, AdditiveModel) else model.assignment.n_sources
-        scene = drawn_scene(in_double(model), n_sources, seed=seed).scene
-        return case_of(model, scene, _family(model, guide), algorithm, seed), _as(scene, model)
-    return case_of(model, scene, _family(model, guide), algorithm, seed), scene
+def _scene(model: Any, scene: Scene | None, seed: int) -> Scene:
+    """The scene that was given, or one that is drawn."""
+    if scene is not None:
+        return scene
+    n_sources = model.sources.n_sources if isinstance(model, AdditiveModel) else model.assignment.n_sources
+    return _as(drawn_scene(in_double(model), n_sources, seed=seed).scene, model)
 
 
 def _as(scene: Scene, model: Any) -> Scene:

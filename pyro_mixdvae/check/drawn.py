@@ -34,6 +34,7 @@ def drawn_scene(
     n_scenes: int = 1,
     seed: int = 0,
     representation: Any = None,
+    away: float = 0.0,
 ) -> Drawn:
     """Scenes of T frames by the model itself, of sources that start side by side.
 
@@ -44,6 +45,7 @@ def drawn_scene(
         n_detections: room for so many a frame, K; N, and one more where there is clutter, if not given.
         n_scenes: B.
         seed: of the draws.
+        away: how much further each source starts to the right than the one before.
         representation: whose `content` says what a box is in the model; `CentreLogSize` if not given.
 
     Raises:
@@ -52,6 +54,8 @@ def drawn_scene(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         room = _room(model, n_sources, n_frames, n_detections, n_scenes, representation or CentreLogSize())
+        if away:
+            room.start[..., 0] += away * torch.arange(1, n_sources + 1)
         trace = poutine.trace(model).get_trace(room, generate=True)
     nodes = trace.nodes
     contents = nodes["sz"]["value"][..., : room.start.shape[-1]].squeeze(-4).squeeze(-4)
@@ -84,5 +88,5 @@ def _room(
     side = 0.6 / n_sources
     corner = torch.linspace(0.1, 0.9 - side, n_sources, dtype=dtype)
     boxes = torch.stack([corner, corner, corner + 0.6 * side, corner + side], -1)
-    start = representation.content(boxes).expand(n_scenes, -1, -1)
+    start = representation.content(boxes).repeat(n_scenes, 1, 1)
     return Scene.of(start[:, None, :1].expand(-1, n_frames, n_columns, -1), start)

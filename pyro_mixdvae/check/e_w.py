@@ -18,6 +18,7 @@ LIKELY = -40.0
 """Values of w less likely than e to this are of no account."""
 
 MOST_ERRORS = 6.0
+SUMMANDS = ("log p(w)", "E_q[log p(o|w,s)]", "all of log p(o, w|s) (a temperature)")
 
 
 class Optimum(NamedTuple):
@@ -97,7 +98,8 @@ def logits_row(case: Case, after: Any, whose: str) -> Row:
 def _hint(case: Case, guide: Any, off: Tensor, counts: Tensor, found: Optimum) -> str:
     """The feature of the classes that the difference is a multiple of, up to a number a detection."""
     model, scene = case.model, case.scene
-    features = {"log p(w)": found.prior, "E_q[log p(o|w,s)]": found.logits - found.prior, "all logits": found.logits}
+    parts = found.prior, found.logits - found.prior, found.logits
+    features = dict(zip(SUMMANDS, parts, strict=True))
     if hasattr(model, "assignment"):
         n_classes = model.assignment.n_classes
         for words, value in features_of(model, guide, scene).items():
@@ -117,11 +119,8 @@ def _hint(case: Case, guide: Any, off: Tensor, counts: Tensor, found: Optimum) -
             continue
         factor = float((x * y).sum()) / steepness
         if float((y - factor * x).abs().max()) < 1e-5 * max(1.0, float(y.abs().max())):
-            if words == "all logits":
-                return f"a temperature: logits are {1 + factor:.6g} times the optimum's"
-            if words in ("log p(w)", "E_q[log p(o|w,s)]"):
-                return f"{words} counts {1 + factor:.6g} times"
-            return f"differs by {factor:.6g} times {words}"
+            weight = round(1 + factor if words in SUMMANDS else 1 - factor, 6)
+            return f"{words} counts {weight + 0.0:g} times in the place of once"
     return "of no single term: compare E_q[log p(o|w,s)] and log p(w) by themselves"
 
 

@@ -9,7 +9,7 @@ from torch.distributions import MultivariateNormal
 
 from pyro_mixdvae.check.cases import Case, inferred, is_sound
 from pyro_mixdvae.check.designs import antithetic_draws
-from pyro_mixdvae.check.expectation import exact_elbo, expected_terms
+from pyro_mixdvae.check.expectation import exact_elbo, noisy_terms
 from pyro_mixdvae.check.report import W, Row
 from pyro_mixdvae.check.statements import PRIOR, count_noise, terms_at
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition
@@ -64,7 +64,7 @@ def _evidence_row(case: Case) -> list[Row]:
     first = case.scene.scenes(torch.tensor([0]))
     n_frames = _n_frames(case, first)
     model = case.model
-    is_linear = expected_terms(model, case.guide, case.scene, n_pairs=2)[PRIOR].is_exact
+    is_linear = not noisy_terms(model, case.guide, case.scene, case.seed)[PRIOR]
     reason = None
     if not isinstance(model.likelihood, Normal) or not model.likelihood.conjugate() or is_sound(case):
         reason = "log p(o) has no closed form with this likelihood"

@@ -31,6 +31,9 @@ def explained(difference: Tensor, reference: Tensor, candidates: list[Candidate]
 
     With standard errors [B] it is said only of what lies within two of them and is less than a tenth of the candidate.
     """
+    if error is None and bool(((difference + 2 * reference).abs() <= CLOSE * reference.abs().clamp(min=1.0)).all()):
+        if bool((reference.abs() > CLOSE).any()):
+            return "has the other sign"
     for candidate in candidates:
         value = candidate.value.to(difference)
         size = float(value.abs().max())
@@ -40,14 +43,11 @@ def explained(difference: Tensor, reference: Tensor, candidates: list[Candidate]
             off = (difference - factor * value).abs()
             allowed = CLOSE * max(1.0, size) if error is None else torch.minimum(2 * error + CLOSE, 0.1 * value.abs())
             if bool((off <= allowed).all()):
-                sign = "by " if factor > 0 else "by "
-                return f"differs {sign}{words}{candidate.words}"
+                return f"differs by {words}{candidate.words}"
     if error is None and bool((reference.abs() > 1e-9).all()):
         ratio = (difference + reference) / reference
         if float((ratio - ratio[0]).abs().max()) < CLOSE and len(ratio) > 0:
             found = float(ratio[0])
-            if abs(found + 1) < CLOSE:
-                return "has the other sign"
             if len(ratio) > 1 or abs(found - round(2 * found) / 2) < CLOSE:
                 return f"is {found:.6g} times the reference"
     return ""

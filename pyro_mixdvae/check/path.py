@@ -174,6 +174,10 @@ def _method_row(method: Method, named: str, in_inference: int, calls: int, engin
         return [Row(PATH, named, "called", "never", "inference", 0.0, None, "wrong", hint)]
     if calls:
         return [Row(PATH, named, "called", "where scenes are drawn", "model(scene, generate=True)", float(calls), None, "right")]
+    code = vars(method.owner)[method.name]
+    if getattr(code, "closed_form_of", ()):
+        hint = f"a closed form of {', '.join(code.closed_form_of)}, which this run had no need of"
+        return [Row(PATH, named, "", "never called", f"engine {engine}", 0.0, None, "not checked", hint)]
     if method.name in ELSEWHERE and not method.is_instance:
         return [Row(PATH, named, "", "", f"for {ELSEWHERE[method.name]}", 0.0, None, "not checked")]
     if method.is_instance and engine == "numba":

@@ -10,6 +10,8 @@ from pyro_mixdvae.check.cases import Case
 from pyro_mixdvae.check.report import SITES, Row
 from pyro_mixdvae.check.statements import is_statement
 
+UNMATCHED = (": a factor in the guide", ": a latent of the model")
+
 
 def site_rows(case: Case) -> list[Row]:
     """Latents against factors, and of both plates, masks and sizes."""
@@ -24,14 +26,14 @@ def site_rows(case: Case) -> list[Row]:
         if name in in_guide:
             rows.append(_alike(name, node, in_guide[name]))
         elif node["fn"].has_enumerate_support:
-            rows.append(_row(f"{name}: a factor in the guide", "none", "summed out by the model", True, ""))
+            rows.append(_row(f"{name}{UNMATCHED[0]}", "none", "summed out by the model", True, ""))
         else:
             hint = f"the model draws {name!r} and the guide has no factor for it: it is drawn from its prior, whatever is seen"
-            rows.append(_row(f"{name}: a factor in the guide", "none", "one for each latent", False, hint))
+            rows.append(_row(f"{name}{UNMATCHED[0]}", "none", "one for each latent", False, hint))
     for name, node in in_guide.items():
         if name not in in_model and not node["infer"].get("is_auxiliary"):
             hint = f"the guide draws {name!r}, which is no latent of the model: its density is in the ELBO all the same"
-            rows.append(_row(f"{name}: a latent of the model", "none", "one for each factor", False, hint))
+            rows.append(_row(f"{name}{UNMATCHED[1]}", "none", "one for each factor", False, hint))
     return rows
 
 

@@ -9,7 +9,7 @@ from scipy.stats import t as student_t
 from torch import Tensor
 
 from pyro_mixdvae.check.designs import Design, antithetic_draws, sigma_points
-from pyro_mixdvae.check.expectation import CHUNK, chunks, expected_terms
+from pyro_mixdvae.check.expectation import CHUNK, chunks, noisy_terms
 from pyro_mixdvae.check.statements import Terms, count_noise, terms_at
 from pyro_mixdvae.guides.factorised import Factorised
 from pyro_mixdvae.models.scene import Scene
@@ -129,12 +129,12 @@ def slopes(
     if not wanted:
         return []
     n_numbers = count_noise(guide, scene)
-    expected = expected_terms(model, guide, scene, n_pairs=4, seed=seed, terms=terms)
-    noisy = [name for name, found in expected.items() if not found.is_exact and name != "elbo"]
+    is_noisy = noisy_terms(model, guide, scene, seed, terms)
+    noisy = [name for name, found in is_noisy.items() if found]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         touched = _touched(model, guide, scene, wanted, noisy, n_numbers, terms)
-        known = [name for name, found in expected.items() if found.is_exact and name != "elbo"]
+        known = [name for name, found in is_noisy.items() if not found]
         parts = [(sigma_points(n_numbers), known)]
         gradient = _gradient(model, guide, scene, wanted, *parts[0], terms)
         error = {name: torch.zeros_like(one) for name, one in wanted.items()}
@@ -148,7 +148,8 @@ def slopes(
                 gradient[name] = gradient[name] + groups.mean(0)
                 error[name] = groups.std(0) / N_GROUPS**0.5
 
-        def value() -> float:
+        @cache_first
+        def value(is_here: bool) -> float:
             return sum(
                 float(_value(terms(model, guide, scene, part.points), part, names))
                 for design, names in parts
@@ -215,7 +216,21 @@ def _value(found: Terms, design: Design, names: list[str]) -> Tensor:
     return (design.weights * torch.stack([found[name] for name in names]).sum(0).sum(-1)).sum()
 
 
-def _with_gain(slope: Slope, parameter: Tensor, value: Callable[[], float]) -> Slope:
+def cache_first(function: Callable[[bool], float]) -> Callable[[bool], float]:
+    """Where nothing has been moved the value is asked for once."""
+    kept: list[float] = []
+
+    def call(is_here: bool) -> float:
+        if not is_here:
+            return function(is_here)
+        if not kept:
+            kept.append(function(is_here))
+        return kept[0]
+
+    return call
+
+
+def _with_gain(slope: Slope, parameter: Tensor, value: Callable[[bool], float]) -> Slope:
     """With the nats that a step along the gradient gains: the best step by a parabola through three values."""
     if slope.is_zero or not bool(slope.gradient.isfinite().all()):
         return slope
@@ -224,8 +239,10 @@ def _with_gain(slope: Slope, parameter: Tensor, value: Callable[[], float]) -> S
 
     @torch.no_grad()
     def at(step: float) -> float:
+        if not step:
+            return value(True)
         parameter.add_(step * direction)
-        found = value()
+        found = value(False)
         parameter.sub_(step * direction)
         return found
 

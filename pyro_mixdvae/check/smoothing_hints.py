@@ -33,8 +33,10 @@ def smoothing_hint(case: Case, after: Any) -> str:
     if not isinstance(after.guide, Collapsed):
         return ""
     own = chain_of(after.guide.chain())
-    if isinstance(case.model.sources, SoundSources) or not case.model.likelihood.conjugate():
+    if not case.model.likelihood.conjugate():
         return ""
+    if isinstance(case.model.sources, SoundSources):
+        return _of_sounds(case, after, own)
     engine = TorchChainEngine(case.model, case.scene)
     eta = responsibilities_of(case.model, case.scene, after.before)
     observation = engine.observe(eta, after.before.marginals())
@@ -48,6 +50,23 @@ def smoothing_hint(case: Case, after: Any) -> str:
     filtered = kalman.filter_sequence(after.transitions, *observation)[0]
     if float(((filtered.mean - own.mean) * linked).abs().max()) < CLOSE:
         return "the means are those of a filter: no frame sees the future"
+    return ""
+
+
+def _of_sounds(case: Case, after: Any, own: Chain) -> str:
+    """`1 / V - 1 / v` against `eta / v_o`, each frequency by itself."""
+    scene, powers = case.scene, powers_of(after.transitions)
+    variance = 2 * own.covariance[..., 0, 0].unflatten(-1, (-1, 2))[..., 0]
+    weight = 1 / variance - 1 / powers
+    eta = responsibilities_of(case.model, scene, after.before)
+    noise = case.model.likelihood.noise.scale(scene).squeeze(-1).square()
+    hard = one_hot(eta.argmax(-1), eta.shape[-1]).to(eta.dtype)
+    seen = scene.present[:, None, :, None]
+    for words, shares in (("observations count {} times", eta), ("responsibilities are hard, and count {} times", hard)):
+        right = (shares[..., : scene.n_sources] / noise).movedim(-1, 1) * seen
+        factor = float((weight * right).sum() / right.square().sum())
+        if float(((weight - factor * right) * seen).abs().max()) < CLOSE * float(right.max()):
+            return words.format(f"{factor:.6g}")
     return ""
 
 

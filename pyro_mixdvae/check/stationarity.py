@@ -138,6 +138,10 @@ def rows_after(case: Case, after: After, whose: str, is_own: bool = False) -> li
         ]
     if after.name != "E-S" or after.transitions is None:
         return rows + [_row(after, slope, whose, "right" if slope.is_zero else "wrong") for slope in found]
+    if all(slope.is_exact for slope in found):
+        hint = smoothing_hint(case, after)
+        if hint:
+            return rows + [_row(after, slope, whose, "right" if slope.is_zero else "wrong", hint) for slope in found]
     given = case.model.replace(sources=FrozenSources(case.model.sources, after.transitions))
     fixed = slopes(given, after.guide, case.scene, after.names, case.seed)
     hint = "" if all(slope.is_zero for slope in fixed) else smoothing_hint(case, after)
@@ -148,7 +152,10 @@ def rows_after(case: Case, after: After, whose: str, is_own: bool = False) -> li
         if verdict == "wrong" and not hint:
             verdict, why = _against_library(case, after, slope, is_own)
         rows.append(_row(after, slope, f"{whose}, given its memory", verdict, why))
-    if is_fed:
+    if is_fed and all(slope.is_exact for slope in found):
+        words = "the prior's `log_prob` is not the density of the transitions that E-S is given"
+        rows += [_row(after, slope, whose, "right" if slope.is_zero else "wrong", words) for slope in found]
+    elif is_fed:
         price = sum(slope.gain for slope in found)
         rows.append(
             Row(
@@ -156,7 +163,7 @@ def rows_after(case: Case, after: After, whose: str, is_own: bool = False) -> li
                 f"{after.name}: the memory of the prior",
                 "fed its running means",
                 "the whole ELBO",
-                found[0].is_exact and "sigma points" or "antithetic draws",
+                "antithetic draws",
                 price,
                 None,
                 "approximate",

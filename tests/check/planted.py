@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pyro
 import torch
 from pyro.distributions import Categorical, Normal, TorchDistribution
-from sounds import constant_sources, mixture_scene
+from sounds import SteadySound, constant_sources, mixture_scene
 from torch import Tensor
 from torch.nn.functional import one_hot
 from toys import relative_noise, toy_model, toy_scene, vkf
@@ -58,6 +58,15 @@ def sounds() -> Example:
 def sums() -> Example:
     model = AdditiveModel(constant_sources(torch.randn(2, 2)), ComplexNormal(PowerNoise(0.2, 0.01)))
     return Example(model, mixture_scene(1, 3, 2), AdditiveGuide)
+
+
+def steady_sums() -> Example:
+    """Without z, so that the entropy of q is known."""
+    model = AdditiveModel(SteadySound(0.2 + torch.rand(2, 3, 2)), ComplexNormal(PowerNoise(0.2, 0.01)))
+    scene = mixture_scene(1, 3, 2)
+    guide = AdditiveGuide(model, scene)
+    guide.set_powers(0.2 + torch.rand(1, 2, 3, 2))
+    return Example(model, scene, guide)
 
 
 EXAMPLES: dict[str, Callable[[], Example]] = {"boxes": boxes, "sounds": sounds, "sums": sums}
@@ -206,11 +215,11 @@ PLANTED_CLAIMS: dict[str, tuple[str, str, Function, str]] = {
     "no k/2 log 2 pi e": ("boxes", "entropy", lambda m, x, q: entropy(q, 0.0), "-k/2 log 2 pi e, k = 48"),
     "no e": ("boxes", "entropy", lambda m, x, q: entropy(q, 0.5 * math.log(2 * math.pi)), "-k/2 (the logarithm of e"),
     "marginals": ("boxes", "entropy", lambda m, x, q: entropy(q, marginal=True), "marginals in place of conditionals"),
-    "the sign of the entropy": ("boxes", "entropy", lambda m, x, q: -entropy(q), "-2 the whole term"),
-    "the sign of KL(w)": ("boxes", "KL(w)", lambda m, x, q: -divergence_of_w(m, x, q), "the term log p(w)"),
+    "the sign of the entropy": ("boxes", "entropy", lambda m, x, q: -entropy(q), "has the other sign"),
+    "the sign of KL(w)": ("boxes", "KL(w)", lambda m, x, q: -divergence_of_w(m, x, q), "has the other sign"),
     "a fit without its trace": ("boxes", "log p(o|w,s)", lambda m, x, q: fit(m, x, q, 0.0), "by the trace term"),
     "half a trace": ("boxes", "log p(o|w,s)", lambda m, x, q: fit(m, x, q, 0.5), "1/2 the trace term"),
-    "the sign of KL(w) in sound": ("sounds", "KL(w)", lambda m, x, q: -divergence_of_w(m, x, q), "log p(w)"),
+    "the sign of KL(w) in sound": ("sounds", "KL(w)", lambda m, x, q: -divergence_of_w(m, x, q), "has the other sign"),
     "a fit without its trace in sound": ("sounds", "log p(o|w,s)", lambda m, x, q: fit(m, x, q, 0.0), "the trace term"),
 }
 
@@ -265,7 +274,7 @@ class MoreLatents(MixtureModel):
     """With a latent that no guide knows."""
 
     def forward(self, scene: Scene, generate: bool = False) -> Any:
-        with pyro.plate("scenes", len(scene.present), dim=-3):
+        with pyro.plate("drifts", len(scene.present), dim=-3):
             pyro.sample("drift", Normal(torch.zeros(()), 1.0))
         return super().forward(scene, generate)
 
