@@ -66,19 +66,16 @@ def calibration_rows(case: Case, n_scenes: int = 100) -> list[Row]:
         hint = BLIND
         if p < LEAST_CHANCE:
             verdict = "wrong" if is_exact else "approximate"
-            hint = (
-                "q(s) is too narrow or in the wrong place"
-                if is_exact
-                else f"by design: {share:.0%} of the scenes leave no doubt whose a detection is, and mean field is too narrow elsewhere"
-            )
+            doubt = f"by design: {share:.0%} of the scenes leave no doubt whose a detection is"
+            hint = "q(s) is too narrow or in the wrong place" if is_exact else f"{doubt}; else mean field is too narrow"
         rows.append(
-            Row(CALIBRATION, name, f"{len(kept)} scenes", shown, "drawn from the model", _logarithm(p), None, verdict, hint)
+            Row(CALIBRATION, name, f"{len(kept)} scenes", shown, "drawn scenes", _logarithm(p), None, verdict, hint)
         )
     return rows
 
 
 def _far_apart(case: Case, model: Any, n_frames: int, n_scenes: int) -> Drawn:
-    """Where all is linear, sources start so far from one another, and from clutter, that nobody's detection is in doubt."""
+    """Where all is linear, sources start so far from one another, and from clutter, that no detection is in doubt."""
     n_sources = case.scene.n_sources
     near = drawn_scene(model, n_sources, n_frames, None, n_scenes, case.seed)
     if not _is_exact(case):
@@ -108,9 +105,7 @@ def _for_many(model: Any) -> Any:
     relative = getattr(noise, "relative", torch.zeros(()))
     if relative.dim() == 2:
         noise = noise.replace(relative=relative.mean())
-    return model.replace(
-        assignment=assignment.replace(**changes), likelihood=model.likelihood.replace(noise=noise)
-    )
+    return model.replace(assignment=assignment.replace(**changes), likelihood=model.likelihood.replace(noise=noise))
 
 
 def _is_exact(case: Case) -> bool:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.check.slopes import parameters_of
 from pyro_mixdvae.engines.registry import only_torch
-from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.guides.contract import Guide, Program
 from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Coordinate, is_of_sounds
 from pyro_mixdvae.inference.chain_updates import is_updated_in_closed_form
@@ -69,12 +69,11 @@ def in_double(part: Any) -> Any:
     found = deepcopy(part)
     if isinstance(found, nn.Module):
         for module in found.modules():
-            for registry in (module._parameters, module._buffers):
-                for name, value in registry.items():
-                    if isinstance(value, nn.Parameter):
-                        value.data = _double(value.data)
-                    elif value is not None:
-                        registry[name] = _double(value)
+            for parameter in module._parameters.values():
+                if parameter is not None:
+                    parameter.data = _double(parameter.data)
+            for name, value in module._buffers.items():
+                module._buffers[name] = None if value is None else _double(value)
             own = module.__dict__.get("scene")
             if isinstance(own, Scene):
                 module.__dict__["scene"] = in_double(own)

@@ -12,7 +12,7 @@ from pyro_mixdvae.check.drawn import drawn_scene
 from pyro_mixdvae.check.invariances import invariance_rows
 from pyro_mixdvae.check.judge import judge_rows
 from pyro_mixdvae.check.path import path_rows
-from pyro_mixdvae.check.report import CALIBRATION, GROUPS, JUDGE, PATH, SITES, SLOPES, TERMS, W, Report
+from pyro_mixdvae.check.report import CALIBRATION, GROUPS, JUDGE, PATH, SITES, SLOPES, TERMS, Report, W
 from pyro_mixdvae.check.sites import UNMATCHED, site_rows
 from pyro_mixdvae.check.stationarity import slope_rows
 from pyro_mixdvae.check.terms import Claims, term_rows
@@ -81,10 +81,10 @@ def check_elbo(
             rows += invariance_rows(case)
         if CALIBRATION in groups:
             rows += calibration_rows(case)
-        if PATH in groups:
-            rows += path_rows(model, given, _family(model, guide), algorithm, case)
-        order = {group: number for number, group in enumerate(GROUPS)}
-        return Report(tuple(sorted(rows, key=lambda row: order[row.group])))
+    if PATH in groups:
+        rows += path_rows(model, given, _family(model, guide), algorithm, case)
+    order = {group: number for number, group in enumerate(GROUPS)}
+    return Report(tuple(sorted(rows, key=lambda row: order[row.group])))
 
 
 def check_update(
@@ -132,7 +132,7 @@ def _scene(model: Any, scene: Scene | None, seed: int) -> Scene:
     """The scene that was given, or one that is drawn."""
     if scene is not None:
         return scene
-    n_sources = model.sources.n_sources if isinstance(model, AdditiveModel) else model.assignment.n_sources
+    n_sources: int = model.assignment.n_sources if hasattr(model, "assignment") else model.sources.n_sources
     return _as(drawn_scene(in_double(model), n_sources, seed=seed).scene, model)
 
 

@@ -68,9 +68,7 @@ def entropy(chain: GaussianChain) -> Tensor:
     return (per_frame if chain.present is None else torch.where(chain.present, per_frame, 0.0)).sum((-2, -1))
 
 
-def minus_divergence_of_w(
-    assignment: Assignment, logits: Tensor, scene: Scene, is_expectation: bool = False
-) -> Tensor:
+def minus_divergence_of_w(assignment: Assignment, logits: Tensor, scene: Scene, is_expectation: bool = False) -> Tensor:
     """`E_q[log p(w) - log q(w)]` [B]; `is_expectation`: the prior's logits are means of logarithms already."""
     log_q, log_p = logits.log_softmax(-1), assignment.prior_logits(scene.mask)
     log_p = log_p if is_expectation else log_p.log_softmax(-1)

@@ -25,9 +25,8 @@ def drawn_at(guide: Any, scene: Scene, noise: Tensor) -> Tensor:
     """(s, z) at the draws that `noise` [P, k] makes: [P, B, N, T, D + L]."""
 
     def one(points: Tensor) -> Tensor:
-        with GivenNoise(points, len(scene.present)):
-            with pyro.plate(DRAWS, len(points), dim=-1 - MAX_PLATE_NESTING):
-                trace = poutine.trace(guide).get_trace(scene)
+        with GivenNoise(points, len(scene.present)), pyro.plate(DRAWS, len(points), dim=-1 - MAX_PLATE_NESTING):
+            trace = poutine.trace(guide).get_trace(scene)
         found: Tensor = trace.nodes["sz"]["value"]
         found = found.expand(len(points), *found.shape[-6:]) if found.dim() == 6 else found
         return found[:, :, 0, 0]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyro_mixdvae.check.cases import Case
 from pyro_mixdvae.check.designs import antithetic_draws, sigma_points
-from pyro_mixdvae.check.expectation import N_PAIRS, QUADRATIC, chunks
+from pyro_mixdvae.check.expectation import FAR, N_PAIRS, QUADRATIC, chunks
 from pyro_mixdvae.check.hints import features_of
 from pyro_mixdvae.check.report import SLOPES, Row
 from pyro_mixdvae.check.statements import Traces, count_noise, joint_of_values, traces_at
@@ -49,7 +49,7 @@ def optimal_logits(model: Any, guide: Any, scene: Scene, seed: int = 0) -> Optim
     n_numbers = count_noise(guide, scene)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        wide, narrow = (mean(sigma_points(n_numbers, scale)) for scale in (1.0, 0.5))
+        wide, narrow = (mean(sigma_points(n_numbers, scale)) for scale in (1.0, FAR))
         off = (wide - narrow).abs()
         if bool((off <= QUADRATIC * wide.abs().clamp(min=1.0)).all()):
             return Optimum(wide[0], wide[1], torch.zeros_like(wide[0]), True)

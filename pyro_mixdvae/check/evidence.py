@@ -9,8 +9,9 @@ from torch.distributions import MultivariateNormal
 
 from pyro_mixdvae.check.cases import Case, inferred, is_sound
 from pyro_mixdvae.check.designs import antithetic_draws
+from pyro_mixdvae.check.enumeration import log_prior_of
 from pyro_mixdvae.check.expectation import exact_elbo, noisy_terms
-from pyro_mixdvae.check.report import W, Row
+from pyro_mixdvae.check.report import Row, W
 from pyro_mixdvae.check.statements import PRIOR, count_noise, terms_at
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition
 from pyro_mixdvae.guides.collapsed import Collapsed
@@ -139,7 +140,9 @@ def log_evidence(model: Any, scene: Scene) -> Tensor:
     return torch.stack(total).logsumexp(0)
 
 
-def _log_density(own: Tensor, n: int, mean: Tensor, covariance: Tensor, scale: Tensor, scene: Scene, size: int) -> Tensor:
+def _log_density(
+    own: Tensor, n: int, mean: Tensor, covariance: Tensor, scale: Tensor, scene: Scene, size: int
+) -> Tensor:
     """Of the detections [M, 2] (frame and column) of source n."""
     if not len(own):
         return torch.zeros((), dtype=torch.float64)
@@ -182,8 +185,6 @@ def _joint(steps: Transition) -> tuple[Tensor, Tensor]:
 
 def _log_prior(model: Any, scene: Scene, rows: Tensor) -> Tensor:
     """`log sum_v p(w, K, v)` of all rows, an axis a frame."""
-    from pyro_mixdvae.check.assignments import log_prior_of
-
     assignment, n_frames = model.assignment, scene.n_frames
 
     def summed(frames: Tensor) -> Tensor:

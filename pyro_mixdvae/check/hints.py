@@ -31,9 +31,9 @@ def explained(difference: Tensor, reference: Tensor, candidates: list[Candidate]
 
     With standard errors [B] it is said only of what lies within two of them and is less than a tenth of the candidate.
     """
-    if error is None and bool(((difference + 2 * reference).abs() <= CLOSE * reference.abs().clamp(min=1.0)).all()):
-        if bool((reference.abs() > CLOSE).any()):
-            return "has the other sign"
+    opposite = (difference + 2 * reference).abs() <= CLOSE * reference.abs().clamp(min=1.0)
+    if error is None and bool(opposite.all()) and bool((reference.abs() > CLOSE).any()):
+        return "has the other sign"
     for candidate in candidates:
         value = candidate.value.to(difference)
         size = float(value.abs().max())
@@ -145,7 +145,8 @@ def _of_assignments(model: Any, guide: Any, scene: Scene) -> list[Candidate]:
 @torch.no_grad()
 def features_of(model: Any, guide: Any, scene: Scene) -> dict[str, Tensor]:
     """Parts of `E_q[log p(o_tk | w_tk = n, s)]`, [B, T, K, N] each, in words."""
-    likelihood, mean, variance = model.likelihood, *guide.marginals()
+    likelihood = model.likelihood
+    mean, variance = guide.marginals()
     scale = likelihood.noise.scale(scene)
     at, spread = likelihood.locate(mean), likelihood.locate_variance(variance)
     mask = scene.mask.unsqueeze(-1)

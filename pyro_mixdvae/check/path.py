@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import torch
 
-from pyro_mixdvae.check.cases import Case
+from pyro_mixdvae.check.cases import Case, double_precision, inferred
 from pyro_mixdvae.check.drawn import drawn_scene
 from pyro_mixdvae.check.report import PATH, Row
 from pyro_mixdvae.engines.registry import chain_engine, spectral_engine
@@ -173,7 +173,8 @@ def _method_row(method: Method, named: str, in_inference: int, calls: int, engin
         hint = f"no contract has a method of this name: is `{near[0]}` meant?"
         return [Row(PATH, named, "called", "never", "inference", 0.0, None, "wrong", hint)]
     if calls:
-        return [Row(PATH, named, "called", "where scenes are drawn", "model(scene, generate=True)", float(calls), None, "right")]
+        where = "where scenes are drawn"
+        return [Row(PATH, named, "called", where, "model(scene, generate=True)", float(calls), None, "right")]
     code = vars(method.owner)[method.name]
     if getattr(code, "closed_form_of", ()):
         hint = f"a closed form of {', '.join(code.closed_form_of)}, which this run had no need of"
@@ -208,9 +209,8 @@ def _engine_row(case: Case, found: Any, model: Any, scene: Any, guide: Any) -> R
         return Row(PATH, "engine", found.engine, found.engine, "as chosen", None, None, "right", note)
     choose = spectral_engine if is_of_sounds(model) else chain_engine
     choice = choose(case.model, guide, case.scene)
-    from pyro_mixdvae.check.cases import inferred
-
-    reference = inferred(case.model, case.scene, guide, case.algorithm, case.seed)  # type: ignore[arg-type]
+    with double_precision():
+        reference = inferred(case.model, case.scene, guide, case.algorithm, case.seed)  # type: ignore[arg-type]
     off = float((found.responsibilities.double() - reference.responsibilities).abs().max())
     allowed = 1e-6 if found.mean.dtype in (torch.float64, torch.complex128) else 1e-2
     is_right = off <= allowed or is_of_sounds(model)

@@ -82,16 +82,17 @@ class Report:
 
     def grid(self) -> Any:
         """As `rich` prints it."""
+        from rich.box import SIMPLE_HEAD
         from rich.markup import escape
         from rich.table import Table
 
-        grid = Table(show_lines=False)
+        grid = Table(box=SIMPLE_HEAD, pad_edge=False)
         for column in ("", "what", "claimed", "reference", "by", "difference", "z", "verdict", "hint"):
-            grid.add_column(column)
+            grid.add_column(column, overflow="fold", no_wrap=column in ("", "verdict"))
         for group in GROUPS:
             for number, row in enumerate(self.of(group)):
-                cells = (group if number == 0 else "", row.name, row.claimed, row.reference, row.method)
-                cells += (number_text(row.difference), number_text(row.z), row.verdict, row.hint)
+                cells = [group if number == 0 else "", row.name, row.claimed, row.reference, row.method]
+                cells += [number_text(row.difference), number_text(row.z), row.verdict, row.hint]
                 style = {"wrong": "bold red", "approximate": "yellow", "not checked": "dim"}.get(row.verdict)
                 grid.add_row(*map(escape, cells), style=style)
             if self.of(group):

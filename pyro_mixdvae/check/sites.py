@@ -28,7 +28,7 @@ def site_rows(case: Case) -> list[Row]:
         elif node["fn"].has_enumerate_support:
             rows.append(_row(f"{name}{UNMATCHED[0]}", "none", "summed out by the model", True, ""))
         else:
-            hint = f"the model draws {name!r} and the guide has no factor for it: it is drawn from its prior, whatever is seen"
+            hint = f"the model draws {name!r} and the guide has no factor for it: it stays its prior, whatever is seen"
             rows.append(_row(f"{name}{UNMATCHED[0]}", "none", "one for each latent", False, hint))
     for name, node in in_guide.items():
         if name not in in_model and not node["infer"].get("is_auxiliary"):
@@ -42,13 +42,13 @@ def _alike(name: str, model: dict[str, Any], guide: dict[str, Any]) -> Row:
     own, theirs = ({frame.name for frame in node["cond_indep_stack"]} for node in (guide, model))
     if own != theirs:
         said = [", ".join(sorted(names)) or "none" for names in (own, theirs)]
-        return _row(f"{name}: plates", *said, False, "a density counts once for each element of its plates")
+        return _row(f"{name}: plates", said[0], said[1], False, "a density counts once for each element of its plates")
     own_mask, their_mask = (_mask(node) for node in (guide, model))
-    if own_mask is None or their_mask is None or not _same(own_mask, their_mask):
-        if own_mask is not their_mask:
-            said = [_shown(mask) for mask in (own_mask, their_mask)]
-            hint = f"p({name}) and q({name}) do not count the same: what is masked in one is a term in the other"
-            return _row(f"{name}: mask", *said, False, hint)
+    differ = own_mask is None or their_mask is None or not _same(own_mask, their_mask)
+    if differ and own_mask is not their_mask:
+        said = [_shown(mask) for mask in (own_mask, their_mask)]
+        hint = f"p({name}) and q({name}) do not count the same: what is masked in one is a term in the other"
+        return _row(f"{name}: mask", said[0], said[1], False, hint)
     own_shape, their_shape = (tuple(node["value"].shape) for node in (guide, model))
     if own_shape != their_shape:
         return _row(f"{name}: shape", str(own_shape), str(their_shape), False, "the value of a site has one shape")
@@ -77,5 +77,3 @@ def _shown(mask: Tensor | None) -> str:
 
 def _row(name: str, claimed: str, reference: str, is_right: bool, hint: str) -> Row:
     return Row(SITES, name, claimed, reference, "traces", None, None, "right" if is_right else "wrong", hint)
-
-

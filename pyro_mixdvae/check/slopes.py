@@ -1,4 +1,4 @@
-"""Slopes of the exact ELBO in the parameters of each factor: zero after the factor's own update, where that is exact."""
+"""Slopes of the exact ELBO in the parameters of each factor: zero after its own update, where that is exact."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -101,9 +101,7 @@ def parameters_of(guide: Any) -> dict[str, Tensor]:
         named = dict(guide.named_parameters())
         if not named:
             named = {f"parameter {n}": one for n, one in enumerate(guide.parameters())}
-        return {
-            name: one for name, one in named.items() if id(one) not in shared and name not in fixed and one.numel()
-        }
+        return {name: one for name, one in named.items() if id(one) not in shared and name not in fixed and one.numel()}
     return {}
 
 
@@ -180,9 +178,7 @@ def _touched(
     if isinstance(total, Tensor) and total.requires_grad:
         gradients = torch.autograd.grad(total, list(wanted.values()), allow_unused=True)
         touched = {
-            name
-            for name, one in zip(wanted, gradients, strict=True)
-            if one is not None and bool((one.abs() > 0).any())
+            name for name, one in zip(wanted, gradients, strict=True) if one is not None and bool((one.abs() > 0).any())
         }
     return touched
 

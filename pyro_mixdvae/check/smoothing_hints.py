@@ -1,4 +1,4 @@
-"""What a wrong E-S looks like: the right one with another weight of the observations, harder, or blind to the future."""
+"""What a wrong E-S looks like: the right one with another weight of the observations, or blind to the future."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -62,7 +62,8 @@ def _of_sounds(case: Case, after: Any, own: Chain) -> str:
     noise = case.model.likelihood.noise.scale(scene).squeeze(-1).square()
     hard = one_hot(eta.argmax(-1), eta.shape[-1]).to(eta.dtype)
     seen = scene.present[:, None, :, None]
-    for words, shares in (("observations count {} times", eta), ("responsibilities are hard, and count {} times", hard)):
+    named = {"observations count {} times": eta, "responsibilities are hard, and count {} times": hard}
+    for words, shares in named.items():
         right = (shares[..., : scene.n_sources] / noise).movedim(-1, 1) * seen
         factor = float((weight * right).sum() / right.square().sum())
         if float(((weight - factor * right) * seen).abs().max()) < CLOSE * float(right.max()):
@@ -82,13 +83,14 @@ def _alternatives(
 
     factor = _weight(own, chain, observation)
     if factor is not None:
-        yield f"observations count {factor:.6g} times", chain(PseudoObservation(observation.value, factor * observation.precision))
+        seen = PseudoObservation(observation.value, factor * observation.precision)
+        yield f"observations count {factor:.6g} times", chain(seen)
     right = chain(observation)
     yield "marginal covariances stand in the place of conditional ones", right._replace(conditional=right.covariance)
     hard = one_hot(eta.argmax(-1), eta.shape[-1]).to(eta.dtype) * case.scene.mask.unsqueeze(-1)
     yield "responsibilities are hard: the most likely assignment in the place of all", chain(engine.observe(hard, None))
     even = case.scene.mask.unsqueeze(-1).to(eta.dtype).expand_as(eta)
-    yield "responsibilities are left out: every detection counts fully for every source", chain(engine.observe(even, None))
+    yield "responsibilities are left out: all detections count fully for all sources", chain(engine.observe(even, None))
     nothing = PseudoObservation(observation.value, 0 * observation.precision)
     yield "detections are left out", chain(nothing)
 

@@ -83,9 +83,7 @@ def _run(model: Any, guide: Any, scene: Scene, noise: Tensor, n_scenes: int, lea
         trace.compute_log_prob()
         found.append(
             {
-                name: node["log_prob"].expand(
-                    torch.broadcast_shapes(node["log_prob"].shape, (n_draws, n_scenes, 1, 1))
-                )
+                name: node["log_prob"].expand(torch.broadcast_shapes(node["log_prob"].shape, (n_draws, n_scenes, 1, 1)))
                 for name, node in trace.nodes.items()
                 if "log_prob" in node and is_statement(node)
             }
@@ -159,7 +157,7 @@ def terms_at(model: Any, guide: Any, scene: Scene, noise: Tensor) -> Terms:
 
 
 def terms_given(model: Any, guide: Any, scene: Scene, sz: Tensor) -> Terms:
-    """The terms of the model at given (s, z), [P, B, N, T, D + L]: those of its own density and, under q(w), of w and o."""
+    """The terms of the model at given (s, z) [P, B, N, T, D + L]: of its own density and, under q(w), of w and o."""
 
     def given(scene: Scene) -> None:
         with pyro.plate("scenes", len(scene.present), dim=-MAX_PLATE_NESTING):

@@ -68,7 +68,8 @@ def claimed_terms(claims: Claims | None, case: Case) -> dict[str, Tensor]:
             raise InputError(f"the claim {name!r} gives {type(value).__name__}, no number or tensor.") from error
         n_scenes = len(case.scene.present)
         if value.shape not in ((n_scenes,), ()):
-            raise InputError(f"the claim {name!r} has the shape {tuple(value.shape)}: give one number a scene, [{n_scenes}].")
+            shape = tuple(value.shape)
+            raise InputError(f"the claim {name!r} has the shape {shape}: give one number a scene, [{n_scenes}].")
         found[name] = value
     return found
 

@@ -42,7 +42,7 @@ def e_s(model: Any, scene: Scene, guide: Any) -> Chain | Tensor:
         return powers_of(transitions)
     eta, at = responsibilities_of(model, scene, guide), guide.marginals()
     if isinstance(model.sources, SoundSources):
-        return _of_sounds(model, scene, eta, *at, powers_of(transitions))
+        return _of_sounds(model, scene, eta, at, powers_of(transitions))
     engine = TorchChainEngine(model, scene)
     return update_sources(engine, guide, eta, engine.observe(eta, at), transitions).chain
 
@@ -75,11 +75,12 @@ def responsibilities_of(model: Any, scene: Scene, guide: Any) -> Tensor:
     return expected_responsibilities(model, scene, guide) if own is None else own
 
 
-def _of_sounds(model: Any, scene: Scene, eta: Tensor, mean: Tensor, variance: Tensor, powers: Tensor) -> Chain:
+def _of_sounds(model: Any, scene: Scene, eta: Tensor, moments: tuple[Tensor, Tensor], powers: Tensor) -> Chain:
     """`V = (eta / v_o + 1 / v)^-1`, `m = V eta o / v_o`."""
-    at, spread = as_spectrum(mean), variance.unflatten(-1, (-1, 2)).sum(-1)
-    parts = (part.movedim(1, -1).unsqueeze(-1) for part in (at, spread))
-    value, precision = (part.squeeze(-1).movedim(-1, 1) for part in site_of(model.likelihood, scene, *parts, False))
+    at = as_spectrum(moments[0]).movedim(1, -1).unsqueeze(-1)
+    spread = moments[1].unflatten(-1, (-1, 2)).sum(-1).movedim(1, -1).unsqueeze(-1)
+    site = site_of(model.likelihood, scene, at, spread, is_shared=False)
+    value, precision = (part.squeeze(-1).movedim(-1, 1) for part in site)
     weight = eta[..., : scene.n_sources].movedim(-1, 1) * precision
     updated = 1 / (weight + 1 / powers)
     return independent_frames(as_content(updated * weight * value), (updated / 2).repeat_interleave(2, -1))
@@ -119,11 +120,12 @@ def _take(guide: Any, found: Any) -> None:
         guide.set_assignments(found)
     else:
         raise InputError(
-            f"an update gave {type(found).__name__}, which {type(guide).__name__} does not take: give logits of q(w), a "
-            "Chain, powers, or None after changing the guide itself."
+            f"an update gave {type(found).__name__}, which {type(guide).__name__} does not take: give logits of q(w), "
+            "a Chain, powers, or None after changing the guide itself."
         )
 
 
 def _fits(found: Tensor, wanted: Tensor) -> None:
     if found.shape != wanted.shape:
-        raise InputError(f"an update gave a tensor of shape {tuple(found.shape)}, and the factor is {tuple(wanted.shape)}.")
+        shapes = tuple(found.shape), tuple(wanted.shape)
+        raise InputError(f"an update gave a tensor of shape {shapes[0]}, and the factor is {shapes[1]}.")

@@ -282,7 +282,10 @@ class MoreLatents(MixtureModel):
 class MoreLatentsOfSound(AdditiveModel):
     """The same of sounds that add up."""
 
-    forward = MoreLatents.forward  # type: ignore[assignment]
+    def forward(self, scene: Scene, generate: bool = False) -> Tensor:
+        with pyro.plate("drifts", len(scene.present), dim=-3):
+            pyro.sample("drift", Normal(torch.zeros(()), 1.0))
+        return super().forward(scene, generate)
 
 
 def unmasked() -> Example:
@@ -327,5 +330,3 @@ def more_latents() -> Example:
 def more_latents_of_sound() -> Example:
     own = sums()
     return own._replace(model=MoreLatentsOfSound(own.model.sources, own.model.likelihood))
-
-
