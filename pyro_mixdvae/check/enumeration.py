@@ -16,13 +16,13 @@ def log_prior_of(assignment: Assignment, rows: Tensor, mask: Tensor) -> Tensor:
         logits = assignment.prior_logits(mask).squeeze(-2).log_softmax(-1)
         values = torch.arange(logits.shape[-1]).unsqueeze(-1)
         table = assignment.classes(values, mask.shape[-1])
-        each = []
+        fitting = []
         for row in rows:
             # Of a detection that is not there any class will do: its event is the one in which it is clutter.
             wanted = torch.where(mask, row, assignment.n_classes - 1)
             fits = (table == wanted.unsqueeze(-2)).all(-1)  # [B, T, E]
-            each.append(torch.where(fits, logits, -torch.inf).logsumexp(-1).clamp(min=-1e30))
-        total = torch.stack(each)
+            fitting.append(torch.where(fits, logits, -torch.inf).logsumexp(-1).clamp(min=-1e30))
+        total = torch.stack(fitting)
     count = assignment.log_count(mask)
     total = total if count is None else total + count
     return total.masked_fill((~mask & (rows > 0)[:, None, None]).any(-1), -1e30)

@@ -147,6 +147,10 @@ def _order(case: Case, plain: Read) -> Row:
         2, order.unsqueeze(-1).expand_as(plain.responsibilities), found.responsibilities
     )
     hint = "the scale of the noise depends on the order" if not same else "an update depends on the order"
+    is_crowded = bool((scene.mask.sum(-1) > scene.n_sources).any())
+    if same and is_crowded and case.model.assignment.per_observation:
+        words = "by design: where a source may give several detections, a soft start takes them in one after the other"
+        return Row(SITES, name, "may matter", "must not matter", "inference", None, None, "approximate", words)
     return _compared(case, name, plain, found._replace(responsibilities=eta), hint)
 
 

@@ -162,12 +162,12 @@ class GuideContract(Contract):
 
         class Shifted(base):  # type: ignore[misc]
             def draw_sources(self, scene: Scene, scenes: pyro.plate) -> tuple[Tensor, Tensor]:
-                centre: Tensor = self.centre
-                self.centre = centre + 1.0
+                own: Any = self
+                centre, own.centre = own.centre, own.centre + 1.0
                 try:
                     return super().draw_sources(scene, scenes)
                 finally:
-                    self.centre = centre
+                    own.centre = centre
 
         assert Shifted.marginals is Guide.marginals
         assert Shifted.sample is Guide.sample

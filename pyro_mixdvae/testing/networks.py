@@ -177,7 +177,7 @@ class DVAEContract(Contract):
     def test_it_is_registered(self) -> None:
         network = self.make()
         kind = NETWORKS[kind_of(network)]
-        again = kind.build(**kind.sizes(network))
+        again: Any = kind.build(**kind.sizes(network))
         again.load_state_dict(network.state_dict())
         _, y, inputs, z = self.example()
         torch.testing.assert_close(
