@@ -1,8 +1,7 @@
 """Check a derivation: the terms of an ELBO, its updates and its programs against references, piece by piece."""
 
-from pyro_mixdvae.check.cases import Case, case_of, double_precision
+from pyro_mixdvae.check.cases import Case, case_of, double_precision, in_double
 from pyro_mixdvae.check.checking import check_elbo, check_update
-from pyro_mixdvae.check.closed_forms import closed_forms
 from pyro_mixdvae.check.designs import antithetic_draws, sigma_points
 from pyro_mixdvae.check.drawn import drawn_scene
 from pyro_mixdvae.check.e_w import optimal_logits
@@ -13,6 +12,7 @@ from pyro_mixdvae.check.report import Report, Row
 from pyro_mixdvae.check.slopes import slopes
 from pyro_mixdvae.check.statements import count_noise, terms_at, terms_given
 from pyro_mixdvae.check.updates import e_s, e_v, e_w, updated
+from pyro_mixdvae.engines.torch.closed_forms import closed_forms
 
 __all__ = [
     "Case",
@@ -32,6 +32,7 @@ __all__ = [
     "e_w",
     "exact_elbo",
     "expected_terms",
+    "in_double",
     "log_evidence",
     "optimal_logits",
     "sigma_points",

@@ -12,8 +12,9 @@ from pyro_mixdvae.check.designs import antithetic_draws
 from pyro_mixdvae.check.enumeration import log_prior_of
 from pyro_mixdvae.check.expectation import exact_elbo, noisy_terms
 from pyro_mixdvae.check.report import Row, W
-from pyro_mixdvae.check.statements import PRIOR, count_noise, terms_at
+from pyro_mixdvae.check.statements import count_noise, terms_at
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition
+from pyro_mixdvae.engines.torch.closed_forms import PRIOR
 from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.models.assignments.contract import Assignment

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.check.closed_forms import LOG_2_PI, chain_of
 from pyro_mixdvae.check.expectation import Expected
-from pyro_mixdvae.check.statements import ASSIGNED, COLLAPSED, ENTROPY, OBSERVED, PRIOR
 from pyro_mixdvae.distributions.kalman import Gaussian
+from pyro_mixdvae.engines.torch.closed_forms import ASSIGNED, COLLAPSED, ENTROPY, LOG_2_PI, OBSERVED, PRIOR, chain_of
 from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.models.additive import AdditiveModel

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from pyro_mixdvae.check.cases import Case
-from pyro_mixdvae.check.closed_forms import chain_of
 from pyro_mixdvae.check.updates import powers_of, responsibilities_of
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.kalman import Chain, Transition
 from pyro_mixdvae.engines.protocol import PseudoObservation
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
+from pyro_mixdvae.engines.torch.closed_forms import chain_of
 from pyro_mixdvae.guides.additive import AdditiveGuide
 from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.models.sources.sound import SoundSources

@@ -14,13 +14,12 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_mixdvae.check.noise import GivenNoise, NotVectorised
+from pyro_mixdvae.engines.torch.closed_forms import ASSIGNED, COLLAPSED, ENTROPY, LABELS, OBSERVED, PRIOR
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.mixture import MAX_PLATE_NESTING
 from pyro_mixdvae.models.scene import Scene
 
 DRAWS = "draws given by a check"
-OBSERVED, ASSIGNED, PRIOR, ENTROPY = "log p(o|w,s)", "log p(w) - log q(w)", "log p(s,z)", "- log q(s,z)"
-COLLAPSED = "log p(o|s)"
 OWN_SITES = ("sz", "w", "o")
 
 Terms = dict[str, Tensor]
@@ -115,7 +114,7 @@ def terms_of(traces: Traces) -> Terms:
         if name in guide:
             found[f"log p({name}) - log q({name})"] = _per_scene(log_prob) - _per_scene(guide[name])
         else:
-            found["log p(labels|s)" if name == "labels" else f"log p({name})"] = _per_scene(log_prob)
+            found[LABELS if name == "labels" else f"log p({name})"] = _per_scene(log_prob)
     if "w" in guide:
         weight = guide["w"].exp()
         gap = torch.where(weight > 0, weight * (model["w"] - guide["w"]), 0.0)

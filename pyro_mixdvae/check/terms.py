@@ -7,13 +7,12 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.check.cases import Case
-from pyro_mixdvae.check.closed_forms import closed_forms
 from pyro_mixdvae.check.density import density_rows
 from pyro_mixdvae.check.expectation import Expected, expected_terms
 from pyro_mixdvae.check.hints import candidates_for, explained
 from pyro_mixdvae.check.parts import part_rows
 from pyro_mixdvae.check.report import TERMS, Row
-from pyro_mixdvae.check.statements import ASSIGNED, COLLAPSED, ENTROPY, OBSERVED, PRIOR
+from pyro_mixdvae.engines.torch.closed_forms import ASSIGNED, COLLAPSED, ENTROPY, OBSERVED, PRIOR, closed_forms
 from pyro_mixdvae.errors import InputError
 
 Claims = Mapping[str, Any] | Callable[..., Mapping[str, Any]]

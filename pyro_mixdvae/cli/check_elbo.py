@@ -26,7 +26,7 @@ class OptionalFile(TyperCommand):
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Write `--json -` where no file follows."""
         written = []
-        for argument, after in zip(args, [*args[1:], None], strict=True):
+        for argument, after in zip(args, [*args, None][1:], strict=True):
             written.append(argument)
             is_file = after is not None and (after == "-" or after.endswith(".json"))
             if argument == "--json" and not is_file:

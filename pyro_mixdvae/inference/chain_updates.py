@@ -13,6 +13,7 @@ from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.inference.initialise import initialise
 from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.records import with_errors
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 
@@ -114,6 +115,8 @@ class ChainUpdates:
     def posterior(self, records: list[Record]) -> Posterior:
         """Of the guide as it is now."""
         mean, variance = self.engine.marginals(self.guide)
+        if records:
+            records = with_errors(records, records[-1]["elbo"], lambda: self.engine.record(self.guide, seed=1))
         return Posterior(
             self.model,
             self.scene,

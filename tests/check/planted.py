@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from toys import relative_noise, toy_model, toy_scene, vkf
 
-from pyro_mixdvae.check.closed_forms import chain_of
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.kalman import Chain
 from pyro_mixdvae.engines.protocol import PseudoObservation
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
+from pyro_mixdvae.engines.torch.closed_forms import chain_of
 from pyro_mixdvae.guides import AdditiveGuide, MeanField
 from pyro_mixdvae.inference.assigned_updates import independent_frames
 from pyro_mixdvae.models import (
