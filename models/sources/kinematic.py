@@ -97,9 +97,7 @@ class KinematicSources(Sources):
             torch.cat([first.noise.unsqueeze(-4), steps.noise], -4),
         )
 
-    @closed_form(
-        "init_state", "conditional", "update_state", "transition", "transitions", "latent_posterior", "log_prob"
-    )
+    @closed_form("init_state", "conditional", "update_state", "transitions", "latent_posterior", "log_prob")
     def is_linear(self) -> bool:
         """With constants in the place of a network, and a unit that is the same everywhere."""
         return isinstance(self.network, ConstantVelocity) and self.unit is torch.ones_like

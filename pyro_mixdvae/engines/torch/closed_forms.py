@@ -39,6 +39,8 @@ def exact_record(model: Any, guide: Any, scene: Scene) -> dict[str, Tensor] | No
     if not _is_exact(model, guide, scene):
         return None
     known = closed_forms(model, guide, scene)
+    if PRIOR not in known:  # z is an encoder's
+        return None
     found = {PRIOR: known[PRIOR]}
     if LABELS in known:
         found[LABELS] = known[LABELS]
