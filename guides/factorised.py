@@ -11,4 +11,4 @@ class Factorised(MeanField):
 
     def project(self, chain: Chain, transitions: Transition, precision: Tensor) -> Chain:
         """The fully factorised Gaussian nearest to the chain in KL(q || p)."""
-        return factorised(transitions, chain, precision)
+        return factorised(transitions, chain, precision, self.present)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyro_mixdvae.check.checking import check_elbo, check_update
     from pyro_mixdvae.separation.separator import Separator
     from pyro_mixdvae.tracking.tracker import Tracker
 
@@ -13,7 +14,7 @@ if not (_HERE / "models").is_dir() and (_HERE.parent / "models" / "__init__.py")
     __path__.append(str(_HERE.parent))
 
 __version__ = "0.1.0"
-__all__ = ["Separator", "Tracker", "__version__"]
+__all__ = ["Separator", "Tracker", "__version__", "check_elbo", "check_update"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,4 +27,8 @@ def __getattr__(name: str) -> Any:
         from pyro_mixdvae.separation.separator import Separator
 
         return Separator
+    if name in ("check_elbo", "check_update"):
+        from pyro_mixdvae.check import checking
+
+        return getattr(checking, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

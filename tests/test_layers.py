@@ -10,6 +10,7 @@ PACKAGE = "pyro_mixdvae"
 LAYERS = (
     ("cli",),
     ("tracking", "separation", "benchmark", "baselines"),
+    ("check", "testing"),
     ("declaration",),
     ("training", "weights"),
     ("inference",),

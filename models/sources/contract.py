@@ -134,6 +134,10 @@ class Sources(Part):
             torch.stack([step.noise for step in steps], -4),
         )
 
+    def is_linear(self) -> bool:
+        """Whether steps are linear and Gaussian in (s, z), whatever the path: the ELBO then has a closed form."""
+        return False
+
     def latent_posterior(self, s: Tensor, start: Tensor, present: Tensor | None = None) -> TorchDistribution:
         """q(z | s), the encoder of priors whose state is s alone (S = 1): s [*, T, D] -> event (T, L), batch [*].
 

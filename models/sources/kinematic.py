@@ -12,7 +12,7 @@ from pyro_mixdvae.errors import require_positive
 from pyro_mixdvae.models.part import closed_form
 from pyro_mixdvae.models.sources.contract import Before, Sources
 from pyro_mixdvae.models.sources.step import Step
-from pyro_mixdvae.networks.kinematic import Kinematic, Motion
+from pyro_mixdvae.networks.kinematic import ConstantVelocity, Kinematic, Motion
 
 UnitOfDisplacement = Callable[[Tensor], Tensor]
 """Content [*, D] -> the unit of displacement there, [*, D]."""
@@ -96,6 +96,11 @@ class KinematicSources(Sources):
             torch.cat([first.offset.unsqueeze(-3), steps.offset], -3),
             torch.cat([first.noise.unsqueeze(-4), steps.noise], -4),
         )
+
+    @closed_form("init_state", "conditional", "update_state", "transitions", "latent_posterior", "log_prob")
+    def is_linear(self) -> bool:
+        """With constants in the place of a network, and a unit that is the same everywhere."""
+        return isinstance(self.network, ConstantVelocity) and self.unit is torch.ones_like
 
     @closed_form("init_state", "conditional", "update_state")
     def log_prob(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:

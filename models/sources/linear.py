@@ -91,6 +91,11 @@ class LinearSources(Sources):
             torch.cat([first.noise, rest.noise], -4),
         )
 
+    @closed_form("init_state", "conditional", "update_state", "transition", "transitions", "log_prob")
+    def is_linear(self) -> bool:
+        """With a unit that is the same everywhere."""
+        return self.unit is torch.ones_like
+
     @closed_form("init_state", "conditional", "update_state")
     def log_prob(self, s: Tensor, z: Tensor, start: Tensor) -> Tensor:
         """All frames in parallel."""

@@ -14,6 +14,7 @@ import typer
 
 from pyro_mixdvae import __version__
 from pyro_mixdvae.cli import bench, model, train
+from pyro_mixdvae.cli.check_elbo import OptionalFile, check_elbo
 from pyro_mixdvae.cli.demo import demo
 from pyro_mixdvae.cli.eval import evaluate
 from pyro_mixdvae.cli.eval_audio import evaluate_audio
@@ -44,6 +45,7 @@ app.command("mix", cls=ManyValues)(mix)
 app.command("eval-audio")(evaluate_audio)
 app.command("import-weights")(import_weights)
 app.add_typer(model.app, name="model")
+app.command("check-elbo", cls=OptionalFile)(check_elbo)
 app.command("demo")(demo)
 
 

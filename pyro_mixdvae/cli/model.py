@@ -1,12 +1,11 @@
 """``mixdvae model``: which families there are, and the program that a declaration makes of them."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.model_options import Sets
+from pyro_mixdvae.cli.model_options import Sets, task_of_options
 from pyro_mixdvae.cli.options import Overwrite, at_least
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, write_together
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from pyro_mixdvae.declaration.document import Task
     from pyro_mixdvae.declaration.program import Site
 
 app = typer.Typer(help="Look at what models are made of.", no_args_is_help=True)
@@ -78,7 +76,7 @@ def show(
     from pyro_mixdvae.declaration.shipped import PRESETS, declared
 
     # torch takes seconds to import, and whose weights a file names is known only then.
-    task = _task(preset, declaration, sets or ())
+    task = task_of_options(preset, declaration, sets or ())
     found = declared(preset or PRESETS[task][0], declaration, sets or (), task=task)
     names = found.tables["sources"]["weights"].value if task == "sounds" else None
     n_sources = sources or found.setting("n_sources") or (len(names) if isinstance(names, list) else 2)
@@ -97,19 +95,6 @@ def show(
     if render is not None:
         write_together({render: draw(made, n_sources, render.suffix)}, overwrite)
         print(f"Written: {render}")
-
-
-def _task(preset: str | None, path: Path | None, sets: Sequence[str]) -> "Task":
-    """Boxes or sounds: by the preset's name, or else by the weights."""
-    from pyro_mixdvae.declaration.document import Declaration
-    from pyro_mixdvae.declaration.shipped import PRESETS
-    from pyro_mixdvae.declaration.sources import task_of
-
-    tasks = [task for task, names in PRESETS.items() if preset in names]
-    if len(tasks) == 1:
-        return tasks[0]
-    said = Declaration() if path is None else Declaration.read(path)
-    return task_of(said.under(Declaration.of_options(sets)))
 
 
 def _print_sites(title: str, sites: "list[Site]") -> None:

@@ -1,5 +1,6 @@
 """The options of commands that say which model is taken: `--model` and `--set`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ from pyro_mixdvae.cli.options import at_least, check_seed
 from pyro_mixdvae.errors import InputError
 
 if TYPE_CHECKING:
-    from pyro_mixdvae.declaration.document import Declaration
+    from pyro_mixdvae.declaration.document import Declaration, Task
 
 ModelFile = Annotated[
     Path | None,
@@ -51,3 +52,16 @@ def run_numbers(sources: int | None, seed: int | None, declaration: "Declaration
     at_least("n_sources", found, 1)
     check_seed("seed", drawn)
     return found, drawn or 0
+
+
+def task_of_options(preset: str | None, path: Path | None, sets: Sequence[str]) -> "Task":
+    """Boxes or sounds: by the preset's name, or else by the weights that a file or `--set` names."""
+    from pyro_mixdvae.declaration.document import Declaration
+    from pyro_mixdvae.declaration.shipped import PRESETS
+    from pyro_mixdvae.declaration.sources import task_of
+
+    tasks = [task for task, names in PRESETS.items() if preset in names]
+    if len(tasks) == 1:
+        return tasks[0]
+    said = Declaration() if path is None else Declaration.read(path)
+    return task_of(said.under(Declaration.of_options(sets)))

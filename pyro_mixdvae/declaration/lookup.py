@@ -27,7 +27,7 @@ def find_family(table: str, name: str) -> Family:
     if name in FAMILIES[table]:
         return FAMILIES[table][name]
     if ":" in name:
-        return _checked(table, name, _import(name))
+        return _checked(table, name, find_object(name))
     installed = {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
     if f"{table}.{name}" in installed:
         entry = installed[f"{table}.{name}"]
@@ -66,14 +66,19 @@ def family_names(table: str) -> list[str]:
     return [*FAMILIES[table], *own, *([NONE] if table in OPTIONAL else [])]
 
 
-def _import(name: str) -> object:
+def find_object(name: str) -> object:
+    """What a module of a user's calls so, as "my_module:name": of the working directory, or of an installed package.
+
+    Raises:
+        InputError: there is no such module, it cannot be imported, or it has nothing of that name.
+    """
     module_name, _, attribute = name.partition(":")
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
     importlib.invalidate_caches()
     if not all(part.isidentifier() for part in [*module_name.split("."), attribute]):
-        raise InputError(f'{name!r} names no class: write "my_module:MyClass", for a file my_module.py.')
+        raise InputError(f'{name!r} names nothing: write "my_module:MyClass", for a file my_module.py.')
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

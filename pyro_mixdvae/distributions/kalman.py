@@ -191,8 +191,10 @@ def posterior(transitions: Transition, value: Tensor, precision: Tensor) -> Chai
     return smooth(filtered, predicted, transitions)
 
 
-def factorised(transitions: Transition, chain: Chain, precision: Tensor) -> Chain:
+def factorised(transitions: Transition, chain: Chain, precision: Tensor, present: Tensor | None = None) -> Chain:
     """The fully factorised Gaussian closest to the chain in KL(q || p): the paper's family for q(s).
+
+    `present` [*, T] is False for frames after the end of a scene, of which the last one knows nothing.
 
     For a Gaussian target the fixed point of the coordinate updates has the target's means, and as variances the
     inverses of the diagonal of the joint precision, which are never larger than the marginal variances.
@@ -200,6 +202,8 @@ def factorised(transitions: Transition, chain: Chain, precision: Tensor) -> Chai
     matrix, noise = transitions.matrix, transitions.noise
     information = inverse(noise)
     ahead = matrix.mT @ information @ matrix
+    if present is not None:
+        ahead = ahead * present[..., None, None, None]
     joint = information + torch.cat([ahead[..., 1:, :, :, :], torch.zeros_like(ahead[..., :1, :, :, :])], -4)
     diagonal = torch.diagonal(joint, dim1=-2, dim2=-1).clone()
     diagonal[..., 0] += precision

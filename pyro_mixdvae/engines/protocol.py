@@ -15,7 +15,13 @@ from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.scene import Scene
 
 Record = dict[str, Tensor]
-"""The terms of the ELBO and their sum under "elbo", one number a scene: [B] each."""
+"""The terms of the ELBO and their sum under "elbo", one number a scene: [B] each.
+
+Under `STANDARD_ERROR` that of the sum: zero where all terms have a closed form; else, in what inference gives, that of
+one draw of (s, z) (`inference.records`).
+"""
+
+STANDARD_ERROR = "standard error"
 
 
 class Filtered(NamedTuple):

@@ -10,6 +10,7 @@ from pyro_mixdvae.errors import InputError, require_positive
 from pyro_mixdvae.guides.contract import N_DRAWS, Guide, Program
 from pyro_mixdvae.inference.chain_updates import ChainUpdates, expected_responsibilities, is_updated_in_closed_form
 from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.records import with_errors
 from pyro_mixdvae.inference.sound_updates import sound_updates
 from pyro_mixdvae.inference.spectral_posterior import spectral_posterior
 from pyro_mixdvae.inference.svi import optimise
@@ -104,7 +105,9 @@ class SVI:
             return updates.refreshed(records)
         found = start.run(model, scene, guide, first, seed)
         records = found.records + self.optimise(found.model, found.guide, found.scene, seed)
-        records.append(TorchChainEngine(found.model, found.scene).record(found.guide))
+        engine = TorchChainEngine(found.model, found.scene)
+        records.append(engine.record(found.guide))
+        records = with_errors(records, records[-1]["elbo"], lambda: engine.record(found.guide, seed=1))
         mean, variance = found.guide.marginals()
         responsibilities = found.guide.responsibilities()
         return replace(found, mean=mean, variance=variance, responsibilities=responsibilities, records=records)
@@ -138,6 +141,8 @@ class Hybrid:
 
 def program_posterior(model: MixtureModel, scene: Scene, guide: Guide, records: list[Record]) -> Posterior:
     """Moments and responsibilities of a guide that is a program, by its draws."""
+    engine = TorchChainEngine(model, scene)
+    records = with_errors(records, engine.record(guide)["elbo"], lambda: engine.record(guide, seed=1))
     if is_of_sounds(model):
         return spectral_posterior(model, scene, guide, records, "torch")
     mean, variance = guide.marginals()

@@ -1,18 +1,19 @@
 """The coordinate updates of a mixture of Gaussian chains: E-V, E-W, E-S with E-Z, and M, in any model of that kind."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Chain, Transition
-from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced
+from pyro_mixdvae.engines.protocol import ChainEngine, Filtered, PseudoObservation, Record, TeacherForced
 from pyro_mixdvae.engines.registry import chain_engine
 from pyro_mixdvae.guides.additive import AdditiveGuide
 from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.inference.initialise import initialise
 from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.records import with_errors
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.process_state import seeded
@@ -95,32 +96,14 @@ class ChainUpdates:
         self.engine = self.engine.with_model(self.model.replace(likelihood=likelihood))
 
     def _update_sources(self) -> Chain:
-        """E-S: q(s), or q(s, z), given q(w) and what the memory of the prior is fed.
-
-        Given the memory the prior is a linear-Gaussian chain, and the update is its Kalman smoother: unlike the
-        paper's, which runs forwards only, it sees the future. Where the likelihood is not Gaussian its sites are found
-        at q(s) itself, step by step, their natural parameters damped (Khan and Lin 2017).
-        """
+        """E-S, after the memory of the prior has been fed."""
         observation = self.engine.observe(self.responsibilities, self._moments)
         self._feed_memory(observation)
-        transitions = self._memory.transitions
-        chain = self._projected(transitions, observation)
-        if self.model.likelihood.conjugate():
-            return chain
-        for _ in range(SITE_STEPS):
-            at = chain.mean[..., 0], chain.covariance[..., 0, 0]
-            observation = _damped(observation, self.engine.observe(self.responsibilities, at))
-            chain = self._projected(transitions, observation)
-            if ((chain.mean[..., 0] - at[0]).square() < SITE_TOLERANCE**2 * at[1]).all():
-                break
-        # What the sites have become moves the running mean too, though no assignment has.
-        self._memory = self.engine.teacher_forced(observation)
-        return chain
-
-    def _projected(self, transitions: Transition, observation: PseudoObservation) -> Chain:
-        chain = self.engine.smooth(transitions, observation)
-        projected: Chain = self.guide.project(chain, transitions, observation.precision)
-        return projected
+        found = update_sources(self.engine, self.guide, self.responsibilities, observation, self._memory.transitions)
+        if not self.model.likelihood.conjugate():
+            # What the sites have become moves the running mean too, though no assignment has.
+            self._memory = self.engine.teacher_forced(found.observation)
+        return found.chain
 
     def _feed_memory(self, observation: PseudoObservation) -> None:
         """The running mean is a slow recursion, and the start's own while no assignment of the scene has moved."""
@@ -133,6 +116,8 @@ class ChainUpdates:
     def posterior(self, records: list[Record]) -> Posterior:
         """Of the guide as it is now."""
         mean, variance = self.engine.marginals(self.guide)
+        if records:
+            records = with_errors(records, records[-1]["elbo"], lambda: self.engine.record(self.guide, seed=1))
         return Posterior(
             self.model,
             self.scene,
@@ -151,6 +136,44 @@ class ChainUpdates:
         own = self.guide.responsibilities()
         self.responsibilities = expected_responsibilities(self.model, self.scene, self.guide) if own is None else own
         return self.posterior(records)
+
+
+class UpdatedSources(NamedTuple):
+    """q(s, z), and what all detections together said of each source in the end."""
+
+    chain: Chain
+    observation: PseudoObservation
+
+
+def update_sources(
+    engine: ChainEngine,
+    guide: Any,
+    responsibilities: Tensor,
+    observation: PseudoObservation,
+    transitions: Transition,
+) -> UpdatedSources:
+    """E-S: q(s), or q(s, z), given q(w) and how the prior, its memory fed, enters each frame.
+
+    Given the memory the prior is a linear-Gaussian chain, and the update is its Kalman smoother: unlike the paper's,
+    which runs forwards only, it sees the future. Where the likelihood is not Gaussian its sites are found at q(s)
+    itself, from `observation` on, step by step, their natural parameters damped (Khan and Lin 2017).
+    """
+
+    def projected(observation: PseudoObservation) -> Chain:
+        chain = engine.smooth(transitions, observation)
+        found: Chain = guide.project(chain, transitions, observation.precision)
+        return found
+
+    chain = projected(observation)
+    if engine.model.likelihood.conjugate():
+        return UpdatedSources(chain, observation)
+    for _ in range(SITE_STEPS):
+        at = chain.mean[..., 0], chain.covariance[..., 0, 0]
+        observation = _damped(observation, engine.observe(responsibilities, at))
+        chain = projected(observation)
+        if ((chain.mean[..., 0] - at[0]).square() < SITE_TOLERANCE**2 * at[1]).all():
+            break
+    return UpdatedSources(chain, observation)
 
 
 @torch.no_grad()

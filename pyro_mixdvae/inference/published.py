@@ -18,6 +18,7 @@ from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.inference import published_spectral
 from pyro_mixdvae.inference.assigned_updates import independent_frames
 from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.records import with_errors
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.sound import SoundSources
@@ -170,6 +171,7 @@ class Published:
 
         mean, variance = cascade(model, scene)
         eta, mean, variance = iterate(model, scene, mean, variance, self.n_iterations, record)
+        records = with_errors(records, records[-1]["elbo"], lambda: engine.record(found, seed=1))
         return Posterior(model, scene, found, *found.marginals(), eta, records, engine.name)
 
 

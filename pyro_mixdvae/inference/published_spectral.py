@@ -15,6 +15,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.inference.assigned_updates import independent_frames
 from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.records import with_errors
 from pyro_mixdvae.inference.spectral_posterior import spectral_posterior
 from pyro_mixdvae.models.likelihoods.spectral import shared_scale
 from pyro_mixdvae.models.mixture import MixtureModel
@@ -109,4 +110,6 @@ def separate(model: Any, scene: Scene, guide: Any, n_iterations: int) -> Posteri
     found.set_chain(independent_frames(as_content(mean), (variance / 2).repeat_interleave(2, -1)))
     found.set_assignments(eta.movedim(1, -1).clamp(min=torch.finfo(eta.dtype).tiny).log())
     engine = spectral_engine(model, guide, scene).engine
-    return spectral_posterior(model, scene, found, [engine.record(found)], engine.name)
+    own = engine.record(found)
+    records = with_errors([own], own["elbo"], lambda: engine.record(found, seed=1))
+    return spectral_posterior(model, scene, found, records, engine.name)

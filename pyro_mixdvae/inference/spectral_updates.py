@@ -15,6 +15,7 @@ from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.engines.protocol import Record
 from pyro_mixdvae.engines.registry import spectral_engine
 from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.records import with_errors
 from pyro_mixdvae.inference.spectral_posterior import spectral_posterior
 from pyro_mixdvae.models.scene import Scene
 
@@ -79,11 +80,16 @@ class SpectralUpdates(ABC):
 
     def posterior(self, records: list[Record]) -> Posterior:
         """Of the guide as it is now."""
+        if records:
+            last = records[-1]["elbo"] if self._best is None else self._best
+            records = with_errors(records, last, lambda: self.engine.record(self.guide, seed=1))
         return spectral_posterior(self.model, self.scene, self.guide, records, self.engine.name, self.note)
 
     def refreshed(self, records: list[Record]) -> Posterior:
         """After something else has moved the guide, with a record of it."""
-        return self.posterior([*records, self.engine.record(self.guide)])
+        own = self.engine.record(self.guide)
+        self._best = own["elbo"]
+        return self.posterior([*records, own])
 
     def _mixture_power(self) -> Tensor:
         """|o|^2 for each source, [B, N, T, F]."""

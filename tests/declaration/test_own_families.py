@@ -81,7 +81,7 @@ def test_a_class_in_a_file_of_the_working_directory(own: Path) -> None:
         ("unreadable:MyT", r"unreadable cannot be imported: .*\(unreadable.py, line 1\)"),
         ("leaving:MyT", r"leaving cannot be imported: SystemExit"),
         ("needing:MyT", r"needing cannot be imported: ModuleNotFoundError: No module named 'not_there'"),
-        ("own parts:My T", 'names no class: write "my_module:MyClass"'),
+        ("own parts:My T", 'names nothing: write "my_module:MyClass"'),
     ],
 )
 def test_errors_in_importing_are_told_in_a_sentence(own: Path, family: str, message: str) -> None:

@@ -3,7 +3,6 @@
 import pyro
 import pytest
 import torch
-from contracts.guides import GuideContract, some_chain
 from pyro import poutine
 from pyro.distributions import Delta, Normal
 from toys import EVERY_ASSIGNMENT, EXACT, assert_mean_close, fed, joint_of, toy_model, toy_scene, vkf
@@ -12,6 +11,7 @@ from pyro_mixdvae.distributions.kalman import posterior
 from pyro_mixdvae.guides import Collapsed, Factorised, Guide, MeanField, Program
 from pyro_mixdvae.models import ExclusiveAssignment, MixtureModel, Scene
 from pyro_mixdvae.process_state import seeded
+from pyro_mixdvae.testing.guides import GuideContract, some_chain
 
 
 class TestCollapsed(GuideContract):

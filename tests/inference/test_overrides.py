@@ -109,6 +109,7 @@ NOT_OVERRIDDEN = {
     "content_dim": "the size of the scene",
     "latent_dim": "the size of the network's z",
     "start_variance": "a number that is given",
+    "is_linear": "says whether the ELBO has a closed form, which then is the same",
     "rates": "reads attributes, for users; nothing in the package decides by it",
     "hides": "reads an attribute: a shortcut where nobody does",
 }

@@ -6,7 +6,6 @@ from itertools import product
 
 import pytest
 import torch
-from contracts.assignments import AssignmentContract
 from toys import EXACT, assert_mean_close, toy_scene
 
 from pyro_mixdvae.distributions.exclusive import event_table
@@ -19,6 +18,7 @@ from pyro_mixdvae.models import (
     PersistentAssignment,
     Scene,
 )
+from pyro_mixdvae.testing.assignments import AssignmentContract
 
 
 class TestIndependent(AssignmentContract):

@@ -4,7 +4,6 @@ from itertools import product
 
 import pytest
 import torch
-from contracts.assignments import derived
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 from torch.nn.functional import one_hot
@@ -27,6 +26,7 @@ from pyro_mixdvae.guides import Collapsed, Factorised, MeanField
 from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import Assignment, LearnedWeights, MixtureModel, PersistentAssignment, Scene
+from pyro_mixdvae.testing.assignments import derived
 
 T, K, N = 2, 2, 2
 NEVER = -1e30

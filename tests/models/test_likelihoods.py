@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from contracts.likelihoods import LikelihoodContract
 from pyro.distributions import MultivariateNormal, TorchDistribution
 from pyro.distributions import Normal as NormalDistribution
 from torch import Tensor
 from toys import EXACT, LIKELIHOODS, relative_noise
 
 from pyro_mixdvae.models import Huber, Laplace, LearnedScale, Likelihood, Normal, StudentT
+from pyro_mixdvae.testing.likelihoods import LikelihoodContract
 
 
 class TestNormal(LikelihoodContract):

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from contracts.likelihoods import NoiseContract
 from torch import Tensor
 from torch.distributions import Normal
 from toys import EXACT, boxes, relative_noise, toy_model, toy_scene
@@ -20,6 +19,7 @@ from pyro_mixdvae.models import (
 )
 from pyro_mixdvae.models import Normal as NormalLikelihood
 from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.testing.likelihoods import NoiseContract
 
 UNIT = CentreLogSize().unit
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from contracts.sources import SequenceContract
 from sounds import SteadySound, complex_normal, sound_sources, spectral_srnn
 from torch import Tensor
 from toys import EXACT, assert_mean_close
@@ -13,6 +12,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import SoundSources, Sources
 from pyro_mixdvae.models.sources.contract import Before
 from pyro_mixdvae.models.sources.sound import EachLatentPosterior
+from pyro_mixdvae.testing.sources import SequenceContract
 
 
 def known(s: Tensor) -> Gaussian:

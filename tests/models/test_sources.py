@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from contracts.sources import LinearInSContract, LinearSourcesContract, SourcesContract, derived
 from pyro.distributions import Normal
 from torch import Tensor
 from toys import (
@@ -28,6 +27,7 @@ from pyro_mixdvae.models import KinematicSources, Scene, Sources, SRNNSources, S
 from pyro_mixdvae.models.sources.contract import Before, map_state
 from pyro_mixdvae.models.sources.step import Moments
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
+from pyro_mixdvae.testing.sources import LinearInSContract, LinearSourcesContract, SourcesContract, derived
 
 
 class TestSRNN(SourcesContract):

@@ -4,7 +4,6 @@ from itertools import pairwise, product
 
 import pytest
 import torch
-from contracts.networks import DVAEContract
 from torch import Tensor
 from toys import EXACT
 
@@ -20,6 +19,7 @@ from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.networks.storn import STORN
 from pyro_mixdvae.networks.vae import VAE
 from pyro_mixdvae.networks.vrnn import VRNN
+from pyro_mixdvae.testing.networks import DVAEContract
 
 
 class TestSRNN(DVAEContract):

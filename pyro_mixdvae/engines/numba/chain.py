@@ -20,6 +20,7 @@ from pyro_mixdvae.engines.numba.visibility import Rates
 from pyro_mixdvae.engines.numba.weights import NETWORKS, network_arrays
 from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
+from pyro_mixdvae.engines.torch.closed_forms import exact_record
 from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.guides.factorised import Factorised
@@ -198,7 +199,10 @@ class NumbaChainEngine:
 
     @torch.no_grad()
     def record(self, guide: Guide, n_particles: int = 1, seed: int = 0) -> Record:
-        """By `records.record` of one draw, the same as Pyro's; of several by PyTorch."""
+        """By `records.record` of one draw, the same as Pyro's; in closed form, and of several, by PyTorch."""
+        exact = exact_record(self.model, guide, self.scene)
+        if exact is not None:
+            return exact
         if n_particles > 1:
             return TorchChainEngine(self.model, self.scene).record(guide, n_particles, seed)
         assert isinstance(guide, Collapsed)

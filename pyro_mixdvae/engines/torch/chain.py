@@ -8,6 +8,7 @@ from torch import Tensor
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.kalman import Chain, Gaussian, Transition, predict, update, update_uncertain
 from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced
+from pyro_mixdvae.engines.torch.closed_forms import exact_record
 from pyro_mixdvae.engines.torch.evaluator import RecordingELBO
 from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.guides.mean_field import MeanField
@@ -188,7 +189,10 @@ class TorchChainEngine:
         return (eta * statistic).sum((-3, -2, -1)) / eta.sum((-3, -2, -1)).clamp(min=1.0)
 
     def record(self, guide: Guide, n_particles: int = 1, seed: int = 0) -> Record:
-        """By TraceEnum_ELBO on the programs of model and guide."""
+        """In closed form where there is one, else by TraceEnum_ELBO on the programs of model and guide."""
+        exact = exact_record(self.model, guide, self.scene)
+        if exact is not None:
+            return exact
         with drawing(seeded(seed), self.scene.start.device):
             return RecordingELBO(n_particles).evaluate(self.model, guide, self.scene)
 

@@ -1,26 +1,36 @@
 """What every DVAE keeps: a test class that derives from `DVAEContract` holds its network to it."""
 
 from typing import Any
+from unittest.mock import patch
 
 import pyro
 import torch
 from pyro.infer import Trace_ELBO
 from torch import Tensor
-from toys import EXACT
 
+from pyro_mixdvae.guides import MeanField
 from pyro_mixdvae.guides.single_source import SingleSourceGuide
+from pyro_mixdvae.inference.algorithms import Coordinate
+from pyro_mixdvae.inference.infer import infer
+from pyro_mixdvae.models import DVAESources
 from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.kinematic import Kinematic
+from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.testing.contract import Contract
+from pyro_mixdvae.testing.parts import toy_model
+from pyro_mixdvae.testing.scenes import EXACT, toy_scene
 from pyro_mixdvae.training.loop import train
 from pyro_mixdvae.training.pretrain import Pretraining, elbo_per_frame
 from pyro_mixdvae.training.schedule import Schedule
 from pyro_mixdvae.weights.registry import NETWORKS, kind_of
 
 
-class DVAEContract:
+class DVAEContract(Contract):
     """Derive, and say how the network is made."""
 
     def make(self) -> DVAE:
+        """The network."""
         raise NotImplementedError
 
     def example(self, n_frames: int = 6) -> tuple[DVAE, Tensor, Tensor, Tensor]:
@@ -117,6 +127,23 @@ class DVAEContract:
                 if weight is not None
             )
 
+    def test_inference_uses_it(self) -> None:
+        """As the prior of sources: its density of a step, of whatever it emits."""
+        network = self.make()
+        calls: list[str] = []
+        own: Any = network.emission_step
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            calls.append("emission_step")
+            return own(*args, **kwargs)
+
+        if isinstance(network, Kinematic) or network.content_dim != 4:
+            return  # a prior of its own, which has a contract
+        with patch.object(network, "emission_step", counted):
+            sources = DVAESources(network, CentreLogSize().unit)
+            infer(toy_model(2, sources), toy_scene(1, 2, 2, 2), MeanField, Coordinate(1))
+        assert calls
+
     def test_scheduled_sampling_replaces_frames_with_its_probability(self) -> None:
         network, _, _, _ = self.example()
         y = 0.1 * torch.randn(50, 20, network.content_dim)
@@ -150,7 +177,7 @@ class DVAEContract:
     def test_it_is_registered(self) -> None:
         network = self.make()
         kind = NETWORKS[kind_of(network)]
-        again = kind.build(**kind.sizes(network))
+        again: Any = kind.build(**kind.sizes(network))
         again.load_state_dict(network.state_dict())
         _, y, inputs, z = self.example()
         torch.testing.assert_close(

@@ -5,11 +5,17 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
-from toys import EXACT, assert_mean_close, boxes, fed
 
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition
-from pyro_mixdvae.models import Sources, Step
+from pyro_mixdvae.guides import AdditiveGuide, MeanField
+from pyro_mixdvae.inference.algorithms import Coordinate
+from pyro_mixdvae.inference.infer import infer
+from pyro_mixdvae.models import AdditiveModel, ComplexNormal, PowerNoise, SoundSources, Sources, Step, sound_scene
 from pyro_mixdvae.models.sources.contract import Before, map_state
+from pyro_mixdvae.testing.contract import Contract, assert_used
+from pyro_mixdvae.testing.gaussians import fed
+from pyro_mixdvae.testing.parts import toy_model
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, boxes, toy_scene
 
 
 def derived(sources: Sources) -> Sources:
@@ -32,10 +38,11 @@ def state_of(s: Tensor, z: Tensor, size: int) -> Tensor:
     return torch.cat([s.unsqueeze(-1), z.unflatten(-1, (size - 1, s.shape[-1])).mT], -1)
 
 
-class SequenceContract:
+class SequenceContract(Contract):
     """What every prior keeps, of boxes or of sounds. Derive, and say how the prior is made."""
 
     def make(self) -> Sources:
+        """The prior."""
         raise NotImplementedError
 
     def example(self, n_frames: int = 5) -> tuple[Sources, Tensor, Tensor, Tensor]:
@@ -59,6 +66,17 @@ class SequenceContract:
                 state = sources.update_state(state, s[..., t, :], z[..., t, :])
             torch.testing.assert_close(sources.log_prob(s, z, start), torch.stack(steps, -1), **EXACT)
 
+    def test_inference_uses_it(self) -> None:
+        def run(part: Sources) -> None:
+            if isinstance(part, SoundSources):
+                scene = sound_scene(torch.randn(1, 2, part.content_dim // 2, dtype=torch.complex128), len(part.each()))
+                likelihood = ComplexNormal(PowerNoise(0.2, 0.01))
+                infer(AdditiveModel(part, likelihood), scene, AdditiveGuide, Coordinate(1))
+            else:
+                infer(toy_model(2, part), toy_scene(1, 2, 2, 2), MeanField, Coordinate(1))
+
+        assert_used(self.make(), "conditional", run)
+
     def test_sequence_has_one_event_for_all_sources_and_frames(self) -> None:
         sources, s, z, start = self.example()
         sequence = sources.sequence(start, torch.ones(2, 5, dtype=torch.bool))
@@ -66,7 +84,7 @@ class SequenceContract:
         assert sequence.batch_shape == (2,)
         assert sequence.event_shape == (3, 5, width)
         assert sequence.sample().shape == (2, 3, 5, width)
-        assert sequence.sample((4,)).shape == (4, 2, 3, 5, width)
+        assert sequence.sample(torch.Size([4])).shape == (4, 2, 3, 5, width)
         expected = sources.log_prob(s, z, start).sum((-2, -1))
         torch.testing.assert_close(sequence.log_prob(torch.cat([s, z], -1)), expected, **EXACT)
 
@@ -91,7 +109,7 @@ class SequenceContract:
         """Integration by parts: E[d log p(x) / dx_i] = 0 and E[(x_i - E x_i) d log p(x) / dx_i] = -1 under p itself."""
         sources, _, _, start = self.example()
         sequence = sources.sequence(self.few(start), torch.ones(1, 3, dtype=torch.bool))
-        draws = sequence.sample((4000,)).requires_grad_()
+        draws = sequence.sample(torch.Size([4000])).requires_grad_()
         (score,) = torch.autograd.grad(sequence.log_prob(draws).sum(), draws)
         score, draws = score.flatten(1), draws.detach().flatten(1)
         assert_mean_close(score, torch.zeros(score.shape[-1]), n_errors=5)
@@ -109,7 +127,7 @@ class SourcesContract(SequenceContract):
         assert step.batch_shape == (2, 3)
         assert step.event_shape == (width,)
         assert step.sample().shape == (2, 3, width)
-        assert step.sample((4, 5)).shape == (4, 5, 2, 3, width)
+        assert step.sample(torch.Size([4, 5])).shape == (4, 5, 2, 3, width)
         value = torch.cat([s[..., 0, :], z[..., 0, :]], -1)
         expected = step.log_prob_pair(s[..., 0, :], z[..., 0, :])
         assert expected.shape == (2, 3)

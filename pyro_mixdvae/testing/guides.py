@@ -1,6 +1,7 @@
 """What every guide keeps: a test class that derives from `GuideContract` holds it to a dense Gaussian."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pyro
 import pytest
@@ -8,25 +9,22 @@ import torch
 from pyro import poutine
 from torch import Tensor
 from torch.distributions import MultivariateNormal
-from toys import (
-    EVERY_ASSIGNMENT,
-    EXACT,
-    PRIORS,
-    ConstantAcceleration,
-    assert_mean_close,
-    fed,
-    joint_of,
-    joint_of_chain,
-    toy_model,
-    toy_scene,
-    vkf,
-)
 
 from pyro_mixdvae.distributions.kalman import Chain, posterior
 from pyro_mixdvae.guides import Collapsed
 from pyro_mixdvae.guides.contract import Guide
+from pyro_mixdvae.inference.algorithms import Coordinate
+from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import MixtureModel, Scene, Sources
 from pyro_mixdvae.process_state import seeded
+<<<<<<< HEAD:tests/contracts/guides.py
+from pyro_mixdvae.process_state import seeded
+=======
+from pyro_mixdvae.testing.contract import Contract
+from pyro_mixdvae.testing.gaussians import fed, joint_of, joint_of_chain
+from pyro_mixdvae.testing.parts import EVERY_ASSIGNMENT, PRIORS, ConstantAcceleration, toy_model, vkf
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, toy_scene
+>>>>>>> check:pyro_mixdvae/testing/guides.py
 
 EVERY_PRIOR = PRIORS | {"constant acceleration": ConstantAcceleration}
 """With one of S = 3."""
@@ -44,10 +42,11 @@ def some_chain(sources: Sources, scene: Scene) -> Chain:
         return posterior(sources.transitions(fed(path, sources.state_size), scene.start), path, precision)
 
 
-class GuideContract:
+class GuideContract(Contract):
     """Derive, and say how the guide is made."""
 
     def family(self, model: MixtureModel, scene: Scene) -> Collapsed:
+        """The guide of a model and a scene."""
         raise NotImplementedError
 
     def make(self, sources: Sources, scene: Scene) -> Collapsed:
@@ -164,15 +163,16 @@ class GuideContract:
     def test_a_subclass_of_another_program_is_read_by_its_draws(self) -> None:
         sources, scene = vkf(), toy_scene(n_frames=3)
         guide = self.make(sources, scene)
-        base = type(guide)
+        base: Any = type(guide)
 
-        class Shifted(base):  # type: ignore[misc,valid-type]
+        class Shifted(base):  # type: ignore[misc]
             def draw_sources(self, scene: Scene, scenes: pyro.plate) -> tuple[Tensor, Tensor]:
-                centre, self.centre = self.centre, self.centre + 1.0
+                own: Any = self
+                centre, own.centre = own.centre, own.centre + 1.0
                 try:
                     return super().draw_sources(scene, scenes)
                 finally:
-                    self.centre = centre
+                    own.centre = centre
 
         assert Shifted.marginals is Guide.marginals
         assert Shifted.sample is Guide.sample
@@ -199,6 +199,19 @@ class GuideContract:
         assert node["log_prob"].shape == (2, 1, 1)
         torch.testing.assert_close(node["log_prob"], prior.log_prob(node["value"]), **EXACT)
         assert {key for key, _ in guide.named_parameters() if key.startswith("latent.")}
+
+    def test_inference_uses_it(self) -> None:
+        """Its records are of its own program."""
+        calls: list[str] = []
+        base: Any = type(self.family(toy_model(2), toy_scene(1, 2, 2, 2)))
+
+        class Watched(base):  # type: ignore[misc]
+            def forward(self, scene: Scene) -> Any:
+                calls.append("forward")
+                return super().forward(scene)
+
+        infer(toy_model(2), toy_scene(1, 2, 2, 2), Watched, Coordinate(1))
+        assert calls
 
     def test_nothing_enters_the_global_parameter_store(self) -> None:
         sources, scene = PRIORS["kinematic"](), toy_scene()

@@ -6,15 +6,22 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Normal
-from toys import EXACT, assert_mean_close, relative_noise, toy_scene
 
-from pyro_mixdvae.models import Likelihood, Noise, Scene
+from pyro_mixdvae.guides import AdditiveGuide, MeanField
+from pyro_mixdvae.inference.algorithms import Coordinate
+from pyro_mixdvae.inference.infer import infer
+from pyro_mixdvae.models import AdditiveModel, Likelihood, Noise, Scene, SoundSources, SpectralLikelihood, sound_scene
+from pyro_mixdvae.models import Normal as GaussianLikelihood
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.testing.contract import Contract, assert_used
+from pyro_mixdvae.testing.parts import relative_noise, toy_model, vkf
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, toy_scene
 
 STEP = 1e-5
 """Of finite differences, relative to a standard deviation (or a variance)."""
 
 
-class LikelihoodContract:
+class LikelihoodContract(Contract):
     """Derive, and say how the likelihood is made.
 
     Attributes:
@@ -28,6 +35,7 @@ class LikelihoodContract:
     is_product = True
 
     def make(self) -> Likelihood:
+        """The likelihood."""
         raise NotImplementedError
 
     def example(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -37,6 +45,7 @@ class LikelihoodContract:
         return mean + (scale.square() + variance).sqrt() * torch.randn(6, 5, 4), mean, variance, scale
 
     def draws(self, mean: Tensor, variance: Tensor, n_draws: int = 5000) -> Tensor:
+        """Of `N(mean, variance)`."""
         return Normal(mean, variance.sqrt()).sample((n_draws,))
 
     def of_each(self, density: Any) -> TorchDistribution:
@@ -211,6 +220,17 @@ class LikelihoodContract:
             off = float((density.log_prob(at) - expected).detach().abs().max())
             assert off < max(self.looseness, 5e-3), f"{off:.2f} at {away} standard deviations"
 
+    def test_inference_uses_it(self) -> None:
+        def run(part: Likelihood) -> None:
+            if isinstance(part, SpectralLikelihood):
+                networks = [SpectralSRNN(2, 2, [5], 4, [4], 5, [6], [7], [8, 4]) for _ in range(2)]
+                scene = sound_scene(torch.randn(1, 2, 2, dtype=torch.complex128), 2)
+                infer(AdditiveModel(SoundSources(networks), part), scene, AdditiveGuide, Coordinate(1))
+            else:
+                infer(toy_model(2, vkf(), likelihood=part), toy_scene(1, 2, 2, 2), MeanField, Coordinate(1))
+
+        assert_used(self.make(), "observe", run)
+
     def test_a_subclass_that_overrides_observe_gets_all_derived_forms_back(self) -> None:
         """Nothing closed is kept: with twice the scale in `observe`, all is that of twice the scale."""
         likelihood = self.make()
@@ -250,10 +270,11 @@ def _derived(likelihood: Likelihood) -> Likelihood:
     return other
 
 
-class NoiseContract:
+class NoiseContract(Contract):
     """What every scale of noise keeps. Derive, and say how the noise is made."""
 
     def make(self) -> Noise:
+        """The noise."""
         return relative_noise()
 
     def scene(self) -> Scene:
@@ -275,6 +296,12 @@ class NoiseContract:
             assert torch.equal(scale, scale[..., :1, :].expand_as(scale))
         else:
             assert not torch.equal(scale, scale[..., :1, :].expand_as(scale))
+
+    def test_inference_uses_it(self) -> None:
+        def run(part: Noise) -> None:
+            infer(toy_model(2, vkf(), likelihood=GaussianLikelihood(part)), self.scene(), MeanField, Coordinate(1))
+
+        assert_used(self.make(), "scale", run)
 
     def test_at_a_content_it_is_positive(self) -> None:
         noise, scene = self.make(), self.scene()

@@ -6,9 +6,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from toys import EXACT, assert_mean_close
 
+from pyro_mixdvae.guides import MeanField
+from pyro_mixdvae.inference.algorithms import Coordinate
+from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import Assignment
+from pyro_mixdvae.testing.contract import Contract, assert_used
+from pyro_mixdvae.testing.parts import toy_model, vkf
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, toy_scene
 
 SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (2, 2), (1, 3), (4, 2), (3, 3)])
 
@@ -26,10 +31,11 @@ def derived(assignment: Assignment) -> Assignment:
     return other
 
 
-class AssignmentContract:
+class AssignmentContract(Contract):
     """Derive, and say how the prior is made and what an assignment of one frame weighs."""
 
     def make(self, n_sources: int) -> Assignment:
+        """The prior over assignments to N sources."""
         raise NotImplementedError
 
     def log_weight(self, n_sources: int, classes: tuple[int, ...]) -> float:
@@ -114,6 +120,7 @@ class AssignmentContract:
             assert found is None
             assert torch.equal(assignment.sample_count(mask), mask.sum(-1))
             return
+        assert found is not None
         assert found.shape == (2, 4)
         for b, t in product(range(2), range(4)):
             expected = self.log_count(n_sources, int(mask[b, t].sum()))
@@ -126,7 +133,9 @@ class AssignmentContract:
             return
         assignment, room = self.make(n_sources), 14
         mask = torch.arange(room) < torch.arange(room + 1)[:, None]
-        probability = assignment.log_count(mask.unsqueeze(0)).exp().squeeze(0)
+        log_count = assignment.log_count(mask.unsqueeze(0))
+        assert log_count is not None
+        probability = log_count.exp().squeeze(0)
         torch.testing.assert_close(probability.sum(), torch.tensor(1.0), rtol=1e-6, atol=0.0)
         drawn = assignment.sample_count(torch.ones(1, 4000, room, dtype=torch.bool)).long().squeeze(0)
         assert drawn.shape == (4000,)
@@ -195,6 +204,14 @@ class AssignmentContract:
             best = rows[weights.index(max(weights))]
             assert tuple(found[b, t, seen].argmax(-1).tolist()) == best
             torch.testing.assert_close(found[b, t].sum(-1), seen.double())
+
+    def test_inference_uses_it(self) -> None:
+        scene = toy_scene(1, 2, 2, 2)
+
+        def run(part: Assignment) -> None:
+            infer(toy_model(2, vkf(), part), scene, MeanField, Coordinate(1))
+
+        assert_used(self.make(2), "prior_logits", run)
 
     def test_without_detections_the_evidence_is_that_of_none(self) -> None:
         assignment = self.make(2)

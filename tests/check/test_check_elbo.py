@@ -1,0 +1,134 @@
+"""The page of verdicts as a whole: what ships passes, and which methods of a user's were called is said."""
+
+from typing import Any
+
+import pyro
+import pytest
+import torch
+from planted import boxes, sounds, sums
+from pyro.distributions import Delta, Normal, TorchDistribution
+from pyro.distributions import StudentT as StudentTDensity
+from torch import Tensor, nn
+from toys import EVERY_ASSIGNMENT, relative_noise, toy_model, toy_scene, vkf
+
+from pyro_mixdvae import check_elbo
+from pyro_mixdvae.check.report import GROUPS, PATH, SITES, SLOPES, TERMS, Report
+from pyro_mixdvae.guides import Guide, MeanField
+from pyro_mixdvae.inference.algorithms import SVI, Coordinate
+from pyro_mixdvae.inference.infer import infer
+from pyro_mixdvae.models import Likelihood
+from pyro_mixdvae.models import Normal as NormalLikelihood
+from pyro_mixdvae.models.mixture import plates
+from pyro_mixdvae.models.scene import Scene
+
+
+def verdicts(report: Report, group: str) -> dict[str, str]:
+    return {row.name: row.verdict for row in report.of(group)}
+
+
+@pytest.mark.parametrize("kind", ["independent with clutter", "persistent", "learned weights"])
+def test_what_ships_is_right(kind: str) -> None:
+    scene = toy_scene(1, 2, 2, 2)
+    found = check_elbo(toy_model(2, vkf(), EVERY_ASSIGNMENT[kind](2)), scene)
+    assert found.is_right, found
+    assert {row.group for row in found.rows} == set(GROUPS)
+    assert found.to_json()["is_right"]
+    assert "log p(o|w,s)" in str(found)
+
+
+@pytest.mark.parametrize("make", [sounds, sums])
+def test_sounds_that_ship_are_right(make: Any) -> None:
+    example = make()
+    found = check_elbo(example.model, example.scene)
+    assert found.is_right, found
+
+
+def test_a_scene_is_drawn_where_none_is_given() -> None:
+    found = check_elbo(toy_model(2, vkf()), groups=(TERMS, SITES))
+    assert found.is_right, found
+
+
+class Heavy(Likelihood):
+    """As in the guide to contributing: one method."""
+
+    def observe(self, content: Tensor, scale: Tensor) -> TorchDistribution:
+        return StudentTDensity(5.0, content, scale).to_event(1)
+
+
+class Mistyped(NormalLikelihood):
+    def expected_log_probs(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Tensor:
+        return self.log_prob(observed, mean, scale)
+
+
+class Unasked(NormalLikelihood):
+    """The site of the tangent is what E-S asks for; nobody asks for `predictive` of the collapsed guide's start."""
+
+    def conjugate(self) -> bool:
+        return True
+
+    def log_prob(self, observed: Tensor, content: Tensor, scale: Tensor) -> Tensor:
+        return super().log_prob(observed, content, scale)
+
+    def expected_log_prob(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Tensor:
+        return Normal(mean, scale).log_prob(observed).sum(-1) - 0.5 * (variance / scale.square()).sum(-1)
+
+
+def test_the_path_says_which_methods_were_called() -> None:
+    example = boxes()
+    model = example.model.replace(likelihood=Heavy(relative_noise()))
+    found = check_elbo(model, example.scene, groups=(PATH,))
+    assert verdicts(found, PATH)["Heavy.observe"] == "right"
+    assert found.is_right
+    model = example.model.replace(likelihood=Mistyped(relative_noise()))
+    (row,) = check_elbo(model, example.scene, groups=(PATH,)).wrong
+    assert row.name == "Mistyped.expected_log_probs"
+    assert "`expected_log_prob` meant" in row.hint
+    model = example.model.replace(likelihood=Unasked(relative_noise()))
+    (row,) = check_elbo(model, example.scene, groups=(PATH,)).wrong
+    assert row.name == "Unasked.log_prob"
+    assert row.reference == "never"
+
+
+def test_a_method_that_is_set_on_an_object_is_not_heard_by_kernels() -> None:
+    example = boxes()
+    likelihood = example.model.likelihood.replace()
+    likelihood.expected_log_prob = lambda *arguments: NormalLikelihood.expected_log_prob(likelihood, *arguments)
+    model = example.model.replace(likelihood=likelihood)
+    found = check_elbo(model, example.scene, groups=(PATH,))
+    if found.of(PATH)[0].claimed == "numba":
+        (row,) = found.wrong
+        assert "write a subclass" in row.hint
+
+
+class Points(Guide):
+    """q(s) of independent numbers of one width, with a place for z."""
+
+    def __init__(self, model: Any, scene: Scene):
+        super().__init__(model, scene)
+        start = scene.start.unsqueeze(-2).expand(-1, -1, scene.n_frames, -1)
+        self.mean = nn.Parameter(torch.cat([start, 0 * start], -1))
+        self.log_width = nn.Parameter(torch.tensor(-3.0))
+
+    def forward(self, scene: Scene) -> None:
+        with plates(scene).scenes:
+            q = Normal(self.mean[:, None, None], self.log_width.exp()).to_event(3)
+            s = pyro.sample("q_s", q, infer={"is_auxiliary": True})
+            pyro.sample("sz", Delta(s, event_dim=3))
+
+
+def test_a_program_is_checked_where_svi_leaves_it() -> None:
+    example = boxes()
+    found = check_elbo(example.model, example.scene, Points, SVI(3), groups=(TERMS, SLOPES, SITES))
+    assert found.is_right, found
+    assert any("SVI has not ended" in row.hint for row in found.of(SLOPES))
+
+
+def test_a_guide_that_is_given_is_looked_at_where_it_is() -> None:
+    example = boxes()
+    guide = infer(example.model, example.scene, MeanField, Coordinate(3)).guide
+    with torch.no_grad():
+        guide.offset.add_(0.5)
+    found = check_elbo(example.model, example.scene, guide, groups=(TERMS, SLOPES))
+    assert found.is_right
+    gains = [row for row in found.of(SLOPES) if row.verdict == "approximate"]
+    assert "mean of q(s,z)" in " ".join(row.name for row in gains)
