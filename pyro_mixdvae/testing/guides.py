@@ -17,14 +17,10 @@ from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import MixtureModel, Scene, Sources
 from pyro_mixdvae.process_state import seeded
-<<<<<<< HEAD:tests/contracts/guides.py
-from pyro_mixdvae.process_state import seeded
-=======
 from pyro_mixdvae.testing.contract import Contract
 from pyro_mixdvae.testing.gaussians import fed, joint_of, joint_of_chain
 from pyro_mixdvae.testing.parts import EVERY_ASSIGNMENT, PRIORS, ConstantAcceleration, toy_model, vkf
 from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, toy_scene
->>>>>>> check:pyro_mixdvae/testing/guides.py
 
 EVERY_PRIOR = PRIORS | {"constant acceleration": ConstantAcceleration}
 """With one of S = 3."""
