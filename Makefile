@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 TYPES := build/types
 
-.PHONY: demo test bench lint types clean
+.PHONY: demo test lessons bench lint types clean
 
 demo: $(STAMP)
 	$(BIN)/mixdvae demo -o out/demo --overwrite
@@ -14,6 +14,10 @@ demo: $(STAMP)
 test: lint types
 	$(BIN)/python -m pytest -n 2
 	if ls notebooks/*.ipynb >/dev/null 2>&1; then $(BIN)/python -m pytest -n 2 --nbmake notebooks; fi
+
+# Runs the notebooks and keeps their outputs.
+lessons: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --nbmake --overwrite notebooks
 
 # Quality needs a folder of MOTChallenge sequences: make bench DATA=folder
 bench: $(STAMP)
