@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 TYPES := build/types
 
-.PHONY: demo test docs fuzz soak bench lint types lowest pythons audit clean
+.PHONY: demo test lessons docs fuzz soak bench lint types lowest pythons audit clean
 
 demo: $(STAMP)
 	$(BIN)/mixdvae demo -o out/demo --overwrite
@@ -14,6 +14,10 @@ demo: $(STAMP)
 test: lint types
 	$(BIN)/python -m pytest -n 2
 	if ls notebooks/*.ipynb >/dev/null 2>&1; then $(BIN)/python -m pytest -n 2 --nbmake notebooks; fi
+
+# Runs the notebooks and keeps their outputs.
+lessons: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --nbmake --overwrite notebooks
 
 # The site, in build/site, from the documents, the notebooks as they are in git, and the code; and a browser on it.
 docs: $(STAMP)
