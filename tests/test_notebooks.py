@@ -1,4 +1,4 @@
-"""The README stays true: it lists every notebook, its links lead somewhere, its Python runs. Notebooks are kept whole."""
+"""The README stays true: it lists every notebook, its links lead somewhere, its Python runs. Notebooks are whole."""
 
 import json
 import re
