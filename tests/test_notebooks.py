@@ -1,22 +1,36 @@
-"""The README stays true: it lists every notebook, its links lead somewhere, and its Python runs."""
+"""The README stays true: it lists every notebook, its links lead somewhere, its Python runs. Notebooks are whole."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pyro_mixdvae.separation.separator import Separation
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def test_every_notebook_is_listed_in_the_readme() -> None:
-    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    assert notebooks
-    unlisted = [path.name for path in notebooks if f"(notebooks/{path.name})" not in README]
+    assert NOTEBOOKS
+    unlisted = [path.name for path in NOTEBOOKS if f"(notebooks/{path.name})" not in README]
     assert not unlisted
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem[:2])
+def test_a_notebook_has_its_outputs_and_folds_its_solutions_away(path: Path) -> None:
+    """In Jupyter by `source_hidden`, on a site by the tag."""
+    code = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert any(cell["outputs"] for cell in code)
+    assert not [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
+    for cell in code:
+        if "solution" in cell["metadata"].get("tags", []):
+            assert "hide-input" in cell["metadata"]["tags"]
+            assert cell["metadata"]["jupyter"]["source_hidden"]
 
 
 def test_links_in_the_readme_lead_to_files() -> None:
