@@ -28,7 +28,6 @@ from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Coordinate, Hybrid
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import (
     AdaptiveIndependentAssignment,
-    Assignment,
     EstimatedNoise,
     ExclusiveAssignment,
     MixtureModel,
@@ -275,9 +274,20 @@ def test_what_the_compiled_engine_does_not_know_is_said() -> None:
     assert chain_engine(adaptive, MeanField, scene).sentence is None
     crowded = adaptive.replace(assignment=adaptive.assignment.fitted(toy_scene(2, 4, 5, 2, missing=0.0)))
     assert "probabilities of each scene" in str(chain_engine(crowded, MeanField, scene).sentence)
-    many: Assignment = ExclusiveAssignment(11, 0.8, 0.1)
-    crowd = toy_scene(1, 2, 2, 11)
-    assert "more than 10 sources" in str(chain_engine(toy_model(11, assignment=many), MeanField, crowd).sentence)
+
+
+@pytest.mark.parametrize("assignment", [ExclusiveAssignment(14, 0.8, 0.1), PersistentAssignment(14, 0.8, 0.1)])
+def test_fourteen_sources_and_twenty_detections(assignment: ExclusiveAssignment) -> None:
+    """Filters and evidence, and a whole run: far more sets of sources than are listed."""
+    scene = toy_scene(2, 5, 20, 14, is_padded=True)
+    model = toy_model(14, PRIORS["vkf"](), assignment, gaussian_likelihood(relative_to="observation"))
+    found, expected = both(model, scene)
+    for hard in (True, False):
+        one, other = found.filter(hard), expected.filter(hard)
+        assert_same(tuple(one[:4]), tuple(other[:4]))
+        assert_same(found.log_evidence(one), expected.log_evidence(other))
+    found, expected = infer_both(model, scene, Coordinate(2))
+    assert_same((found.mean, found.variance, *found.records), (expected.mean, expected.variance, *expected.records))
 
 
 @pytest.mark.parametrize(

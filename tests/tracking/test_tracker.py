@@ -241,7 +241,7 @@ def test_forty_detections_of_clutter_a_frame(algorithm: str, rng: np.random.Gene
 @EACH_ALGORITHM
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_twelve_sources(algorithm: str, dtype: torch.dtype, rng: np.random.Generator) -> None:
-    """Marginals by belief propagation."""
+    """More sets of sources than could be listed, frame by frame."""
     torch.set_default_dtype(dtype)
     truth, boxes = walkers(6, 12, rng)
     boxes[3, 5] = np.nan
