@@ -18,6 +18,7 @@ from pyro_mixdvae.models.likelihoods.spectral import PowerNoise, SpectralLikelih
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.noise import EstimatedNoise, Noise, RelativeNoise
 from pyro_mixdvae.models.part import Part, closed_form
+from pyro_mixdvae.models.reappearance import Reappearance
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.models.sources.contract import Sources
@@ -56,6 +57,7 @@ __all__ = [
     "Part",
     "PersistentAssignment",
     "PowerNoise",
+    "Reappearance",
     "RelativeNoise",
     "RepeatedError",
     "SRNNSources",

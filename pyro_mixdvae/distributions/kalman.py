@@ -116,10 +116,16 @@ def update_uncertain(belief: Gaussian, values: Tensor, variances: Tensor, probab
     none = 1 - probabilities.sum(-2).unsqueeze(-1)
     apart = (gain * innovation - shift.unsqueeze(-3)).square()
     spread = (probabilities.unsqueeze(-1) * apart).sum(-3) + none * shift.square()
-    scale = spread - weight.sum(-3)
     mean = belief.mean + column * shift.unsqueeze(-1)
-    covariance = belief.covariance + scale[..., None, None] * column.unsqueeze(-1) * column.unsqueeze(-2)
-    return Gaussian(mean, covariance)
+    # 1 - sum_k p_k gain_k V, a sum of positive parts: a difference would be lost where V is far wider than the noise.
+    remain = none + (weight * variances).sum(-3)
+    own = column * (remain + spread * column[..., 0]).unsqueeze(-1)
+    if column.shape[-1] == 1:
+        return Gaussian(mean, own.unsqueeze(-1))
+    scale = (spread - weight.sum(-3))[..., None, None]
+    covariance = belief.covariance + scale * column.unsqueeze(-1) * column.unsqueeze(-2)
+    rest = torch.cat([own[..., None, 1:], covariance[..., 1:, 1:]], -2)
+    return Gaussian(mean, torch.cat([own.unsqueeze(-1), rest], -1))
 
 
 def filter_sequence(transitions: Transition, value: Tensor, precision: Tensor) -> tuple[Gaussian, Gaussian]:

@@ -12,7 +12,16 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Gaussian
-from pyro_mixdvae.engines.torch.chain import Entered, Frame, enter_frame, feed, frames_of, take_detections
+from pyro_mixdvae.engines.torch.chain import (
+    Entered,
+    Frame,
+    enter_frame,
+    feed,
+    frames_of,
+    predict_frame,
+    take_detections,
+)
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.rows import Entry, Rows, anew, first_rows, join, pick, put
 from pyro_mixdvae.inference.unexplained import Array, Integers, Mask, Return, Runs, Weights
 from pyro_mixdvae.models.assignments.contract import Assignment
@@ -21,6 +30,9 @@ from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.reappearance import Reappearance
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.contract import Before, Sources
+
+SIGHTING = 10
+"""Frames without a detection that one with a detection makes up for: a lone false box does not end a long search."""
 
 UNBOUNDED = 1.0
 """Standard deviation of a lost source under a prior without a widest: contents are in units of the image."""
@@ -95,8 +107,8 @@ class OnlineFilter:
         )  # before the first frame nobody asks for a belief
         self._rest: Rows | None = None  # of the lost sources
         self._filter_state = model.assignment.init_filter(1)
-        self._unseen = np.zeros(self.n_sources, np.int64)
-        self._last = start  # content of each source when it was last seen
+        self._unseen = np.zeros(self.n_sources, np.int64)  # frames without a detection, less what sightings make up for
+        self._last = start  # content of each source when it was last seen for sure
         self._runs, self._ids = Runs.none(self.n_sources), np.zeros(0, np.int64)
         self._n_begun, self._n_others = 0, 0
         self._frame = -1
@@ -143,18 +155,26 @@ class OnlineFilter:
         self._update_visible(model.assignment, eta, returns)
         return self._remembered(model.sources, rows, entry, eta, weighed, runs, returns)
 
-    def _entered(self, model: MixtureModel, scene: Scene) -> tuple[Frame, Entered]:
-        """The frame, as every row sees it, entered by all of them; rows of which numbers ran away are mended first."""
+    def _entered(self, model: MixtureModel, scene: Scene, is_mended: bool = False) -> tuple[Frame, Entered]:
+        """The frame, as every row sees it, entered by all of them; rows of which numbers ran away are mended first.
+
+        Raises:
+            InputError: the prior predicts what is no number from where sources were last seen.
+        """
         (frame,) = frames_of(model, scene)
         if len(self._runs):
             frame = frame._replace(scale=model.likelihood.noise.scale(scene.starting_at(self._rows.start))[:, 0])
         before = Before(self._rows.earlier, self._rows.belief) if self._frame else None
-        entered = enter_frame(model, self._rows.state, before, frame)
-        is_number = entered.log_likelihood.isfinite()
-        if bool(is_number.all()):
-            return frame, entered
-        self._mend(model.sources, ~is_number[0].all(0).numpy()[: self.n_sources + len(self._runs)])
-        return self._entered(model, scene)
+        transition, predicted = predict_frame(model.sources, self._rows.state, before)
+        # One number that is none, or a variance that is not positive, shows in the sum.
+        variance = predicted.covariance[..., 0, 0]
+        if not math.isfinite(float(predicted.mean.sum() + predicted.covariance.sum() + variance.log().sum())):
+            is_good = predicted.mean.isfinite().all(-1) & predicted.covariance.isfinite().all(-1).all(-1)
+            self._mend(model.sources, ~(is_good & (variance > 0)).all(-1)[0].numpy())
+            if is_mended:
+                raise InputError("The prior predicts places that are no numbers: train its weights again.")
+            return self._entered(model, scene, is_mended=True)
+        return frame, enter_frame(model, transition, predicted, frame)
 
     def _mend(self, sources: Sources, is_bad: Mask) -> None:
         """A source whose numbers ran away is lost, a run ends; the others do not notice."""
@@ -233,7 +253,8 @@ class OnlineFilter:
         own = np.arange(self.n_sources)
         seen = eta[..., : self.n_sources].sum(1).clamp(max=1.0)
         is_seen = seen[0] > 0.5
-        self._unseen = np.where(is_seen.numpy(), 0, self._unseen + 1)
+        seen_now, patience = is_seen.numpy(), self.reappearance.patience
+        self._unseen = (self._unseen + np.where(seen_now, -SIGHTING, 1)).clip(0, patience + 1)
         of_sources, of_runs, ids = entry, None, self._ids
         content = rows.belief.mean[..., 0]
         if len(runs):
@@ -244,8 +265,9 @@ class OnlineFilter:
             of_sources, of_runs = pick(entry, slice(self.n_sources)), pick(entry, slice(self.n_sources, None))
             ids = np.concatenate([ids, self._n_begun + np.arange(len(runs) - len(ids))])
             self._n_begun += len(runs) - len(self._ids)
-        self._last = torch.where(is_seen.unsqueeze(-1), content, self._last)
-        lost = self._unseen > self.reappearance.patience
+        is_sure = torch.from_numpy(seen_now & (self._unseen == 0))
+        self._last = torch.where(is_sure.unsqueeze(-1), content, self._last)
+        lost = (self._unseen > patience) & ~seen_now
         if lost.any():
             at = np.flatnonzero(lost)
             if self._rest is None or not np.array_equal(lost, self.lost):

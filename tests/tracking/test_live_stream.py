@@ -1,5 +1,6 @@
 """Streams of rows: the same frames as a file of them, as early as they can be known."""
 
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.files.detections import read_detections
-from pyro_mixdvae.tracking.live.stream import CSV_COLUMNS, FORMATS, LiveFrame, csv_lines, read_frames
+from pyro_mixdvae.tracking.live.stream import (
+    CSV_COLUMNS,
+    FORMATS,
+    LiveFrame,
+    csv_lines,
+    json_lines,
+    read_frames,
+)
 from pyro_mixdvae.tracking.live.tracker import LiveResult
 
 SIZE = (640, 480)
@@ -76,14 +84,20 @@ def test_the_first_frame_may_be_asked_for() -> None:
 
 
 def test_lines_of_a_result() -> None:
-    """Two sources, two detections: the first belongs to source 2, the second to nobody."""
-    boxes = np.array([[10.0, 20, 30, 60], [-0.001, 5, 9, 5.001]])
-    probability = np.array([[0.1, 0.85, 0.05], [0.02, 0.03, 0.95]])
-    result = LiveResult(7, boxes, boxes - 1, boxes + 1, np.array([False, True]), probability)
+    """Three sources, two detections: the first belongs to source 2, the second to nobody; source 3 is lost."""
+    boxes = np.array([[10.0, 20, 30, 60], [-0.001, 5, 9, 5.001], [50, 50, 60, 70]])
+    probability = np.array([[0.1, 0.85, 0, 0.05], [0.02, 0.03, 0, 0.95]])
+    observed, lost = np.array([False, True, False]), np.array([False, False, True])
+    result = LiveResult(7, boxes, boxes - 1, boxes + 1, observed, lost, probability)
     assert FORMATS["mot"].lines(result, 0.9) == "7,1,10.00,20.00,20.00,40.00,1,-1,-1,-1\n" + (
-        "7,2,0.00,5.00,9.00,0.01,1,-1,-1,-1\n"
+        "7,2,0.00,5.00,9.00,0.01,1,-1,-1,-1\n7,3,50.00,50.00,10.00,20.00,0,-1,-1,-1\n"
     )
     cells = [line.split(",") for line in csv_lines(result, 0.9).splitlines()]
-    assert [len(row) for row in cells] == [len(CSV_COLUMNS)] * 2
+    assert [len(row) for row in cells] == [len(CSV_COLUMNS)] * 3
     assert cells[0][6:8] == ["9.00", "11.00"]
-    assert [row[-4:] for row in cells] == [["0.9", "inferred", "1", "0.1000"], ["0.9", "observed", "1", "0.8500"]]
+    assert [row[-4:] for row in cells] == [
+        ["0.9", "inferred", "1", "0.1000"],
+        ["0.9", "observed", "1", "0.8500"],
+        ["0.9", "lost", "1", "0.0000"],
+    ]
+    assert [json.loads(line)["lost"] for line in json_lines(result, 0.9).splitlines()] == [False, False, True]

@@ -236,7 +236,7 @@ def filter_frame(
 
     `assignment` is p(w_t | w_<t). `penalty` [B, K, C] is added to the log likelihood where it assigns, nowhere else.
     """
-    entered = enter_frame(model, state, before, frame)
+    entered = enter_frame(model, *predict_frame(model.sources, state, before), frame)
     assign = assignment.most_likely if is_hard else assignment.responsibilities
     weighed = entered.log_likelihood if penalty is None else entered.log_likelihood + penalty
     eta = assign(weighed.unsqueeze(1), frame.mask.unsqueeze(1)).squeeze(1)
@@ -244,10 +244,14 @@ def filter_frame(
     return FilterStep(entered.transition, entered.predicted, belief, entered.log_likelihood, eta)
 
 
-def enter_frame(model: MixtureModel, state: Any, before: Before | None, frame: Frame) -> Entered:
-    """Predict with the prior, take labels in, and weigh the detections; `before` is None at the first frame."""
-    transition = next_step(model.sources, state, before)
-    predicted = predict(before.belief, transition) if before else Gaussian(transition.offset, transition.noise)
+def predict_frame(sources: Sources, state: Any, before: Before | None) -> tuple[Transition, Gaussian]:
+    """The step to a frame, and what is believed before anything of it is seen; `before` is None at the first."""
+    transition = next_step(sources, state, before)
+    return transition, predict(before.belief, transition) if before else Gaussian(transition.offset, transition.noise)
+
+
+def enter_frame(model: MixtureModel, transition: Transition, predicted: Gaussian, frame: Frame) -> Entered:
+    """Take the labels of a frame in, and weigh its detections."""
     belief = predicted
     if frame.label is not None and frame.label_precision is not None:
         belief = update(belief, frame.label, frame.label_precision)
