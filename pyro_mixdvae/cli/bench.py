@@ -25,6 +25,7 @@ LIST = "samples.json"
 WORK = "work"
 TABLES = ("table.csv", "table.json", "table.md", "per_sample.csv")
 PICTURES = ("scores.png", "reliability.png")
+OUTPUTS = (*TABLES, *PICTURES)
 DEFAULT_LENGTHS = (60, 120, 300)
 
 
@@ -80,7 +81,7 @@ def mot(
     from pyro_mixdvae.tracking.files.sequences import files_of
 
     read = [*files_of(data), *(path for path in (samples, published_weights) if path)]
-    outputs = [output / name for name in (*TABLES, *PICTURES)]
+    outputs = [output / name for name in OUTPUTS]
     check_outputs([output / LIST, *outputs], overwrite=True, inputs=read, advice="give another OUT")
     check_outputs(outputs, overwrite)
     check_removed(output / WORK, read)
