@@ -16,6 +16,7 @@ from pyro_mixdvae.check.expectation import is_quadratic
 from pyro_mixdvae.check.report import CALIBRATION, Row, Verdict
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides.collapsed import Collapsed
+from pyro_mixdvae.process_state import seeded
 
 BLIND = "it cannot see a precision 1 % off, nor a filter in place of a smoother"
 LEAST_CHANCE = 1e-7
@@ -42,11 +43,10 @@ def calibration_rows(case: Case, n_scenes: int = 100) -> list[Row]:
     is_clear = _is_clear(drawn, found.responsibilities)
     share = float(is_clear.double().mean())
     kept = torch.nonzero(is_clear).flatten() if share >= LEAST_SHARE else torch.arange(n_scenes)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(case.seed)
-        samples = found.guide.sample(N_SAMPLES)  # [L, B, N, T, D]
-        where = [torch.randint(size, (len(kept),)) for size in drawn.contents.shape[1:]]
-        shake = torch.rand(len(kept), dtype=torch.float64)
+    generator = seeded(case.seed)
+    samples = found.guide.sample(N_SAMPLES, generator)  # [L, B, N, T, D]
+    where = [torch.randint(size, (len(kept),), generator=generator) for size in drawn.contents.shape[1:]]
+    shake = torch.rand(len(kept), generator=generator, dtype=torch.float64)
     pick = (kept, *where)
     truth = drawn.contents[pick]
     below = (samples[(slice(None), *pick)] < truth).sum(0)

@@ -20,6 +20,7 @@ from pyro_mixdvae.inference.chain_updates import is_updated_in_closed_form
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.process_state import alone
 
 N_UPDATES = 2
 N_STEPS = 20
@@ -52,14 +53,15 @@ class Case(NamedTuple):
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Numbers that are made within are of 64 bits; random numbers and Pyro's parameters are as before, afterwards."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        with torch.random.fork_rng(devices=[]), pyro.get_param_store().scope():
-            yield
-    finally:
-        torch.set_default_dtype(before)
+    """Numbers that are made within are of 64 bits; Pyro's parameters are as before, afterwards."""
+    with alone:  # the type of new numbers is one for the whole process
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            with pyro.get_param_store().scope():
+                yield
+        finally:
+            torch.set_default_dtype(before)
 
 
 def in_double(part: Any) -> Any:

@@ -11,6 +11,7 @@ from pyro_mixdvae.inference.algorithms import is_of_sounds
 from pyro_mixdvae.models.additive import AdditiveModel
 from pyro_mixdvae.models.likelihoods.spectral import sound_scene
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.process_state import drawing, seeded
 from pyro_mixdvae.representations.boxes import CentreLogSize
 
 
@@ -51,8 +52,7 @@ def drawn_scene(
     Raises:
         InputError: the model cannot draw such scenes.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing(seeded(seed)):
         room = _room(model, n_sources, n_frames, n_detections, n_scenes, representation or CentreLogSize())
         if away:
             room.start[..., 0] += away * torch.arange(1, n_sources + 1)

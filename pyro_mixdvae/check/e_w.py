@@ -12,6 +12,7 @@ from pyro_mixdvae.check.hints import features_of
 from pyro_mixdvae.check.report import SLOPES, Row
 from pyro_mixdvae.check.statements import Traces, count_noise, joint_of_values, traces_at
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.process_state import drawing, seeded
 
 TOLERANCE = 1e-7
 LIKELY = -40.0
@@ -47,8 +48,7 @@ def optimal_logits(model: Any, guide: Any, scene: Scene, seed: int = 0) -> Optim
         return torch.stack(parts).sum(0)
 
     n_numbers = count_noise(guide, scene)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing(seeded(seed)):
         wide, narrow = (mean(sigma_points(n_numbers, scale)) for scale in (1.0, FAR))
         off = (wide - narrow).abs()
         if bool((off <= QUADRATIC * wide.abs().clamp(min=1.0)).all()):

@@ -21,6 +21,7 @@ from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
 from pyro_mixdvae.models.likelihoods.normal import Normal
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.process_state import drawing, seeded
 
 MOST_JOINT, MOST_PATHS = 1500, 64
 N_ERRORS = 5.0
@@ -34,8 +35,7 @@ def bound_rows(case: Case) -> list[Row]:
     alone = Collapsed(case.model, case.scene)
     alone.load_state_dict(guide.state_dict(), strict=False)
     design = antithetic_draws(count_noise(guide, case.scene), 256, case.seed)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(case.seed)
+    with drawing(seeded(case.seed)), torch.no_grad():
         gap = (
             terms_at(case.model, alone, case.scene, design.points)["elbo"]
             - terms_at(case.model, guide, case.scene, design.points)["elbo"]

@@ -9,6 +9,7 @@ from torch import Tensor
 from pyro_mixdvae.check.designs import Design, antithetic_draws, sigma_points
 from pyro_mixdvae.check.statements import Terms, count_noise, terms_at
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.process_state import drawing, seeded
 
 NO_NOISE, EXACT, DRAWN = "without noise", "sigma points", "antithetic draws"
 QUADRATIC = 1e-8
@@ -58,8 +59,7 @@ def expected_terms(
     n_numbers = count_noise(guide, scene)
     exact: dict[str, Expected] = {}
     names: Iterable[str] = ()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing(seeded(seed)):
         if n_numbers <= MOST_NUMBERS:
             wide, narrow = (_all(model, guide, scene, sigma_points(n_numbers, scale), terms) for scale in (FAR, 1.0))
             names = wide
@@ -121,8 +121,7 @@ def noisy_terms(
     generator = torch.Generator().manual_seed(seed)
     signs = 2.0 * torch.randint(2, (N_DIRECTIONS, n_numbers), generator=generator).double() - 1
     points = torch.cat([FAR * signs, -FAR * signs, signs, -signs, 0 * signs[:1]])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing(seeded(seed)):
         found = terms(model, guide, scene, points)
     noisy = {}
     for name, values in found.items():

@@ -14,6 +14,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.chain_updates import SITE_TOLERANCE
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.process_state import drawing, seeded
 
 TOLERANCE = 1e-6
 
@@ -95,8 +96,7 @@ def _junk_in_programs(case: Case) -> Row:
     noise = torch.randn(2, count_noise(case.guide, scene), generator=generator, dtype=torch.float64)
     found = []
     for each in (scene, with_junk(scene, case.seed)):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(case.seed)
+        with drawing(seeded(case.seed)):
             found.append(terms_at(case.model, case.guide, each, noise))
     off = {term: float((found[1][term] - value).abs().max()) for term, value in found[0].items()}
     worst = max(off, key=lambda term: off[term])

@@ -11,6 +11,7 @@ from pyro_mixdvae.engines.protocol import STANDARD_ERROR
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.engines.torch.evaluator import RecordingELBO
 from pyro_mixdvae.models.mixture import MAX_PLATE_NESTING, MixtureModel
+from pyro_mixdvae.process_state import drawing, seeded
 
 N_DRAWS = 100
 
@@ -22,14 +23,13 @@ def judge_rows(case: Case) -> list[Row]:
     reference, error = float(found.value.sum()), float(found.error.square().sum().sqrt())
     evaluator = TraceEnum_ELBO(max_plate_nesting=MAX_PLATE_NESTING, strict_enumeration_warning=False)
     draws, off = [], 0.0
-    with torch.random.fork_rng(devices=[]):
-        for number in range(N_DRAWS):
-            torch.manual_seed(case.seed + number)
+    for number in range(N_DRAWS):
+        with drawing(seeded(case.seed + number)):
             draws.append(-evaluator.loss(case.model, case.guide, case.scene))
-            if number < 3:
-                torch.manual_seed(case.seed + number)
+        if number < 3:
+            with drawing(seeded(case.seed + number)):
                 record = RecordingELBO().evaluate(case.model, case.guide, case.scene)
-                off = max(off, abs(float(record["elbo"].sum()) - draws[-1]))
+            off = max(off, abs(float(record["elbo"].sum()) - draws[-1]))
     rows = _records(case, found)
     values = torch.tensor(draws, dtype=torch.float64)
     spread = float(values.std())

@@ -135,7 +135,7 @@ def path_rows(model: Any, scene: Any, guide: Any, algorithm: Algorithm | None, c
         return [Row(PATH, "engine", "", "", "the guide is given: no inference runs", None, None, "not checked")]
     algorithm = algorithm or (Coordinate(2) if is_updated_in_closed_form(guide) else SVI(2))
     methods = users_methods(parts_of(model, guide))
-    with counting(methods) as calls, torch.random.fork_rng(devices=[]):
+    with counting(methods) as calls:
         found = infer(model, scene, guide, algorithm, seed=case.seed)
         in_inference = Counter(calls)
         _draw(model, scene, case)

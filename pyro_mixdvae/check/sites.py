@@ -9,14 +9,14 @@ from torch import Tensor
 from pyro_mixdvae.check.cases import Case
 from pyro_mixdvae.check.report import SITES, Row
 from pyro_mixdvae.check.statements import is_statement
+from pyro_mixdvae.process_state import drawing, seeded
 
 UNMATCHED = (": a factor in the guide", ": a latent of the model")
 
 
 def site_rows(case: Case) -> list[Row]:
     """Latents against factors, and of both plates, masks and sizes."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(case.seed)
+    with drawing(seeded(case.seed)), torch.no_grad():
         guide = poutine.trace(case.guide).get_trace(case.scene)
         model = poutine.trace(poutine.replay(case.model, trace=guide)).get_trace(case.scene)
     in_model = {name: node for name, node in model.nodes.items() if is_statement(node) and not node["is_observed"]}

@@ -13,6 +13,7 @@ from pyro_mixdvae.check.expectation import CHUNK, chunks, noisy_terms
 from pyro_mixdvae.check.statements import Terms, count_noise, terms_at
 from pyro_mixdvae.guides.factorised import Factorised
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.process_state import drawing, seeded
 
 ZERO = 1e-6
 """A slope that is exact is zero below this: parameters are logits, logarithms, and numbers of standard deviations."""
@@ -129,8 +130,7 @@ def slopes(
     n_numbers = count_noise(guide, scene)
     is_noisy = noisy_terms(model, guide, scene, seed, terms)
     noisy = [name for name, found in is_noisy.items() if found]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing(seeded(seed)):
         touched = _touched(model, guide, scene, wanted, noisy, n_numbers, terms)
         known = [name for name, found in is_noisy.items() if not found]
         parts = [(sigma_points(n_numbers), known)]
