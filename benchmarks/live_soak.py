@@ -103,6 +103,7 @@ class Report:
 
     without: Array
     longest: int = 0
+    told: int = 1
     not_finite: int = 0
     returns: int = 0
     is_lost: Array = field(default_factory=lambda: np.zeros(0))
@@ -119,8 +120,9 @@ class Report:
         is_followed[np.flatnonzero(there)[targets[is_near]]] = True
         self.without[is_followed] = 0
         self.without += is_seen & ~is_followed
-        if self.without.max() > self.longest:
-            self.longest = int(self.without.max())
+        self.longest = max(self.longest, int(self.without.max()))
+        if self.longest >= 2 * self.told:
+            self.told = self.longest
             print(f"frame {frame}: {self.longest} good detections of a target without a source", file=sys.stderr)
         if len(self.is_lost):
             self.returns += int((self.is_lost & ~lost).sum())

@@ -16,10 +16,8 @@ Integers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 SURE = 20.0
-"""Nats that a run gathers as another target, at most: who is who may have been changed since."""
-
-KNOWN = 10.0
-"""With so many, it is one."""
+"""Nats that a run gathers as another target, at most: who is who may have been changed since. With so many against
+clutter, and against its being any of the sources, it counts as one."""
 
 DEAD = -5.0
 """A run whose evidence against clutter is less has ended."""
@@ -71,7 +69,7 @@ class Runs:
         against_other: the same against another target.
         since: the frame [C, N] in which it would have begun.
         taken: the detection of the last frame [C], -1 for none.
-        is_known: whether it has had so much evidence that it counted as another target [C].
+        is_known: whether it counts as another target: every source was seen elsewhere meanwhile [C].
     """
 
     evidence: Array
@@ -105,13 +103,15 @@ class Runs:
         other = self.evidence + np.where(self.is_known, others_beside, others)
         going = self.against_clutter + gain[:, None]
         evidence = np.minimum(self.evidence + gain, SURE)
+        against_other = np.maximum(self.against_other, fresh - (other + gain)[:, None]) - own
+        is_nobody = (against_other < -SURE).all(-1)
         return Runs(
             evidence,
             np.maximum(going, fresh) - own,
-            np.maximum(self.against_other, fresh - (other + gain)[:, None]) - own,
+            against_other,
             np.where(fresh > going, frame, self.since),
             taken,
-            self.is_known | (evidence > KNOWN),
+            self.is_known | ((evidence >= SURE) & is_nobody),
         )
 
     def joined_by(self, detections: Integers, weights: Weights) -> "Runs":
