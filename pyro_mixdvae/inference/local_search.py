@@ -92,15 +92,19 @@ def ambiguous(assignment: ExclusiveAssignment, scene: Scene, start: Filtered) ->
     scores = assignment.pair_scores(start.log_likelihood, scene.mask).clamp(min=FORBIDDEN)
     weights = torch.cat([scores, torch.zeros_like(scores[..., :1])], -1)  # no source weighs 1
     taken = start.responsibilities.argmax(-1)
-    loss, is_near, deficit = _losses(scores, weights, taken, scene.mask)
-    is_open = (loss - deficit.unsqueeze(-1) < AMBIGUOUS) & scene.mask & scene.present.unsqueeze(-1)
+    # Where each detection has the class that it would take alone, none gains by what another gives up.
+    least = _taken(weights, taken) - weights.scatter(-1, taken.unsqueeze(-1), FORBIDDEN).amax(-1)
+    is_contested = ((least < 0) & scene.mask).any(-1)
+    if is_contested.any():
+        least[is_contested] = _least_margins(*(part[is_contested] for part in (scores, weights, taken, scene.mask)))
+    is_open = (least < AMBIGUOUS) & scene.mask & scene.present.unsqueeze(-1)
     is_open[:, 0] = False
     b, t, k = is_open.nonzero(as_tuple=True)
-    few = least_of_each(b * scene.n_frames + t, loss[b, t, k], MOST).sort().values
+    few = least_of_each(b * scene.n_frames + t, least[b, t, k], MOST).sort().values
     b, t, k = b[few], t[few], k[few]
     c = taken[b, t, k]
     # Of each frame only the detections that any such event concerns.
-    concerned = (is_near | is_open | (taken < assignment.n_sources))[b, t]
+    concerned = (is_open | (taken < assignment.n_sources))[b, t]
     most = int(concerned.sum(-1).max()) if len(b) else 0
     kept = concerned.to(torch.uint8).topk(most, -1).indices.sort(-1).values
     place = (kept < k.unsqueeze(-1)).sum(-1)
@@ -118,22 +122,18 @@ def ambiguous(assignment: ExclusiveAssignment, scene: Scene, start: Filtered) ->
     return found.only(found.margin < AMBIGUOUS)
 
 
-def _losses(scores: Tensor, weights: Tensor, taken: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the best event of a frame loses at least if a detection is to have another class, [B, T, K].
+def _least_margins(scores: Tensor, weights: Tensor, taken: Tensor, mask: Tensor) -> Tensor:
+    """What the margin of each association is at least, in M frames: [M, K].
 
-    Proved by prices, which also say which detections are near to some source, in that an event with a margin below
-    `AMBIGUOUS` may pair them, [B, T, K]; and by how much the taken event is worse than the best one, [B, T].
+    Prices prove what the best event loses if a detection is to have another class; the taken event may be worse than
+    the best one, and where that takes another class, be it by as much.
     """
     best = best_events(scores)
     u, v = (torch.from_numpy(part).to(scores) for part in prices(scores.cpu().numpy(), best.cpu().numpy()))
     slack = torch.cat([u.unsqueeze(-2) + v.unsqueeze(-1) - scores, v.unsqueeze(-1)], -1).clamp(min=0.0)
-    gain = torch.where(mask, _taken(weights, best) - _taken(weights, taken), 0.0)
-    deficit = gain.sum(-1)
     loss = slack.scatter(-1, best.unsqueeze(-1), torch.inf).amin(-1)
-    # An event without what is taken, where the best one takes another, may be the best one.
-    loss = torch.where(best == taken, loss, 0.0)
-    is_near = (slack[..., :-1] < AMBIGUOUS + deficit[..., None, None]).any(-1) | (best < scores.shape[-1])
-    return loss, is_near & mask, deficit
+    ahead = torch.where(mask, _taken(weights, best) - _taken(weights, taken), 0.0).sum(-1, keepdim=True)
+    return torch.where(best == taken, loss, 0.0) - ahead
 
 
 def least_of_each(scene: Tensor, cost: Tensor, count: int) -> Tensor:

@@ -276,11 +276,11 @@ def test_what_the_compiled_engine_does_not_know_is_said() -> None:
     assert "probabilities of each scene" in str(chain_engine(crowded, MeanField, scene).sentence)
 
 
-@pytest.mark.parametrize("assignment", [ExclusiveAssignment(14, 0.8, 0.1), PersistentAssignment(14, 0.8, 0.1)])
-def test_fourteen_sources_and_twenty_detections(assignment: ExclusiveAssignment) -> None:
+@pytest.mark.parametrize("kind", [ExclusiveAssignment, PersistentAssignment])
+def test_fourteen_sources_and_twenty_detections(kind: type[ExclusiveAssignment]) -> None:
     """Filters and evidence, and a whole run: far more sets of sources than are listed."""
     scene = toy_scene(2, 5, 20, 14, is_padded=True)
-    model = toy_model(14, PRIORS["vkf"](), assignment, gaussian_likelihood(relative_to="observation"))
+    model = toy_model(14, PRIORS["vkf"](), kind(14, 0.8, 0.1), gaussian_likelihood(relative_to="observation"))
     found, expected = both(model, scene)
     for hard in (True, False):
         one, other = found.filter(hard), expected.filter(hard)
