@@ -12,7 +12,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import pyro_mixdvae
+import pyro_mixdvae.guides
+import pyro_mixdvae.models
 from pyro_mixdvae.cli.main import run
 
 # Of extras, or of a class that is asked for by its name.
@@ -22,9 +23,11 @@ VERBS = ("track", "eval", "separate", "mix", "eval-audio", "import-weights", "de
 
 def import_all() -> int:
     """Import every module, and count them."""
-    names = [module.name for module in pkgutil.walk_packages(pyro_mixdvae.__path__, "pyro_mixdvae.")]
-    names += [f"pyro_mixdvae.{part}" for part in ("models", "guides")]
-    for name in names:
+    # In a clone the package's path holds the folder above it, where it would be found within itself, for ever.
+    packages = [("pyro_mixdvae", [str(Path(pyro_mixdvae.__file__).parent)])]
+    packages += [(part.__name__, list(part.__path__)) for part in (pyro_mixdvae.guides, pyro_mixdvae.models)]
+    names = {module.name for name, path in packages for module in pkgutil.walk_packages(path, f"{name}.")}
+    for name in sorted(names):
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
