@@ -135,8 +135,8 @@ class PersistentAssignment(ExclusiveAssignment):
     def scenes(self, index: Tensor) -> "PersistentAssignment":
         """With the rates of these scenes."""
         rates = {name: getattr(self, name) for name in ("detection", "clutter", "hide", "reappear")}
-        changes = {name: rate[index] for name, rate in rates.items() if rate.dim()}
-        if self.visible is not None:
+        changes = {name: rate[index] for name, rate in rates.items() if rate.dim() and len(rate) > 1}
+        if self.visible is not None and len(self.visible) > 1:
             changes["visible"] = self.visible[index]
         return self.replace(**changes)
 

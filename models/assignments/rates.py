@@ -18,8 +18,8 @@ class Rates(NamedTuple):
     clutter: Tensor
 
     def scenes(self, index: Tensor) -> "Rates":
-        """Those of some scenes [M]."""
-        return Rates(*(rate[index] if rate.dim() else rate for rate in self))
+        """Those of some scenes [M]; what is one for all of them stays so."""
+        return Rates(*(rate[index] if rate.dim() and len(rate) > 1 else rate for rate in self))
 
 
 def estimated_rates(per_frame: Tensor, n_sources: int, most: float | Tensor = 0.92) -> Rates:

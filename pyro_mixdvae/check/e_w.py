@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyro_mixdvae.check.cases import Case
 from pyro_mixdvae.check.designs import antithetic_draws, sigma_points
-from pyro_mixdvae.check.expectation import FAR, N_PAIRS, QUADRATIC, chunks
+from pyro_mixdvae.check.expectation import FAR, FEW_PAIRS, MOST_NUMBERS, N_PAIRS, QUADRATIC, chunks
 from pyro_mixdvae.check.hints import features_of
 from pyro_mixdvae.check.report import SLOPES, Row
 from pyro_mixdvae.check.statements import Traces, count_noise, joint_of_values, traces_at
@@ -49,17 +49,18 @@ def optimal_logits(model: Any, guide: Any, scene: Scene, seed: int = 0) -> Optim
 
     n_numbers = count_noise(guide, scene)
     with drawing(seeded(seed)):
-        wide, narrow = (mean(sigma_points(n_numbers, scale)) for scale in (1.0, FAR))
-        off = (wide - narrow).abs()
-        if bool((off <= QUADRATIC * wide.abs().clamp(min=1.0)).all()):
-            return Optimum(wide[0], wide[1], torch.zeros_like(wide[0]), True)
-        design = antithetic_draws(n_numbers, N_PAIRS, seed)
-        each = torch.cat(
-            [both(traces_at(model, guide, scene, part.points, leaves_w=True))[0] for part in chunks(design)]
+        if n_numbers <= MOST_NUMBERS:
+            near, far = (mean(sigma_points(n_numbers, scale)) for scale in (1.0, FAR))
+            if bool(((near - far).abs() <= QUADRATIC * near.abs().clamp(min=1.0)).all()):
+                return Optimum(near[0], near[1], torch.zeros_like(near[0]), True)
+        design = antithetic_draws(n_numbers, N_PAIRS if n_numbers <= MOST_NUMBERS else FEW_PAIRS, seed)
+        drawn = torch.cat(
+            [both(traces_at(model, guide, scene, part.points, leaves_w=True)) for part in chunks(design)], 1
         )
-        pairs = each.unflatten(0, (-1, 2)).mean(1)
+        pairs = drawn[0].unflatten(0, (-1, 2)).mean(1)
+        prior = drawn[1].mean(0)
     centred = pairs - pairs.mean(-1, keepdim=True)
-    return Optimum(pairs.mean(0), wide[1], centred.std(0) / len(pairs) ** 0.5, False)
+    return Optimum(pairs.mean(0), prior, centred.std(0) / len(pairs) ** 0.5, False)
 
 
 @torch.no_grad()

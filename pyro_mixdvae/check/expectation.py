@@ -18,6 +18,8 @@ FAR = 6.0
 """The second scale, in standard deviations: what is quadratic nearby may have a kink, or another well, further away."""
 MOST_NUMBERS = 2000
 """Standard normal numbers a scene for which sigma points are tried: there are two to four times as many points."""
+FEW_PAIRS = 32
+"""Of antithetic draws, where there are more numbers than that: a spectrum of hundreds of frequencies."""
 CHUNK = 128
 """Points at once."""
 N_PAIRS = 512
@@ -69,7 +71,7 @@ def expected_terms(
                     exact[name] = found
         if names and set(names) <= set(exact):
             return exact
-        design = antithetic_draws(n_numbers, n_pairs, seed)
+        design = antithetic_draws(n_numbers, n_pairs if n_numbers <= MOST_NUMBERS else FEW_PAIRS, seed)
         drawn = _all(model, guide, scene, design, terms)
     return {name: exact.get(name) or _mean(values) for name, values in drawn.items()}
 

@@ -9,7 +9,7 @@ from scipy.stats import t as student_t
 from torch import Tensor
 
 from pyro_mixdvae.check.designs import Design, antithetic_draws, sigma_points
-from pyro_mixdvae.check.expectation import CHUNK, chunks, noisy_terms
+from pyro_mixdvae.check.expectation import CHUNK, MOST_NUMBERS, chunks, noisy_terms
 from pyro_mixdvae.check.statements import Terms, count_noise, terms_at
 from pyro_mixdvae.guides.factorised import Factorised
 from pyro_mixdvae.models.scene import Scene
@@ -129,18 +129,20 @@ def slopes(
         return []
     n_numbers = count_noise(guide, scene)
     is_noisy = noisy_terms(model, guide, scene, seed, terms)
-    noisy = [name for name, found in is_noisy.items() if found]
+    is_small = n_numbers <= MOST_NUMBERS
+    noisy = [name for name, found in is_noisy.items() if found or not is_small]
     with drawing(seeded(seed)):
         touched = _touched(model, guide, scene, wanted, noisy, n_numbers, terms)
-        known = [name for name, found in is_noisy.items() if not found]
-        parts = [(sigma_points(n_numbers), known)]
+        known = [name for name in is_noisy if name not in noisy]
+        parts = [(sigma_points(n_numbers if is_small else 0), known)]
         gradient = _gradient(model, guide, scene, wanted, *parts[0], terms)
         error = {name: torch.zeros_like(one) for name, one in wanted.items()}
         if touched:
-            design = antithetic_draws(n_numbers, N_GROUPS * PAIRS_A_GROUP, seed)
+            n_pairs = PAIRS_A_GROUP if is_small else 1
+            design = antithetic_draws(n_numbers, N_GROUPS * n_pairs, seed)
             parts.append((design, noisy))
             moved = {name: wanted[name] for name in touched}
-            each = [_gradient(model, guide, scene, moved, part, noisy, terms) for part in _groups(design)]
+            each = [_gradient(model, guide, scene, moved, part, noisy, terms) for part in _groups(design, 2 * n_pairs)]
             for name in touched:
                 groups = torch.stack([one[name] for one in each])
                 gradient[name] = gradient[name] + groups.mean(0)
@@ -151,6 +153,7 @@ def slopes(
             return sum(
                 float(_value(terms(model, guide, scene, part.points), part, names))
                 for design, names in parts
+                if names
                 for part in chunks(design, CHUNK)
             )
 
@@ -160,8 +163,8 @@ def slopes(
         ]
 
 
-def _groups(design: Design) -> Iterator[Design]:
-    size = 2 * PAIRS_A_GROUP
+def _groups(design: Design, size: int) -> Iterator[Design]:
+    """So many points at a time, of equal weight."""
     for points in design.points.split(size):
         yield Design(points, torch.full((len(points),), 1 / len(points), dtype=points.dtype))
 
@@ -194,6 +197,8 @@ def _gradient(
 ) -> dict[str, Tensor]:
     """Of the expectation of some terms, summed over the scenes."""
     total = {name: torch.zeros_like(one) for name, one in wanted.items()}
+    if not names:
+        return total
     for part in chunks(design):
         value = _value(terms(model, guide, scene, part.points), part, names)
         if not value.requires_grad:

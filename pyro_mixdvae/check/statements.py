@@ -159,7 +159,7 @@ def terms_given(model: Any, guide: Any, scene: Scene, sz: Tensor) -> Terms:
     """The terms of the model at given (s, z) [P, B, N, T, D + L]: of its own density and, under q(w), of w and o."""
 
     def given(scene: Scene) -> None:
-        with pyro.plate("scenes", len(scene.present), dim=-MAX_PLATE_NESTING):
+        with pyro.plate("scenes of a point", len(scene.present), dim=-MAX_PLATE_NESTING):
             pyro.sample("sz", pyro.distributions.Delta(sz[:, :, None, None], event_dim=3))
         with poutine.block(hide=["sz", "q_sz", "q_s", "q_z"]):
             guide(scene)

@@ -205,8 +205,13 @@ class AssignmentContract(Contract):
             assert tuple(found[b, t, seen].argmax(-1).tolist()) == best
             torch.testing.assert_close(found[b, t].sum(-1), seen.double())
 
+    stands_alone = True
+    """Whether a model takes it as it is: not where it is one of some frames, given what is known of them."""
+
     def test_inference_uses_it(self) -> None:
-        scene = toy_scene(1, 2, 2, 2)
+        if not self.stands_alone:
+            return
+        scene = toy_scene(2, 4, 2, 2)
 
         def run(part: Assignment) -> None:
             infer(toy_model(2, vkf(), part), scene, MeanField, Coordinate(1))

@@ -10,7 +10,7 @@ from pyro_mixdvae.distributions.kalman import Gaussian, Transition
 from pyro_mixdvae.guides import AdditiveGuide, MeanField
 from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.infer import infer
-from pyro_mixdvae.models import AdditiveModel, ComplexNormal, PowerNoise, SoundSources, Sources, Step, sound_scene
+from pyro_mixdvae.models import AdditiveModel, ComplexNormal, PowerNoise, Sources, Step, sound_scene
 from pyro_mixdvae.models.sources.contract import Before, map_state
 from pyro_mixdvae.testing.contract import Contract, assert_used
 from pyro_mixdvae.testing.gaussians import fed
@@ -68,8 +68,8 @@ class SequenceContract(Contract):
 
     def test_inference_uses_it(self) -> None:
         def run(part: Sources) -> None:
-            if isinstance(part, SoundSources):
-                scene = sound_scene(torch.randn(1, 2, part.content_dim // 2, dtype=torch.complex128), len(part.each()))
+            if part.n_sources is not None:
+                scene = sound_scene(torch.randn(1, 3, part.content_dim // 2, dtype=torch.complex128), part.n_sources)
                 likelihood = ComplexNormal(PowerNoise(0.2, 0.01))
                 infer(AdditiveModel(part, likelihood), scene, AdditiveGuide, Coordinate(1))
             else:

@@ -9,7 +9,7 @@ from planted import boxes, sounds, sums
 from pyro.distributions import Delta, Normal, TorchDistribution
 from pyro.distributions import StudentT as StudentTDensity
 from torch import Tensor, nn
-from toys import EVERY_ASSIGNMENT, relative_noise, toy_model, toy_scene, vkf
+from toys import EVERY_ASSIGNMENT, relative_noise, relative_vkf, toy_model, toy_scene, vkf
 
 from pyro_mixdvae import check_elbo
 from pyro_mixdvae.check.report import GROUPS, PATH, SITES, SLOPES, TERMS, Report
@@ -93,7 +93,7 @@ def test_a_method_that_is_set_on_an_object_is_not_heard_by_kernels() -> None:
     example = boxes()
     likelihood = example.model.likelihood.replace()
     likelihood.expected_log_prob = lambda *arguments: NormalLikelihood.expected_log_prob(likelihood, *arguments)
-    model = example.model.replace(likelihood=likelihood)
+    model = example.model.replace(likelihood=likelihood, sources=relative_vkf())
     found = check_elbo(model, example.scene, groups=(PATH,))
     if found.of(PATH)[0].claimed == "numba":
         (row,) = found.wrong

@@ -96,6 +96,7 @@ class TestPersistent(TestExclusive):
 class TestPersistentGivenWhoHides(TestExclusive):
     """Source 1 is hidden: its chance of a detection is `ghost`."""
 
+    stands_alone = False
     detection_probability = (0.8, 0.05, 0.8)
 
     def make(self, n_sources: int) -> PersistentAssignment:
@@ -112,6 +113,7 @@ class TestPersistentGivenWhoHides(TestExclusive):
 class TestPersistentOfAFilter(TestExclusive):
     """What is hidden with some probability is detected with a mean one."""
 
+    stands_alone = False
     detection_probability = (0.8 * 0.9 + 0.05 * 0.1, 0.8 * 0.5 + 0.05 * 0.5, 0.8)
 
     def make(self, n_sources: int) -> PersistentAssignment:
