@@ -3,6 +3,7 @@
 from abc import ABCMeta
 from collections.abc import Callable
 from copy import deepcopy
+from types import FunctionType, MethodType
 from typing import Any, TypeVar
 
 import pyro
@@ -76,6 +77,13 @@ class Part(PyroModule, metaclass=_PartMeta):
             memo[id(self)] = other
             other.__dict__.update(deepcopy(self.__dict__, memo))
             return other
+
+    def own_methods(self) -> list[str]:
+        """Names of methods that were set on this object, in the place of its class's."""
+        functions = (FunctionType, MethodType)
+        return [
+            name for name, value in vars(self).items() if isinstance(value, functions) and hasattr(type(self), name)
+        ]
 
     def check(self, scene: Any) -> None:
         """Whether the numbers of this part are of a batch of scenes like that one; by default they are of any.

@@ -181,10 +181,7 @@ def _method_row(method: Method, named: str, in_inference: int, calls: int, engin
         return [Row(PATH, named, "", "never called", f"engine {engine}", 0.0, None, "not checked", hint)]
     if method.name in ELSEWHERE and not method.is_instance:
         return [Row(PATH, named, "", "", f"for {ELSEWHERE[method.name]}", 0.0, None, "not checked")]
-    if method.is_instance and engine == "numba":
-        hint = "it is set on an object, and the compiled engine goes by classes: write a subclass"
-    else:
-        hint = f"it is overridden, and inference never asks for it: {_reason(method)}"
+    hint = f"it is overridden, and inference never asks for it: {_reason(method)}"
     return [Row(PATH, named, "called", "never", f"engine {engine}", 0.0, None, "wrong", hint)]
 
 

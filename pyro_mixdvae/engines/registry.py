@@ -12,6 +12,7 @@ from pyro_mixdvae.engines.protocol import ChainEngine
 from pyro_mixdvae.engines.spectral_protocol import SpectralEngine
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.engines.torch.spectral import TorchSpectralEngine
+from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
 
 _compiled_allowed: ContextVar[bool] = ContextVar("compiled_allowed", default=True)
@@ -50,7 +51,7 @@ def only_torch() -> Iterator[None]:
 
 def chain_engine(model: Any, guide: object, scene: Scene) -> Choice[ChainEngine]:
     """The engine for a model of Gaussian chains, the family of guides, and a batch of scenes."""
-    unknown = _unknown(numba_chain.unknown_part(model, guide, scene))
+    unknown = _unknown(model, numba_chain.unknown_part(model, guide, scene))
     if unknown is None:
         return Choice(numba_chain.NumbaChainEngine(model, scene), None, SLOWER)
     return Choice(TorchChainEngine(model, scene), unknown, SLOWER)
@@ -58,16 +59,24 @@ def chain_engine(model: Any, guide: object, scene: Scene) -> Choice[ChainEngine]
 
 def is_compiled(model: Any, guide: object, scene: Scene) -> bool:
     """Whether `chain_engine` would be the compiled one."""
-    return _unknown(numba_chain.unknown_part(model, guide, scene)) is None
+    return _unknown(model, numba_chain.unknown_part(model, guide, scene)) is None
 
 
 def spectral_engine(model: Any, guide: object, scene: Scene) -> Choice[SpectralEngine]:
     """The engine for a model over `SoundSources`, the family of guides, and a batch of mixtures."""
-    unknown = _unknown(numba_spectral.unknown_part(model, guide, scene))
+    unknown = _unknown(model, numba_spectral.unknown_part(model, guide, scene))
     if unknown is None:
         return Choice(numba_spectral.NumbaSpectralEngine(model, scene), None, SLOWER_SOUND)
     return Choice(TorchSpectralEngine(model, scene), unknown, SLOWER_SOUND)
 
 
-def _unknown(part: str | None) -> str | None:
-    return "the path that it is tested against" if part is None and not _compiled_allowed.get() else part
+def _unknown(model: Any, part: str | None) -> str | None:
+    if part is not None:
+        return part
+    if not _compiled_allowed.get():
+        return "the path that it is tested against"
+    for each in model.modules():
+        methods = each.own_methods() if isinstance(each, Part) else []
+        if methods:
+            return f"`{methods[0]}`, which was set on an object of {type(each).__name__}"
+    return None

@@ -89,15 +89,15 @@ def test_the_path_says_which_methods_were_called() -> None:
     assert row.reference == "never"
 
 
-def test_a_method_that_is_set_on_an_object_is_not_heard_by_kernels() -> None:
+def test_a_method_that_is_set_on_an_object_is_what_runs() -> None:
     example = boxes()
     likelihood = example.model.likelihood.replace()
     likelihood.expected_log_prob = lambda *arguments: NormalLikelihood.expected_log_prob(likelihood, *arguments)
     model = example.model.replace(likelihood=likelihood, sources=relative_vkf())
-    found = check_elbo(model, example.scene, groups=(PATH,))
-    if found.of(PATH)[0].claimed == "numba":
-        (row,) = found.wrong
-        assert "write a subclass" in row.hint
+    engine, row = check_elbo(model, example.scene, groups=(PATH,)).of(PATH)
+    assert engine.claimed == "torch"
+    assert "`expected_log_prob`, which was set on an object of Normal" in engine.hint
+    assert row.verdict == "right"
 
 
 class Points(Guide):
