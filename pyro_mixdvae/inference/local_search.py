@@ -92,11 +92,11 @@ def ambiguous(assignment: ExclusiveAssignment, scene: Scene, start: Filtered) ->
     scores = assignment.pair_scores(start.log_likelihood, scene.mask).clamp(min=FORBIDDEN)
     weights = torch.cat([scores, torch.zeros_like(scores[..., :1])], -1)  # no source weighs 1
     taken = start.responsibilities.argmax(-1)
-    # Where each detection has the class that it would take alone, none gains by what another gives up.
+    # Where each has the class that it would take alone the margin is no less than by how much; prices say more.
     least = _taken(weights, taken) - weights.scatter(-1, taken.unsqueeze(-1), FORBIDDEN).amax(-1)
-    is_contested = ((least < 0) & scene.mask).any(-1)
-    if is_contested.any():
-        least[is_contested] = _least_margins(*(part[is_contested] for part in (scores, weights, taken, scene.mask)))
+    doubtful = ((least < AMBIGUOUS) & scene.mask).any(-1)
+    if doubtful.any():
+        least[doubtful] = _least_margins(*(part[doubtful] for part in (scores, weights, taken, scene.mask)))
     is_open = (least < AMBIGUOUS) & scene.mask & scene.present.unsqueeze(-1)
     is_open[:, 0] = False
     b, t, k = is_open.nonzero(as_tuple=True)
