@@ -1,6 +1,7 @@
 """Kernels run wherever they are kept, or not."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,16 @@ def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
     for name in ("home", "temporary"):
         (tmp_path / name).mkdir()
     return copy, tmp_path / "home", tmp_path / "temporary"
+
+
+def test_a_change_in_any_file_compiles_all_kernels_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "double.py"
+    path.write_text("def double(number):\n    return 2 * number\n")
+    for digest, n_hits in (("first", 0), ("first", 1), ("second", 0)):
+        monkeypatch.setattr(cache, "sources", lambda digest=digest: digest)
+        kernel = cache.cached(runpy.run_path(str(path))["double"])
+        assert kernel(1.5) == 3.0
+        assert sum(kernel.stats.cache_hits.values()) == n_hits
 
 
 @pytest.mark.slow

@@ -4,11 +4,13 @@ Numba raises where the folder of an installed package, and that of the user, can
 and where a kept file is damaged. None of these keeps a kernel from running: it is compiled again.
 """
 
+import hashlib
 import os
 import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +69,20 @@ def cached(function: Callable[..., Any], **options: Any) -> Any:
 
 def _with_cache(function: Callable[..., Any], options: dict[str, Any]) -> Any:
     dispatcher = njit(cache=True, **options)(function)
-    dispatcher._cache = TolerantCache(dispatcher._cache)
+    cache: Any = dispatcher._cache
+    # Numba looks at the file of the function alone, and not at those of the functions that it calls.
+    cache._cache_file._source_stamp = sources()
+    dispatcher._cache = TolerantCache(cache)
     return dispatcher
+
+
+@lru_cache
+def sources() -> str:
+    """A digest of all files of kernels: where one has changed, those that call it are compiled anew too."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _temporary_folder() -> str | None:
