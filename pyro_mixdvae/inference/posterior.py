@@ -19,8 +19,8 @@ class Posterior:
         guide: q itself.
         mean, variance: of q(s_tn): contents [B, N, T, D]; of sounds spectra [B, N, T, F], the mean complex.
         responsibilities: `eta_tkc = q(w_tk = c)` [B, T, K, C]; of sounds that add up, each source's share [B, T, F, N].
-        records: the ELBO of every iteration and its terms; after SVI, whose records are of its own draws, one more of
-            the guide that it ends with.
+        records: the ELBO of every iteration, its terms and standard error; after SVI, whose records are of its own
+            draws, one more of the guide that it ends with.
         engine: "numba" or "torch".
         note: a sentence where the compiled engine could not serve; says which part it does not know.
     """

@@ -20,7 +20,7 @@ class TrackingResult:
             where the box is inferred from other frames.
         responsibilities: ``[T, K, N + 1]``, the probability that a detection belongs to each source; the last column is
             "none of them" (clutter; zero where the model has no such class). NaN where there is no detection.
-        records: one entry an iteration: the ELBO under "elbo", and its terms.
+        records: one entry an iteration: the ELBO under "elbo", its terms, and its "standard error" (0: it is exact).
         samples: posterior trajectories ``[S, T, N, 4]``; S is 0 unless they were asked for.
         first: entry t is of frame `first` + t of the given detections, from 0; above 0 where frames too far before the
             first detection were cut.

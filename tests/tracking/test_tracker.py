@@ -27,7 +27,7 @@ def test_plain_scene_is_tracked_by_every_algorithm(
     assert result.samples.shape == (2, 12, 3, 4)
     assert np.isfinite(result.samples).all()
     names = {"log p(o|s)"} if guide is Collapsed else {"log p(o|w,s)", "log p(w) - log q(w)"}
-    assert set(result.records[-1]) == names | {"log p(s,z)", "- log q(s,z)", "log p(count)", "elbo"}
+    assert set(result.records[-1]) == names | {"log p(s,z)", "- log q(s,z)", "log p(count)", "elbo", "standard error"}
 
 
 @EACH_ALGORITHM
@@ -235,7 +235,7 @@ def test_forty_detections_of_clutter_a_frame(algorithm: str, rng: np.random.Gene
     result = tracker(3, algorithm=algorithm).track(np.concatenate([clutter, boxes], 1), SIZE)
     check(result, 12, 3)
     assert error(result, truth) < 4
-    assert set(result.records[-1]) == {"log p(o|s)", "log p(s,z)", "- log q(s,z)", "elbo"}
+    assert set(result.records[-1]) == {"log p(o|s)", "log p(s,z)", "- log q(s,z)", "elbo", "standard error"}
 
 
 @EACH_ALGORITHM
