@@ -1,6 +1,7 @@
-"""What the documents show as Python runs: those of a page block after block in one namespace."""
+"""What the documents show as Python runs: those of a page block after block in one namespace. Links lead somewhere."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,47 @@ import numpy as np
 import pytest
 import torch
 
+from pyro_mixdvae.separation.separator import Separation
+
 ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 PAGES = [path for path in sorted((ROOT / "docs" / "how_to").glob("*.md")) if "```python" in path.read_text()]
 
 
-def run_blocks(page: Path) -> dict[str, Any]:
+def after_each_block(page: Path) -> Iterator[dict[str, Any]]:
+    """The namespace, block after block."""
     torch.set_default_dtype(torch.float32)  # as a user has it
-    namespace: dict[str, Any] = {}
+    namespace: dict[str, Any] = {"__name__": page.stem}
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.M | re.S)
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(blocks, start=1):
         exec(compile(block, f"{page.name}, block {number}", "exec"), namespace)
+        yield namespace
+
+
+def run_blocks(page: Path) -> dict[str, Any]:
+    *_, namespace = after_each_block(page)
     return namespace
+
+
+def test_links_in_the_readme_lead_to_files() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", README.read_text())
+    files = [target for target in targets if "://" not in target]
+    assert files
+    assert [target for target in files if not (ROOT / target).exists()] == []
+
+
+def test_what_the_readme_shows_runs() -> None:
+    n_blocks = 0
+    for names in after_each_block(README):
+        n_blocks += 1
+        result = names["result"]
+        if isinstance(result, Separation):
+            assert result.stems.shape == (2, names["rate"])
+            np.testing.assert_allclose(result.stems.sum(0), names["mix"], atol=1e-5)
+        else:
+            assert result.boxes.shape == (20, 2, 4)
+            assert (result.lower < result.upper).all()
+    assert n_blocks == 4
 
 
 def test_the_parts_that_contributing_shows_run() -> None:

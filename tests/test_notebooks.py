@@ -1,56 +1,97 @@
-"""The README stays true: it lists every notebook, its links lead somewhere, its Python runs. Notebooks are whole."""
+"""Notebooks are whole and listed. Exercises of the lessons wait, have folded solutions, and are told when right."""
 
 import json
 import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from pyro_mixdvae.separation.separator import Separation
-
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = {path.name: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+MOST_BYTES = 150_000
+TOLD = r"^def told\(.*?(?=^\S|\Z)"
+
+
+def cells(name: str, kind: str = "") -> list[dict[str, Any]]:
+    """Of one kind, or all."""
+    found = json.loads(NOTEBOOKS[name].read_text())["cells"]
+    return [cell | {"source": "".join(cell["source"])} for cell in found if cell["cell_type"].startswith(kind)]
+
+
+LESSONS = [name for name in NOTEBOOKS if any("\nmy_" in "\n" + cell["source"] for cell in cells(name, "code"))]
+
+
+def test_ten_lessons_have_exercises() -> None:
+    assert len(LESSONS) == 10
 
 
 def test_every_notebook_is_listed_in_the_readme() -> None:
-    assert NOTEBOOKS
-    unlisted = [path.name for path in NOTEBOOKS if f"(notebooks/{path.name})" not in README]
-    assert not unlisted
+    readme = (ROOT / "README.md").read_text()
+    assert not [name for name in NOTEBOOKS if f"(notebooks/{name})" not in readme]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem[:2])
-def test_a_notebook_has_its_outputs_and_folds_its_solutions_away(path: Path) -> None:
-    """In Jupyter by `source_hidden`, on a site by the tag."""
-    code = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
-    assert any(cell["outputs"] for cell in code)
-    assert not [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
-    for cell in code:
-        if "solution" in cell["metadata"].get("tags", []):
-            assert "hide-input" in cell["metadata"]["tags"]
-            assert cell["metadata"]["jupyter"]["source_hidden"]
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_has_its_outputs(name: str) -> None:
+    outputs = [output for cell in cells(name, "code") for output in cell["outputs"]]
+    assert outputs
+    assert not [output for output in outputs if output["output_type"] == "error"]
 
 
-def test_links_in_the_readme_lead_to_files() -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", README)
-    files = [target for target in targets if "://" not in target]
-    assert files
-    assert [target for target in files if not (ROOT / target).exists()] == []
+@pytest.mark.parametrize("name", LESSONS)
+def test_every_exercise_waits_has_a_folded_solution_and_is_told(name: str) -> None:
+    found = cells(name)
+    last = found[-1]["source"]
+    asked = [number for number, cell in enumerate(found) if "exercise" in cell["metadata"].get("tags", [])]
+    assert asked == [number for number, cell in enumerate(found) if re.match(r"my_\w+ = \.\.\.", cell["source"])]
+    assert 2 <= len(asked) <= 3
+    for number in asked:
+        answer = found[number]["source"].split()[0]
+        told = re.search(rf"\b{answer}=\({answer}, (\w+),", last)
+        assert told, f"{answer} is not held to a test"
+        solution = found[number + 1]
+        assert re.search(rf"\b{told[1]}\b", solution["source"])
+        assert {"solution", "hide-input"} <= set(solution["metadata"]["tags"])  # folded on a site
+        assert solution["metadata"]["jupyter"]["source_hidden"]  # folded in Jupyter
 
 
-def test_python_in_the_readme_runs() -> None:
-    """Block after block in one namespace, as a reader would."""
-    blocks = re.findall(r"^```python\n(.*?)^```", README, flags=re.M | re.S)
-    assert len(blocks) == 4
-    names: dict[str, Any] = {"__name__": "readme"}
-    for number, block in enumerate(blocks, start=1):
-        exec(compile(block, f"README.md, block {number}", "exec"), names)
-        result = names["result"]
-        if isinstance(result, Separation):
-            assert result.stems.shape == (2, names["rate"])
-            np.testing.assert_allclose(result.stems.sum(0), names["mix"], atol=1e-5)
-        else:
-            assert result.boxes.shape == (20, 2, 4)
-            assert (result.lower < result.upper).all()
+def test_all_lessons_tell_alike() -> None:
+    assert len({re.findall(TOLD, cells(name)[-1]["source"], flags=re.M | re.S)[0] for name in LESSONS}) == 1
+
+
+def test_a_wrong_answer_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    own = re.search(TOLD, cells(LESSONS[0])[-1]["source"], flags=re.M | re.S)
+    assert own
+    names: dict[str, Any] = {}
+    exec(own[0], names)
+    told = names["told"]
+
+    def is_one(answer: int) -> bool:
+        return answer + 0 == 1
+
+    def is_hinted(answer: int) -> bool:
+        assert answer == 1, f"{answer} is too large."
+        return True
+
+    told(waits=(..., 1, is_one), found=(1, 1, is_one))
+    assert capsys.readouterr().out == "waits: not tried yet\nfound: right\n"
+    with pytest.raises(AssertionError, match=r"not right yet: off, odd, far$"):
+        told(found=(1, 1, is_hinted), off=(2, 1, is_one), odd=("one", 1, is_one), far=(9, 1, is_hinted))
+    out = capsys.readouterr().out
+    assert out.startswith("found: right\noff: not right yet\nodd: not right yet: TypeError")
+    assert "far: not right yet: 9 is too large.\n" in out
+    with pytest.raises(AssertionError, match="solution of off"):
+        told(off=(1, 2, is_one))
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_lessons_stay_small(name: str) -> None:
+    assert NOTEBOOKS[name].stat().st_size < MOST_BYTES
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_lessons_use_public_names_only(name: str) -> None:
+    code = "\n".join(cell["source"] for cell in cells(name, "code"))
+    imported = re.findall(r"from pyro_mixdvae[\w.]* import (\([^)]*\)|[^\n]*)", code)
+    assert imported
+    assert not [names for names in imported if re.search(r"\b_\w", names)]
