@@ -14,7 +14,7 @@ from pyro_mixdvae.check.parts import has_right_sites
 from pyro_mixdvae.check.report import SLOPES, Row, Verdict
 from pyro_mixdvae.check.slopes import OF_SOURCES, OF_W, Slope, parameters_of, slopes
 from pyro_mixdvae.check.smoothing_hints import smoothing_hint
-from pyro_mixdvae.check.updates import Update, e_s, e_w, transitions_of, updated
+from pyro_mixdvae.check.updates import Update, e_s, e_w, is_fed, transitions_of, updated
 from pyro_mixdvae.distributions.kalman import Transition
 from pyro_mixdvae.engines.registry import only_torch
 from pyro_mixdvae.guides.additive import AdditiveGuide
@@ -135,24 +135,21 @@ def rows_after(case: Case, after: After, whose: str, is_own: bool = False) -> li
         return rows + [_row(after, slope, whose, "approximate", words) for slope in found]
     if after.name != "E-S" or after.transitions is None:
         return rows + [_row(after, slope, whose, "right" if slope.is_zero else "wrong") for slope in found]
-    if all(slope.is_exact for slope in found):
-        hint = smoothing_hint(case, after)
-        if hint:
-            return rows + [_row(after, slope, whose, "right" if slope.is_zero else "wrong", hint) for slope in found]
+    has_memory = is_fed(case.model, case.scene, after.before)
+    is_exact = all(slope.is_exact for slope in found)
+    if is_exact and not has_memory:
+        words = smoothing_hint(case, after) or "the prior's `log_prob` is not the density of the transitions of E-S"
+        return rows + [_row(after, slope, whose, "right" if slope.is_zero else "wrong", words) for slope in found]
     given = case.model.replace(sources=FrozenSources(case.model.sources, after.transitions))
     fixed = slopes(given, after.guide, case.scene, after.names, case.seed)
     hint = "" if all(slope.is_zero for slope in fixed) else smoothing_hint(case, after)
-    is_fed = any(not slope.is_zero and one.is_zero for slope, one in zip(found, fixed, strict=True))
     for slope in fixed:
         verdict: Verdict = "right" if slope.is_zero else "wrong"
         why = hint
         if verdict == "wrong" and not hint:
             verdict, why = _against_library(case, after, slope, is_own)
         rows.append(_row(after, slope, f"{whose}, given its memory", verdict, why))
-    if is_fed and all(slope.is_exact for slope in found):
-        words = "the prior's `log_prob` is not the density of the transitions that E-S is given"
-        rows += [_row(after, slope, whose, "right" if slope.is_zero else "wrong", words) for slope in found]
-    elif is_fed:
+    if any(not slope.is_zero and one.is_zero for slope, one in zip(found, fixed, strict=True)):
         price = sum(slope.gain for slope in found)
         rows.append(
             Row(
@@ -160,7 +157,7 @@ def rows_after(case: Case, after: After, whose: str, is_own: bool = False) -> li
                 f"{after.name}: the memory of the prior",
                 "fed its running means",
                 "the whole ELBO",
-                "antithetic draws",
+                "sigma points" if is_exact else "antithetic draws",
                 price,
                 None,
                 "approximate",

@@ -18,6 +18,7 @@ from pyro_mixdvae.inference.chain_updates import expected_responsibilities, upda
 from pyro_mixdvae.inference.spectral_sites import site_of
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.sound import SoundSources
+from pyro_mixdvae.process_state import seeded
 
 Update = Callable[[Any, Scene, Any], Any]
 """`update(model, scene, guide)` looks at the guide and returns what one of its factors becomes: logits of q(w), or the
@@ -62,6 +63,20 @@ def transitions_of(model: Any, scene: Scene, guide: Any) -> Transition:
     engine = TorchChainEngine(model, scene)
     seen = engine.observe(responsibilities_of(model, scene, guide), guide.marginals())
     return engine.teacher_forced(seen).transitions
+
+
+@torch.no_grad()
+def is_fed(model: Any, scene: Scene, guide: Any) -> bool:
+    """Whether the transitions that E-S is given depend on what the prior's memory is fed."""
+    if isinstance(model.sources, SoundSources) or isinstance(guide, AdditiveGuide):
+        return True
+    engine = TorchChainEngine(model, scene)
+    seen = engine.observe(responsibilities_of(model, scene, guide), guide.marginals())
+    elsewhere = seen._replace(
+        value=seen.value + 0.1 * torch.randn(seen.value.shape, generator=seeded(0)).to(seen.value)
+    )
+    pairs = zip(engine.teacher_forced(seen).transitions, engine.teacher_forced(elsewhere).transitions, strict=True)
+    return any(not torch.equal(one, other) for one, other in pairs)
 
 
 def powers_of(transitions: Transition) -> Tensor:
