@@ -50,6 +50,7 @@ MOVED = {
     "../docs/model.md": "../model.md",
     "benchmarks/README.md": "benchmarks.md",
     "NOTES.md": "decisions.md",
+    "docs/how_to/check_a_derivation.md": "../how_to/check_a_derivation.md",
     "CONTRIBUTING.md": "contributing.md",
     "../CONTRIBUTING.md": "contributing.md",
 }

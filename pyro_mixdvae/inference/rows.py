@@ -13,7 +13,7 @@ from pyro_mixdvae.models.sources.contract import Sources, map_state
 
 
 class Rows(NamedTuple):
-    """What the next frame is entered with: all parts are [1, R, *].
+    """What the next frame is entered with: all parts are `[1, R, *]`.
 
     Where each row started, the memory with which the last frame was entered and the one after it, and the belief.
     """
@@ -25,7 +25,7 @@ class Rows(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """How a frame was entered, and the belief before and after its detections, as in `FilterStep`: [1, R, *]."""
+    """How a frame was entered, and the belief before and after its detections, as in `FilterStep`: `[1, R, *]`."""
 
     transition: Transition
     predicted: Gaussian

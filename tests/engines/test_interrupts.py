@@ -28,7 +28,7 @@ from pyro_mixdvae.engines.numba import interrupts
 from pyro_mixdvae.engines.numba.interrupts import Compiler, deferring
 
 PASS = "numba:run_pass"
-N_TRIES = 20
+N_TRIES = 8
 # Seconds after which Ctrl-C comes: when the command has begun, and long before it ends.
 EARLIEST, LATEST = 0.2, 2.0
 
