@@ -78,13 +78,6 @@ class Part(PyroModule, metaclass=_PartMeta):
             other.__dict__.update(deepcopy(self.__dict__, memo))
             return other
 
-    def own_methods(self) -> list[str]:
-        """Names of methods that were set on this object, in the place of its class's."""
-        functions = (FunctionType, MethodType)
-        return [
-            name for name, value in vars(self).items() if isinstance(value, functions) and hasattr(type(self), name)
-        ]
-
     def check(self, scene: Any) -> None:
         """Whether the numbers of this part are of a batch of scenes like that one; by default they are of any.
 
@@ -155,3 +148,9 @@ def _valid(cls: type, name: str) -> object:
         if not overridden:
             return method
     raise TypeError(f"{cls.__name__}.{name} has only closed forms of what it overrides")
+
+
+def methods_of_object(part: Part) -> list[str]:
+    """Names of methods that were set on an object, in the place of its class's."""
+    functions = (FunctionType, MethodType)
+    return [name for name, value in vars(part).items() if isinstance(value, functions) and hasattr(type(part), name)]

@@ -12,7 +12,7 @@ from pyro_mixdvae.engines.protocol import ChainEngine
 from pyro_mixdvae.engines.spectral_protocol import SpectralEngine
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.engines.torch.spectral import TorchSpectralEngine
-from pyro_mixdvae.models.part import Part
+from pyro_mixdvae.models.part import Part, methods_of_object
 from pyro_mixdvae.models.scene import Scene
 
 _compiled_allowed: ContextVar[bool] = ContextVar("compiled_allowed", default=True)
@@ -76,7 +76,7 @@ def _unknown(model: Any, part: str | None) -> str | None:
     if not _compiled_allowed.get():
         return "the path that it is tested against"
     for each in model.modules():
-        methods = each.own_methods() if isinstance(each, Part) else []
+        methods = methods_of_object(each) if isinstance(each, Part) else []
         if methods:
             return f"`{methods[0]}`, which was set on an object of {type(each).__name__}"
     return None

@@ -39,7 +39,7 @@ class STFT:
         if found is None:
             return None
         rate, length, hop = map(int, found.groups())
-        can_be = length % 2 == 0 and length <= MOST_OVERLAP * hop and hop <= length // 2
+        can_be = length % 2 == 0 and length <= MOST_OVERLAP * hop and 0 < hop <= length // 2
         return cls(rate, length, hop) if can_be and LOWEST_RATE <= rate <= HIGHEST_RATE else None
 
     @property

@@ -92,7 +92,7 @@ def test_a_film_cut_from_the_middle_of_another_keeps_its_frames(mixdvae: Run, tm
         (("--init", "1:1_0,5,10,10;5,5,10,10"), "is no box"),
         (("--init", "1:١٢,5,10,10;5,5,10,10"), "is no box"),
         (("--init", LONG), "neither a file nor labelled boxes"),
-        (("--weights", LONG), "no weights called"),
+        (("--weights", LONG), "cannot be read (file name too long)"),
         (("--model", LONG), "cannot be read (file name too long)"),
         (("-o", ""), "-o is empty"),
         (("--output=",), "--output is empty"),

@@ -190,3 +190,5 @@ def test_any_bytes_as_anything(data: bytes) -> None:
         place.run("model", "show", path)
         place.run("eval", path, "--gt", path)
         place.run("separate", path, "-o", place.output)
+        place.run("check-elbo", path, "-n", 2)
+        place.run("check-elbo", "--drawn", "--model", path)
