@@ -159,8 +159,6 @@ def as_restructured_text(app: Any, what: str, name: str, of: Any, options: Any, 
     Called by `sphinx.ext.autodoc` for each docstring, whose lines are changed in place.
     """
     for number, line in enumerate(lines):
-        if line.startswith("    ") and not line.lstrip().startswith(":"):
-            continue  # a literal block
         parts = re.split(r"(``[^`]+``|:[a-z]+:`[^`]+`|`[^`]+`)", line)
         lines[number] = "".join(_inline(part) for part in parts)
 

@@ -1,5 +1,6 @@
 """Stochastic variational inference: Adam on TraceEnum_ELBO, for all that is free in model and guide."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -68,7 +69,8 @@ def _step(
 ) -> Record:
     elbo.traces.clear()
     optimiser.zero_grad()
-    with drawing(generator, scene.start.device):
+    with drawing(generator, scene.start.device), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Encountered NaN")  # of Pyro: it is said below
         loss = _loss(elbo, model, guide, scene)
     if loss is None or not loss.isfinite():
         raise InputError(
