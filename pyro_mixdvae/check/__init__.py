@@ -2,15 +2,15 @@
 
 from pyro_mixdvae.check.cases import Case, case_of, double_precision, in_double
 from pyro_mixdvae.check.checking import check_elbo, check_update
-from pyro_mixdvae.check.designs import antithetic_draws, sigma_points
 from pyro_mixdvae.check.drawn import drawn_scene
-from pyro_mixdvae.check.e_w import optimal_logits
-from pyro_mixdvae.check.evidence import log_evidence
-from pyro_mixdvae.check.expectation import exact_elbo, expected_terms
-from pyro_mixdvae.check.noise import GivenNoise
+from pyro_mixdvae.check.groups.e_w import optimal_logits
+from pyro_mixdvae.check.references.designs import antithetic_draws, sigma_points
+from pyro_mixdvae.check.references.evidence import log_evidence
+from pyro_mixdvae.check.references.expectation import exact_elbo, expected_terms
+from pyro_mixdvae.check.references.noise import GivenNoise
+from pyro_mixdvae.check.references.slopes import slopes
+from pyro_mixdvae.check.references.statements import count_noise, terms_at, terms_given
 from pyro_mixdvae.check.report import Report, Row
-from pyro_mixdvae.check.slopes import slopes
-from pyro_mixdvae.check.statements import count_noise, terms_at, terms_given
 from pyro_mixdvae.check.updates import e_s, e_v, e_w, updated
 from pyro_mixdvae.engines.torch.closed_forms import closed_forms
 

@@ -10,7 +10,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from pyro_mixdvae.check.slopes import parameters_of
+from pyro_mixdvae.check.references.slopes import parameters_of
 from pyro_mixdvae.engines.registry import only_torch
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides.collapsed import Collapsed

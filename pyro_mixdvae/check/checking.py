@@ -5,17 +5,17 @@ from typing import Any
 
 import torch
 
-from pyro_mixdvae.check.assignments import assignment_rows
-from pyro_mixdvae.check.calibration import calibration_rows
 from pyro_mixdvae.check.cases import case_of, double_precision, in_double, moved, started
 from pyro_mixdvae.check.drawn import drawn_scene
-from pyro_mixdvae.check.invariances import invariance_rows
-from pyro_mixdvae.check.judge import judge_rows
-from pyro_mixdvae.check.path import path_rows
+from pyro_mixdvae.check.groups.assignments import assignment_rows
+from pyro_mixdvae.check.groups.calibration import calibration_rows
+from pyro_mixdvae.check.groups.invariances import invariance_rows
+from pyro_mixdvae.check.groups.judge import judge_rows
+from pyro_mixdvae.check.groups.path import path_rows
+from pyro_mixdvae.check.groups.sites import UNMATCHED, site_rows
+from pyro_mixdvae.check.groups.stationarity import slope_rows
+from pyro_mixdvae.check.groups.terms import Claims, term_rows
 from pyro_mixdvae.check.report import CALIBRATION, GROUPS, JUDGE, PATH, SITES, SLOPES, TERMS, Report, W
-from pyro_mixdvae.check.sites import UNMATCHED, site_rows
-from pyro_mixdvae.check.stationarity import slope_rows
-from pyro_mixdvae.check.terms import Claims, term_rows
 from pyro_mixdvae.check.updates import Update
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides.additive import AdditiveGuide

@@ -10,9 +10,9 @@ from torch import Tensor
 from toys import EXACT, LIKELIHOODS, PRIORS, assert_mean_close, exact_elbo, relative_noise, toy_model, toy_scene, vkf
 
 from pyro_mixdvae import check
-from pyro_mixdvae.check.density import drawn_at
-from pyro_mixdvae.check.expectation import noisy_terms
-from pyro_mixdvae.check.frozen import FrozenSources
+from pyro_mixdvae.check.references.density import drawn_at
+from pyro_mixdvae.check.references.expectation import noisy_terms
+from pyro_mixdvae.check.references.frozen import FrozenSources
 from pyro_mixdvae.check.updates import transitions_of
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides import Factorised, MeanField

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.check.cases import Case
-from pyro_mixdvae.check.density import density_rows
-from pyro_mixdvae.check.expectation import Expected, expected_terms
-from pyro_mixdvae.check.hints import candidates_for, explained
-from pyro_mixdvae.check.parts import part_rows
+from pyro_mixdvae.check.groups.parts import part_rows
+from pyro_mixdvae.check.hints.differences import candidates_for, explained
+from pyro_mixdvae.check.references.density import density_rows
+from pyro_mixdvae.check.references.expectation import Expected, expected_terms
 from pyro_mixdvae.check.report import TERMS, Row
 from pyro_mixdvae.engines.torch.closed_forms import ASSIGNED, COLLAPSED, ENTROPY, OBSERVED, PRIOR, closed_forms
 from pyro_mixdvae.errors import InputError

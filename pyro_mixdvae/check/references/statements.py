@@ -13,7 +13,7 @@ from pyro.infer import config_enumerate
 from pyro.poutine import Trace
 from torch import Tensor
 
-from pyro_mixdvae.check.noise import GivenNoise, NotVectorised
+from pyro_mixdvae.check.references.noise import GivenNoise, NotVectorised
 from pyro_mixdvae.engines.torch.closed_forms import ASSIGNED, COLLAPSED, ENTROPY, LABELS, OBSERVED, PRIOR
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.mixture import MAX_PLATE_NESTING

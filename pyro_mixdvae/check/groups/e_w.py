@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.check.cases import Case
-from pyro_mixdvae.check.designs import antithetic_draws, sigma_points
-from pyro_mixdvae.check.expectation import FAR, FEW_PAIRS, MOST_NUMBERS, N_PAIRS, QUADRATIC, chunks
-from pyro_mixdvae.check.hints import features_of
+from pyro_mixdvae.check.hints.differences import features_of
+from pyro_mixdvae.check.references.designs import antithetic_draws, sigma_points
+from pyro_mixdvae.check.references.expectation import FAR, FEW_PAIRS, MOST_NUMBERS, N_PAIRS, QUADRATIC, chunks
+from pyro_mixdvae.check.references.statements import Traces, count_noise, joint_of_values, traces_at
 from pyro_mixdvae.check.report import SLOPES, Row
-from pyro_mixdvae.check.statements import Traces, count_noise, joint_of_values, traces_at
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.process_state import drawing, seeded
 

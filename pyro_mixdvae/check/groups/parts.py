@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from pyro_mixdvae.check.cases import Case
-from pyro_mixdvae.check.density import drawn_at
+from pyro_mixdvae.check.references.density import drawn_at
+from pyro_mixdvae.check.references.statements import count_noise
 from pyro_mixdvae.check.report import TERMS, Row
-from pyro_mixdvae.check.statements import count_noise
 from pyro_mixdvae.distributions.kalman import Gaussian
 from pyro_mixdvae.models.additive import AdditiveModel
 from pyro_mixdvae.models.likelihoods.contract import Likelihood

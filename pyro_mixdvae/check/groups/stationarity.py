@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.check.cases import Case
-from pyro_mixdvae.check.e_w import logits_row
-from pyro_mixdvae.check.frozen import FrozenSources
-from pyro_mixdvae.check.parts import has_right_sites
+from pyro_mixdvae.check.groups.e_w import logits_row
+from pyro_mixdvae.check.groups.parts import has_right_sites
+from pyro_mixdvae.check.hints.smoothing import smoothing_hint
+from pyro_mixdvae.check.references.frozen import FrozenSources
+from pyro_mixdvae.check.references.slopes import OF_SOURCES, OF_W, Slope, parameters_of, slopes
 from pyro_mixdvae.check.report import SLOPES, Row, Verdict
-from pyro_mixdvae.check.slopes import OF_SOURCES, OF_W, Slope, parameters_of, slopes
-from pyro_mixdvae.check.smoothing_hints import smoothing_hint
 from pyro_mixdvae.check.updates import Update, e_s, e_w, is_fed, transitions_of, updated
 from pyro_mixdvae.distributions.kalman import Transition
 from pyro_mixdvae.engines.registry import only_torch
@@ -228,7 +228,7 @@ def _end_rows(case: Case) -> list[Row]:
 
 def falls(case: Case, n_steps: int = 4) -> list[Row]:
     """Whether the exact ELBO ever falls from one update to the next, where every update is exact."""
-    from pyro_mixdvae.check.expectation import exact_elbo, is_quadratic
+    from pyro_mixdvae.check.references.expectation import exact_elbo, is_quadratic
 
     if not is_quadratic(case.model, case.guide, case.scene, case.seed) or not case.model.likelihood.conjugate():
         return []

@@ -8,9 +8,9 @@ import torch
 from scipy.stats import t as student_t
 from torch import Tensor
 
-from pyro_mixdvae.check.designs import Design, antithetic_draws, sigma_points
-from pyro_mixdvae.check.expectation import CHUNK, MOST_NUMBERS, chunks, noisy_terms
-from pyro_mixdvae.check.statements import Terms, count_noise, terms_at
+from pyro_mixdvae.check.references.designs import Design, antithetic_draws, sigma_points
+from pyro_mixdvae.check.references.expectation import CHUNK, MOST_NUMBERS, chunks, noisy_terms
+from pyro_mixdvae.check.references.statements import Terms, count_noise, terms_at
 from pyro_mixdvae.guides.factorised import Factorised
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.process_state import drawing, seeded

@@ -12,7 +12,7 @@ from scipy.stats import chi2, kstest
 
 from pyro_mixdvae.check.cases import Case, inferred, is_sound
 from pyro_mixdvae.check.drawn import Drawn, drawn_scene
-from pyro_mixdvae.check.expectation import is_quadratic
+from pyro_mixdvae.check.references.expectation import is_quadratic
 from pyro_mixdvae.check.report import CALIBRATION, Row, Verdict
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides.collapsed import Collapsed

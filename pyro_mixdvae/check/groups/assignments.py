@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.check.cases import Case
-from pyro_mixdvae.check.enumeration import log_prior_of, picked
-from pyro_mixdvae.check.evidence import bound_rows
-from pyro_mixdvae.check.parts import compared
+from pyro_mixdvae.check.groups.parts import compared
+from pyro_mixdvae.check.references.enumeration import log_prior_of, picked
+from pyro_mixdvae.check.references.evidence import bound_rows
 from pyro_mixdvae.check.report import Row, W
 from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.assignments.learned_weights import LearnedWeights

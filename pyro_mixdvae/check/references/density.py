@@ -9,10 +9,10 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_mixdvae.check.cases import Case
-from pyro_mixdvae.check.designs import sigma_points
-from pyro_mixdvae.check.noise import GivenNoise
+from pyro_mixdvae.check.references.designs import sigma_points
+from pyro_mixdvae.check.references.noise import GivenNoise
+from pyro_mixdvae.check.references.statements import DRAWS, count_noise, terms_at
 from pyro_mixdvae.check.report import TERMS, Row
-from pyro_mixdvae.check.statements import DRAWS, count_noise, terms_at
 from pyro_mixdvae.engines.torch.closed_forms import ENTROPY
 from pyro_mixdvae.models.mixture import MAX_PLATE_NESTING
 from pyro_mixdvae.models.scene import Scene

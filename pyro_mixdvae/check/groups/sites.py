@@ -7,8 +7,8 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_mixdvae.check.cases import Case
+from pyro_mixdvae.check.references.statements import is_statement
 from pyro_mixdvae.check.report import SITES, Row
-from pyro_mixdvae.check.statements import is_statement
 from pyro_mixdvae.process_state import drawing, seeded
 
 UNMATCHED = (": a factor in the guide", ": a latent of the model")

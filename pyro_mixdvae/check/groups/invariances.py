@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.check.cases import Case, inferred, is_sound
+from pyro_mixdvae.check.references.statements import count_noise, terms_at
 from pyro_mixdvae.check.report import SITES, Row
-from pyro_mixdvae.check.statements import count_noise, terms_at
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.chain_updates import SITE_TOLERANCE

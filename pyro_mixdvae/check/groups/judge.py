@@ -4,9 +4,9 @@ import torch
 from pyro.infer import TraceEnum_ELBO
 
 from pyro_mixdvae.check.cases import Case, is_sound
-from pyro_mixdvae.check.expectation import Expected, expected_terms
+from pyro_mixdvae.check.groups.terms import MOST_ERRORS
+from pyro_mixdvae.check.references.expectation import Expected, expected_terms
 from pyro_mixdvae.check.report import JUDGE, Row, Verdict
-from pyro_mixdvae.check.terms import MOST_ERRORS
 from pyro_mixdvae.engines.protocol import STANDARD_ERROR
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.engines.torch.evaluator import RecordingELBO

@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from pyro_mixdvae.check.cases import Case, inferred, is_sound
-from pyro_mixdvae.check.designs import antithetic_draws
-from pyro_mixdvae.check.enumeration import log_prior_of
-from pyro_mixdvae.check.expectation import exact_elbo, noisy_terms
+from pyro_mixdvae.check.references.designs import antithetic_draws
+from pyro_mixdvae.check.references.enumeration import log_prior_of
+from pyro_mixdvae.check.references.expectation import exact_elbo, noisy_terms
+from pyro_mixdvae.check.references.statements import count_noise, terms_at
 from pyro_mixdvae.check.report import Row, W
-from pyro_mixdvae.check.statements import count_noise, terms_at
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition
 from pyro_mixdvae.engines.torch.closed_forms import PRIOR
 from pyro_mixdvae.guides.collapsed import Collapsed

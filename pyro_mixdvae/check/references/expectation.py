@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.check.designs import Design, antithetic_draws, sigma_points
-from pyro_mixdvae.check.statements import Terms, count_noise, terms_at
+from pyro_mixdvae.check.references.designs import Design, antithetic_draws, sigma_points
+from pyro_mixdvae.check.references.statements import Terms, count_noise, terms_at
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.process_state import drawing, seeded
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.check.expectation import Expected
+from pyro_mixdvae.check.references.expectation import Expected
 from pyro_mixdvae.distributions.kalman import Gaussian
 from pyro_mixdvae.engines.torch.closed_forms import ASSIGNED, COLLAPSED, ENTROPY, LOG_2_PI, OBSERVED, PRIOR, chain_of
 from pyro_mixdvae.guides.collapsed import Collapsed

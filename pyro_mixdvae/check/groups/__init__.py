@@ -1,0 +1,1 @@
+"""The groups of verdicts: one file, or two, for each."""

@@ -1,0 +1,1 @@
+"""What a difference, or a wrong smoother, looks like in words."""
