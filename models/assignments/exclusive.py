@@ -1,5 +1,6 @@
 """p(w) of sources that give at most one detection a frame: the prior of joint probabilistic data association."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -87,7 +88,7 @@ class ExclusiveAssignment(Assignment):
         """Log weight of each pair relative to "clutter, and the source missed": [B, T, K, N]."""
         pair = self.log_detected() - self.log_missed() - self.clutter.log()[..., None, None]
         pair = pair.unsqueeze(-2)
-        scores = pair.expand(torch.broadcast_shapes(pair.shape, (*mask.shape, self.n_sources)))
+        scores = pair.expand(np.broadcast_shapes(pair.shape, (*mask.shape, self.n_sources)))
         if log_likelihood is not None:
             scores = scores + (log_likelihood[..., :-1] - log_likelihood[..., -1:])
         return scores.masked_fill(~mask.unsqueeze(-1), FORBIDDEN)
