@@ -105,8 +105,7 @@ class Runs:
         is_seen = taken >= 0
         gain = missed + np.where(is_seen, score[taken, np.arange(len(self))], 0.0)
         fresh = np.where(is_seen[:, None], detected + begin[taken], -np.inf)
-        rate = np.where(self.is_known, others_beside, others)
-        other = self.evidence + rate
+        other = self.evidence + np.where(self.is_known, others_beside, others)
         going = self.against_clutter + gain[:, None]
         evidence = np.minimum(self.evidence + gain, SURE)
         against_other = np.maximum(self.against_other, fresh - (other + gain)[:, None]) - own
@@ -115,7 +114,7 @@ class Runs:
             evidence,
             np.maximum(going, fresh) - own,
             against_other,
-            exchanged - rate[:, None],
+            np.broadcast_to(exchanged - others, fresh.shape),
             np.where(fresh > going, frame, self.since),
             taken,
             self.is_known | ((evidence >= SURE) & is_nobody),
