@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -88,7 +89,7 @@ class RelativeNoise(Noise):
         else:
             unit = self.unit(scene.observations).unsqueeze(-2)
         # Scenes that are being drawn may have axes of samples in front of the batch.
-        shape = torch.broadcast_shapes(unit.shape, (*scene.mask.shape, scene.n_sources, scene.start.shape[-1]))
+        shape = np.broadcast_shapes(unit.shape, (*scene.mask.shape, scene.n_sources, scene.start.shape[-1]))
         relative = self.relative if self.relative.dim() < 2 else self.relative[:, None, None, None]
         scale = (relative * unit).expand(shape)
         # Where there is no detection its size is no size; any noise will do there, but a positive one.

@@ -22,7 +22,8 @@ class Reappearance(Part):
 
     m and V what is predicted of it, r the density of clutter of sizes like those that it was last seen with. To jump it
     has to hide first, with probability `hide`. A target that is no source comes into view at a rate of its own, that is
-    counted: `(others worth + count) / (worth + frames)`; it may be anywhere.
+    counted: `(others worth + count) / (worth + frames)`; it may be anywhere. And where a source was taken to be seen
+    elsewhere meanwhile, that may have been another source: `exchange`.
 
     Args:
         hide: chance that a visible source is hidden a frame later, at least.
@@ -30,6 +31,7 @@ class Reappearance(Part):
         leave: chance a frame that a source which is not seen leaves its way.
         others: rate of other targets, before any has been seen.
         worth: so many frames it counts for.
+        exchange: chance that sources have been taken for one another since a run began.
 
     Raises:
         InputError: a probability outside (0, 1), a worth that is not positive.
@@ -42,13 +44,21 @@ class Reappearance(Part):
         leave: float = 0.01,
         others: float = 1e-4,
         worth: float = 300.0,
+        exchange: float = 5e-4,
     ):
         super().__init__()
-        for name, rate in (("hide", hide), ("come back", back), ("leave", leave), ("be another", others)):
+        for name, rate in (
+            ("hide", hide),
+            ("come back", back),
+            ("leave", leave),
+            ("be another", others),
+            ("be exchanged", exchange),
+        ):
             if not 0 < rate < 1:
                 raise InputError(f"a probability to {name} of {rate}: give one between 0 and 1.")
         require_positive(worth, f"a rate of other targets that counts for {worth} frames")
         self.hide, self.back, self.leave, self.others, self.worth = hide, back, leave, others, worth
+        self.exchange = exchange
 
     @property
     def patience(self) -> int:
@@ -58,6 +68,10 @@ class Reappearance(Part):
     def log_begin(self, visible: Tensor) -> Tensor:
         """log p(a source begins anew in this frame), given p(v_t = 1 | w_<t): [*, N] -> [*, N]."""
         return ((1 - visible).clamp(min=self.hide) * self.back).log()
+
+    def log_exchanged(self, visible: Tensor) -> Tensor:
+        """log p(a source is hidden, and the way that it was seen on was another's): p(v_t = 1) [*, N] -> [*, N]."""
+        return ((1 - visible).clamp(min=self.hide) * self.exchange).log()
 
     def log_others(self, count: int, n_frames: int) -> float:
         """log of the rate of other targets, once so many have been seen in so many frames."""

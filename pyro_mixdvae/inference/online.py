@@ -209,11 +209,13 @@ class OnlineFilter:
         false = log_likelihood[0, :, -1:]
         predicted = own[:, None, :, : self.n_sources]
         begin = self.reappearance.log_prob(model.clutter, scene, self._last, predicted)[0, 0] - false
-        begin = begin + self.reappearance.log_begin(begin.new_tensor(self.visible))
+        visible = begin.new_tensor(self.visible)
+        begin = begin + self.reappearance.log_begin(visible)
         detection, clutter = (float(rate.mean()) for rate in assignment.rates)
         weights = Weights(
             self._frame,
             begin.double().numpy(),
+            self.reappearance.log_exchanged(visible).double().numpy(),
             gain.double().numpy(),
             math.log(detection) - math.log(clutter),
             math.log1p(-detection),

@@ -35,6 +35,7 @@ class Weights(NamedTuple):
     Attributes:
         frame: its number.
         begin: of each detection as the first of each source anew, against clutter, and of a source to begin now [K, N].
+        exchanged: of each source to be hidden, and to have been taken for another [N].
         own: what each source's own way gains by the frame, against clutter [N].
         detected: of a detection against clutter, but for their densities.
         missed: of no detection.
@@ -43,6 +44,7 @@ class Weights(NamedTuple):
 
     frame: int
     begin: Array
+    exchanged: Array
     own: Array
     detected: float
     missed: float
@@ -67,6 +69,8 @@ class Runs:
         evidence: log odds [C] of a target against clutter, its density but for where it began.
         against_clutter: log odds [C, N] of the source having begun anew in this run, against clutter.
         against_other: the same against another target.
+        exchanged: log odds [C, N] of the run being a source's way and the source another's meanwhile, against another
+            target; whatever either has shown, so that no run stays another target for ever where there are none.
         since: the frame [C, N] in which it would have begun.
         taken: the detection of the last frame [C], -1 for none.
         is_known: whether it counts as another target: every source was seen elsewhere meanwhile [C].
@@ -75,6 +79,7 @@ class Runs:
     evidence: Array
     against_clutter: Array
     against_other: Array
+    exchanged: Array
     since: Integers
     taken: Integers
     is_known: Mask
@@ -83,7 +88,7 @@ class Runs:
     def none(cls, n_sources: int) -> "Runs":
         """No run yet."""
         pairs = np.zeros((0, n_sources))
-        return cls(np.zeros(0), pairs, pairs, pairs.astype(np.int64), np.zeros(0, np.int64), np.zeros(0, bool))
+        return cls(np.zeros(0), pairs, pairs, pairs, pairs.astype(np.int64), np.zeros(0, np.int64), np.zeros(0, bool))
 
     def __len__(self) -> int:
         return len(self.evidence)
@@ -94,7 +99,7 @@ class Runs:
 
     def followed(self, density: Array, is_left: Mask, weights: Weights) -> "Runs":
         """After a frame: `density` of each detection in each run, against clutter [K, C]; which nobody explains [K]."""
-        frame, begin, own, detected, missed, others, others_beside = weights
+        frame, begin, exchanged, own, detected, missed, others, others_beside = weights
         score = detected - missed + density
         taken = matched(np.where(is_left[:, None], score, -np.inf))
         is_seen = taken >= 0
@@ -109,6 +114,7 @@ class Runs:
             evidence,
             np.maximum(going, fresh) - own,
             against_other,
+            np.broadcast_to(exchanged - others, fresh.shape),
             np.where(fresh > going, frame, self.since),
             taken,
             self.is_known | ((evidence >= SURE) & is_nobody),
@@ -121,6 +127,7 @@ class Runs:
             np.full(len(detections), weights.detected),
             first - weights.own,
             first - weights.detected - weights.others - weights.own,
+            np.broadcast_to(weights.exchanged - weights.others, first.shape),
             np.full(first.shape, weights.frame, np.int64),
             detections,
             np.zeros(len(detections), bool),
@@ -137,7 +144,7 @@ class Runs:
         runs = self
         is_free = np.ones(len(self), dtype=np.bool_)
         while True:
-            lead = np.minimum(runs.against_clutter, runs.against_other)
+            lead = np.minimum(runs.against_clutter, np.maximum(runs.against_other, runs.exchanged))
             lead = np.where(is_free[:, None], lead, -np.inf)
             best = int(lead.argmax()) if lead.size else 0
             run, source = divmod(best, lead.shape[1])
@@ -151,6 +158,7 @@ class Runs:
                 runs,
                 against_clutter=runs.against_clutter - explained,
                 against_other=runs.against_other - explained,
+                exchanged=runs.exchanged - explained,
             )
 
     def alive(self) -> Mask:

@@ -8,7 +8,7 @@ DETECTED, MISSED, OTHERS, BESIDE = 1.5, -2.5, -9.0, -8.0
 
 
 def frame(number: int, begin: np.ndarray, own: np.ndarray) -> Weights:
-    return Weights(number, begin, own, DETECTED, MISSED, OTHERS, BESIDE)
+    return Weights(number, begin, np.full(len(own), -20.0), own, DETECTED, MISSED, OTHERS, BESIDE)
 
 
 def test_evidence_is_that_of_the_best_frame_to_begin_in(rng: np.random.Generator) -> None:
@@ -48,6 +48,7 @@ def test_two_runs_and_two_sources_return_each_once() -> None:
         runs.evidence,
         np.array([[30.0, 5.0], [28.0, 6.0], [3.0, 2.0]]),
         np.array([[9.0, 3.0], [8.0, 4.0], [3.0, 2.0]]),
+        np.full((3, 2), -20.0),
         runs.since,
         runs.taken,
         runs.is_known,
@@ -68,3 +69,18 @@ def test_runs_end_where_no_evidence_is_left() -> None:
 def test_a_detection_belongs_to_one_run() -> None:
     score = np.array([[3.0, 4.0], [-1.0, 3.5], [-np.inf, 1.0]])
     assert matched(score).tolist() == [0, 1]
+
+
+def test_where_nobody_else_comes_a_run_becomes_some_source() -> None:
+    """Also where that source was seen while the run was: it was another's way then; not where strangers come often."""
+    for others, is_found in ((-9.9, True), (-4.0, False)):
+        runs = Runs.none(1).joined_by(np.array([0]), frame(0, np.array([[-10.0]]), np.array([8.0])))
+        found = []
+        for t in range(1, 60):
+            is_hidden = t > 33
+            own = np.array([0.0 if is_hidden else 8.0 if t < 30 else -2.0])
+            exchanged = np.array([-7.6 if is_hidden else -13.8])
+            weights = Weights(t, np.array([[-5.0]]), exchanged, own, DETECTED, MISSED, others, others)
+            runs = runs.followed(np.array([[6.0]]), np.array([True]), weights)
+            found += runs.returned()[0]
+        assert bool(found) == is_found
