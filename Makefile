@@ -6,14 +6,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 TYPES := build/types
 
-.PHONY: demo test lessons docs fuzz soak bench lint types lowest pythons audit clean
+.PHONY: demo test slow lessons docs fuzz soak bench lint types lowest pythons audit clean
 
 demo: $(STAMP)
 	$(BIN)/mixdvae demo -o out/demo --overwrite
 
 test: lint types
-	$(BIN)/python -m pytest -n 2
-	if ls notebooks/*.ipynb >/dev/null 2>&1; then $(BIN)/python -m pytest -n 2 --nbmake notebooks; fi
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+# What takes minutes: wheels, killed processes, every combination of parts; and all lessons as they stand.
+slow: $(STAMP)
+	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 --nbmake notebooks
 
 # Runs the notebooks and keeps their outputs.
 lessons: $(STAMP)
