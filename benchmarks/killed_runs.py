@@ -100,6 +100,8 @@ def killed(case: Case, runs: int, chance: random.Random, folder: Path) -> Count:
     assert _finish(_start(case, reference, False), None) == 0, f"{case.name} fails by itself"
     seconds = time.monotonic() - began
     expected = _contents(reference)
+    # A picture comes after the rest, and alone.
+    together = {name: content for name, content in expected.items() if not name.endswith(".png")}
     n_killed, failures = 0, []
     output = folder / "out"
     for number in range(runs):
@@ -110,17 +112,17 @@ def killed(case: Case, runs: int, chance: random.Random, folder: Path) -> Count:
         code = _finish(process, sent, chance.uniform(0, 1.2 * seconds))
         n_killed += code != 0
         found = {name: content for name, content in _contents(output).items() if not name.endswith(".checkpoint")}
-        whole = {name: content for name, content in found.items() if name in expected}
+        whole = {name: content for name, content in found.items() if name in together}
         if code not in (0, -sent, INTERRUPTED, 128 + sent):
             failures.append(f"{case.name}, run {number}: ended with {code} after signal {sent}")
         if code == 0 and found != expected:
             failures.append(f"{case.name}, run {number}: not the files of a run left alone: {sorted(found)}")
-        if whole and whole != expected:
+        if whole and whole != together:
             failures.append(f"{case.name}, run {number}: a part of the files, or other bytes: {sorted(whole)}")
         left = found.keys() - expected.keys() - before
         if code != -signal.SIGKILL and left:
             failures.append(f"{case.name}, run {number}: left {sorted(left)} after signal {sent}")
-        if (code == 0 and case.resumed is not None) or chance.random() < 0.1:
+        if (whole and case.resumed is not None) or chance.random() < 0.1:
             shutil.rmtree(output, ignore_errors=True)
     shutil.rmtree(folder)
     return Count(runs, n_killed, failures)
