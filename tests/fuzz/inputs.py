@@ -89,7 +89,7 @@ def detections(draw: st.DrawFn) -> bytes:
         row = st.tuples(st.integers(-1, 30), st.integers(-1, 3), number, number, number, number, number)
         return draw(tables(row))
     rows = draw(scenes())
-    return draw(tables(st.sampled_from(rows), 1)) if not rows else draw(_as_table(rows))
+    return draw(_as_table(rows))
 
 
 @st.composite

@@ -35,7 +35,7 @@ def test_options(option: str, value: str) -> None:
     with workplace() as place:
         source, result = place.give("det.txt", data), place.output / "a.txt"
         if option == "-o":
-            place.run("track", source, "-n2", "-o", f"{place.output}/{value}")
+            place.run("track", source, "-n2", "-o", f"{place.output}/a{value}")
         elif option == "-n":
             place.run("track", source, "-o", result, "-n", value)
         elif place.run("track", source, "-n2", "-o", result, f"{option}={value}").code == 0:
