@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import Tensor
-from toys import EXACT, fed
 
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.kalman import Chain
@@ -14,6 +13,8 @@ from pyro_mixdvae.guides import Collapsed, MeanField
 from pyro_mixdvae.inference import chain_updates
 from pyro_mixdvae.inference.chain_updates import ChainUpdates
 from pyro_mixdvae.models import MixtureModel, Scene
+from pyro_mixdvae.testing.gaussians import fed
+from pyro_mixdvae.testing.scenes import EXACT
 
 
 def assert_same(found: object, expected: object) -> None:

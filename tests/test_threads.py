@@ -18,7 +18,6 @@ import pyro
 import pytest
 import torch
 from pyro.distributions import Normal
-from toys import relative_noise, toy_model, toy_scene, vkf
 from walkers import SIZE
 
 from pyro_mixdvae import Separator, Tracker
@@ -27,6 +26,8 @@ from pyro_mixdvae.inference.algorithms import SVI
 from pyro_mixdvae.models import IndependentAssignment, LearnedScale, LearnedWeights, Scene
 from pyro_mixdvae.networks.kinematic import KinematicNetwork
 from pyro_mixdvae.process_state import alone, drawing, seeded
+from pyro_mixdvae.testing.parts import relative_noise, toy_model, vkf
+from pyro_mixdvae.testing.scenes import toy_scene
 from pyro_mixdvae.tracking.live.tracker import LiveTracker
 from pyro_mixdvae.tracking.presets import default
 from pyro_mixdvae.tracking.result import TrackingResult

@@ -17,56 +17,7 @@ from pyro_mixdvae.models import (
 )
 from pyro_mixdvae.models.assignments.contract import Factor
 from pyro_mixdvae.models.assignments.learned_weights import Weights
-from pyro_mixdvae.testing.gaussians import fed, joint_of, joint_of_chain, joint_of_transitions
-from pyro_mixdvae.testing.parts import (
-    ASSIGNMENTS,
-    BY_FRAME,
-    EVERY_ASSIGNMENT,
-    FILTERED,
-    LIKELIHOODS,
-    PRIORS,
-    ConstantAcceleration,
-    assignment_for,
-    by_frame,
-    gaussian_likelihood,
-    gentle_srnn,
-    lively_autoregressive,
-    lively_kinematic,
-    relative_noise,
-    relative_vkf,
-    toy_model,
-    vkf,
-)
-from pyro_mixdvae.testing.scenes import EXACT, N_ERRORS, assert_mean_close, boxes, toy_scene
-
-__all__ = [
-    "ASSIGNMENTS",
-    "BY_FRAME",
-    "EVERY_ASSIGNMENT",
-    "EXACT",
-    "FILTERED",
-    "LIKELIHOODS",
-    "N_ERRORS",
-    "PRIORS",
-    "ConstantAcceleration",
-    "assert_mean_close",
-    "assignment_for",
-    "boxes",
-    "by_frame",
-    "fed",
-    "gaussian_likelihood",
-    "gentle_srnn",
-    "joint_of",
-    "joint_of_chain",
-    "joint_of_transitions",
-    "lively_autoregressive",
-    "lively_kinematic",
-    "relative_noise",
-    "relative_vkf",
-    "toy_model",
-    "toy_scene",
-    "vkf",
-]
+from pyro_mixdvae.testing.gaussians import fed, joint_of, joint_of_transitions
 
 
 def condition(

@@ -10,7 +10,6 @@ from pyro.distributions import Categorical, Normal, TorchDistribution
 from sounds import SteadySound, constant_sources, mixture_scene
 from torch import Tensor
 from torch.nn.functional import one_hot
-from toys import relative_noise, toy_model, toy_scene, vkf
 
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.kalman import Chain
@@ -32,6 +31,8 @@ from pyro_mixdvae.models import (
 )
 from pyro_mixdvae.models import Normal as NormalLikelihood
 from pyro_mixdvae.models.likelihoods.contract import Site
+from pyro_mixdvae.testing.parts import relative_noise, toy_model, vkf
+from pyro_mixdvae.testing.scenes import toy_scene
 
 Function = Callable[[Any, Scene, Any], Any]
 

@@ -9,7 +9,6 @@ from planted import boxes, sounds, sums
 from pyro.distributions import Delta, Normal, TorchDistribution
 from pyro.distributions import StudentT as StudentTDensity
 from torch import Tensor, nn
-from toys import EVERY_ASSIGNMENT, relative_noise, relative_vkf, toy_model, toy_scene, vkf
 
 from pyro_mixdvae import check_elbo
 from pyro_mixdvae.check.report import GROUPS, PATH, SITES, SLOPES, TERMS, Report
@@ -20,6 +19,8 @@ from pyro_mixdvae.models import Likelihood
 from pyro_mixdvae.models import Normal as NormalLikelihood
 from pyro_mixdvae.models.mixture import plates
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.testing.parts import EVERY_ASSIGNMENT, relative_noise, relative_vkf, toy_model, vkf
+from pyro_mixdvae.testing.scenes import toy_scene
 
 
 def verdicts(report: Report, group: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from planted import boxes, sums
 from pyro.infer import TraceEnum_ELBO
 from steps import chain_of
 from torch import Tensor
-from toys import EXACT, LIKELIHOODS, PRIORS, assert_mean_close, exact_elbo, relative_noise, toy_model, toy_scene, vkf
+from toys import exact_elbo
 
 from pyro_mixdvae import check
 from pyro_mixdvae.check.references.density import drawn_at
@@ -19,6 +19,8 @@ from pyro_mixdvae.guides import Factorised, MeanField
 from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import Scene
+from pyro_mixdvae.testing.parts import LIKELIHOODS, PRIORS, relative_noise, toy_model, vkf
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, toy_scene
 
 
 def fitted(model: object, scene: Scene, family: type[MeanField] = MeanField) -> check.Case:

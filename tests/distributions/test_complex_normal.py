@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sounds import complex_normal
 from torch.distributions import Normal
-from toys import EXACT, assert_mean_close
 
 from pyro_mixdvae.distributions.complex_normal import ComplexNormal, squared_modulus
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close
 
 
 def as_two(mean: torch.Tensor, variance: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

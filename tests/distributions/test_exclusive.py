@@ -5,7 +5,6 @@ from itertools import product
 import pytest
 import torch
 from torch import Tensor
-from toys import EXACT
 
 from pyro_mixdvae.distributions.exclusive import (
     FEW_EVENTS,
@@ -18,6 +17,7 @@ from pyro_mixdvae.distributions.exclusive import (
     log_partition,
 )
 from pyro_mixdvae.distributions.sparse_events import best_log_partition, pair_probabilities
+from pyro_mixdvae.testing.scenes import EXACT
 
 SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (2, 3), (3, 2), (4, 3), (3, 5), (6, 1)])
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
-from toys import EXACT, assert_mean_close, joint_of_chain
 
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
+from pyro_mixdvae.testing.gaussians import joint_of_chain
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close
 
 SIZES = pytest.mark.parametrize("size", [1, 2])
 

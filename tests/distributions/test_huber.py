@@ -3,9 +3,9 @@
 import pytest
 import torch
 from pyro.distributions import Normal
-from toys import EXACT, assert_mean_close
 
 from pyro_mixdvae.distributions.huber import HuberDistribution
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close
 
 THRESHOLDS = pytest.mark.parametrize("threshold", [0.1, 1.345, 3.0])
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
-from toys import EXACT, condition, joint_of, joint_of_transitions
+from toys import condition
 
 from pyro_mixdvae.distributions.kalman import (
     Gaussian,
@@ -14,6 +14,8 @@ from pyro_mixdvae.distributions.kalman import (
     update,
     update_uncertain,
 )
+from pyro_mixdvae.testing.gaussians import joint_of, joint_of_transitions
+from pyro_mixdvae.testing.scenes import EXACT
 
 SIZES = pytest.mark.parametrize("size", [1, 2, 3])
 

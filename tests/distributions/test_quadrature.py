@@ -4,7 +4,6 @@ from itertools import combinations_with_replacement
 
 import pytest
 import torch
-from toys import EXACT
 
 from pyro_mixdvae.distributions.quadrature import (
     N_NODES,
@@ -13,6 +12,7 @@ from pyro_mixdvae.distributions.quadrature import (
     expectation_of_each,
     gauss_hermite,
 )
+from pyro_mixdvae.testing.scenes import EXACT
 
 
 def moment(degree: int) -> float:

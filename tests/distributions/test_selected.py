@@ -3,9 +3,9 @@
 import pytest
 import torch
 from pyro.distributions import Categorical, Normal, StudentT
-from toys import EXACT, assert_mean_close
 
 from pyro_mixdvae.distributions.selected import Selected
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close
 
 
 def parts(batch: tuple[int, ...] = (5, 4)) -> tuple[Normal, StudentT]:

@@ -4,10 +4,10 @@ import torch
 from sounds import complex_normal, wiener
 from torch import Tensor
 from torch.distributions import MultivariateNormal
-from toys import EXACT, assert_mean_close
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.distributions.shared_sum import SharedSum
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close
 
 N, T, F = 3, 2, 2
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from toys import EXACT
 
 from pyro_mixdvae.distributions import sparse_events
 from pyro_mixdvae.distributions.elimination import elimination_order
 from pyro_mixdvae.distributions.exclusive import best_events, bethe_log_partition, log_partition
 from pyro_mixdvae.distributions.sparse_events import best_log_partition, crowds, prices, sum_events
 from pyro_mixdvae.engines.numba import joint_events
+from pyro_mixdvae.testing.scenes import EXACT
 
 Sum = Callable[[Tensor], tuple[Tensor, Tensor]]
 

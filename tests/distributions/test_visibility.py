@@ -7,7 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from toys import EXACT, assert_mean_close
 
 from pyro_mixdvae.distributions.visibility import (
     Rates,
@@ -18,6 +17,7 @@ from pyro_mixdvae.distributions.visibility import (
     smooth,
     update,
 )
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close
 
 T, N = 5, 2
 RATES = [(0.1, 0.3), (0.4, 0.05), (0.02, 0.6)]

@@ -4,19 +4,6 @@ import numpy as np
 import pytest
 import torch
 from steps import assert_same
-from toys import (
-    BY_FRAME,
-    EVERY_ASSIGNMENT,
-    EXACT,
-    FILTERED,
-    PRIORS,
-    assignment_for,
-    fed,
-    gaussian_likelihood,
-    lively_kinematic,
-    toy_model,
-    toy_scene,
-)
 
 from pyro_mixdvae.distributions.exclusive import FORBIDDEN, event_table
 from pyro_mixdvae.engines.numba.chain import NumbaChainEngine
@@ -36,6 +23,18 @@ from pyro_mixdvae.models import (
     Scene,
 )
 from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.testing.gaussians import fed
+from pyro_mixdvae.testing.parts import (
+    BY_FRAME,
+    EVERY_ASSIGNMENT,
+    FILTERED,
+    PRIORS,
+    assignment_for,
+    gaussian_likelihood,
+    lively_kinematic,
+    toy_model,
+)
+from pyro_mixdvae.testing.scenes import EXACT, toy_scene
 
 SERVED = ["kinematic", "vkf", "relative vkf"]
 EACH_PRIOR = pytest.mark.parametrize("prior", SERVED)

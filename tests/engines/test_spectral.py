@@ -6,7 +6,6 @@ import pytest
 import torch
 from sounds import complex_normal, spectral_srnn
 from torch import Tensor
-from toys import EXACT
 
 from pyro_mixdvae.distributions.complex_normal import as_content
 from pyro_mixdvae.distributions.kalman import Chain
@@ -32,6 +31,7 @@ from pyro_mixdvae.models import (
 )
 from pyro_mixdvae.networks.layers import GaussianNetwork
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.testing.scenes import EXACT
 
 F = 3
 SHAPES = pytest.mark.parametrize("shape", [(1, 1, F), (3, 4, F)], ids=str)

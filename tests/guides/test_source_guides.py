@@ -5,13 +5,15 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.distributions import Delta, Normal
-from toys import EVERY_ASSIGNMENT, EXACT, assert_mean_close, fed, joint_of, toy_model, toy_scene, vkf
 
 from pyro_mixdvae.distributions.kalman import posterior
 from pyro_mixdvae.guides import Collapsed, Factorised, Guide, MeanField, Program
 from pyro_mixdvae.models import ExclusiveAssignment, MixtureModel, Scene
 from pyro_mixdvae.process_state import seeded
+from pyro_mixdvae.testing.gaussians import fed, joint_of
 from pyro_mixdvae.testing.guides import GuideContract, some_chain
+from pyro_mixdvae.testing.parts import EVERY_ASSIGNMENT, toy_model, vkf
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, toy_scene
 
 
 class TestCollapsed(GuideContract):

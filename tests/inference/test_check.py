@@ -6,7 +6,6 @@ import pytest
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from toys import gaussian_likelihood, lively_kinematic, relative_noise, toy_model, toy_scene, vkf
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides import MeanField
@@ -28,6 +27,8 @@ from pyro_mixdvae.models import (
 )
 from pyro_mixdvae.models import Normal as NormalLikelihood
 from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.testing.parts import gaussian_likelihood, lively_kinematic, relative_noise, toy_model, vkf
+from pyro_mixdvae.testing.scenes import toy_scene
 
 
 @pytest.fixture(autouse=True)

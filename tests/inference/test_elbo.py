@@ -10,22 +10,6 @@ from pyro.infer import TraceEnum_ELBO
 from steps import even_responsibilities, expected_log_likelihood, smoothed
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
-from toys import (
-    ASSIGNMENTS,
-    EVERY_ASSIGNMENT,
-    EXACT,
-    LIKELIHOODS,
-    PRIORS,
-    assert_mean_close,
-    fed,
-    gaussian_likelihood,
-    joint_of,
-    joint_of_transitions,
-    relative_noise,
-    toy_model,
-    toy_scene,
-    vkf,
-)
 
 from pyro_mixdvae.distributions import visibility
 from pyro_mixdvae.distributions.kalman import Chain
@@ -35,6 +19,18 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides import Collapsed, MeanField
 from pyro_mixdvae.inference.chain_updates import expected_responsibilities
 from pyro_mixdvae.models import Assignment, MixtureModel, PersistentAssignment, Scene
+from pyro_mixdvae.testing.gaussians import fed, joint_of, joint_of_transitions
+from pyro_mixdvae.testing.parts import (
+    ASSIGNMENTS,
+    EVERY_ASSIGNMENT,
+    LIKELIHOODS,
+    PRIORS,
+    gaussian_likelihood,
+    relative_noise,
+    toy_model,
+    vkf,
+)
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, toy_scene
 
 LOG_2_PI = math.log(2 * math.pi)
 EACH_ASSIGNMENT = pytest.mark.parametrize("kind", EVERY_ASSIGNMENT)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
-from toys import joint_of_transitions
 
 from pyro_mixdvae.distributions.kalman import Gaussian
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import KinematicSources
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
+from pyro_mixdvae.testing.gaussians import joint_of_transitions
 from pyro_mixdvae.training.expectation_maximisation import Constants, ConstantsTraining, expectation, guess
 from pyro_mixdvae.training.loop import Checkpoint, Epoch, train
 

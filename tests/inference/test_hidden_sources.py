@@ -3,7 +3,6 @@
 import pytest
 import torch
 from steps import engine_of
-from toys import EXACT, gaussian_likelihood, toy_model, toy_scene, vkf
 
 from pyro_mixdvae.engines.registry import only_torch
 from pyro_mixdvae.inference.infer import infer
@@ -21,6 +20,8 @@ from pyro_mixdvae.models import (
 )
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.testing.parts import gaussian_likelihood, toy_model, vkf
+from pyro_mixdvae.testing.scenes import EXACT, toy_scene
 
 GAP = slice(25, 40)
 MIDDLE = 32

@@ -12,22 +12,14 @@ from steps import (
 )
 from torch import Tensor
 from torch.distributions import MultivariateNormal
-from toys import (
-    ASSIGNMENTS,
-    EVERY_ASSIGNMENT,
-    condition,
-    exact_elbo,
-    fed,
-    gaussian_likelihood,
-    joint_of_transitions,
-    toy_model,
-    toy_scene,
-    vkf,
-)
+from toys import condition, exact_elbo
 
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.guides import Factorised, MeanField
 from pyro_mixdvae.models import MixtureModel, Scene
+from pyro_mixdvae.testing.gaussians import fed, joint_of_transitions
+from pyro_mixdvae.testing.parts import ASSIGNMENTS, EVERY_ASSIGNMENT, gaussian_likelihood, toy_model, vkf
+from pyro_mixdvae.testing.scenes import toy_scene
 
 N_FRAMES = 7
 

@@ -9,7 +9,6 @@ import torch
 from pyro.distributions import Categorical, Dirichlet, Independent, Normal, TorchDistribution
 from pyro.distributions import StudentT as StudentTDensity
 from torch import Tensor
-from toys import PRIORS, toy_scene
 
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.visibility import VisibilityChain
@@ -44,6 +43,8 @@ from pyro_mixdvae.models.assignments.contract import Factor
 from pyro_mixdvae.models.sources.contract import SourceSequence
 from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.testing.parts import PRIORS
+from pyro_mixdvae.testing.scenes import toy_scene
 from pyro_mixdvae.tracking.summary import systematic_variance
 
 UNIT = CentreLogSize().noise_unit

@@ -7,7 +7,6 @@ import pytest
 import torch
 from pyro.distributions import Delta, LogNormal, Normal
 from torch import Tensor
-from toys import toy_model, toy_scene, vkf
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides import Collapsed, Guide, MeanField
@@ -16,6 +15,8 @@ from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import MixtureModel, Scene
 from pyro_mixdvae.models.mixture import plates
 from pyro_mixdvae.process_state import seeded
+from pyro_mixdvae.testing.parts import toy_model, vkf
+from pyro_mixdvae.testing.scenes import toy_scene
 
 
 class Independent(Guide):

@@ -7,7 +7,6 @@ import pytest
 import torch
 from sounds import complex_normal, mixture_scene, sound_sources, spectral_srnn, wiener
 from torch import Tensor
-from toys import EXACT
 
 from pyro_mixdvae.distributions.complex_normal import as_content, squared_modulus
 from pyro_mixdvae.errors import InputError
@@ -26,6 +25,7 @@ from pyro_mixdvae.models import (
     sound_scene,
 )
 from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.testing.scenes import EXACT
 from pyro_mixdvae.weights.authors import import_network
 
 TOLERANCES = (1e-3, 1e-3, 1e-3, 1e-2, 1e-2)  # single precision amplifies rounding

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sounds import mixture_scene, sound_sources
 from steps import chain_of
-from toys import EVERY_ASSIGNMENT, EXACT, PRIORS, exact_elbo, toy_model, toy_scene, vkf
+from toys import exact_elbo
 
 from pyro_mixdvae.check import exact_elbo as by_points
 from pyro_mixdvae.engines.protocol import STANDARD_ERROR
@@ -14,6 +14,8 @@ from pyro_mixdvae.inference.algorithms import SVI, Coordinate, Hybrid
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import AdditiveModel, ComplexNormal, KinematicSources, PowerNoise
 from pyro_mixdvae.models.sources.step import Step
+from pyro_mixdvae.testing.parts import EVERY_ASSIGNMENT, PRIORS, toy_model, vkf
+from pyro_mixdvae.testing.scenes import EXACT, toy_scene
 
 
 @pytest.mark.parametrize("family", [MeanField, Factorised])

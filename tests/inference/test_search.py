@@ -5,7 +5,6 @@ import itertools
 import pytest
 import torch
 from steps import engine_of
-from toys import ASSIGNMENTS, EXACT, fed, toy_model, toy_scene, vkf
 
 from pyro_mixdvae.distributions.exclusive import event_table
 from pyro_mixdvae.engines.protocol import Filtered
@@ -14,6 +13,9 @@ from pyro_mixdvae.inference.initialise import initialise
 from pyro_mixdvae.inference.local_search import AMBIGUOUS, ambiguous, least_of_each
 from pyro_mixdvae.models import ExclusiveAssignment, KinematicSources, MixtureModel, Normal, RelativeNoise, Scene
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
+from pyro_mixdvae.testing.gaussians import fed
+from pyro_mixdvae.testing.parts import ASSIGNMENTS, toy_model, vkf
+from pyro_mixdvae.testing.scenes import EXACT, toy_scene
 
 SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (3, 2), (2, 3)])
 

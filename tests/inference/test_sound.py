@@ -7,7 +7,6 @@ import pytest
 import torch
 from sounds import SteadySound, complex_normal, constant_sources, sound_sources
 from torch import Tensor
-from toys import EXACT
 
 from pyro_mixdvae.distributions.complex_normal import as_spectrum, squared_modulus
 from pyro_mixdvae.engines.registry import spectral_engine
@@ -30,6 +29,7 @@ from pyro_mixdvae.models import (
     SoundSources,
     sound_scene,
 )
+from pyro_mixdvae.testing.scenes import EXACT
 
 R, FLOOR = 0.2, 0.01
 N, T, F = 2, 5, 3

@@ -10,7 +10,7 @@ from pyro.infer import TraceEnum_ELBO
 from sounds import SteadySound, mixture_scene, sound_sources, wiener
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
-from toys import EXACT, assert_mean_close, gradient_in_logits
+from toys import gradient_in_logits
 
 from pyro_mixdvae.distributions.complex_normal import as_spectrum
 from pyro_mixdvae.distributions.kalman import Chain
@@ -28,6 +28,7 @@ from pyro_mixdvae.models import (
     Sources,
     sound_scene,
 )
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close
 
 N, T, F = 2, 3, 2
 R, FLOOR = 0.2, 0.01

@@ -8,7 +8,6 @@ import torch
 from pyro.distributions import Delta, Normal
 from sounds import complex_normal, sound_sources
 from torch import Tensor, nn
-from toys import EXACT
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.errors import InputError
@@ -29,6 +28,7 @@ from pyro_mixdvae.models import (
     sound_scene,
 )
 from pyro_mixdvae.models.mixture import plates
+from pyro_mixdvae.testing.scenes import EXACT
 
 N, T, F = 2, 4, 3
 

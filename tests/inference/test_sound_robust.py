@@ -4,7 +4,6 @@ import pytest
 import torch
 from sounds import SteadySound, complex_normal, constant_sources, sound_sources
 from torch import Tensor
-from toys import EXACT
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.engines.registry import spectral_engine
@@ -26,6 +25,7 @@ from pyro_mixdvae.models import (
     sound_scene,
 )
 from pyro_mixdvae.models.likelihoods.contract import LEAST_SHARE
+from pyro_mixdvae.testing.scenes import EXACT
 
 N, T, F = 2, 5, 3
 R, FLOOR = 0.1, 0.01

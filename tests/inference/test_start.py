@@ -4,11 +4,14 @@ import pytest
 import torch
 from steps import constant, engine_of
 from torch import Tensor
-from toys import EXACT, FILTERED, PRIORS, condition, fed, joint_of_transitions, toy_model, toy_scene, vkf
+from toys import condition
 
 from pyro_mixdvae.engines.protocol import Filtered
 from pyro_mixdvae.inference.initialise import better_of_two, bidirectional
 from pyro_mixdvae.models import MixtureModel, Scene
+from pyro_mixdvae.testing.gaussians import fed, joint_of_transitions
+from pyro_mixdvae.testing.parts import FILTERED, PRIORS, toy_model, vkf
+from pyro_mixdvae.testing.scenes import EXACT, toy_scene
 from pyro_mixdvae.tracking.presets import default
 
 

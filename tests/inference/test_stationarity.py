@@ -3,13 +3,15 @@
 import pytest
 import torch
 from steps import expected_log_likelihood
-from toys import ASSIGNMENTS, EXACT, PRIORS, gaussian_likelihood, gradient_in_logits, toy_model, toy_scene
+from toys import gradient_in_logits
 
 from pyro_mixdvae.distributions.kalman import Chain
 from pyro_mixdvae.guides import MeanField
 from pyro_mixdvae.inference import published
 from pyro_mixdvae.models import IndependentAssignment, Scene
 from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.testing.parts import ASSIGNMENTS, PRIORS, gaussian_likelihood, toy_model
+from pyro_mixdvae.testing.scenes import EXACT, toy_scene
 
 TEMPERATURES = pytest.mark.parametrize("temperature", [1.0, published.TEMPERATURE], ids=["plain", "tempered"])
 

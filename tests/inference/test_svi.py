@@ -7,13 +7,14 @@ import pytest
 import torch
 from steps import chain_of
 from torch import Tensor
-from toys import EVERY_ASSIGNMENT, PRIORS, relative_noise, toy_model, toy_scene, vkf
 
 from pyro_mixdvae.guides import Collapsed, Factorised, Guide, MeanField
 from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Coordinate, Hybrid
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.svi import optimise
 from pyro_mixdvae.models import LearnedScale, MixtureModel, Scene
+from pyro_mixdvae.testing.parts import EVERY_ASSIGNMENT, PRIORS, relative_noise, toy_model, vkf
+from pyro_mixdvae.testing.scenes import toy_scene
 
 ALGORITHMS: dict[str, Algorithm] = {
     "coordinate": Coordinate(3),

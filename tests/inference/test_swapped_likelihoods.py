@@ -7,7 +7,7 @@ from pyro.distributions import StudentT, TorchDistribution
 from steps import chain_of, constant, poor_updates
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
-from toys import LIKELIHOODS, exact_elbo, fed, joint_of, joint_of_transitions, relative_noise, toy_model, toy_scene, vkf
+from toys import exact_elbo
 
 from pyro_mixdvae.guides import Collapsed, MeanField
 from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Coordinate, Hybrid
@@ -24,6 +24,9 @@ from pyro_mixdvae.models import (
 )
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.testing.gaussians import fed, joint_of, joint_of_transitions
+from pyro_mixdvae.testing.parts import LIKELIHOODS, relative_noise, toy_model, vkf
+from pyro_mixdvae.testing.scenes import toy_scene
 
 UNIT = CentreLogSize().unit
 SIZE = torch.tensor([640.0, 480.0])

@@ -3,20 +3,7 @@
 import pytest
 import torch
 from steps import engine_of
-from toys import (
-    EVERY_ASSIGNMENT,
-    EXACT,
-    LIKELIHOODS,
-    PRIORS,
-    ConstantAcceleration,
-    condition,
-    gaussian_likelihood,
-    joint_of_transitions,
-    relative_noise,
-    toy_model,
-    toy_scene,
-    vkf,
-)
+from toys import condition
 
 from pyro_mixdvae.distributions.kalman import filter_sequence
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
@@ -25,6 +12,18 @@ from pyro_mixdvae.guides import Collapsed, MeanField
 from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Coordinate, Hybrid
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import IndependentAssignment, Scene
+from pyro_mixdvae.testing.gaussians import joint_of_transitions
+from pyro_mixdvae.testing.parts import (
+    EVERY_ASSIGNMENT,
+    LIKELIHOODS,
+    PRIORS,
+    ConstantAcceleration,
+    gaussian_likelihood,
+    relative_noise,
+    toy_model,
+    vkf,
+)
+from pyro_mixdvae.testing.scenes import EXACT, toy_scene
 
 LINEAR_GIVEN_MEMORY = ["kinematic", "vkf", "relative vkf"]
 

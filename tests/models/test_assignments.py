@@ -6,7 +6,6 @@ from itertools import product
 
 import pytest
 import torch
-from toys import EXACT, assert_mean_close, toy_scene
 
 from pyro_mixdvae.distributions.exclusive import event_table
 from pyro_mixdvae.errors import InputError
@@ -19,6 +18,7 @@ from pyro_mixdvae.models import (
     Scene,
 )
 from pyro_mixdvae.testing.assignments import AssignmentContract
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, toy_scene
 
 
 class TestIndependent(AssignmentContract):

@@ -7,18 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 from torch.nn.functional import one_hot
-from toys import (
-    EVERY_ASSIGNMENT,
-    assignment_for,
-    exact_elbo,
-    fed,
-    gaussian_likelihood,
-    joint_of_chain,
-    joint_of_transitions,
-    toy_model,
-    toy_scene,
-    vkf,
-)
+from toys import exact_elbo
 
 from pyro_mixdvae.distributions.kalman import Chain
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
@@ -27,6 +16,9 @@ from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import Assignment, LearnedWeights, MixtureModel, PersistentAssignment, Scene
 from pyro_mixdvae.testing.assignments import derived
+from pyro_mixdvae.testing.gaussians import fed, joint_of_chain, joint_of_transitions
+from pyro_mixdvae.testing.parts import EVERY_ASSIGNMENT, assignment_for, gaussian_likelihood, toy_model, vkf
+from pyro_mixdvae.testing.scenes import toy_scene
 
 T, K, N = 2, 2, 2
 NEVER = -1e30

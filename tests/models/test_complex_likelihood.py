@@ -8,7 +8,6 @@ from pyro.distributions import TorchDistribution
 from sounds import complex_normal, mixture_scene, sound_sources
 from torch import Tensor
 from torch.distributions import Normal
-from toys import EXACT, assert_mean_close
 
 from pyro_mixdvae.distributions.complex_normal import as_content, as_spectrum, squared_modulus
 from pyro_mixdvae.distributions.complex_student_t import ComplexStudentT as Density
@@ -24,6 +23,7 @@ from pyro_mixdvae.models import (
     RelativeNoise,
     SpectralLikelihood,
 )
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close
 
 R, FLOOR = 0.3, 0.01
 

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import Tensor
-from toys import EXACT, assert_mean_close, boxes, joint_of_transitions
 
 from pyro_mixdvae.distributions.kalman import Gaussian
 from pyro_mixdvae.errors import InputError
@@ -25,6 +24,8 @@ from pyro_mixdvae.networks.storn import STORN
 from pyro_mixdvae.networks.vae import VAE
 from pyro_mixdvae.networks.vrnn import VRNN
 from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.testing.gaussians import joint_of_transitions
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, boxes
 
 UNIT = CentreLogSize().unit
 NETWORKS: dict[str, type[DVAE]] = {

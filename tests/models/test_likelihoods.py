@@ -7,10 +7,11 @@ import torch
 from pyro.distributions import MultivariateNormal, TorchDistribution
 from pyro.distributions import Normal as NormalDistribution
 from torch import Tensor
-from toys import EXACT, LIKELIHOODS, relative_noise
 
 from pyro_mixdvae.models import Huber, Laplace, LearnedScale, Likelihood, Normal, StudentT
 from pyro_mixdvae.testing.likelihoods import LikelihoodContract
+from pyro_mixdvae.testing.parts import LIKELIHOODS, relative_noise
+from pyro_mixdvae.testing.scenes import EXACT
 
 
 class TestNormal(LikelihoodContract):

@@ -8,22 +8,6 @@ import torch
 from pyro import poutine
 from pyro.infer import Predictive, TraceEnum_ELBO
 from torch import Tensor
-from toys import (
-    ASSIGNMENTS,
-    BY_FRAME,
-    EVERY_ASSIGNMENT,
-    EXACT,
-    LIKELIHOODS,
-    PRIORS,
-    assert_mean_close,
-    assignment_for,
-    gaussian_likelihood,
-    lively_kinematic,
-    relative_noise,
-    toy_model,
-    toy_scene,
-    vkf,
-)
 
 from pyro_mixdvae.distributions.visibility import marginal
 from pyro_mixdvae.errors import InputError
@@ -40,6 +24,20 @@ from pyro_mixdvae.models import Normal as NormalLikelihood
 from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.testing.parts import (
+    ASSIGNMENTS,
+    BY_FRAME,
+    EVERY_ASSIGNMENT,
+    LIKELIHOODS,
+    PRIORS,
+    assignment_for,
+    gaussian_likelihood,
+    lively_kinematic,
+    relative_noise,
+    toy_model,
+    vkf,
+)
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, toy_scene
 
 
 def stepwise(model: MixtureModel) -> StepwiseMixtureModel:

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Normal
-from toys import EXACT, boxes, relative_noise, toy_model, toy_scene
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import (
@@ -20,6 +19,8 @@ from pyro_mixdvae.models import (
 from pyro_mixdvae.models import Normal as NormalLikelihood
 from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.testing.likelihoods import NoiseContract
+from pyro_mixdvae.testing.parts import relative_noise, toy_model
+from pyro_mixdvae.testing.scenes import EXACT, boxes, toy_scene
 
 UNIT = CentreLogSize().unit
 

@@ -8,11 +8,13 @@ import torch
 from pyro.infer import Predictive
 from torch import Tensor
 from torch.nn.functional import one_hot
-from toys import EXACT, assert_mean_close, gaussian_likelihood, latent_divergence, toy_model, toy_scene, vkf
+from toys import latent_divergence
 
 from pyro_mixdvae.distributions import visibility
 from pyro_mixdvae.distributions.exclusive import event_table
 from pyro_mixdvae.models import ExclusiveAssignment, PersistentAssignment, Scene, StepwiseMixtureModel
+from pyro_mixdvae.testing.parts import gaussian_likelihood, toy_model, vkf
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, toy_scene
 
 T, K, N = 3, 2, 2
 DETECTED, CLUTTER, HIDE, REAPPEAR, GHOST = 0.8, 0.3, 0.15, 0.4, 0.03

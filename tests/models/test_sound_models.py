@@ -9,7 +9,6 @@ from pyro import poutine
 from pyro.infer import Predictive, TraceEnum_ELBO
 from sounds import SteadySound, complex_normal, mixture_scene, sound_sources
 from torch import Tensor
-from toys import EXACT, assert_mean_close
 
 from pyro_mixdvae.distributions.complex_normal import as_content, as_spectrum, squared_modulus
 from pyro_mixdvae.models import (
@@ -22,6 +21,7 @@ from pyro_mixdvae.models import (
     Sources,
 )
 from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close
 
 N, T, F = 2, 4, 3
 R, FLOOR = 0.2, 0.01

@@ -4,7 +4,6 @@ import pytest
 import torch
 from sounds import SteadySound, complex_normal, sound_sources, spectral_srnn
 from torch import Tensor
-from toys import EXACT, assert_mean_close
 
 from pyro_mixdvae.distributions.complex_normal import as_content, as_spectrum, squared_modulus
 from pyro_mixdvae.distributions.kalman import Gaussian
@@ -12,6 +11,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import SoundSources, Sources
 from pyro_mixdvae.models.sources.contract import Before
 from pyro_mixdvae.models.sources.sound import EachLatentPosterior
+from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close
 from pyro_mixdvae.testing.sources import SequenceContract
 
 

@@ -4,19 +4,6 @@ import pytest
 import torch
 from pyro.distributions import Normal
 from torch import Tensor
-from toys import (
-    EXACT,
-    ConstantAcceleration,
-    fed,
-    gaussian_likelihood,
-    gentle_srnn,
-    lively_autoregressive,
-    lively_kinematic,
-    relative_vkf,
-    toy_model,
-    toy_scene,
-    vkf,
-)
 
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition
 from pyro_mixdvae.engines.registry import only_torch
@@ -27,6 +14,18 @@ from pyro_mixdvae.models import KinematicSources, Scene, Sources, SRNNSources, S
 from pyro_mixdvae.models.sources.contract import Before, map_state
 from pyro_mixdvae.models.sources.step import Moments
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
+from pyro_mixdvae.testing.gaussians import fed
+from pyro_mixdvae.testing.parts import (
+    ConstantAcceleration,
+    gaussian_likelihood,
+    gentle_srnn,
+    lively_autoregressive,
+    lively_kinematic,
+    relative_vkf,
+    toy_model,
+    vkf,
+)
+from pyro_mixdvae.testing.scenes import EXACT, toy_scene
 from pyro_mixdvae.testing.sources import LinearInSContract, LinearSourcesContract, SourcesContract, derived
 
 

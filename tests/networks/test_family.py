@@ -5,7 +5,6 @@ from itertools import pairwise, product
 import pytest
 import torch
 from torch import Tensor
-from toys import EXACT
 
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.constant_acceleration import ConstantAcceleration
@@ -20,6 +19,7 @@ from pyro_mixdvae.networks.storn import STORN
 from pyro_mixdvae.networks.vae import VAE
 from pyro_mixdvae.networks.vrnn import VRNN
 from pyro_mixdvae.testing.networks import DVAEContract
+from pyro_mixdvae.testing.scenes import EXACT
 
 
 class TestSRNN(DVAEContract):

@@ -7,13 +7,13 @@ from pyro.infer import Trace_ELBO
 from sounds import complex_normal, spectral_srnn
 from torch import Tensor
 from torch.distributions import Normal
-from toys import EXACT
 
 from pyro_mixdvae.distributions.complex_normal import ComplexNormal, squared_modulus
 from pyro_mixdvae.guides.single_source import SingleSourceGuide
 from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.networks import spectral_srnn as module
 from pyro_mixdvae.networks.spectral_srnn import LOUDEST, SpectralSRNN
+from pyro_mixdvae.testing.scenes import EXACT
 
 ENCODER_INPUTS = pytest.mark.parametrize("encoder_input", ["power", "log-power"])
 SHAPE = (2, 5, 3)

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sounds import complex_normal, spectral_srnn
 from torch import Tensor
-from toys import EXACT
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.errors import InputError
@@ -27,6 +26,7 @@ from pyro_mixdvae.separation.recordings.recipes import (
     training_of,
 )
 from pyro_mixdvae.separation.recordings.resynthesis import LONGEST, reconstructed_freely, resynthesis_scores
+from pyro_mixdvae.testing.scenes import EXACT
 from pyro_mixdvae.training.data import TrainingData
 from pyro_mixdvae.training.loop import train
 from pyro_mixdvae.training.pretrain import elbo_per_frame

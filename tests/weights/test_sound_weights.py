@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from sounds import complex_normal, spectral_srnn
-from toys import EXACT
 from weights_files import header_of, rewrite
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
@@ -16,6 +15,7 @@ from pyro_mixdvae.networks.kinematic import KinematicNetwork
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.testing.scenes import EXACT
 from pyro_mixdvae.tracking.tracker import Tracker
 from pyro_mixdvae.weights.authors import SOUND_MODULES, import_network
 from pyro_mixdvae.weights.store import load_network, save_network
