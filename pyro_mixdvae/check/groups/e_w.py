@@ -121,7 +121,7 @@ def _hint(case: Case, guide: Any, off: Tensor, counts: Tensor, found: Optimum) -
         factor = float((x * y).sum()) / steepness
         if float((y - factor * x).abs().max()) < 1e-5 * max(1.0, float(y.abs().max())):
             weight = round(1 + factor if words in SUMMANDS else 1 - factor, 6)
-            return f"{words} counts {weight + 0.0:g} times in the place of once"
+            return f"{words} counts {round(weight, 6) + 0.0:g} times in the place of once"
     return "of no single term: compare E_q[log p(o|w,s)] and log p(w) by themselves"
 
 
