@@ -8,10 +8,7 @@ from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.exchange import Move, clear_leftovers, exchange, hidden_folder, unwritable
-from pyro_mixdvae.inputs import reason
-
-MOST_SHOWN = 60
-"""Characters of a name that is too long."""
+from pyro_mixdvae.inputs import cut, reason
 
 
 def refuse_existing(paths: Iterable[str | Path], overwrite: bool) -> None:
@@ -82,7 +79,7 @@ def _refuse_long(path: str | Path) -> None:
         os.lstat(path)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            shown = f"{str(path)[:MOST_SHOWN]}..."
+            shown = cut(str(path))
             raise InputError(f"{shown} cannot be written ({reason(error)}): give a shorter path.") from error
 
 

@@ -25,8 +25,7 @@ from pyro_mixdvae.cli.separate import separate
 from pyro_mixdvae.cli.standard_output import guarded_output
 from pyro_mixdvae.cli.track import track
 from pyro_mixdvae.errors import InputError
-
-MOST_SHOWN = 60  # characters of a name that is too long
+from pyro_mixdvae.inputs import cut
 
 app = typer.Typer(
     name="mixdvae",
@@ -71,8 +70,8 @@ def run() -> None:
         # Whichever path is looked at first: a name can be too long in any of them.
         if error.errno != errno.ENAMETOOLONG:
             raise
-        shown = str(error.filename or "a path")[:MOST_SHOWN]
-        print(f"{shown}... is longer than a file's name can be: give a shorter path.", file=sys.stderr)
+        shown = cut(str(error.filename or "a path"))
+        print(f"{shown} is longer than a file's name can be: give a shorter path.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
