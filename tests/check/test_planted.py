@@ -1,5 +1,7 @@
 """Every planted error is found, and what it is is said; the right derivations beside them are passed."""
 
+from typing import Any
+
 import pytest
 import torch
 from planted import (
@@ -10,6 +12,7 @@ from planted import (
     PLANTED_IN_E_W,
     RIGHT_CLAIMS,
     Example,
+    boxes,
     e_s,
     e_s_of_sounds,
     e_w,
@@ -134,3 +137,14 @@ def test_errors_in_parts_and_programs(make: object, row: str, words: str) -> Non
     found = check_elbo(example.model, example.scene, example.guide, groups=(TERMS, SLOPES, SITES))
     wrong = {one.name: one for one in found.wrong}
     assert words in wrong[row].hint
+
+
+def test_an_update_that_forgets_to_return_is_told() -> None:
+    example = boxes()
+
+    def forgetful(model: Any, scene: Any, guide: Any) -> None:
+        model.assignment.posterior_logits(model.expected_log_likelihood(scene, *guide.marginals()), scene.mask)
+
+    found = check_update(example.model, example.scene, example.guide, e_step=forgetful)
+    (row,) = found.wrong
+    assert row.reference == "moves none"

@@ -120,7 +120,13 @@ def slope_rows(case: Case, moved: Case, updates: Sequence[Update] | None) -> lis
     for update in updates:
         named = getattr(update, "__name__", type(update).__name__)
         for here, place in ((case, "where inference leaves the guide"), (moved, "where the guide is moved to")):
-            rows += rows_after(here, after_update(here, here.guide, update), f"{named}, {place}", is_own=True)
+            after = after_update(here, here.guide, update)
+            if here is moved and moved is not case and not after.names:
+                hint = (
+                    "it leaves the guide as it is, also where that is at no optimum: does it return what it has found?"
+                )
+                rows.append(Row(SLOPES, named, "moves a factor", "moves none", place, None, None, "wrong", hint))
+            rows += rows_after(here, after, f"{named}, {place}", is_own=True)
     return rows
 
 
