@@ -1,17 +1,30 @@
 """What an observation is like that belongs to no source."""
 
 from abc import abstractmethod
+from typing import ClassVar, TypeVar
 
 import torch
-from pyro.distributions import Normal, TorchDistribution
+from pyro.distributions import Categorical, Normal, TorchDistribution, constraints
+from torch import Tensor
 
 from pyro_mixdvae.errors import require_positive
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
 
 
+Self = TypeVar("Self", bound="Clutter")
+
+
 class Clutter(Part):
     """The contract: the density of a false observation."""
+
+    def scenes(self: Self, index: Tensor) -> Self:
+        """The clutter of some scenes of the batch, in the order of `index` [M]; by default it is one for all."""
+        return self
+
+    def frames(self: Self, index: slice | Tensor) -> Self:
+        """The clutter of some frames; by default all are alike."""
+        return self
 
     @abstractmethod
     def density(self, scene: Scene) -> TorchDistribution:
@@ -42,3 +55,118 @@ class SizedClutter(Clutter):
         middle = torch.full_like(scene.start[..., 0, :2], 0.5)
         centre, spread = torch.cat([middle, mean], -1), torch.cat([middle, variance.sqrt()], -1)
         return Normal(centre[:, None, None], spread[:, None, None]).to_event(1)
+
+
+class Bystanders(Clutter):
+    """Clutter among which targets move that are no sources: they come, stay for a while, and leave.
+
+    `p(o) = (1 - share_t) p_clutter(o) + share_t / M_t sum_m N(o; mean_tm, variance_tm)`, over the M_t bystanders of the
+    frame, the share being that of theirs among the detections of no source. A step of a bystander has heavy tails, a
+    mixture of Gaussians of one mean (`spreads` times as wide, of `weights`). Means and variances are estimates: what a
+    filter along each bystander's own detections predicts (`inference.association`), which is why the first detection
+    of one counts as clutter.
+
+    Args:
+        clutter: of what is no target at all.
+        rate: how many of that are expected in a frame of each scene, [B].
+        mean, variance: of a detection of each bystander, [B, T, M, D].
+        there: [B, T, M], False where it is out of view.
+        spreads, weights: of the mixture, [J] each.
+    """
+
+    rate: Tensor
+    mean: Tensor
+    variance: Tensor
+    there: Tensor
+    spreads: Tensor
+    weights: Tensor
+
+    def __init__(
+        self,
+        clutter: Clutter,
+        rate: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        there: Tensor,
+        spreads: Tensor,
+        weights: Tensor,
+    ):
+        super().__init__()
+        self.clutter = clutter
+        own = {"rate": rate, "mean": mean, "variance": variance, "there": there, "spreads": spreads, "weights": weights}
+        for name, value in own.items():
+            self.register_buffer(name, value)
+
+    def density(self, scene: Scene) -> TorchDistribution:
+        """Batch [B, T, 1], event (D,)."""
+        return AmongBystanders(self.clutter.density(scene), self)
+
+    def scenes(self: Self, index: Tensor) -> Self:
+        """Those of these scenes."""
+        own = {name: getattr(self, name)[index] for name in ("rate", "mean", "variance", "there")}
+        return self.replace(clutter=self.clutter.scenes(index), **own)
+
+    def frames(self: Self, index: slice | Tensor) -> Self:
+        """Those of these frames."""
+        own = {name: getattr(self, name)[:, index] for name in ("mean", "variance", "there")}
+        return self.replace(clutter=self.clutter.frames(index), **own)
+
+
+class AmongBystanders(TorchDistribution):
+    """The density of `Bystanders`: batch [B, T, 1], event (D,).
+
+    Args:
+        base: of what is no target, batch [B, 1, 1] or [B, T, 1].
+        part: the bystanders.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.independent(constraints.real, 1)
+
+    def __init__(self, base: TorchDistribution, part: Bystanders, batch_shape: torch.Size | None = None):
+        self.base, self.part = base, part
+        own = torch.Size([*part.there.shape[:-1], 1])
+        super().__init__(batch_shape or own, base.event_shape, validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "AmongBystanders":
+        """The same with a larger batch."""
+        return AmongBystanders(self.base, self.part, torch.Size(batch_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density of observations [*, B, T, K, D]."""
+        return torch.logaddexp(self._log_clutter() + self.base.log_prob(value), self._log_bystanders(value))
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - torch's signature
+        """Draw [*sample_shape, *, D]."""
+        part, before = self.part, torch.Size(sample_shape) + self.batch_shape[:-3]
+        shape = before + self.batch_shape[-3:]
+        drawn = self.base.expand(shape).sample()
+        if part.there.shape[-1] == 0:
+            return drawn
+        number = (before + shape[-1:]).numel()
+        which = Categorical(part.there + 1e-9).sample(torch.Size([number]))  # [number, B, T]
+        which = which.reshape(*before, shape[-1], *part.there.shape[:2]).movedim(-3, -1)
+        index = which.unsqueeze(-1).expand(*which.shape, drawn.shape[-1])
+        mean, variance = (torch.take_along_dim(own, index, -2) for own in (part.mean, part.variance))
+        wider = part.spreads[Categorical(part.weights).sample(which.shape)].unsqueeze(-1)
+        is_one = torch.rand(shape, dtype=drawn.dtype) > self._log_clutter().exp()
+        return torch.where(is_one.unsqueeze(-1), Normal(mean, wider * variance.sqrt()).sample(), drawn)
+
+    def _log_clutter(self) -> Tensor:
+        """Log share of what is no target, [B, T, 1]."""
+        rate = self.part.rate[:, None]
+        return (rate / (rate + self.part.there.sum(-1))).log().unsqueeze(-1)
+
+    def _log_bystanders(self, value: Tensor) -> Tensor:
+        """Log density [*, B, T, K] of observations, times the share of bystanders."""
+        part = self.part
+        if part.there.shape[-1] == 0:
+            return value.new_full(value.shape[:-1], -torch.inf)
+        square = ((value.unsqueeze(-2) - part.mean.unsqueeze(-3)).square() / part.variance.unsqueeze(-3)).sum(-1)
+        log_volume = (2 * torch.pi * part.variance).log().sum(-1).unsqueeze(-2)  # [B, T, 1, M]
+        each = part.weights.log() - value.shape[-1] * part.spreads.log()
+        mixed = torch.logsumexp(each - 0.5 * square.unsqueeze(-1) / part.spreads.square(), -1) - 0.5 * log_volume
+        rate = part.rate[:, None, None, None] + part.there.sum(-1)[..., None, None]
+        own = torch.where(part.there.unsqueeze(-2), mixed - rate.log(), -torch.inf)
+        return torch.logsumexp(own, -1)
+

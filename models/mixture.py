@@ -16,7 +16,7 @@ from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.clutter import Clutter
 from pyro_mixdvae.models.labels import Labels
 from pyro_mixdvae.models.likelihoods.contract import Likelihood
-from pyro_mixdvae.models.part import Part
+from pyro_mixdvae.models.part import Part, Self
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.contract import Sources
 from pyro_mixdvae.models.systematic import SystematicError
@@ -78,6 +78,16 @@ class MixtureModel(Part):
             raise InputError(f"{type(assignment).__name__} has a class of clutter: say what clutter looks like.")
         self.sources, self.assignment, self.likelihood = sources, assignment, likelihood
         self.clutter, self.labels, self.systematic = clutter, labels, systematic
+
+    def scenes(self: Self, index: Tensor) -> Self:
+        """The model of some scenes of the batch, in the order of `index` [M]: parts that know scenes are cut."""
+        clutter = None if self.clutter is None else self.clutter.scenes(index)
+        return self.replace(assignment=self.assignment.scenes(index), clutter=clutter)
+
+    def frames(self: Self, index: slice | Tensor) -> Self:
+        """The model of some frames, in the given order."""
+        clutter = None if self.clutter is None else self.clutter.frames(index)
+        return self.replace(assignment=self.assignment.frames(index), clutter=clutter)
 
     def forward(self, scene: Scene, generate: bool = False) -> tuple[Tensor, Tensor | None]:
         """Run the model on B scenes; `w` is enumerated where an ELBO enumerates.

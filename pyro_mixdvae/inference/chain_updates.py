@@ -45,9 +45,11 @@ class ChainUpdates:
             model = model.replace(assignment=model.assignment.fitted(scene))
             choice = chain_engine(model, guide, scene)
             self.engine, self.note = choice.engine, choice.sentence
-            start = initialise(self.engine, first)
+            start, model = initialise(self.engine, first)
             if first > 0:
-                self.engine = self.engine.with_scene(model, scene.starting_at(start.mean[..., 0, :]))
+                scene = scene.starting_at(start.mean[..., 0, :])
+            if first > 0 or model is not self.model:
+                self.engine = self.engine.with_scene(model, scene)
             self.guide = guide(model, self.engine.scene)
             self._set_start(start)
 

@@ -1,37 +1,64 @@
 """The start of all updates: a filtering pass that predicts with the prior, assigns, and updates, frame by frame."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Gaussian
 from pyro_mixdvae.engines.protocol import ChainEngine, Filtered
+from pyro_mixdvae.inference.association.scenes import owners_of, penalties_of, recovered, with_bystanders
 from pyro_mixdvae.inference.local_search import local_search
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
+from pyro_mixdvae.models.mixture import MixtureModel
+
+
+class Start(NamedTuple):
+    """What a run starts from: what filtering has found, and the model that knows of bystanders."""
+
+    filtered: Filtered
+    model: MixtureModel
 
 
 @torch.no_grad()
-def initialise(engine: ChainEngine, first: int = 0) -> Filtered:
+def initialise(engine: ChainEngine, first: int = 0) -> Start:
     """Filter forwards from frame `first`, where `scene.start` says where the sources are, and backwards to frame 0.
 
     A hard pass, a local search where w is a joint event, and among clutter the better of that and the moments. The
-    prior is used in both directions of time: what is learned of speeds and noises holds in either.
+    prior is used in both directions of time: what is learned of speeds and noises holds in either. Then, among clutter,
+    lost sources are found again, and bystanders told from it (`association`).
     """
+    found = bidirectional(lambda index: searched(in_frames(engine, index, first)), first)
+    model, scene = engine.model, engine.scene
+    is_crowded = (scene.mask.sum(-1) > scene.n_sources).any(-1)
+    if not is_crowded.any() or not isinstance(model.assignment, ExclusiveAssignment) or model.clutter is None:
+        return Start(found, model)
+    each = {b: recovered(model, scene, found, first, b) for b in is_crowded.nonzero().flatten().tolist()}
+    model = with_bystanders(model, scene, each)
+    changed = [b for b, one in each.items() if not np.array_equal(one.owners, owners_of(found, scene, b))]
+    if not changed:
+        return Start(found, model)
+    scenes = torch.tensor(changed, device=scene.mask.device)
+    own = engine.with_scene(model.scenes(scenes), scene.scenes(scenes))
+    forced = penalties_of([each[b].owners for b in changed], found.responsibilities[scenes])
+    again = bidirectional(lambda index: in_frames(own, index, first).filter(penalties=forced[:, index]), first)
+    return Start(found.replaced(scenes, again), model)
 
-    def one_way(index: slice | Tensor) -> Filtered:
-        own = engine
-        if first > 0:
-            assignment = engine.model.assignment.frames(index)
-            own = engine.with_scene(engine.model.replace(assignment=assignment), engine.scene.frames(index))
-        part = own.scene
-        start = own.filter()
-        if isinstance(engine.model.assignment, ExclusiveAssignment):
-            start = local_search(own, start)
-        is_crowded = (part.mask.sum(-1) > part.n_sources).any(-1)
-        return better_of_two(own, start, is_crowded) if is_crowded.any() else start
 
-    return bidirectional(one_way, first)
+def in_frames(engine: ChainEngine, index: slice | Tensor, first: int) -> ChainEngine:
+    """The engine of the given frames; all of them, where the filter starts from frame 0."""
+    return engine if first == 0 else engine.with_scene(engine.model.frames(index), engine.scene.frames(index))
+
+
+def searched(own: ChainEngine) -> Filtered:
+    """The filter's way after a local search, or that by the moments, whichever has predicted the detections better."""
+    start = own.filter()
+    if isinstance(own.model.assignment, ExclusiveAssignment):
+        start = local_search(own, start)
+    is_crowded = (own.scene.mask.sum(-1) > own.scene.n_sources).any(-1)
+    return better_of_two(own, start, is_crowded) if is_crowded.any() else start
 
 
 def bidirectional(one_way: Callable[[slice | Tensor], Filtered], first: int) -> Filtered:

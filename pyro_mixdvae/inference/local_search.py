@@ -65,8 +65,7 @@ def local_search(engine: ChainEngine, start: Filtered) -> Filtered:
             break
         changed = penalties[options.scene]
         changed[_numbers(options.scene), options.frame, options.detection, options.taken] = -PENALTY
-        others = model.replace(assignment=assignment.scenes(options.scene))
-        copies = engine.with_scene(others, scene.scenes(options.scene))
+        copies = engine.with_scene(model.scenes(options.scene), scene.scenes(options.scene))
         found = copies.filter(penalties=changed)
         gain = _gain(copies, start.scenes(options.scene), found, options)
         # What would gain, but less than another change of its scene, is tried again when that has been made.

@@ -22,6 +22,7 @@ from pyro_mixdvae.tracking.intervals import require_level
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import BoxSequence, make_scene, make_sequence
+from pyro_mixdvae.tracking.starts import with_likely_start
 from pyro_mixdvae.tracking.summary import summarise
 
 
@@ -157,7 +158,8 @@ class Tracker:
     def _sequence(
         self, boxes: Array, size: tuple[float, float] | None, confidence: Array | None, labels: Labels | None
     ) -> BoxSequence:
-        return within_reach(make_sequence(boxes, self.n_sources, size, confidence, labels), self.preset)
+        sequence = make_sequence(boxes, self.n_sources, size, confidence, labels)
+        return within_reach(with_likely_start(sequence, self.preset), self.preset)
 
     def _needed(self, sequences: list[BoxSequence], n_samples: int) -> tuple[Extent, int]:
         model, guide = self.preset.model, self.preset.guide

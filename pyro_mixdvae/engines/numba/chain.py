@@ -87,7 +87,7 @@ class NumbaChainEngine:
 
     def with_model(self, model: MixtureModel) -> "NumbaChainEngine":
         """Only the noise is taken anew where nothing else has changed."""
-        if model.assignment is self.model.assignment and model.sources is self.model.sources:
+        if all(getattr(model, part) is getattr(self.model, part) for part in ("assignment", "sources", "clutter")):
             return NumbaChainEngine(model, self.scene, self.arrays._replace(noise=_noise(model, self.scene)))
         return NumbaChainEngine(model, self.scene)
 

@@ -1,0 +1,105 @@
+"""Which N of all tracks are the sources that a user means, where nobody has said: those that are always there, and alike.
+
+Bystanders come and go; and a referee, who stays, does not move as players do. So of all sets of N the one is taken whose
+members explain the most frames and are best taken for draws from one population, the others each being a draw of its own.
+"""
+
+from itertools import combinations
+
+import numpy as np
+from scipy.special import gammaln
+
+from pyro_mixdvae.inference.association.linking import COMES, THERE, Rates, link, log_missed
+from pyro_mixdvae.inference.association.motion import Detections, Floats, Track
+from pyro_mixdvae.inference.association.pieces import find_pieces
+from pyro_mixdvae.inference.association.recovery import places_of
+
+LAG = 30
+"""Frames over which a target's moving about is measured, at most: more than its detections' noise."""
+
+SPARE = 6
+"""Tracks beyond N that are looked at: those that would miss the fewest frames."""
+
+MOST_SETS = 20000
+
+
+def choose_tracks(seen: Detections, rates: Rates, n_sources: int) -> list[Track] | None:
+    """The tracks of N sources through a scene, where nothing says where they start; None: there are too few."""
+    pieces, motion = find_pieces(seen)
+    linked = link(seen, pieces, motion, rates, n_sources)
+    tracks = [places_of(pieces, numbers) for numbers in linked.named + linked.bystanders if numbers]
+    if len(tracks) < n_sources:
+        return None
+    return [tracks[n] for n in chosen(seen, tracks, rates, n_sources)]
+
+
+def chosen(seen: Detections, tracks: list[Track], rates: Rates, n_sources: int) -> list[int]:
+    """Numbers of the N tracks that are best taken for the sources, the others for bystanders.
+
+    Args:
+        seen: all detections.
+        tracks: of which each has a detection at least; N or more.
+        rates: of p(w).
+        n_sources: N.
+    """
+    always = np.array([_always(track, len(seen.mask), rates) for track in tracks])
+    order = np.argsort(-always, kind="stable")
+    spare = SPARE
+    while spare > 0 and _n_sets(min(n_sources + spare, len(tracks)), n_sources) > MOST_SETS:
+        spare -= 1
+    order = order[: n_sources + spare]
+    traits = np.stack([traits_of(seen, tracks[n]) for n in order])
+    alone = log_alike(traits[:, None])
+    best, found = -np.inf, order[:n_sources]
+    for members in combinations(range(len(order)), n_sources):
+        own = list(members)
+        gain = always[order[own]].sum() + float(log_alike(traits[None, own])[0]) - alone[own].sum()
+        if gain > best:
+            best, found = gain, order[own]
+    return sorted(int(n) for n in found)
+
+
+def _n_sets(n: int, k: int) -> float:
+    return float(np.exp(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)))
+
+
+def _always(track: Track, n_frames: int, rates: Rates) -> float:
+    """Log odds of being there in all frames, and missed outside of the track, against coming and going."""
+    first, last = track[0][0], track[-1][0]
+    missed = float(log_missed(rates, np.array([first, n_frames - 1 - last])).sum())
+    comes = np.log(COMES if first > 0 else THERE) + (np.log(COMES) if last < n_frames - 1 else 0.0)
+    return missed - float(comes)
+
+
+def traits_of(seen: Detections, track: Track) -> Floats:
+    """The logarithms of a target's size, by the unit of its noise, and of how far it gets in `LAG` frames, in that unit."""
+    frames = np.array([t for t, _ in track])
+    content = np.stack([seen.content[place] for place in track])
+    unit = np.stack([seen.unit[place] for place in track])
+    lag = max(1, min(LAG, len(track) // 4))
+    moved = ((content[lag:] - content[:-lag]) / unit[:-lag] if len(track) > lag else np.zeros((1, content.shape[1])))
+    per_frame = (moved**2).sum(-1) / np.maximum(frames[lag:] - frames[:-lag], 1) if len(track) > lag else np.zeros(1)
+    return np.array([np.log(unit).mean(), 0.5 * np.log(per_frame.mean() + 1e-6)])
+
+
+def log_alike(traits: Floats) -> Floats:
+    """Log evidence of traits [*, n, F] being draws of one normal distribution whose mean and variance are unknown: [*].
+
+    Inverse-gamma for the variance, worth one observation of half a unit of the logarithm; for the mean, one that is as
+    good as flat: a hundredth of an observation, wherever it is.
+    """
+    weight, shape, scale = 0.01, 0.5, 0.125
+    n = traits.shape[-2]
+    mean = traits.mean(-2)
+    after, shape_after = weight + n, shape + n / 2
+    scale_after = scale + 0.5 * ((traits - mean[..., None, :]) ** 2).sum(-2)
+    each = (
+        gammaln(shape_after)
+        - gammaln(shape)
+        + shape * np.log(scale)
+        - shape_after * np.log(scale_after)
+        + 0.5 * np.log(weight / after)
+        - n / 2 * np.log(2 * np.pi)
+    )
+    found: Floats = each.sum(-1)
+    return found

@@ -1,0 +1,104 @@
+"""From the start of inference on a batch to detections and tracks of one scene, and back."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.engines.protocol import Filtered
+from pyro_mixdvae.inference.association.linking import Rates
+from pyro_mixdvae.inference.association.motion import SPREADS, WEIGHTS, Detections, Floats, Motion, Track, along
+from pyro_mixdvae.inference.association.recovery import Owners, Recovered, Starts, recover
+from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
+from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
+from pyro_mixdvae.models.assignments.rates import LEAST_CLUTTER
+from pyro_mixdvae.models.clutter import Bystanders
+from pyro_mixdvae.models.mixture import MixtureModel
+from pyro_mixdvae.models.scene import Scene
+
+HIDE, REAPPEAR = 0.002, 0.01
+"""Of an assignment that does not say how long sources hide."""
+
+
+def detections_of(model: MixtureModel, scene: Scene, b: int) -> Detections:
+    """What scene b shows; the unit is the scale of the noise of the model's first source."""
+    assert model.clutter is not None  # who looks for bystanders has looked for that
+    one = torch.tensor([b], device=scene.mask.device)
+    own, scenes = model.scenes(one), scene.scenes(one)
+    unit = own.likelihood.noise.scale(scenes)[..., 0, :]
+    clutter = own.clutter.density(scenes).log_prob(scenes.observations)
+    content, unit, clutter = (_numpy(part[0]) for part in (scenes.observations, unit, clutter))
+    mask = (scene.mask[b] & scene.present[b].unsqueeze(-1)).cpu().numpy()
+    return Detections(content, np.where(mask[..., None], unit, 1.0), clutter, mask)
+
+
+def rates_of(assignment: ExclusiveAssignment, seen: Detections, b: int) -> Rates:
+    """Those of p(w) of scene b, but for clutter: of what lasts there is a better explanation."""
+    rates = assignment.scenes(torch.tensor([b]))
+    hide, reappear = HIDE, REAPPEAR
+    if isinstance(rates, PersistentAssignment) and rates.hides:
+        hide, reappear = float(rates.hide.flatten()[0]), float(rates.reappear.flatten()[0])
+    excess = seen.mask.sum() / len(seen.mask) - assignment.n_sources
+    return Rates(float(rates.detection.flatten()[0]), max(float(excess), LEAST_CLUTTER), hide, reappear)
+
+
+def recovered(model: MixtureModel, scene: Scene, start: Filtered, first: int, b: int) -> Recovered:
+    """`recover` of scene b."""
+    assignment = model.assignment
+    assert isinstance(assignment, ExclusiveAssignment)
+    seen = detections_of(model, scene, b)
+    content = scene.start[b]
+    unit = model.scenes(torch.tensor([b])).likelihood.noise.at(content[None])[0]
+    starts = Starts(_numpy(content), _numpy(unit), _numpy(unit), first)
+    return recover(seen, owners_of(start, scene, b), starts, rates_of(assignment, seen, b))
+
+
+def owners_of(start: Filtered, scene: Scene, b: int) -> Owners:
+    """The source that each detection most likely belongs to, more likely than not."""
+    eta = start.responsibilities[b, ..., : scene.n_sources]
+    likely, source = eta.max(-1)
+    found: Owners = torch.where((likely > 0.5) & scene.mask[b], source, -1).cpu().numpy()
+    return found
+
+
+def penalties_of(owners: list[Owners], like: Tensor) -> Tensor:
+    """What leaves each detection no other class, [B, T, K, C]."""
+    classes = torch.as_tensor(np.stack(owners), device=like.device)
+    classes = torch.where(classes < 0, like.shape[-1] - 1, classes)
+    return torch.full_like(like, -FORCED).scatter(-1, classes.unsqueeze(-1), 0.0)
+
+
+FORCED = 1e3
+"""Nats that no other class makes up for; with more, sums in single precision would lose the others' last."""
+
+
+def with_bystanders(model: MixtureModel, scene: Scene, found: dict[int, Recovered]) -> MixtureModel:
+    """The model whose clutter knows the bystanders of each scene."""
+    tracks = {b: recovered.bystanders for b, recovered in found.items()}
+    most = max(map(len, tracks.values()), default=0)
+    if most == 0:
+        return model
+    n_scenes, n_frames = scene.present.shape
+    mean = scene.start.new_zeros(n_scenes, n_frames, most, scene.start.shape[-1])
+    variance, there = torch.ones_like(mean), torch.zeros_like(mean[..., 0], dtype=torch.bool)
+    lone = scene.mask.sum((1, 2)).to(mean) / scene.present.sum(1) - scene.n_sources
+    for b, each in tracks.items():
+        seen = detections_of(model, scene, b)
+        for m, track in enumerate(each):
+            _write(seen, found[b].motion, track, mean[b, :, m], variance[b, :, m], there[b, :, m])
+    rate = (lone - there.sum((1, 2)) / scene.present.sum(1)).clamp(min=LEAST_CLUTTER)
+    spreads, weights = (torch.as_tensor(part).to(mean) for part in (SPREADS, WEIGHTS))
+    assert model.clutter is not None
+    return model.replace(clutter=Bystanders(model.clutter, rate, mean, variance, there, spreads, weights))
+
+
+def _write(seen: Detections, motion: Motion, track: Track, mean: Tensor, variance: Tensor, there: Tensor) -> None:
+    """What is predicted of each detection of a bystander but the first: [T, D], [T, D] and [T]."""
+    frames = [t for t, _ in track[1:]]
+    means, variances = along(motion, seen, track)
+    mean[frames], variance[frames] = (torch.as_tensor(part).to(mean) for part in (means, variances))
+    there[frames] = True
+
+
+def _numpy(tensor: Tensor) -> Floats:
+    found: Floats = tensor.detach().double().cpu().numpy()
+    return found
