@@ -25,8 +25,9 @@ def initialise(engine: ChainEngine, first: int = 0) -> Filtered:
             assignment = engine.model.assignment.frames(index)
             own = engine.with_scene(engine.model.replace(assignment=assignment), engine.scene.frames(index))
         part = own.scene
-        start = own.filter()
-        if isinstance(engine.model.assignment, ExclusiveAssignment):
+        is_exclusive = isinstance(engine.model.assignment, ExclusiveAssignment)
+        start = own.filter(keeps=is_exclusive)
+        if is_exclusive:
             start = local_search(own, start)
         is_crowded = (part.mask.sum(-1) > part.n_sources).any(-1)
         return better_of_two(own, start, is_crowded) if is_crowded.any() else start
