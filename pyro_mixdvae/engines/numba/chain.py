@@ -296,7 +296,8 @@ def _arrays_of(model: MixtureModel, scene: Scene) -> Arrays:
     assert places is not None  # `unknown_part` has said so
     velocity = torch.zeros(sources.content_dim, dtype=torch.float64) + sources.network.first_velocity
     widest = torch.zeros_like(velocity) + torch.as_tensor(sources.widest)
-    prior = Prior(network, places, sources.start_spread, array(velocity), array(widest))
+    spread = np.atleast_2d(np.asarray(sources.start_spread, np.float64))
+    prior = Prior(network, places, spread, array(velocity), array(widest))
     start = array(scene.start.flatten(0, 1))
     return Arrays(prior, _rule(model.assignment, scene), _frames(model, scene), _noise(model, scene), start)
 
