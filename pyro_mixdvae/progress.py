@@ -93,16 +93,16 @@ class _Lines:
 
     def __init__(self, what: str, total: int, done: int, is_silent: bool):
         self._what, self._total, self._done, self._is_silent = what, total, done, is_silent
-        self._first = done
-        self._began = self._last = time.monotonic()
+        self._told, self._last = done, time.monotonic()
 
     def __call__(self, text: str, completed: int | None = None, /) -> None:
         self._done = self._done + 1 if completed is None else completed
         now = time.monotonic()
-        if self._is_silent or now - self._last < BETWEEN_LINES or not self._first < self._done < self._total:
+        if self._is_silent or now - self._last < BETWEEN_LINES or not self._told < self._done < self._total:
             return
-        self._last = now
-        left = (now - self._began) / (self._done - self._first) * (self._total - self._done)
+        # At the rate since the last line: the first one had to load and to compile.
+        left = (now - self._last) / (self._done - self._told) * (self._total - self._done)
+        self._told, self._last = self._done, now
         share = 100 * self._done // self._total
         print(
             f"{self._what} {self._done} of {self._total} ({share} %), {duration(left)} left: {text}",
