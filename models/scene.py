@@ -69,6 +69,22 @@ class Scene:
         """Some scenes of the batch, in the order of `index` [M]."""
         return Scene(*(getattr(self, field.name)[index] for field in fields(self)))
 
+    def windows(self, scenes: Tensor, frames: Tensor) -> "Scene":
+        """M stretches of L frames each: of scene `scenes` [M] the frames [M, L]; those beyond its end are not present.
+
+        The start stays what it is.
+        """
+        there, own = frames < self.n_frames, scenes.unsqueeze(-1)
+        frames = frames.clamp(max=self.n_frames - 1)
+        return Scene(
+            self.observations[own, frames],
+            self.mask[own, frames] & there.unsqueeze(-1),
+            self.start[scenes],
+            self.present[own, frames] & there,
+            self.labels.transpose(1, 2)[own, frames].transpose(1, 2),
+            self.label_mask.transpose(1, 2)[own, frames].transpose(1, 2) & there.unsqueeze(1),
+        )
+
     def frames(self, index: slice | Tensor) -> "Scene":
         """The given frames, in the given order; the start stays what it is."""
         return replace(

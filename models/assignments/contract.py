@@ -128,6 +128,10 @@ class Assignment(Part):
         """The assignment of some frames, where it has rates of its own for each; by default all are alike."""
         return self
 
+    def windows(self: Self, scenes: Tensor, frames: Tensor) -> Self:
+        """The assignment of M stretches of L frames: `scenes` [M] and `frames` [M, L], each a frame that there is."""
+        return self.scenes(scenes)
+
     def init_filter(self, n_scenes: int) -> Tensor | None:
         """What a filter carries from frame to frame about v; None where frames are independent."""
         return None
@@ -140,8 +144,11 @@ class Assignment(Part):
         """What the filter carries after a frame with these responsibilities [B, K, C]."""
         return None
 
-    def filtered(self: Self, responsibilities: Tensor, present: Tensor) -> Self:
-        """p(w_t | w_<t) of all frames, given responsibilities [B, T, K, C] and which frames there are [B, T]."""
+    def filtered(self: Self, responsibilities: Tensor, present: Tensor, state: Tensor | None = None) -> Self:
+        """p(w_t | w_<t) of all frames, given responsibilities [B, T, K, C] and which frames there are [B, T].
+
+        `state` is what the filter has carried into the first of them; None: it begins there.
+        """
         return self
 
     # Derived by enumeration.

@@ -144,6 +144,15 @@ class ExclusiveAssignment(Assignment):
             return self
         return self.replace(detection=self.detection[:, index])
 
+    def windows(self, scenes: Tensor, frames: Tensor) -> "ExclusiveAssignment":
+        """With the rates of these frames."""
+        own = self.scenes(scenes)
+        if own.detection.dim() < 3 or own.detection.shape[1] == 1:
+            return own
+        return own.replace(
+            detection=own.detection.expand(len(scenes), -1, -1)[torch.arange(len(scenes))[:, None], frames]
+        )
+
     def can_enumerate(self, n_detections: int) -> bool:
         """While there are no more than `FEW_EVENTS` joint events a frame."""
         return count_events(n_detections, self.n_sources) <= FEW_EVENTS

@@ -160,9 +160,19 @@ class PersistentAssignment(ExclusiveAssignment):
         updated = visibility.update(state, self.seen(responsibilities), self.detection.unsqueeze(-1), self.ghost)
         return visibility.predict(self.transition_rates(), updated)
 
-    def filtered(self, responsibilities: Tensor, present: Tensor) -> "PersistentAssignment":
+    def windows(self, scenes: Tensor, frames: Tensor) -> "PersistentAssignment":
+        """With what is known of v in these frames."""
+        own = self.scenes(scenes)
+        if own.visible is None:
+            return own
+        visible = own.visible.expand(len(scenes), -1, -1)
+        return own.replace(visible=visible[torch.arange(len(scenes))[:, None], frames])
+
+    def filtered(
+        self, responsibilities: Tensor, present: Tensor, state: Tensor | None = None
+    ) -> "PersistentAssignment":
         """p(w_t | w_<t) of all frames."""
-        state, predicted = self.init_filter(len(present)), []
+        state, predicted = self.init_filter(len(present)) if state is None else state, []
         for eta, is_there in zip(responsibilities.unbind(1), present.unbind(1), strict=True):
             predicted.append(state)
             moved = self.update_filter(state, eta)

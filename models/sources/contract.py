@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from pyro.distributions import TorchDistribution, constraints
@@ -14,6 +14,8 @@ from pyro_mixdvae.distributions.small_matrices import apply, cholesky, inverse
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.sources.step import Step
+
+Self = TypeVar("Self", bound="Sources")
 
 
 class Before(NamedTuple):
@@ -68,6 +70,13 @@ class Sources(Part):
     @abstractmethod
     def update_state(self, state: Any, s: Tensor, z: Tensor | None) -> Any:
         """The memory after frame t: s [*, D], and z [*, L] or None, where the prior finds its own z for that s."""
+
+    def known_within(self: Self, start: Tensor, spread: Tensor) -> Self:
+        """The prior of sources whose start is known up to a standard deviation, [N, D] each; by default as it is.
+
+        No source is surer at the start than the prior says.
+        """
+        return self
 
     # Derived.
 

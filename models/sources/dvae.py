@@ -34,7 +34,7 @@ class DVAESources(Sources):
     Args:
         network: the pre-trained network (shared by all sources).
         unit: u, the unit of displacement at a content, [*, D] -> [*, D] (`Coordinates.unit`).
-        start_spread: in units of displacement.
+        start_spread: in units of displacement; after `known_within` one for each source and coordinate, [N, D].
 
     Raises:
         InputError: a start without spread.
@@ -47,7 +47,11 @@ class DVAESources(Sources):
         self.content_dim, self.latent_dim = network.content_dim, network.latent_dim
         self.moves = network.emits == "displacement"
         self.unit = unit
-        self.start_spread = start_spread
+        self.start_spread: float | Tensor = start_spread
+
+    def known_within(self, start: Tensor, spread: Tensor) -> "DVAESources":
+        """With a spread at the start for each source and coordinate."""
+        return self.replace(start_spread=(spread / self.unit(start)).clamp(min=self.start_spread))
 
     def init_state(self, start: Tensor) -> DVAEState:
         """The network has been fed the start or, of displacements, nothing: zero."""

@@ -37,7 +37,7 @@ class KinematicSources(Sources):
         network: gives a, q, c, r from the history of displacements; constants make it the prior of VKF.
         unit: the unit of displacement at a content, [*, D] -> [*, D] (`Coordinates.unit`); `torch.ones_like` makes
             the chain linear in s.
-        start_spread: in units of displacement.
+        start_spread: in units of displacement; after `known_within` one for each source and coordinate, [N, D].
 
     Raises:
         InputError: a start without spread.
@@ -49,7 +49,11 @@ class KinematicSources(Sources):
         self.network = network
         self.content_dim = self.latent_dim = network.content_dim
         self.unit = unit
-        self.start_spread = start_spread
+        self.start_spread: float | Tensor = start_spread
+
+    def known_within(self, start: Tensor, spread: Tensor) -> "KinematicSources":
+        """With a spread at the start for each source and coordinate."""
+        return self.replace(start_spread=(spread / self.unit(start)).clamp(min=self.start_spread))
 
     def init_state(self, start: Tensor) -> KinematicState:
         """Nothing has been fed to the history yet."""
@@ -107,7 +111,7 @@ class KinematicSources(Sources):
         """One LSTM call, then all frames in parallel."""
         zero = torch.zeros_like(z[..., :1, :])
         velocity = Normal(zero, self._first_velocity(zero).sqrt())
-        place = Normal(start.unsqueeze(-2), self.start_spread * self.unit(start).unsqueeze(-2))
+        place = Normal(start.unsqueeze(-2), (self.start_spread * self.unit(start)).unsqueeze(-2))
         first = (velocity.log_prob(z[..., :1, :]) + place.log_prob(s[..., :1, :])).sum(-1)
         if s.shape[-2] == 1:
             return first

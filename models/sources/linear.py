@@ -32,7 +32,7 @@ class LinearSources(Sources):
     Args:
         network: gives A, q, r and first.
         unit: u, the unit of displacement at a content, [*, D] -> [*, D] (`Coordinates.unit`).
-        start_spread: in units of displacement.
+        start_spread: in units of displacement; after `known_within` one for each source and coordinate, [N, D].
 
     Raises:
         InputError: a start without spread.
@@ -46,7 +46,11 @@ class LinearSources(Sources):
         self.network = network
         self.content_dim, self.latent_dim = network.content_dim, network.latent_dim
         self.unit = unit
-        self.start_spread = start_spread
+        self.start_spread: float | Tensor = start_spread
+
+    def known_within(self, start: Tensor, spread: Tensor) -> "LinearSources":
+        """With a spread at the start for each source and coordinate."""
+        return self.replace(start_spread=(spread / self.unit(start)).clamp(min=self.start_spread))
 
     def init_state(self, start: Tensor) -> LinearState:
         """Where the source starts."""

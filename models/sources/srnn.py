@@ -28,7 +28,11 @@ class SRNNSources(DVAESources):
     @property
     def start_variance(self) -> float:
         """Of the first frame, in units of the image squared."""
-        return self.start_spread**2
+        return float(self.start_spread) ** 2
+
+    def known_within(self, start: Tensor, spread: Tensor) -> "SRNNSources":
+        """It starts as published, whatever is known."""
+        return self
 
     @closed_form("init_state", "conditional", "update_state")
     def transition(self, state: DVAEState, before: Before | None = None) -> Transition:

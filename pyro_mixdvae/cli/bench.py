@@ -1,17 +1,16 @@
 """``mixdvae bench``: our tracker and its baselines on the same samples."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import ManyValues, Overwrite, at_least, check_seed
+from pyro_mixdvae.cli.options import ManyValues, Overwrite, Quiet, at_least, check_seed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, check_removed, refuse_existing, write_atomically, write_together
-from pyro_mixdvae.progress import progress
+from pyro_mixdvae.progress import progress, remark, say
 
 if TYPE_CHECKING:
     from pyro_mixdvae.benchmark.methods import MethodSettings
@@ -69,6 +68,7 @@ def mot(
     ] = None,
     cluster: Annotated[str, typer.Option(help="Address of a Dask scheduler, in place of processes.")] = "",
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Score methods on samples of a few targets cut from annotated sequences (MOT17-3T).
 
@@ -134,7 +134,7 @@ def _check_methods(names: Sequence[str]) -> None:
 def _tell_of_missing(found: Sequence[int], wanted: Sequence[int]) -> None:
     for length in wanted:
         if length not in found:
-            print(f"T = {length} has no rows: no window of so many frames holds enough targets.", file=sys.stderr)
+            remark(f"T = {length} has no rows: no window of so many frames holds enough targets.")
 
 
 def _unavailable(names: Sequence[str], settings: "MethodSettings") -> dict[str, str]:
@@ -147,7 +147,7 @@ def _unavailable(names: Sequence[str], settings: "MethodSettings") -> dict[str, 
             make_method(name, settings)
         except InputError as error:
             sentences[name] = str(error)
-            print(f"{name}: {error}", file=sys.stderr)
+            remark(f"{name}: {error}")
     return sentences
 
 
@@ -159,7 +159,7 @@ def _run(blocks: "Sequence[Block]", work: Path, workers: int, cluster: str) -> "
 
     done = results_so_far(work, blocks)
     if done:
-        print(f"{len(done)} of {len(blocks)} blocks were done before.", file=sys.stderr)
+        remark(f"{len(done)} of {len(blocks)} blocks were done before.")
     missing = [block for block in blocks if block.file_name not in done]
     with progress("block", len(blocks), len(done)) as advance:
         for block, result in run_blocks(missing, workers, cluster):
@@ -203,6 +203,6 @@ def _write(output: Path, samples: "SampleList", results: "Sequence[MethodResult]
     for name, draw in zip(PICTURES, (bar_chart, reliability_diagram), strict=True):
         note = add_picture(output / name, partial(draw, rows), overwrite)
         if note:
-            print(note, file=sys.stderr)
+            remark(note)
     print(short_table(rows))
-    print(f"All columns, sequences and intervals are in {output / 'table.md'}.")
+    say(f"All columns, sequences and intervals are in {output / 'table.md'}.")

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite
+from pyro_mixdvae.cli.options import Overwrite, Quiet
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import list_folder
 from pyro_mixdvae.outputs import check_outputs
+from pyro_mixdvae.progress import progress
 
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.scores.clear import Scores
@@ -33,13 +34,14 @@ def evaluate(
         Path | None, typer.Option("--json", help="Write scores and notes to this file as JSON.")
     ] = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Score tracks against ground truth: MOTA, MOTP, IDF1 and the counts behind them."""
     # motmetrics and pandas take a second to import: `mixdvae --help` does without them.
     from pyro_mixdvae.reporting.tables import csv_text, json_text, write_scores
     from pyro_mixdvae.tracking.files.detections import read_ground_truth, read_results
     from pyro_mixdvae.tracking.files.sequences import files_of
-    from pyro_mixdvae.tracking.scores.clear import score
+    from pyro_mixdvae.tracking.scores.clear import Score, Scores, pool, score
     from pyro_mixdvae.tracking.scores.diagnostics import diagnostics
 
     chosen = _parse_ids(ids)
@@ -52,8 +54,13 @@ def evaluate(
     truths = {name: read_ground_truth(path) for name, (_, path) in pairs.items()}
     if chosen:
         truths = {name: truth.with_ids(chosen) for name, truth in truths.items()}
-    scores = score(tracks, truths)
-    notes += [sentence for name in pairs for sentence in diagnostics(tracks[name], truths[name])]
+    each: list[Score] = []
+    with progress("sequence", len(pairs)) as advance:
+        for name in pairs:
+            each += score({name: tracks[name]}, {name: truths[name]}).sequences
+            notes += diagnostics(tracks[name], truths[name])
+            advance(name)
+    scores = Scores(tuple(each), pool(each))
 
     rows = [[row.name, *row.columns.values()] for row in [*scores.sequences, scores.overall]]
     table = csv_text(["sequence", *scores.overall.columns], rows)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite
+from pyro_mixdvae.cli.options import Overwrite, Quiet
 from pyro_mixdvae.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def evaluate_audio(
         Path | None, typer.Option("--json", help="Write means, scores and notes to this file as JSON.")
     ] = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Score separated sounds: RMSE, SI-SDR, PESQ and ESTOI of each source, of the mixture itself, and the gain.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 from pyro_mixdvae.cli.options import use_one_thread
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import unreadable
+from pyro_mixdvae.progress import remark
 
 if TYPE_CHECKING:
     from pyro_mixdvae.declaration.document import Declaration
@@ -56,7 +57,7 @@ def track_live(
 
         tracker = LiveTracker(sources, size, lag, start, declaration, level)
         name = Path("standard input") if path == STANDARD_INPUT else path
-        results = follow(read_frames(_lines(stream), name, size, first), tracker, _tell)
+        results = follow(read_frames(_lines(stream), name, size, first), tracker, remark)
         output = FORMATS[written_as]
         _print(output.header)
         for result in results:
@@ -119,10 +120,6 @@ def _opened(path: Path) -> Iterator[TextIO]:
 def _lines(stream: TextIO) -> Iterable[str]:
     """Lines as they come; no line is longer than memory, as one without an end would be."""
     return iter(lambda: stream.readline(LONGEST_LINE), "")
-
-
-def _tell(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
 
 
 def _print(text: str) -> None:

@@ -26,6 +26,7 @@ from pyro_mixdvae.cli.standard_output import guarded_output
 from pyro_mixdvae.cli.track import track
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import cut
+from pyro_mixdvae.progress import telling
 
 app = typer.Typer(
     name="mixdvae",
@@ -60,7 +61,7 @@ def run() -> None:
         # The name of a file need not be text; stderr is like this of itself.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with _ended_like_by_ctrl_c(), guarded_output():
+        with _ended_like_by_ctrl_c(), guarded_output(), telling.as_command():
             refuse_unnamed(sys.argv[1:])
             app()
     except InputError as error:

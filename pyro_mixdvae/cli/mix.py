@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, SeedOfFiles, at_least, check_seed
+from pyro_mixdvae.cli.options import Overwrite, Quiet, SeedOfFiles, at_least, check_seed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
-from pyro_mixdvae.progress import progress
+from pyro_mixdvae.progress import progress, say
 
 DEFAULT_SNRS = (-10.0, -5.0, 0.0, 5.0)
 DEFAULT_LENGTHS = (50, 100, 300)
@@ -39,6 +39,7 @@ def mix(
     ),
     seed: SeedOfFiles = 0,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Mix two sources at 16 kHz at given ratios of power, as in the paper, for `mixdvae eval-audio`.
 
@@ -65,7 +66,7 @@ def mix(
                 advance(mixture.recipe.name)
 
         write_mixtures(told(), recipes, folders, names, output, overwrite)
-    print(f"Written: {len(recipes)} mixtures and their sources, {output}")
+    say(f"Written: {len(recipes)} mixtures and their sources, {output}")
 
 
 def _check(snrs: Sequence[float], lengths: Sequence[int], count: int, seed: int) -> None:

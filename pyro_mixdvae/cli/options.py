@@ -10,7 +10,17 @@ from typer import Context
 from typer.core import TyperCommand
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.progress import telling
 
+
+def _be_quiet(is_quiet: bool) -> None:
+    telling.is_quiet = is_quiet
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print errors alone (and the scores asked for).", callback=_be_quiet),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
 SeedOfFiles = Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")]
 SeedOfWeights = Annotated[int, typer.Option("--seed", help="The same seed gives the same weights.")]

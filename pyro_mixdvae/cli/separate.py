@@ -1,7 +1,6 @@
 """``mixdvae separate``: the sounds in a mixture, as files."""
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -9,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets
-from pyro_mixdvae.cli.options import Overwrite, at_least, check_seed, one_of
+from pyro_mixdvae.cli.options import Overwrite, Quiet, at_least, check_seed, one_of
 from pyro_mixdvae.declaration.shipped import declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
-from pyro_mixdvae.progress import Advance, progress
+from pyro_mixdvae.progress import Advance, progress, remark, say
 
 if TYPE_CHECKING:
     from pyro_mixdvae.separation.files.jobs import JobPaths, MixtureFile
@@ -77,6 +76,7 @@ def separate(
     sets: Sets = None,
     seed: SeedOfRun = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Pull the sounds of known sources out of mixtures: a file for each source, OUT/MIX/SOURCE.wav.
 
@@ -115,8 +115,8 @@ def separate(
     outputs = [path for _, paths in jobs for path in paths.all]
     inputs = [*(mixture.path for mixture in found), *declaration.files, *([model] if model else [])]
     check_outputs(outputs, overwrite, inputs=inputs, advice=OTHER_NAMES)
-    for note in separator.notes:
-        print(note, file=sys.stderr)
+    for sentence in separator.notes:
+        remark(sentence)
     _separate_all(separator, jobs, bits, overwrite)
 
 
@@ -189,12 +189,12 @@ def _seconds(mixture: "MixtureFile", advance: Advance) -> Callable[[float], None
 
 def _tell(result: "SeparatedFile", n_stems: int) -> None:
     mixture, written = result.mixture, ", ".join(str(path) for path in result.written)
-    print(
+    say(
         f"{mixture.path}: {n_stems} stems of {mixture.seconds:.2f} s, real-time factor "
         f"{result.real_time_factor:.3f}, ELBO {result.elbo:.2f} a frame. Written: {written}"
     )
     notes = list(result.warnings)
     if result.n_clipped:
         notes.append(f"{result.n_clipped} samples of its stems were clipped (--bits 32 keeps them).")
-    for note in notes:
-        print(f"{mixture.path}: {note}", file=sys.stderr)
+    for sentence in notes:
+        remark(f"{mixture.path}: {sentence}")

@@ -1,8 +1,8 @@
 """``mixdvae track``: follow a fixed number of sources through detection files."""
 
 import re
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +10,11 @@ import typer
 
 from pyro_mixdvae.cli.live import STANDARD_INPUT, track_live
 from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets, run_numbers
-from pyro_mixdvae.cli.options import Overwrite, at_least, check_seed, use_one_thread
+from pyro_mixdvae.cli.options import Overwrite, Quiet, at_least, check_seed, use_one_thread
 from pyro_mixdvae.declaration.shipped import declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
-from pyro_mixdvae.progress import progress
+from pyro_mixdvae.progress import Advance, progress, remark, say
 
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.files.labels import Labels
@@ -74,6 +74,7 @@ def track(
         bool, typer.Option("--no-report", help="Write tracks (and samples) only: no tables, no picture.")
     ] = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     live: Annotated[
         bool, typer.Option("--live", help="Read detections as they come, and print each frame as soon as it is done.")
     ] = False,
@@ -136,8 +137,8 @@ def track(
     labels = _labels(init, targets)
     jobs = read_jobs(targets, _parse_size(size), labels)
     for job in jobs:
-        for note in job.notes:
-            print(note, file=sys.stderr)
+        for sentence in job.notes:
+            remark(sentence)
 
     use_one_thread()
     from pyro_mixdvae.tracking.tracker import Tracker
@@ -147,14 +148,23 @@ def track(
         check_job(job, tracker, labels, samples, not no_report)
     summaries = []
     try:
-        with progress("sequence", len(jobs)) as advance:
-            for number, job in enumerate(jobs):
-                advance(job.detections.name, number)
-                summaries.append(track_job(job, tracker, labels, samples, not no_report, overwrite))
-                advance(job.detections.name)
+        with progress("frame", sum(len(job.detections.counts) for job in jobs)) as advance:
+            done = 0
+            for job in jobs:
+                tell = partial(_tell, advance, job.detections.name, done)
+                tell(0)
+                summaries.append(track_job(job, tracker, labels, samples, not no_report, overwrite, tell))
+                done += len(job.detections.counts)
+                tell(len(job.detections.counts))
     finally:
         # Also when a later sequence fails: the files of the others are there.
-        print("\n\n".join(summaries), end="\n" * bool(summaries))
+        if summaries:
+            say("\n\n".join(summaries))
+
+
+def _tell(advance: Advance, name: str, before: int, frames: int) -> None:
+    """Move the bar to so many frames of one sequence, given those of the sequences before it."""
+    advance(name, before + frames)
 
 
 def _check_numbers(sources: int | None, iterations: int | None, level: float, samples: int, seed: int | None) -> None:

@@ -1,6 +1,5 @@
 """``mixdvae train``: pre-train the prior of one source, of boxes or of sounds."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, SeedOfWeights, above_zero, at_least, check_seed, use_one_thread
+from pyro_mixdvae.cli.options import Overwrite, Quiet, SeedOfWeights, above_zero, at_least, check_seed, use_one_thread
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import check_name
 from pyro_mixdvae.outputs import check_outputs, write_together
-from pyro_mixdvae.progress import progress
+from pyro_mixdvae.progress import progress, remark, say
 
 if TYPE_CHECKING:
     from pyro_mixdvae.representations.boxes import Coordinates
@@ -75,6 +74,7 @@ def audio(
     ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Learn a source from clean recordings: weights, a card that says how they were made, and the learning curve.
 
@@ -113,7 +113,7 @@ def audio(
     if attribution:
         more["attribution"] = attribution
     _write(training, result, data.description, clips.stft, outputs, overwrite or resume, more=more)
-    print(
+    say(
         f"{outputs.weights}: {result.best_elbo:.1f} nats a frame on held-out clips (ELBO with "
         f"{training.plan.kl_weight:g} of its KL term; epoch {result.best_epoch} of {len(result.curve)}), resynthesis "
         f"{scores['teacher']:.1f} dB (teacher), {scores['free']:.1f} dB (free); the card is {outputs.card}, the "
@@ -156,6 +156,7 @@ def boxes(
     seed: SeedOfWeights = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a motion prior for boxes: weights, a card that says how they were made, and the learning curve."""
     _choose("--network", network, NETWORKS)
@@ -181,7 +182,7 @@ def boxes(
     identity = {"network": network, "data": data.description}
     result = _run(training, identity, outputs, resume, epochs or recipe.epochs, recipe.objective)
     _write(training, result, data.description, recipe.coordinates, outputs, overwrite or resume, recipe.objective)
-    print(
+    say(
         f"{output}: {recipe.objective} {result.best_elbo:.3f} nats a frame on held-out tracks (epoch "
         f"{result.best_epoch} of {len(result.curve)}); the card is {outputs.card}, the learning curve {outputs.curve}."
     )
@@ -227,8 +228,8 @@ def _outputs(weights: Path, inputs: Sequence[Path], resume: bool, overwrite: boo
 
 
 def _tell(notes: Sequence[str]) -> None:
-    for note in notes:
-        print(note)
+    for sentence in notes:
+        say(sentence)
 
 
 def _run(
@@ -289,4 +290,4 @@ def _write(
     outputs.checkpoint.unlink(missing_ok=True)
     note = add_picture(outputs.curve, lambda: curve_image(result.curve, result.best_epoch, objective), overwrite)
     if note:
-        print(note, file=sys.stderr)
+        remark(note)

@@ -7,12 +7,14 @@ parts that ship for boxes; a test holds the two to each other.
 
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Chain, Gaussian, Transition
 from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.sources.contract import map_state
 
 Record = dict[str, Tensor]
 """The terms of the ELBO and their sum under "elbo", one number a scene: [B] each.
@@ -33,6 +35,8 @@ class Filtered(NamedTuple):
         log_likelihood: [B, T, K, C], of each detection under each class, predicted from the frames before.
         transitions: of the prior along the means; None where two passes, there and back, have been put together.
         belief: mean and covariance of the filtered states [B, N, T, D, S], where the engine keeps them.
+        carried: what the filter has carried into each frame, where it was asked to keep that: tensors [B, *] in a
+            structure of the engine's own (`map_state`), one a frame.
     """
 
     mean: Tensor
@@ -40,26 +44,51 @@ class Filtered(NamedTuple):
     log_likelihood: Tensor
     transitions: Transition | None = None
     belief: Gaussian | None = None
+    carried: list[Any] | None = None
 
     def scenes(self, index: Tensor) -> "Filtered":
         """Some scenes of the batch: a mask [B], or numbers [M]."""
         transitions = self.transitions and Transition(*(part[index] for part in self.transitions))
         belief = self.belief and Gaussian(*(part[index] for part in self.belief))
-        return Filtered(self.mean[index], self.responsibilities[index], self.log_likelihood[index], transitions, belief)
+        carried = self.carried and [map_state(lambda part: part[index], frame) for frame in self.carried]
+        own = self.mean[index], self.responsibilities[index], self.log_likelihood[index]
+        return Filtered(*own, transitions, belief, carried)
 
-    def replaced(self, scenes: Tensor, other: "Filtered") -> "Filtered":
-        """The same but for some `scenes`, a mask [B] or numbers [M]: `other` holds only these."""
+    def replaced(self, scenes: Tensor, other: "Filtered", since: int = 0) -> "Filtered":
+        """The same but for some `scenes`, a mask [B] or numbers [M], from a frame on: `other` holds only these."""
 
-        def put(old: Tensor, new: Tensor) -> Tensor:
-            return old.index_put((scenes,), new)
+        def put(old: Tensor, new: Tensor, dim: int = 2) -> Tensor:
+            kept = old[scenes].narrow(dim, 0, since)
+            return old.index_put((scenes,), torch.cat([kept, new], dim) if since else new)
 
         transitions = belief = None
         if self.transitions is not None and other.transitions is not None:
             transitions = Transition(*map(put, self.transitions, other.transitions))
         if self.belief is not None and other.belief is not None:
             belief = Gaussian(*map(put, self.belief, other.belief))
-        mean, responsibilities, log_likelihood = map(put, self[:3], other[:3])
-        return Filtered(mean, responsibilities, log_likelihood, transitions, belief)
+        mean = put(self.mean, other.mean)
+        responsibilities = put(self.responsibilities, other.responsibilities, 1)
+        log_likelihood = put(self.log_likelihood, other.log_likelihood, 1)
+        carried = None
+        if self.carried is not None and other.carried is not None:
+            later = zip(self.carried[since:], other.carried, strict=True)
+            moved = [map_state(lambda old, new: old.index_put((scenes,), new), *pair) for pair in later]
+            carried = self.carried[:since] + moved
+        return Filtered(mean, responsibilities, log_likelihood, transitions, belief, carried)
+
+
+def carried_into(carried: list[Any], scenes: Tensor, frames: Tensor) -> Any:
+    """What a filter has carried into frame `frames` [M] of scene `scenes` [M], as one batch of M scenes.
+
+    What is no tensor in it is that of the latest of the frames: of the first some know that they are.
+    """
+    order = frames.argsort(descending=True, stable=True)
+    picked = [
+        map_state(lambda part, b=b: part[b : b + 1], carried[t])
+        for b, t in zip(scenes[order].tolist(), frames[order].tolist(), strict=True)
+    ]
+    back = order.argsort()
+    return map_state(lambda *parts: torch.cat(parts)[back], *picked)
 
 
 class PseudoObservation(NamedTuple):
@@ -103,11 +132,18 @@ class ChainEngine(Protocol):
     def with_scene(self, model: Any, scene: Scene) -> "ChainEngine":
         """The engine of the same kind for another scene: some scenes, or some frames, or another start."""
 
-    def filter(self, is_hard: bool = True, penalties: Tensor | None = None) -> Filtered:
+    def windows(self, found: Filtered, scenes: Tensor, frames: Tensor) -> "ChainEngine":
+        """The engine of M stretches of L frames, `scenes` [M] and `frames` [M, L], each one after the other.
+
+        They begin with what the pass `found` has carried into them (it was asked to keep it), none with frame 0.
+        """
+
+    def filter(self, is_hard: bool = True, penalties: Tensor | None = None, keeps: bool = False) -> Filtered:
         """A forward pass: predict with the prior, assign, update, frame by frame.
 
         With `is_hard` each frame takes its most likely assignment, else the mean over all. `penalties` [B, T, K, C] are
-        added to the log likelihood where it assigns, and nowhere else.
+        added to the log likelihood where it assigns, and nowhere else. With `keeps` the pass can be gone on with from
+        any frame (`windows`).
         """
 
     def teacher_forced(self, observation: PseudoObservation, index: Tensor | None = None) -> TeacherForced:

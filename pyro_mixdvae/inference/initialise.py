@@ -54,8 +54,9 @@ def in_frames(engine: ChainEngine, index: slice | Tensor, first: int) -> ChainEn
 
 def searched(own: ChainEngine) -> Filtered:
     """The filter's way after a local search, or that by the moments, whichever has predicted the detections better."""
-    start = own.filter()
-    if isinstance(own.model.assignment, ExclusiveAssignment):
+    is_exclusive = isinstance(own.model.assignment, ExclusiveAssignment)
+    start = own.filter(keeps=is_exclusive)
+    if is_exclusive:
         start = local_search(own, start)
     is_crowded = (own.scene.mask.sum(-1) > own.scene.n_sources).any(-1)
     return better_of_two(own, start, is_crowded) if is_crowded.any() else start

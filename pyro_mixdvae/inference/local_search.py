@@ -3,7 +3,8 @@
 A hard pass associates every frame as it comes, and where targets meet, the frames that follow may show that it was
 wrong. So where another joint event was nearly as likely, that event is taken, the filter goes on from there by itself,
 and the next frames say which was better: a limited discrepancy search (Harvey and Ginsberg 1995) through the tree of
-multiple hypothesis tracking (Reid 1979).
+multiple hypothesis tracking (Reid 1979). Only so many frames say it, so that the filter runs through these alone, and
+what is far apart in time is searched side by side: the search takes as long as the scene is long.
 """
 
 from typing import NamedTuple
@@ -35,6 +36,10 @@ class Ambiguous(NamedTuple):
         """Some of them: a mask [M], or numbers."""
         return Ambiguous(*(part[kept] for part in self))
 
+    def stretch(self) -> Tensor:
+        """The stretch of `STRETCH` frames in which each lies, a number that no other scene has."""
+        return self.scene * (int(self.frame.max()) // STRETCH + 1 if len(self.frame) else 1) + self.frame // STRETCH
+
     def places(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The index of each in [B, T, K, C]."""
         return self.scene, self.frame, self.detection, self.taken
@@ -44,59 +49,63 @@ class Ambiguous(NamedTuple):
 def local_search(engine: ChainEngine, start: Filtered) -> Filtered:
     """The start, or the filter's way from another association, in scenes where that predicted the next frames better.
 
-    Associations are changed one at a time: in each of up to `ROUNDS` rounds the `MOST` most ambiguous ones of a scene
-    are tried, and the best is taken if it gains more than `LEAST_GAIN`.
+    Associations are changed one at a time in each stretch of `STRETCH` frames: in each of up to `ROUNDS` rounds the
+    `MOST` most ambiguous ones of a stretch are tried, and the best is taken if it gains more than `LEAST_GAIN`, and
+    none that is better has a part of its horizon. Afterwards the filter goes on from the first change to the end.
 
     Args:
         engine: of a model whose assignment is exclusive.
-        start: of a hard filtering pass.
+        start: of a hard filtering pass; one that has kept what it carries (`ChainEngine.filter`) is not run again.
     """
-    model, scene = engine.model, engine.scene
-    assignment = model.assignment
-    assert isinstance(assignment, ExclusiveAssignment)  # of others there is no joint event to change
+    scene = engine.scene
+    n_scenes, n_frames = scene.present.shape
     penalties = torch.zeros_like(start.responsibilities)
     tried = torch.zeros_like(penalties, dtype=torch.bool)
-    is_open = torch.ones(len(penalties), dtype=torch.bool, device=penalties.device)
+    is_open = torch.ones(n_scenes, -(-n_frames // STRETCH), dtype=torch.bool, device=penalties.device)
     for _ in range(ROUNDS):
-        options = ambiguous(_exclusive(engine.filtered_assignment(start.responsibilities)), scene, start)
-        options = options.only(is_open[options.scene] & ~tried[options.places()])
-        options = options.only(least_of_each(options.scene, options.margin, MOST))
+        stretch = torch.arange(n_frames, device=penalties.device) // STRETCH
+        assignment = _exclusive(engine.filtered_assignment(start.responsibilities))
+        options = ambiguous(assignment, scene, start, is_open[:, stretch])
+        options = options.only(~tried[options.places()])
+        options = options.only(least_of_each(options.stretch(), options.margin, MOST))
         if len(options.scene) == 0:
             break
-        changed = penalties[options.scene]
-        changed[_numbers(options.scene), options.frame, options.detection, options.taken] = -PENALTY
-        copies = engine.with_scene(model.scenes(options.scene), scene.scenes(options.scene))
-        found = copies.filter(penalties=changed)
-        gain = _gain(copies, start.scenes(options.scene), found, options)
-        # What would gain, but less than another change of its scene, is tried again when that has been made.
+        if start.carried is None:
+            start = engine.filter(keeps=True)
+        gain = _gain(engine, start, options, penalties)
+        # What would gain, but less than another change of its stretch, is tried again when that has been made.
         tried[options.only(gain <= LEAST_GAIN).places()] = True
-        best = least_of_each(options.scene, -gain, 1)
-        best = best[gain[best] > LEAST_GAIN]
-        if len(best) == 0:
+        best = least_of_each(options.stretch(), -gain, 1)
+        taken = options.only(_apart(options, gain, best[gain[best] > LEAST_GAIN]))
+        if len(taken.scene) == 0:
             break
-        tried[options.only(best).places()] = True
-        winners = options.scene[best]
-        penalties[winners] = changed[best]
-        start = start.replaced(winners, found.scenes(best))
-        is_open = torch.zeros_like(is_open).index_fill(0, winners, True)
-    return start
+        tried[taken.places()] = True
+        penalties[taken.places()] = -PENALTY
+        start = _gone_on(engine, start, taken, penalties)
+        is_open.zero_()
+        is_open[taken.scene, taken.frame // STRETCH] = True
+        is_open[taken.scene, (taken.frame // STRETCH + 1).clamp(max=is_open.shape[1] - 1)] = True
+    return start._replace(carried=None)
 
 
-def ambiguous(assignment: ExclusiveAssignment, scene: Scene, start: Filtered) -> Ambiguous:
+def ambiguous(
+    assignment: ExclusiveAssignment, scene: Scene, start: Filtered, frames: Tensor | None = None
+) -> Ambiguous:
     """Associations with a margin below `AMBIGUOUS`; of several that would lead to the same joint event, one.
 
-    None of the first frame: there the sources are where `scene.start` says. Of a frame with more than `MOST`, those
-    that by their price are the least sure.
+    None of the first frame: there the sources are where `scene.start` says; and none but of some `frames` [B, T], where
+    these are given. Of a frame with more than `MOST`, those that by their price are the least sure.
     """
+    looked_at = scene.mask if frames is None else scene.mask & frames.unsqueeze(-1)
     scores = assignment.pair_scores(start.log_likelihood, scene.mask).clamp(min=FORBIDDEN)
     weights = torch.cat([scores, torch.zeros_like(scores[..., :1])], -1)  # no source weighs 1
     taken = start.responsibilities.argmax(-1)
     # Where each has the class that it would take alone the margin is no less than by how much; prices say more.
     least = _taken(weights, taken) - weights.scatter(-1, taken.unsqueeze(-1), FORBIDDEN).amax(-1)
-    doubtful = ((least < AMBIGUOUS) & scene.mask).any(-1)
+    doubtful = ((least < AMBIGUOUS) & looked_at).any(-1)
     if doubtful.any():
         least[doubtful] = _least_margins(*(part[doubtful] for part in (scores, weights, taken, scene.mask)))
-    is_open = (least < AMBIGUOUS) & scene.mask & scene.present.unsqueeze(-1)
+    is_open = (least < AMBIGUOUS) & looked_at & scene.present.unsqueeze(-1)
     is_open[:, 0] = False
     b, t, k = is_open.nonzero(as_tuple=True)
     few = least_of_each(b * scene.n_frames + t, least[b, t, k], MOST).sort().values
@@ -144,17 +153,40 @@ def least_of_each(scene: Tensor, cost: Tensor, count: int) -> Tensor:
     return order[_numbers(order) - first < count]
 
 
-def _gain(copies: ChainEngine, before: Filtered, found: Filtered, options: Ambiguous) -> Tensor:
+def _gain(engine: ChainEngine, start: Filtered, options: Ambiguous, penalties: Tensor) -> Tensor:
     """By how much `log p(o_t, w_t | o_<t, w_<t)` of the frames from the changed one on is higher, [M].
 
     Only so many frames: what sources are like (how their speeds change, say), which the prior's memory holds on to,
     would in the long run count for more than who is who.
     """
-    scene = copies.scene
-    difference = _log_joint(copies, found) - _log_joint(copies, before)
-    since = torch.arange(scene.n_frames, device=options.frame.device) - options.frame.unsqueeze(-1)
-    counts = (since >= 0) & (since <= HORIZON) & scene.present
-    return torch.where(counts, difference, 0.0).sum(-1)
+    n_frames = engine.scene.n_frames
+    length = min(HORIZON + 1, n_frames)
+    frames = options.frame.unsqueeze(-1) + torch.arange(length, device=options.frame.device)
+    places = options.scene.unsqueeze(-1), frames.clamp(max=n_frames - 1)
+    changed = penalties[places]
+    changed[_numbers(options.scene), 0, options.detection, options.taken] = -PENALTY
+    windows = engine.windows(start, options.scene, frames)
+    found = _log_joint(windows, windows.filter(penalties=changed))
+    return torch.where(windows.scene.present, found - _log_joint(engine, start)[places], 0.0).sum(-1)
+
+
+def _apart(options: Ambiguous, gain: Tensor, best: Tensor) -> Tensor:
+    """Of some options, by their numbers, those that share no frame of their horizon with one that gains more."""
+    kept: list[int] = []
+    for number in best[gain[best].argsort(descending=True, stable=True)].tolist():
+        scene, frame = options.scene[number], options.frame[number]
+        others = options.only(torch.tensor(kept, dtype=torch.long, device=gain.device))
+        if not ((others.scene == scene) & ((others.frame - frame).abs() <= HORIZON)).any():
+            kept.append(number)
+    return torch.tensor(sorted(kept), dtype=torch.long, device=gain.device)
+
+
+def _gone_on(engine: ChainEngine, start: Filtered, taken: Ambiguous, penalties: Tensor) -> Filtered:
+    """The start, in the scenes of the changes that were taken filtered anew from the first change on."""
+    scenes, since = taken.scene.unique(), int(taken.frame.min())
+    frames = torch.arange(since, engine.scene.n_frames, device=scenes.device).expand(len(scenes), -1)
+    later = engine.windows(start, scenes, frames)
+    return start.replaced(scenes, later.filter(penalties=penalties[scenes, since:], keeps=True), since)
 
 
 def _log_joint(engine: ChainEngine, found: Filtered) -> Tensor:
@@ -181,16 +213,19 @@ def _taken(weights: Tensor, classes: Tensor) -> Tensor:
 
 
 ROUNDS = 6
-"""Changes of a scene, at most."""
+"""Changes of a stretch, at most."""
 
 MOST = 16
-"""Ambiguous associations that are tried in a round, in each scene."""
+"""Ambiguous associations that are tried in a round, in each stretch."""
 
 AMBIGUOUS = 10.0
 """A greater margin, in nats, leaves no doubt."""
 
 HORIZON = 20
 """Frames that count, after the changed one."""
+
+STRETCH = ROUNDS * HORIZON
+"""Frames that are searched by themselves: as many as all changes have room in, one after the other."""
 
 LEAST_GAIN = 2.0
 """A change that gains no more, in nats, is not made: the start is as good."""

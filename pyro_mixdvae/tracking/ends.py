@@ -1,6 +1,6 @@
 """How far before the first and after the last detection a source can be said to be: what lies beyond is cut."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.scenes import BoxSequence
+from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.films import Film, Start, full_frames
 
 ANYWHERE = 12**-0.5
 """Standard deviation of a place that may be anywhere in the image, in images."""
@@ -22,53 +23,63 @@ FIRST_LOOK = 64
 """Frames that the prior is followed for at first: most ends are no longer."""
 
 
-def within_reach(sequence: BoxSequence, preset: Preset) -> BoxSequence:
-    """The sequence without the empty frames at its ends that are further than `horizon` from the frames between them.
+class Ends(NamedTuple):
+    """The two ends of a film of T frames.
+
+    Attributes:
+        since, until: the frames between its cut ends.
+        first, last: the first and the last of the frames that have a detection or a label; all count from 0.
+        n_frames: T.
+    """
+
+    since: int
+    until: int
+    first: int
+    last: int
+    n_frames: int
+
+    def sentences(self) -> list[str]:
+        """Which frames were cut, and why: a sentence for each end. Frames count from 1."""
+        why = (
+            "and so far from it the prior knows no more of a source than that it is somewhere in the image, if so much"
+        )
+        sentences = []
+        if self.since:
+            sentences.append(
+                f"Frames 1 to {self.since} have no boxes: the first detection is in frame {self.first + 1}, {why}."
+            )
+        if self.until < self.n_frames:
+            sentences.append(
+                f"Frames {self.until + 1} to {self.n_frames} have no boxes: the last detection is in frame "
+                f"{self.last + 1}, {why}."
+            )
+        return sentences
+
+
+def ends_of(film: Film, start: Start, labels: Labels | None, preset: Preset) -> Ends:
+    """Of a film whose empty frames at its ends are cut where they are further than `horizon` from those between them.
 
     A frame is empty that has neither a detection nor a label.
     """
-    ahead, behind = empty_ends(sequence)
-    most = max(ahead, behind)
+    full, n_frames = full_frames(film, labels), len(film.counts)
+    first, last = int(full[0]), int(full[-1])
+    most = max(first, n_frames - 1 - last)
     if not most:
-        return sequence
-    scale = np.array([*sequence.size, *sequence.size], dtype=float)
-    start = torch.as_tensor(sequence.start / scale, dtype=torch.get_default_dtype())
-    reach = horizon(preset.model, preset.representation, preset.representation.content(start), most)
-    return sequence.without_ends(max(ahead - reach, 0), max(behind - reach, 0))
+        return Ends(0, n_frames, first, last, n_frames)
+    scale = np.array([*film.size, *film.size], dtype=float)
+    content = preset.representation.content(torch.as_tensor(start.boxes / scale, dtype=torch.get_default_dtype()))
+    reach = horizon(preset.model, preset.representation, content, most)
+    return Ends(max(first - reach, 0), min(last + 1 + reach, n_frames), first, last, n_frames)
 
 
-def empty_ends(sequence: BoxSequence) -> tuple[int, int]:
-    """How many frames before the first and after the last that is not empty."""
-    full = (~np.isnan(sequence.boxes[..., 0])).any(1)
-    if sequence.labels is not None:
-        full = full | (~np.isnan(sequence.labels[..., 0])).any(0)
-    frames = np.flatnonzero(full)
-    return int(frames[0]), int(len(sequence.boxes) - 1 - frames[-1])
+def n_outside(boxes: Array, size: tuple[float, float]) -> int:
+    """How many boxes ``[T, N, 4]`` lie wholly outside the image."""
+    return int(((boxes[..., 2:] <= 0).any(-1) | (boxes[..., :2] >= size).any(-1)).sum())
 
 
-def sentences_of_cuts(sequence: BoxSequence) -> list[str]:
-    """Which frames were cut, and why: a sentence for each end. Frames count from 1."""
-    ahead, behind = sequence.cut
-    first, last = ahead + 1, ahead + len(sequence.boxes)
-    empty_ahead, empty_behind = empty_ends(sequence)
-    why = "and so far from it the prior knows no more of a source than that it is somewhere in the image, if so much"
-    sentences = []
-    if ahead:
-        seen = first + empty_ahead
-        sentences.append(f"Frames 1 to {ahead} have no boxes: the first detection is in frame {seen}, {why}.")
-    if behind:
-        seen = last - empty_behind
-        end = last + behind
-        sentences.append(f"Frames {last + 1} to {end} have no boxes: the last detection is in frame {seen}, {why}.")
-    return sentences
-
-
-def sentences_of_outside(boxes: Array, size: tuple[float, float]) -> list[str]:
-    """That a prior has carried sources out of the image, where no detection can say anything: boxes [T, N, 4]."""
-    outside = (boxes[..., 2:] <= 0).any(-1) | (boxes[..., :2] >= size).any(-1)
-    if not outside.any():
-        return []
-    return [f"{outside.sum()} of the boxes lie wholly outside the image, where the prior alone has put them."]
+def sentences_of_outside(count: int) -> list[str]:
+    """That a prior has carried sources out of the image, where no detection can say anything."""
+    return [f"{count} of the boxes lie wholly outside the image, where the prior alone has put them."] if count else []
 
 
 @torch.no_grad()

@@ -28,6 +28,9 @@ WRITTEN, WRITTEN_ASSIGNMENT, WRITTEN_SAMPLE = 2.0, 1.0, 0.5
 """KiB a row of the tables beside the tracks (with its share of the picture)."""
 
 
+BLOCK = 2000
+"""Frames that are inferred at once, at most (`tracking.blocks`)."""
+
 ADVICE = "cut the film into shorter pieces, draw fewer samples, or leave out detections that are surely of no source"
 
 

@@ -20,12 +20,16 @@ class TrackingResult:
             where the box is inferred from other frames.
         responsibilities: ``[T, K, N + 1]``, the probability that a detection belongs to each source; the last column is
             "none of them" (clutter; zero where the model has no such class). NaN where there is no detection.
-        records: one entry an iteration: the ELBO under "elbo", its terms, and its "standard error" (0: it is exact).
+        records: one entry an iteration: the ELBO under "elbo", its terms, and its "standard error" (0: it is exact). Of
+            a film that was tracked in blocks the sum over them, in which frames count twice that two blocks hold: it
+            bounds nothing, and says no more than how the iterations went.
         samples: posterior trajectories ``[S, T, N, 4]``; S is 0 unless they were asked for.
         first: entry t is of frame `first` + t of the given detections, from 0; above 0 where frames too far before the
             first detection were cut.
         engine: what computed it: "numba", or "torch" where the model has parts that kernels do not know.
         notes: sentences that the user should read.
+        block: the frames that were inferred together, first and last, from 0, of which the records are; None: those of
+            the result, or of several blocks.
     """
 
     boxes: Array
@@ -39,6 +43,7 @@ class TrackingResult:
     first: int = 0
     engine: str = "torch"
     notes: tuple[str, ...] = field(default=())
+    block: tuple[int, int] | None = None
 
     def its_frames(self, given: Array) -> Array:
         """Of anything that holds an entry for each frame of the given detections, those that the result is of."""

@@ -1,45 +1,16 @@
 """From arrays of detections in pixels to the scenes of the model."""
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.labels import Labels
-
-
-class BoxSequence(NamedTuple):
-    """One sequence to track: boxes ``[T, K, 4]`` xyxy pixels (NaN: none), and where its sources start.
-
-    `start` ``[N, 4]`` holds the boxes of the sources at frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that
-    a person has drawn (NaN: none; None: none at all), `size` is the image's (width, height). `cut` says how many frames
-    were taken away before the first and after the last.
-    """
-
-    boxes: Array
-    size: tuple[float, float]
-    start: Array
-    first: int
-    labels: Array | None
-    cut: tuple[int, int] = (0, 0)
-
-    def without_ends(self, ahead: int, behind: int) -> "BoxSequence":
-        """The same sequence without so many frames at either end."""
-        kept = slice(ahead, len(self.boxes) - behind)
-        labels = None if self.labels is None else self.labels[:, kept]
-        cut = self.cut[0] + ahead, self.cut[1] + behind
-        return self._replace(boxes=self.boxes[kept], first=self.first - ahead, labels=labels, cut=cut)
-
-    def frame(self, t: int) -> "BoxSequence":
-        """One of its frames, counted from 0, alone."""
-        return self.without_ends(t, len(self.boxes) - 1 - t)
+from pyro_mixdvae.tracking.films import ArrayFilm, BoxSequence, start_of, stretch_of
 
 
 def make_sequence(
@@ -64,20 +35,8 @@ def make_sequence(
     Raises:
         InputError: what is wrong with the detections or labels.
     """
-    boxes = _checked(boxes)
-    n_frames = len(boxes)
-    drawn = None if labels is None else _label_array(labels, n_sources, n_frames)
-    if size is None:
-        size = _far_corner(boxes, drawn)
-    if not (all(map(math.isfinite, size)) and min(size) > 0):
-        raise InputError(f"The image size {size[0]} x {size[1]} is not a size: give its width and height in pixels.")
-    if labels is not None and drawn is not None:
-        labels.refuse_outside(size)
-        first = int(labels.frame.min())
-        start = np.stack([_nearest_label(source, first) for source in drawn])
-    else:
-        first, start = _most_confident(boxes, n_sources, confidence)
-    return BoxSequence(boxes, size, start, first, drawn)
+    film = ArrayFilm.of(boxes, size, confidence, labels)
+    return stretch_of(film, 0, len(film.boxes), start_of(film, n_sources, labels), labels)
 
 
 def make_scene(sequences: Sequence[BoxSequence], coordinates: Coordinates) -> tuple[Scene, Tensor]:
@@ -106,70 +65,3 @@ def make_scene(sequences: Sequence[BoxSequence], coordinates: Coordinates) -> tu
     drawn = None if labels is None else content(labels)
     scene = Scene.of(content(observations), content(starts), torch.as_tensor(present), drawn)
     return scene, torch.as_tensor(scale, dtype=dtype)
-
-
-def _checked(boxes: Array) -> Array:
-    boxes = np.asarray(boxes, dtype=float)
-    if boxes.ndim != 3 or boxes.shape[-1] != 4:
-        raise InputError(f"Detections must be an array [frames, detections, 4]; this one has the shape {boxes.shape}.")
-    if not len(boxes):
-        raise InputError("There are no frames to track in.")
-    missing = np.asarray(np.isnan(boxes).any(-1))
-    if np.isinf(boxes).any():
-        t, k = np.argwhere(np.isinf(boxes).any(-1))[0]
-        raise InputError(f"Detection {k + 1} of frame {t + 1} is not finite; mark a missing detection with NaN.")
-    is_flat = boxes[..., 2:] <= boxes[..., :2]
-    if is_flat.any() and (is_flat.any(-1) & ~missing).any():
-        t, k = np.argwhere(is_flat.any(-1) & ~missing)[0]
-        raise InputError(
-            f"Detection {k + 1} of frame {t + 1} has no positive width and height: boxes are (x1, y1, x2, y2)."
-        )
-    return np.where(missing[..., None], np.nan, boxes)
-
-
-def _label_array(labels: Labels, n_sources: int, n_frames: int) -> Array:
-    """``[N, T, 4]``, NaN where nothing is labelled."""
-    drawn = np.full((n_sources, n_frames, 4), np.nan)
-    named = np.unique(labels.source)
-    if len(named) != n_sources or named.max(initial=0) >= n_sources:
-        names = ", ".join(str(n + 1) for n in named)
-        raise InputError(
-            f"The labels name the sources {names}, but {n_sources} sources are to be tracked: label each of "
-            f"1 to {n_sources} at least once, or change --sources."
-        )
-    if labels.frame.max() >= n_frames or labels.frame.min() < 0:
-        raise InputError(f"A label is in frame {labels.frame.max() + 1}, but there are {n_frames} frames.")
-    drawn[labels.source, labels.frame] = labels.boxes
-    return drawn
-
-
-def _nearest_label(drawn: Array, first: int) -> Array:
-    """The label ``[4]`` of a source ``[T, 4]`` nearest in time to frame `first`."""
-    frames = np.flatnonzero(~np.isnan(drawn[:, 0]))
-    nearest: Array = drawn[frames[np.abs(frames - first).argmin()]]
-    return nearest
-
-
-def _most_confident(boxes: Array, n_sources: int, confidence: Array | None) -> tuple[int, Array]:
-    seen = ~np.isnan(boxes[..., 0])
-    count = seen.sum(-1)
-    first = int((count >= n_sources).argmax())
-    if count[first] < n_sources:
-        raise InputError(
-            f"No frame has {n_sources} detections (the fullest has {count.max(initial=0)}), so nothing says where "
-            f"{n_sources} sources start: track fewer, or give their boxes with --init."
-        )
-    if confidence is None:
-        return first, boxes[first, np.flatnonzero(seen[first])[:n_sources]]
-    sure = np.nan_to_num(np.asarray(confidence, float)[first])
-    order = np.lexsort((np.arange(boxes.shape[1]), -sure, ~seen[first]))
-    return first, boxes[first, np.sort(order[:n_sources])]
-
-
-def _far_corner(boxes: Array, drawn: Array | None) -> tuple[float, float]:
-    corners = np.concatenate([part.reshape(-1, 4) for part in (boxes, drawn) if part is not None])
-    corners = corners[~np.isnan(corners[:, 0])]
-    if not len(corners):
-        return 1.0, 1.0
-    width, height = np.ceil(corners[:, 2:].max(0))
-    return max(float(width), 1.0), max(float(height), 1.0)

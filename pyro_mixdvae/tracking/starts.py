@@ -10,31 +10,37 @@ from pyro_mixdvae.inference.association.motion import Track
 from pyro_mixdvae.inference.association.scenes import detections_of, rates_of
 from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
-from pyro_mixdvae.tracking.scenes import BoxSequence, make_scene
+from pyro_mixdvae.tracking.films import Film, Start, stretch_of
+from pyro_mixdvae.tracking.footprint import BLOCK
+from pyro_mixdvae.tracking.scenes import make_scene
 
 
 @torch.no_grad()
-def with_likely_start(sequence: BoxSequence, preset: Preset) -> BoxSequence:
-    """The sequence starting at N tracks of all that it shows, in the frame that has a detection of most of them.
+def likely_start(film: Film, start: Start, preset: Preset) -> Start:
+    """On N tracks of all that a block of the film shows, in the frame that has a detection of most of them.
 
-    Without labels, where some frame has more detections than there are sources, and the model knows of clutter; else as
-    it is.
+    Where some frame has more detections than there are sources, and the model knows of clutter; else as it was.
+
+    Args:
+        film: the detections.
+        start: in the first frame that has N; the block is around it.
+        preset: the model, and how boxes are represented.
     """
-    n_sources, model = len(sequence.start), preset.model
-    if sequence.labels is not None or not knows_bystanders(model):
-        return sequence
-    if not ((~np.isnan(sequence.boxes[..., 0])).sum(1) > n_sources).any():
-        return sequence
+    n_sources, model = len(start.boxes), preset.model
+    since, until = max(start.frame - BLOCK, 0), min(start.frame + BLOCK, len(film.counts))
+    if not knows_bystanders(model) or not (film.counts[since:until] > n_sources).any():
+        return start
+    sequence = stretch_of(film, since, until, start, None)
     scene, _ = make_scene([sequence], preset.representation)
     model = model.replace(assignment=model.assignment.fitted(scene))
     seen = detections_of(model, scene, 0)
     tracks = choose_tracks(seen, rates_of(model.assignment, seen, 0), n_sources)
     if tracks is None:
-        return sequence
-    count = np.bincount([t for track in tracks for t, _ in track], minlength=len(sequence.boxes))
-    first = int(count.argmax())
-    start = np.stack([sequence.boxes[_nearest(track, first)] for track in tracks])
-    return sequence._replace(start=start, first=first)
+        return start
+    count = np.bincount([t for track in tracks for t, _ in track], minlength=until - since)
+    frame = int(count.argmax())
+    boxes = np.stack([sequence.boxes[_nearest(track, frame)] for track in tracks])
+    return Start(since + frame, boxes)
 
 
 def knows_bystanders(model: Any) -> bool:

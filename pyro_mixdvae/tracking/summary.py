@@ -12,10 +12,9 @@ from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.ends import sentences_of_cuts, sentences_of_outside
+from pyro_mixdvae.tracking.films import BoxSequence
 from pyro_mixdvae.tracking.intervals import limits
 from pyro_mixdvae.tracking.result import TrackingResult
-from pyro_mixdvae.tracking.scenes import BoxSequence
 
 
 @torch.no_grad()
@@ -52,7 +51,6 @@ def summarise(
     results = []
     for b, sequence in enumerate(sequences):
         n_frames, n_detections = sequence.boxes.shape[:2]
-        notes = [*sentences_of_cuts(sequence), *sentences_of_outside(means[b, :n_frames], sequence.size)]
         results.append(
             TrackingResult(
                 boxes=means[b, :n_frames],
@@ -63,9 +61,9 @@ def summarise(
                 responsibilities=responsibilities[b, :n_frames, :n_detections],
                 records=tuple({name: value[b] for name, value in record.items()} for record in records),
                 samples=samples[:, b, :n_frames],
-                first=sequence.cut[0],
+                first=sequence.since,
                 engine=posterior.engine,
-                notes=(*notes, *(() if posterior.note is None else (posterior.note,))),
+                notes=() if posterior.note is None else (posterior.note,),
             )
         )
     return results

@@ -1,6 +1,6 @@
 """Track a fixed number of sources through detections, and say how sure every box is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,20 @@ from pyro_mixdvae.engines.registry import is_compiled
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import Algorithm
 from pyro_mixdvae.inference.infer import infer
+from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.inference.preset import METHODS, Method, Preset, chosen_algorithm
 from pyro_mixdvae.resources import require_memory
+from pyro_mixdvae.tracking.blocks import Tracked, first_block, joined, noted, track_blocks, with_ends
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.ends import within_reach
+from pyro_mixdvae.tracking.ends import Ends, ends_of
 from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.films import ArrayFilm, BoxSequence, Film, Start, start_of, stretch_of
 from pyro_mixdvae.tracking.footprint import ADVICE, Extent, tracking_bytes
 from pyro_mixdvae.tracking.intervals import require_level
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.result import TrackingResult
-from pyro_mixdvae.tracking.scenes import BoxSequence, make_scene, make_sequence
-from pyro_mixdvae.tracking.starts import with_likely_start
+from pyro_mixdvae.tracking.scenes import make_scene
+from pyro_mixdvae.tracking.starts import likely_start
 from pyro_mixdvae.tracking.summary import summarise
 
 
@@ -102,7 +105,8 @@ class Tracker:
         """Track through one sequence.
 
         Frames without detections and labels at its two ends are cut where nothing can be said in them (`ends.horizon`):
-        the result says so in a note, and `TrackingResult.first` which frame its first one is.
+        the result says so in a note, and `TrackingResult.first` which frame its first one is. One that is longer than a
+        block is inferred block by block (`track_blocks`).
 
         Args:
             boxes: detections ``[T, K, 4]``, (x1, y1, x2, y2) in pixels, NaN where there is none, in any order.
@@ -114,22 +118,43 @@ class Tracker:
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
-        return self._run([self._sequence(boxes, size, confidence, labels)], n_samples)[0]
+        film = ArrayFilm.of(boxes, size, confidence, labels)
+        return noted(joined(list(self.track_blocks(film, labels, n_samples))), film.size)
 
-    def memory_needed(
-        self,
-        boxes: Array,
-        size: tuple[float, float] | None = None,
-        labels: Labels | None = None,
-        n_samples: int = 0,
-        confidence: Array | None = None,
-    ) -> tuple[Extent, int]:
-        """How much `track` would have to do with these arguments, and the bytes that it would take, about.
+    def track_blocks(self, film: Film, labels: Labels | None = None, n_samples: int = 0) -> Iterator[TrackingResult]:
+        """Track through a film of any length, in the memory that one of its blocks takes (`tracking.blocks`).
+
+        Gives what `track` gives, in pieces: the results of neighbouring frames, one after the other
+        (`TrackingResult.first` says which). Records are of a whole block each, and samples of different blocks drawn
+        by themselves. A film of no more than `footprint.BLOCK` frames is one block.
+
+        Args:
+            film: `films.ArrayFilm` of arrays, `files.spooled.SpooledFilm` of a file, or an object of yours that hands
+                out its detections stretch by stretch.
+            labels, n_samples: as of `track`.
 
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
-        return self._needed([self._sequence(boxes, size, confidence, labels)], n_samples)
+        start, ends = self._bounds(film, labels)
+        start = self._likely(film, start, labels)
+
+        def track(sequence: BoxSequence, model: Any) -> Tracked:
+            results, posterior = self._run([sequence], model, n_samples)
+            return Tracked(results[0], posterior)
+
+        yield from track_blocks(film, start, ends, labels, self.preset.model, track)
+
+    def memory_needed(self, film: Film, labels: Labels | None = None, n_samples: int = 0) -> tuple[Extent, int]:
+        """How much `track_blocks` would have to do at once with these arguments, and the bytes it would take, about.
+
+        Raises:
+            InputError: the detections or labels cannot be used; says why.
+        """
+        start, ends = self._bounds(film, labels)
+        sequence = stretch_of(film, start.frame, start.frame + 1, start, labels)
+        n_frames, most = first_block(ends, start) - ends.since, int(film.counts.max())
+        return self._needed(sequence, Extent(n_frames, self.n_sources, most, n_samples))
 
     def track_many(
         self,
@@ -143,40 +168,52 @@ class Tracker:
         `sizes` and `confidences`, where they are given, hold an entry for each sequence.
         """
         nothing = [None] * len(sequences)
-        found = [
-            self._sequence(boxes, size, confidence, None)
+        films = [
+            ArrayFilm.of(boxes, size, confidence, None)
             for boxes, size, confidence in zip(sequences, sizes or nothing, confidences or nothing, strict=True)
         ]
+        found: dict[int, BoxSequence] = {}
+        ends: dict[int, Ends] = {}
         results: dict[int, TrackingResult] = {}
+        for b, film in enumerate(films):
+            start, ends[b] = self._bounds(film, None)
+            start = self._likely(film, start, None)
+            if first_block(ends[b], start) < ends[b].until:
+                results[b] = joined(list(self.track_blocks(film, None, n_samples)))
+            else:
+                found[b] = stretch_of(film, ends[b].since, ends[b].until, start, None)
         # Scenes share a batch where their sources start in the same frame.
-        for first in sorted({sequence.first for sequence in found}):
-            members = [b for b, sequence in enumerate(found) if sequence.first == first]
-            tracked = self._run([found[b] for b in members], n_samples)
-            results.update(zip(members, tracked, strict=True))
-        return [results[b] for b in range(len(found))]
+        for first in sorted({sequence.first for sequence in found.values()}):
+            members = [b for b, sequence in found.items() if sequence.first == first]
+            tracked, _ = self._run([found[b] for b in members], self.preset.model, n_samples)
+            results.update((b, with_ends(result, ends[b])) for b, result in zip(members, tracked, strict=True))
+        return [noted(results[b], film.size) for b, film in enumerate(films)]
 
-    def _sequence(
-        self, boxes: Array, size: tuple[float, float] | None, confidence: Array | None, labels: Labels | None
-    ) -> BoxSequence:
-        sequence = make_sequence(boxes, self.n_sources, size, confidence, labels)
-        return within_reach(with_likely_start(sequence, self.preset), self.preset)
+    def _bounds(self, film: Film, labels: Labels | None) -> tuple[Start, Ends]:
+        start = start_of(film, self.n_sources, labels)
+        return start, ends_of(film, start, labels, self.preset)
 
-    def _needed(self, sequences: list[BoxSequence], n_samples: int) -> tuple[Extent, int]:
-        model, guide = self.preset.model, self.preset.guide
-        frames = len(sequences) * max(len(sequence.boxes) for sequence in sequences)
-        most = max(sequence.boxes.shape[1] for sequence in sequences)
-        extent = Extent(frames, self.n_sources, most, n_samples)
-        scene, _ = make_scene([sequence.frame(sequence.first) for sequence in sequences], self.preset.representation)
+    def _likely(self, film: Film, start: Start, labels: Labels | None) -> Start:
+        return start if labels is not None else likely_start(film, start, self.preset)
+
+    def _needed(self, sequence: BoxSequence, extent: Extent) -> tuple[Extent, int]:
+        """Of tracking so much that is like one sequence."""
+        model = self.preset.model
+        scene, _ = make_scene([sequence.frame(sequence.first)], self.preset.representation)
         fitted = model.replace(assignment=model.assignment.fitted(scene))
         keeps_gradients = getattr(self.preset.algorithm, "keeps_gradients", False)
         has_joint_events = not model.assignment.per_observation
-        by_kernels = is_compiled(fitted, guide, scene)
+        by_kernels = is_compiled(fitted, self.preset.guide, scene)
         return extent, tracking_bytes(extent, by_kernels, keeps_gradients, has_joint_events)
 
-    def _run(self, sequences: list[BoxSequence], n_samples: int) -> list[TrackingResult]:
+    def _run(self, sequences: list[BoxSequence], model: Any, n_samples: int) -> tuple[list[TrackingResult], Posterior]:
+        """The results of sequences whose sources start in the same frame, and the posterior of their batch."""
         preset = self.preset
-        extent, needed = self._needed(sequences, n_samples)
+        n_frames = len(sequences) * max(len(sequence.boxes) for sequence in sequences)
+        most = max(sequence.boxes.shape[1] for sequence in sequences)
+        extent, needed = self._needed(sequences[0], Extent(n_frames, self.n_sources, most, n_samples))
         require_memory(needed, str(extent), ADVICE)
         scene, scale = make_scene(sequences, preset.representation)
-        posterior = infer(preset.model, scene, preset.guide, preset.algorithm, sequences[0].first, self.seed)
-        return summarise(sequences, scale, posterior, preset.representation, self.level, n_samples, self.seed)
+        posterior = infer(model, scene, preset.guide, preset.algorithm, sequences[0].first, self.seed)
+        results = summarise(sequences, scale, posterior, preset.representation, self.level, n_samples, self.seed)
+        return results, posterior

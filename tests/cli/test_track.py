@@ -1,13 +1,14 @@
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import write_together
+from pyro_mixdvae.outputs import staged
 from pyro_mixdvae.tracking.files.detections import read_results
 
 Run = Callable[..., tuple[int, str, str]]
@@ -88,6 +89,15 @@ def test_the_same_command_gives_the_same_bytes(mixdvae: Run, detections: Path, t
     assert [*sorted(outputs[0])] == sorted(f"out{suffix}" for suffix in (*COMPANIONS, ".txt", ".samples.csv"))
 
 
+def test_quiet_leaves_errors_alone(mixdvae: Run, detections: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.txt"
+    assert mixdvae("track", detections, "-n", 2, "-o", output, "--no-report", "--quiet") == (0, "", "")
+    assert output.exists()
+    code, out, err = mixdvae("track", detections, "-n", 2, "-o", output, "--no-report", "-q")
+    assert (code, out) == (2, "")
+    assert "exists already" in err
+
+
 def test_a_guessed_size_is_said_aloud(mixdvae: Run, detections: Path, tmp_path: Path) -> None:
     code, _, err = mixdvae("track", detections, "--sources", 1, "-o", tmp_path / "out.txt", "--no-report")
     assert code == 0
@@ -118,12 +128,12 @@ def test_a_folder_of_sequences(mixdvae: Run, sequences: Path, tmp_path: Path) ->
 def test_a_sequence_that_fails_leaves_those_before_it(
     mixdvae: Run, sequences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(contents: dict[str | Path, str | bytes], overwrite: bool) -> None:
-        if tmp_path / "out" / "B.txt" in contents:
+    def full(paths: Sequence[Path], overwrite: bool) -> AbstractContextManager[list[Path]]:
+        if tmp_path / "out" / "B.txt" in paths:
             raise InputError("B is full")
-        write_together(contents, overwrite)
+        return staged(paths, overwrite)
 
-    monkeypatch.setattr("pyro_mixdvae.tracking.files.jobs.write_together", full)
+    monkeypatch.setattr("pyro_mixdvae.tracking.files.results.staged", full)
     code, out, err = mixdvae("track", sequences, "--sources", 2, "-o", tmp_path / "out", "--no-report")
     assert (code, err.splitlines()[-1]) == (2, "B is full")
     assert "A: 20 frames" in out

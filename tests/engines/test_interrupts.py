@@ -26,6 +26,7 @@ from numba.core.event import Event, EventStatus, Listener, install_listener
 
 from pyro_mixdvae.engines.numba import interrupts
 from pyro_mixdvae.engines.numba.interrupts import Compiler, deferring
+from pyro_mixdvae.progress import telling
 
 PASS = "numba:run_pass"
 N_TRIES = 8
@@ -161,6 +162,10 @@ def test_the_first_compilation_of_a_kernel_is_announced(monkeypatch: pytest.Monk
     assert announce(True, "numba.np.arrayobj") == ""
     assert announce(True, "numba.np.arrayobj", own, own).count("Compiling the kernels") == 1
     assert announce(False, own) == ""
+    monkeypatch.setattr(telling, "is_command", True)
+    assert "Compiling the kernels" in announce(False, own)
+    monkeypatch.setattr(telling, "is_quiet", True)
+    assert announce(True, own) == ""
 
 
 @pytest.mark.slow

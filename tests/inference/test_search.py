@@ -1,20 +1,32 @@
 """The search after the start: its margins by brute force, and that it finds who is who after a crossing."""
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
-from steps import engine_of
+from steps import assert_same, engine_of
 
 from pyro_mixdvae.distributions.exclusive import event_table
 from pyro_mixdvae.engines.protocol import Filtered
 from pyro_mixdvae.engines.registry import only_torch
+from pyro_mixdvae.engines.torch.chain import TorchChainEngine
+from pyro_mixdvae.inference import local_search as search
 from pyro_mixdvae.inference.initialise import initialise
 from pyro_mixdvae.inference.local_search import AMBIGUOUS, ambiguous, least_of_each
 from pyro_mixdvae.models import ExclusiveAssignment, KinematicSources, MixtureModel, Normal, RelativeNoise, Scene
+from pyro_mixdvae.models.sources.contract import map_state
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.testing.gaussians import fed
-from pyro_mixdvae.testing.parts import ASSIGNMENTS, toy_model, vkf
+from pyro_mixdvae.testing.parts import (
+    ASSIGNMENTS,
+    BY_FRAME,
+    PRIORS,
+    assignment_for,
+    gaussian_likelihood,
+    toy_model,
+    vkf,
+)
 from pyro_mixdvae.testing.scenes import EXACT, toy_scene
 
 SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (3, 2), (2, 3)])
@@ -165,3 +177,66 @@ def test_scenes_of_a_batch_do_not_touch_and_rates_are_their_own() -> None:
         alone = initialised(model.replace(assignment=rates.scenes(index)), scene.scenes(index))
         torch.testing.assert_close(alone.mean[0], together.mean[b], **EXACT)
         torch.testing.assert_close(alone.responsibilities[0], together.responsibilities[b])
+
+
+def flat(state: Any) -> tuple[torch.Tensor, ...]:
+    """The tensors of a memory."""
+    found: list[torch.Tensor] = []
+    map_state(lambda part: found.append(part) or part, state)  # type: ignore[func-returns-value]
+    return tuple(found)
+
+
+@pytest.mark.parametrize("is_compiled", [True, False], ids=["compiled", "torch"])
+@pytest.mark.parametrize("kind", ["persistent", "exclusive", BY_FRAME])
+def test_a_filter_goes_on_from_any_frame_as_if_it_had_not_stopped(kind: str, is_compiled: bool) -> None:
+    """In windows of other scenes and frames, also beyond a scene's end, and where it takes something else."""
+    scene = toy_scene(3, 9, 4, 2, is_labelled=True)
+    model = toy_model(2, PRIORS["kinematic"](), assignment_for(kind, scene), gaussian_likelihood(relative_to="start"))
+    engine = engine_of(model, scene) if is_compiled else TorchChainEngine(model, scene)
+    assert (engine.name == "numba") == is_compiled
+    whole = engine.filter(keeps=True)
+    scenes, first = torch.tensor([2, 0, 2]), torch.tensor([4, 1, 6])
+    frames = first[:, None] + torch.arange(4)
+    windows = engine.windows(whole, scenes, frames)
+    found = windows.filter()
+    assert windows.scene.present.tolist() == [[True] * 4, [True] * 4, [True, True, True, False]]
+    there = windows.scene.present
+    places = scenes[:, None], frames.clamp(max=8)
+    assert_same(found.responsibilities[there], whole.responsibilities[places][there])
+    assert_same(found.log_likelihood[there], whole.log_likelihood[places][there])
+    assert_same(found.mean.transpose(1, 2)[there], whole.mean.transpose(1, 2)[places][there])
+    known = engine.filtered_assignment(whole.responsibilities).log_missed().expand(3, 9, 2)
+    assert_same(
+        windows.filtered_assignment(found.responsibilities).log_missed().expand(3, 4, 2)[there], known[places][there]
+    )
+
+    penalties = torch.zeros_like(whole.responsibilities)
+    penalties[1, 5] = -1e3 * whole.responsibilities[1, 5]
+    expected = engine.filter(penalties=penalties, keeps=True)
+    later = engine.windows(whole, torch.tensor([1]), torch.arange(5, 9)[None])
+    again = whole.replaced(torch.tensor([1]), later.filter(penalties=penalties[1:2, 5:], keeps=True), 5)
+    assert not torch.equal(again.responsibilities, whole.responsibilities)
+    assert_same(tuple(again[:4]), tuple(expected[:4]))
+    assert again.carried is not None
+    assert expected.carried is not None
+    assert_same(flat(again.carried[7]), flat(expected.carried[7]))
+
+
+def test_each_stretch_of_a_long_scene_has_a_round_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two such crossings, one long after the other: of one stretch a round changes one, of two it changes both."""
+    scene, model = crossing(50)
+    seen = torch.where(scene.mask[:1].unsqueeze(-1), scene.observations[:1], torch.nan)
+    before = torch.tensor([[3.0, 5.0, 0.0, 0.0], [0.0, 5.0, 0.0, 0.0]])
+    walks = torch.arange(30.0)[:, None, None] * torch.tensor([[0.1, 0.0, 0.0, 0.0], [0.0] * 4])
+    later = torch.cat([seen[:, :1] - before * torch.tensor([1.0, -1.0, 1.0, 1.0]) + walks, seen[:, :-30]], 1)
+    later[:, 30:] += torch.tensor([0.0, 5.0, 0.0, 0.0])
+    both = Scene.of(torch.cat([seen, later], 2), torch.cat([scene.start[:1], later[:, 0]], 1))
+    model = model.replace(assignment=ExclusiveAssignment(4, 0.8, 0.1))
+    monkeypatch.setattr(search, "ROUNDS", 1)
+    last = []
+    for stretch in (50, 25):
+        monkeypatch.setattr(search, "STRETCH", stretch)
+        last.append(initialised(model, both).responsibilities.argmax(-1)[0, -1].tolist())
+    assert sorted(last[0]) == [0, 1, 2, 3]
+    assert last[0] in ([0, 1, 3, 2], [1, 0, 2, 3])
+    assert last[1] == [0, 1, 2, 3]

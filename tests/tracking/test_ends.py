@@ -85,7 +85,7 @@ def test_a_film_cut_from_the_middle_of_another(name: str) -> None:
     first = str(result.first + 1)
     assert boxes_table(result).splitlines()[1].startswith(f"{first},1,")
     assert samples_table(result).splitlines()[1].startswith(f"1,{first},1,")
-    assert assignments_table(boxes, result).splitlines()[1].startswith("30001,1,")
+    assert assignments_table(result.its_frames(boxes), result).splitlines()[1].startswith("30001,1,")
     assert format_results(result.boxes, result.first + 1).startswith(f"{first},1,")
 
 

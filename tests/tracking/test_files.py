@@ -116,9 +116,9 @@ def test_bad_detections_are_named_with_their_line(tmp_path: Path, text: str | by
 def test_frames_that_would_fill_the_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before they are laid out: a file of less than a kilobyte, with thirty boxes in one frame and one far from it."""
     text = "1000000,-1,1,2,3,4,1\n" + "1,-1,1,2,3,4,1\n" * 30
-    monkeypatch.setattr(resources, "available_memory", lambda: 16 * 2**30)
+    monkeypatch.setattr(resources, "available_memory", lambda: 4 * 2**30)
     monkeypatch.setattr(np, "full", lambda *_: pytest.fail("memory is taken"))
-    with pytest.raises(InputError, match=r"det.txt: 1000000 frames of 30 boxes take about .* GiB of memory, and 16"):
+    with pytest.raises(InputError, match=r"det.txt: 1000000 frames of 30 boxes take about .* GiB of memory, and 4"):
         read_detections(write(tmp_path, text))
 
 

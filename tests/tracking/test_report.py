@@ -6,6 +6,7 @@ import pytest
 
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.report.tables import (
+    Records,
     Stretch,
     assignments_table,
     boxes_table,
@@ -77,10 +78,19 @@ def test_a_detection_of_none_of_them(detections: Array, result: TrackingResult) 
 
 
 def test_terms_of_the_elbo_that_an_iteration_lacks_are_empty(result: TrackingResult) -> None:
-    assert read(elbo_table(result)) == [
+    assert read(elbo_table([Records(0, 2, result.records)])) == [
         {"iteration": "1", "elbo": "-12.5000", "log p(o|w,s)": "0.0000", "extra": ""},
         {"iteration": "2", "elbo": "-10.2500", "log p(o|w,s)": "", "extra": "1.0000"},
     ]
+
+
+def test_each_block_has_its_own_records(result: TrackingResult) -> None:
+    rows = read(elbo_table([Records(0, 9, result.records[:1]), Records(7, 20, result.records[1:])]))
+    assert [(row["first_frame"], row["last_frame"], row["iteration"]) for row in rows] == [
+        ("1", "10", "1"),
+        ("8", "21", "1"),
+    ]
+    assert [row["elbo"] for row in rows] == ["-12.5000", "-10.2500"]
 
 
 def test_samples_one_after_the_other(result: TrackingResult) -> None:
@@ -94,8 +104,8 @@ def test_samples_one_after_the_other(result: TrackingResult) -> None:
 
 def test_neighbouring_uncertain_frames_are_one_stretch(detections: Array, result: TrackingResult) -> None:
     assert frame_entropy(result) == pytest.approx([0.8113, 1.5, 0], abs=1e-4)
-    assert uncertain_stretches(result) == [Stretch(1, 2, 1.5)]
-    assert uncertain_stretches(result, most=0) == []
+    assert uncertain_stretches(frame_entropy(result)) == [Stretch(1, 2, 1.5)]
+    assert uncertain_stretches(frame_entropy(result), most=0) == []
     assert str(Stretch(4, 4, 0.5)) == "4 (0.50 bits)"
     lines = summary(detections, result)
     assert lines[0].startswith("3 frames, 3 detections, 2 sources: 3 boxes observed, 3 inferred")
@@ -106,7 +116,7 @@ def test_neighbouring_uncertain_frames_are_one_stretch(detections: Array, result
 def test_no_stretch_where_all_is_certain(detections: Array, result: TrackingResult) -> None:
     result.responsibilities[0] = [[1, 0, 0], [0, 0.95, 0.05]]
     result.responsibilities[1, 0] = [1, 0, 0]
-    assert uncertain_stretches(result) == []
+    assert uncertain_stretches(frame_entropy(result)) == []
     assert summary(detections, result)[1].startswith("No assignment is uncertain")
 
 

@@ -18,7 +18,7 @@ from pyro_mixdvae.engines.numba.compiled import Array, array
 from pyro_mixdvae.engines.numba.motion import ONE, Prior, Steps
 from pyro_mixdvae.engines.numba.visibility import Rates
 from pyro_mixdvae.engines.numba.weights import NETWORKS, network_arrays
-from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced
+from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced, carried_into
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.engines.torch.closed_forms import exact_record
 from pyro_mixdvae.guides.collapsed import Collapsed
@@ -38,6 +38,8 @@ ASSIGNMENTS = (IndependentAssignment, AdaptiveIndependentAssignment, ExclusiveAs
 
 _NO_PENALTIES = np.empty((0, 0, 0, 0))
 _NOTHING = np.empty(0)
+_NOT_ENTERED = np.empty((0, 0, 0))
+_NOT_KNOWN = np.empty((0, 0))
 _NO_CHAIN = Rates(_NOTHING, _NOTHING, _NOTHING, 0.0)
 
 
@@ -81,9 +83,10 @@ class NumbaChainEngine:
 
     name = "numba"
 
-    def __init__(self, model: MixtureModel, scene: Scene, arrays: Arrays | None = None):
+    def __init__(self, model: MixtureModel, scene: Scene, arrays: Arrays | None = None, entered: Array = _NOT_ENTERED):
         self.model, self.scene = model, scene
         self.arrays = arrays or _arrays_of(model, scene)
+        self._entered = entered
 
     def with_model(self, model: MixtureModel) -> "NumbaChainEngine":
         """Only the noise is taken anew where nothing else has changed."""
@@ -95,13 +98,23 @@ class NumbaChainEngine:
         """All arrays are made anew."""
         return NumbaChainEngine(model, scene)
 
+    def windows(self, found: Filtered, scenes: Tensor, frames: Tensor) -> "NumbaChainEngine":
+        """With what `filtering.keep` has kept."""
+        assert found.carried is not None  # it was asked to keep it
+        entered = array(carried_into(found.carried, scenes, frames[:, 0]))
+        assignment = self.model.assignment.windows(scenes, frames.clamp(max=self.scene.n_frames - 1))
+        model = self.model.replace(assignment=assignment)
+        return NumbaChainEngine(model, self.scene.windows(scenes, frames), entered=entered)
+
     @torch.no_grad()
-    def filter(self, is_hard: bool = True, penalties: Tensor | None = None) -> Filtered:
+    def filter(self, is_hard: bool = True, penalties: Tensor | None = None, keeps: bool = False) -> Filtered:
         """By `filtering.filter_scenes`."""
         own = _NO_PENALTIES if penalties is None else array(penalties.double())
-        found = filtering.filter_scenes(*self.arrays, is_hard, own)
+        found = filtering.filter_scenes(*self.arrays, is_hard, own, self._entered, keeps)
         mean, responsibilities, log_likelihood = (torch.from_numpy(part) for part in found[:3])
-        return Filtered(mean, responsibilities, log_likelihood, _transition(found.steps, mean.shape[1]))
+        transition = _transition(found.steps, mean.shape[1])
+        carried = list(torch.from_numpy(found.carried).unbind(1)) if keeps else None
+        return Filtered(mean, responsibilities, log_likelihood, transition, carried=carried)
 
     @torch.no_grad()
     def teacher_forced(self, observation: PseudoObservation, index: Tensor | None = None) -> TeacherForced:
@@ -115,7 +128,9 @@ class NumbaChainEngine:
         rule = Rule(False, np.empty((0, 0, 0)), _NO_CHAIN, _NOTHING, np.zeros(n_sources), n_sources, np.empty((0, 0)))
         noise = Noise(nothing, nothing, nothing[..., 0])
         own = array(start.flatten(0, 1))
-        found = filtering.filter_scenes(self.arrays.prior, rule, frames, noise, own, True, _NO_PENALTIES)
+        found = filtering.filter_scenes(
+            self.arrays.prior, rule, frames, noise, own, True, _NO_PENALTIES, _NOT_ENTERED, False
+        )
         return TeacherForced(torch.from_numpy(found.mean), _transition(found.steps, n_sources))
 
     @torch.no_grad()
@@ -165,7 +180,9 @@ class NumbaChainEngine:
         if not isinstance(assignment, PersistentAssignment) or not assignment.hides:
             return assignment
         seen = assignment.seen(responsibilities)
-        visible = visibility.predicted(self._rates(assignment), array(seen), array(self.scene.present))
+        # The last number that a pass carries of a source: p(v) in the frame that it enters.
+        known = self._entered[..., -1].copy() if len(self._entered) else _NOT_KNOWN
+        visible = visibility.predicted(self._rates(assignment), array(seen), array(self.scene.present), known)
         return assignment.replace(visible=torch.from_numpy(visible), averages_logs=False)
 
     @torch.no_grad()
@@ -279,7 +296,8 @@ def _arrays_of(model: MixtureModel, scene: Scene) -> Arrays:
     assert places is not None  # `unknown_part` has said so
     velocity = torch.zeros(sources.content_dim, dtype=torch.float64) + sources.network.first_velocity
     widest = torch.zeros_like(velocity) + torch.as_tensor(sources.widest)
-    prior = Prior(network, places, sources.start_spread, array(velocity), array(widest))
+    spread = np.atleast_2d(np.asarray(sources.start_spread, np.float64))
+    prior = Prior(network, places, spread, array(velocity), array(widest))
     start = array(scene.start.flatten(0, 1))
     return Arrays(prior, _rule(model.assignment, scene), _frames(model, scene), _noise(model, scene), start)
 

@@ -22,7 +22,7 @@ from pyro_mixdvae.engines.numba.motion import (
     write_first,
     write_step,
 )
-from pyro_mixdvae.engines.numba.recurrence import empty_memory, read_motion
+from pyro_mixdvae.engines.numba.recurrence import Memory, Network, empty_memory, read_motion
 from pyro_mixdvae.engines.numba.visibility import predict as predict_visible
 from pyro_mixdvae.engines.numba.visibility import update as update_visible
 
@@ -34,6 +34,7 @@ class Filtered(NamedTuple):
     responsibilities: Array  # [B, T, K, C]
     log_likelihood: Array  # [B, T, K, C]
     steps: Steps  # of M = B N tracks
+    carried: Array  # into each frame, [B, T, N, W], or none
 
 
 @part
@@ -48,11 +49,20 @@ def empty_steps(n_tracks: int, n_frames: int, n_dims: int, like: Array) -> Steps
 
 @kernel
 def filter_scenes(
-    prior: Prior, rule: Rule, frames: Frames, noise: Noise, start: Array, is_hard: bool, penalties: Array
+    prior: Prior,
+    rule: Rule,
+    frames: Frames,
+    noise: Noise,
+    start: Array,
+    is_hard: bool,
+    penalties: Array,
+    entered: Array,
+    keeps: bool,
 ) -> Filtered:
     """`filtering_pass`: predict with the prior, assign, update; start [M, D], the sources of scene b from b N on.
 
-    `penalties` are [B, T, K, C], or none.
+    `penalties` are [B, T, K, C], or none; `entered` [B, N, W] is what another pass has carried into the first frame, or
+    none. With `keeps` this one hands out what it carries.
     """
     n_scenes, n_frames, n_detections = frames.mask.shape
     n_sources, n_dims = start.shape[0] // n_scenes, start.shape[1]
@@ -63,17 +73,23 @@ def filter_scenes(
     n_tracks = n_scenes * n_sources
     steps = empty_steps(n_tracks, n_frames, n_dims, start)
     memory, belief = empty_memory(prior.network, n_tracks), empty_belief(n_tracks, n_dims)
-    before, unit = np.empty((n_tracks, n_dims)), np.empty((n_tracks, n_dims))
+    before, unit = np.zeros((n_tracks, n_dims)), np.zeros((n_tracks, n_dims))
+    width = carried_width(prior.network) if keeps else 0
+    carried = np.empty((n_scenes, n_frames if keeps else 0, n_sources, width))
     held = np.zeros((n_tracks, n_dims), np.bool_)
     visible = np.ones((n_scenes, n_sources))
     if len(rule.visibility.hide):
         start_visible(rule, visible)
     if len(rule.visibility.hide):
         rule = weighing(rule, np.empty((n_scenes, n_frames, n_sources)))
+    if len(entered):
+        enter(entered, prior.network, belief, memory, before, unit, visible)
     for t in range(n_frames):
+        if keeps:
+            keep(prior.network, belief, memory, before, unit, visible, carried[:, t])
         if len(rule.visibility.hide):
             weigh_visible(rule, t, visible)
-        if t == 0:
+        if t == 0 and len(entered) == 0:
             start_belief(prior, start, unit, belief)
             write_first(t, belief, steps)
         else:
@@ -94,8 +110,54 @@ def filter_scenes(
         for m in range(n_tracks):
             for d in range(n_dims):
                 mean[m // n_sources, m % n_sources, t, d] = belief.place[m, d]
-        advance(prior, t == 0, before, belief.place, unit, memory)
-    return Filtered(mean, eta, log_likelihood, steps)
+        advance(prior, t == 0 and len(entered) == 0, before, belief.place, unit, memory)
+    return Filtered(mean, eta, log_likelihood, steps, carried)
+
+
+@part
+def carried_width(network: Network) -> int:
+    """W, how many numbers of a source a frame is entered with: belief, memory, place and unit, visibility."""
+    return 7 * len(network.dims) + 2 * len(network.hidden) + 1
+
+
+@part
+def keep(
+    network: Network, belief: Belief, memory: Memory, before: Array, unit: Array, visible: Array, carried: Array
+) -> None:
+    """What the next frame is entered with, into [B, N, W]."""
+    n_scenes, n_sources = visible.shape
+    hidden, n_dims = len(network.hidden), len(network.dims)
+    for b in range(n_scenes):
+        for n in range(n_sources):
+            m, own = b * n_sources + n, carried[b, n]
+            for d in range(n_dims):
+                own[d], own[n_dims + d] = belief.place[m, d], belief.speed[m, d]
+                own[2 * n_dims + d], own[3 * n_dims + d] = belief.place_variance[m, d], belief.covariance[m, d]
+                own[4 * n_dims + d] = belief.speed_variance[m, d]
+                own[5 * n_dims + d], own[6 * n_dims + d] = before[m, d], unit[m, d]
+            for j in range(hidden):
+                own[7 * n_dims + j], own[7 * n_dims + hidden + j] = memory.joined[m, hidden + j], memory.cell[m, j]
+            own[7 * n_dims + 2 * hidden] = visible[b, n]
+
+
+@part
+def enter(
+    carried: Array, network: Network, belief: Belief, memory: Memory, before: Array, unit: Array, visible: Array
+) -> None:
+    """The inverse of `keep`."""
+    n_scenes, n_sources = visible.shape
+    hidden, n_dims = len(network.hidden), len(network.dims)
+    for b in range(n_scenes):
+        for n in range(n_sources):
+            m, own = b * n_sources + n, carried[b, n]
+            for d in range(n_dims):
+                belief.place[m, d], belief.speed[m, d] = own[d], own[n_dims + d]
+                belief.place_variance[m, d], belief.covariance[m, d] = own[2 * n_dims + d], own[3 * n_dims + d]
+                belief.speed_variance[m, d] = own[4 * n_dims + d]
+                before[m, d], unit[m, d] = own[5 * n_dims + d], own[6 * n_dims + d]
+            for j in range(hidden):
+                memory.joined[m, hidden + j], memory.cell[m, j] = own[7 * n_dims + j], own[7 * n_dims + hidden + j]
+            visible[b, n] = own[7 * n_dims + 2 * hidden]
 
 
 @part

@@ -20,6 +20,8 @@ from typing import Any, TypeVar, cast
 
 from numba.core.event import Event, Listener, register
 
+from pyro_mixdvae.progress import remark, telling
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -92,8 +94,8 @@ class Compiler(Listener):
         """Announce the first compilation of a kernel, where somebody sees it; hand signals on."""
         if not self._is_announced and event.data["module"].startswith(__package__):
             self._is_announced = True
-            if sys.stderr is not None and (sys.stderr.isatty() or "ipykernel" in sys.modules):
-                print("Compiling the kernels for this model, once: about a minute ...", file=sys.stderr, flush=True)
+            if sys.stderr is not None and (telling.is_command or sys.stderr.isatty() or "ipykernel" in sys.modules):
+                remark("Compiling the kernels for this model, once: about a minute ...")
         self.on_end(event)
 
     def on_end(self, event: Event) -> None:

@@ -31,7 +31,7 @@ class Prior(NamedTuple):
 
     network: Network
     places: Array  # of the logarithm of each coordinate's unit in the content, or ONE; [D]
-    start_spread: float
+    start_spread: Array  # in units, [N, D], or [1, 1], the same for all
     first_velocity: Array  # [D]
     widest: Array  # standard deviations that no step makes a place wider than; [D]
 
@@ -63,6 +63,12 @@ def set_unit(prior: Prior, content: Array, unit: Array) -> None:
 
 
 @part
+def spread_of(start_spread: Array, m: int, d: int) -> float:
+    """That of a track, the N sources of each scene one after the other."""
+    return start_spread[m % start_spread.shape[0], d % start_spread.shape[1]]
+
+
+@part
 def start_belief(prior: Prior, start: Array, unit: Array, belief: Belief) -> None:
     """The first frame: s ~ N(start, (spread u)^2), z ~ N(0, first velocity); start and unit [M, D]."""
     set_unit(prior, start, unit)
@@ -70,7 +76,7 @@ def start_belief(prior: Prior, start: Array, unit: Array, belief: Belief) -> Non
         for d in range(start.shape[1]):
             belief.place[m, d] = start[m, d]
             belief.speed[m, d] = 0.0
-            belief.place_variance[m, d] = (prior.start_spread * unit[m, d]) ** 2
+            belief.place_variance[m, d] = (spread_of(prior.start_spread, m, d) * unit[m, d]) ** 2
             belief.covariance[m, d] = 0.0
             belief.speed_variance[m, d] = prior.first_velocity[d]
 

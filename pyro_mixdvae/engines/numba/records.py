@@ -10,7 +10,7 @@ from pyro_mixdvae.engines.numba.assigning import LEAST, LOG_2_PI, Frames, Noise,
 from pyro_mixdvae.engines.numba.compiled import Array, kernel, part
 from pyro_mixdvae.engines.numba.guide_chain import GuideChain
 from pyro_mixdvae.engines.numba.joint_events import log_add, log_number_weights, log_sum
-from pyro_mixdvae.engines.numba.motion import Prior, advance, set_unit
+from pyro_mixdvae.engines.numba.motion import Prior, advance, set_unit, spread_of
 from pyro_mixdvae.engines.numba.recurrence import (
     DAMPING,
     DRIFT,
@@ -122,7 +122,7 @@ def set_prior(prior: Prior, present: Array, start: Array, s: Array, z: Array, lo
     set_unit(prior, start, unit)
     for m in range(n_tracks):
         for d in range(n_dims):
-            place = (prior.start_spread * unit[m, d]) ** 2
+            place = (spread_of(prior.start_spread, m, d) * unit[m, d]) ** 2
             log_prior[m, d] = normal(s[m, 0, d] - start[m, d], z[m, 0, d], place, prior.first_velocity[d])
     for t in range(1, n_frames):
         for m in range(n_tracks):

@@ -36,12 +36,15 @@ def update(rates: Rates, b: int, visible: float, seen: float) -> float:
 
 
 @kernel
-def predicted(rates: Rates, seen: Array, present: Array) -> Array:
-    """p(v_tn = 1 | the frames before) [B, T, N]: seen [B, T, N], present [B, T]."""
+def predicted(rates: Rates, seen: Array, present: Array, first: Array) -> Array:
+    """p(v_tn = 1 | the frames before) [B, T, N]: seen [B, T, N], present [B, T].
+
+    `first` [B, N] is that of the first frame; none, where all are visible before it.
+    """
     visible = np.empty_like(seen)
     for b in range(seen.shape[0]):
         for n in range(seen.shape[2]):
-            now = predict(rates, b, 1.0)
+            now = first[b, n] if len(first) else predict(rates, b, 1.0)
             for t in range(seen.shape[1]):
                 visible[b, t, n] = now
                 if present[b, t]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.distributions.kalman import Chain, Gaussian, Transition, predict, update, update_uncertain
-from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced
+from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced, carried_into
 from pyro_mixdvae.engines.torch.closed_forms import exact_record
 from pyro_mixdvae.engines.torch.evaluator import RecordingELBO
 from pyro_mixdvae.guides.contract import Guide
@@ -44,6 +44,14 @@ class FilterStep(NamedTuple):
     responsibilities: Tensor
 
 
+class Carried(NamedTuple):
+    """What the filter carries into a frame: the prior's memory, the frame before, and `Assignment.init_filter`'s."""
+
+    state: Any
+    before: Before | None
+    filter_state: Tensor | None
+
+
 class Entered(NamedTuple):
     """One frame entered: by which step, the belief before and after its labels, log p(o | w) [B, K, C]."""
 
@@ -58,42 +66,56 @@ class TorchChainEngine:
 
     name = "torch"
 
-    def __init__(self, model: MixtureModel, scene: Scene):
-        self.model, self.scene = model, scene
+    def __init__(self, model: MixtureModel, scene: Scene, carried: Carried | None = None):
+        self.model, self.scene, self._carried = model, scene, carried
 
     def with_model(self, model: MixtureModel) -> "TorchChainEngine":
         """Nothing is kept of the model before."""
         return type(self)(model, self.scene)
+
+    def windows(self, found: Filtered, scenes: Tensor, frames: Tensor) -> "TorchChainEngine":
+        """With the memory of the prior and the belief of the frame before, and what is known of v."""
+        assert found.carried is not None  # it was asked to keep it
+        carried = carried_into(found.carried, scenes, frames[:, 0])
+        assignment = self.model.assignment.windows(scenes, frames.clamp(max=self.scene.n_frames - 1))
+        model = self.model.replace(assignment=assignment)
+        return type(self)(model, self.scene.windows(scenes, frames), carried)
 
     def with_scene(self, model: MixtureModel, scene: Scene) -> "TorchChainEngine":
         """Nothing is kept of the scene before."""
         return type(self)(model, scene)
 
     @torch.no_grad()
-    def filter(self, is_hard: bool = True, penalties: Tensor | None = None) -> Filtered:
+    def filter(self, is_hard: bool = True, penalties: Tensor | None = None, keeps: bool = False) -> Filtered:
         """Detections are weighed by their predictive density; the prior's memory is fed the filtered means.
 
         Where targets cross, a mean over assignments would merge them for good (`is_hard` takes the most likely one).
         Labels count as detections whose source is known.
         """
         sources, prior = self.model.sources, self.model.assignment
-        state, before = sources.init_state(self.scene.start), None
-        filter_state = prior.init_filter(len(self.scene.present))
-        steps = []
+        now = self._carried or Carried(
+            sources.init_state(self.scene.start), None, prior.init_filter(len(self.scene.present))
+        )
+        steps, carried = [], []
         for t, frame in enumerate(frames_of(self.model, self.scene)):
+            state, before, filter_state = now
+            carried.append(now)
             assignment = prior.frames(slice(t, t + 1)).predictive(filter_state)
             penalty = None if penalties is None else penalties[:, t]
             steps.append(filter_frame(self.model, assignment, state, before, frame, is_hard, penalty))
-            filter_state = prior.update_filter(filter_state, steps[-1].responsibilities)
-            before = Before(state, steps[-1].belief)
-            state = feed(sources, state, steps[-1].belief)
+            now = Carried(
+                feed(sources, state, steps[-1].belief),
+                Before(state, steps[-1].belief),
+                prior.update_filter(filter_state, steps[-1].responsibilities),
+            )
         belief = kalman.stack([step.belief for step in steps])
         return Filtered(
             belief.mean[..., 0],
             torch.stack([step.responsibilities for step in steps], 1),
             torch.stack([step.log_likelihood for step in steps], 1),
-            transitions_along(sources, belief, self.scene.start),
+            _stacked(steps) if self._carried else transitions_along(sources, belief, self.scene.start),
             belief,
+            carried if keeps else None,
         )
 
     @torch.no_grad()
@@ -156,7 +178,8 @@ class TorchChainEngine:
     @torch.no_grad()
     def filtered_assignment(self, responsibilities: Tensor) -> Assignment:
         """`Assignment.filtered`."""
-        return self.model.assignment.filtered(responsibilities, self.scene.present)
+        known = self._carried and self._carried.filter_state
+        return self.model.assignment.filtered(responsibilities, self.scene.present, known)
 
     @torch.no_grad()
     def log_evidence(self, found: Filtered) -> Tensor:
@@ -199,6 +222,16 @@ class TorchChainEngine:
     def marginals(self, guide: Guide) -> tuple[Tensor, Tensor]:
         """The guide's own."""
         return guide.marginals()
+
+
+def _stacked(steps: list[FilterStep]) -> Transition:
+    """The transitions of T frames, [B, N, T, D, S, S] and [B, N, T, D, S]."""
+    each = [step.transition for step in steps]
+    return Transition(
+        torch.stack([step.matrix for step in each], -4),
+        torch.stack([step.offset for step in each], -3),
+        torch.stack([step.noise for step in each], -4),
+    )
 
 
 def frames_of(model: MixtureModel, scene: Scene) -> list[Frame]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from pyro_mixdvae.tracking.files.sequences import (
     name_of,
     read_info,
 )
-from pyro_mixdvae.tracking.footprint import Extent, tracking_bytes
+from pyro_mixdvae.tracking.footprint import BLOCK, Extent, tracking_bytes
 
 __all__ = [
     "Detections",
@@ -68,6 +69,16 @@ class Detections:
     name: str
     frame_rate: float | None
     path: Path
+
+    @cached_property
+    def counts(self) -> Integers:
+        """How many boxes each frame has, ``[T]``."""
+        found: Integers = (~np.isnan(self.boxes[..., 0])).sum(-1)
+        return found
+
+    def frames(self, since: int, until: int) -> tuple[Array, Array]:
+        """The boxes and their confidence in some frames."""
+        return self.boxes[since:until], self.confidence[since:until]
 
 
 @dataclass(frozen=True)
@@ -123,37 +134,93 @@ def read_detections(path: str | Path, size: Size | None = None) -> Detections:
     Raises:
         InputError: the file, ``seqinfo.ini`` or ``size`` cannot be used; says where and why.
     """
-    file, info = _locate(Path(path), "det/det.txt")
-    rows = read_rows(file)
-    length = _length(info)
-    frames = frames_of(rows, *length) if length else frames_of(rows)
-    boxes = boxes_of(rows)
-    chosen, origin = _size(info, size)
-    # Not below 1: a box left of every image is then refused like any other outside.
-    width, height = chosen or (max(1, math.ceil(boxes[:, 2].max())), max(1, math.ceil(boxes[:, 3].max())))
-    refuse_outside(rows, boxes, (width, height), origin)
-    confidence = rows.values[:, 6] if rows.values.shape[1] > 6 else np.full(len(frames), -1.0)
-
-    total = length[0] if length else int(frames.max()) + 1
-    order = np.argsort(frames, kind="stable")
-    counts = np.bincount(frames, minlength=total)
+    film = DetectionFile.of(path, size)
+    rows = read_rows(film.path)
+    frames, boxes = film.checked(rows)
+    counts = np.bincount(frames, minlength=film.length or 0)
     # Whoever tracks in them takes as much as one source between the first and the last of them does, at the least.
-    least = tracking_bytes(Extent(int(np.ptp(frames)) + 1, 1, int(counts.max())))
-    refuse_vast(file, total, int(counts.max()), "boxes", least)
-    starts = np.cumsum(counts) - counts
-    column = np.arange(len(order)) - starts[frames[order]]
-    padded = np.full((total, counts.max(), 5), np.nan)
-    padded[frames[order], column, :4] = boxes[order]
-    padded[frames[order], column, 4] = confidence[order]
+    least = tracking_bytes(Extent(min(int(np.ptp(frames)) + 1, BLOCK), 1, int(counts.max())))
+    refuse_vast(film.path, len(counts), int(counts.max()), "boxes", least)
+    width, height = film.size or furthest(boxes)
+    padded = padded_frames(frames, np.column_stack([boxes, confidence_of(rows)]), counts)
     return Detections(
         boxes=padded[..., :4],
         confidence=padded[..., 4],
         size=(width, height),
-        size_is_guessed=chosen is None,
-        name=name_of(Path(path)),
-        frame_rate=info.frame_rate if info else None,
-        path=file,
+        size_is_guessed=film.size is None,
+        name=film.name,
+        frame_rate=film.frame_rate,
+        path=film.path,
     )
+
+
+@dataclass(frozen=True)
+class DetectionFile:
+    """What is known of detections before their rows are read.
+
+    Attributes:
+        path: of the file.
+        name: of the sequence.
+        size: width and height of the image in pixels, where anyone says it.
+        origin: who says it, for messages.
+        length: the number of frames, where ``seqinfo.ini`` says it.
+        info: the path of that.
+        frame_rate: frames a second, if known.
+    """
+
+    path: Path
+    name: str
+    size: Size | None
+    origin: str
+    length: int | None
+    info: Path | None
+    frame_rate: float | None
+
+    @classmethod
+    def of(cls, path: str | Path, size: Size | None = None) -> "DetectionFile":
+        """Of a sequence folder or a bare file; raises InputError as `read_detections`."""
+        file, info = _locate(Path(path), "det/det.txt")
+        chosen, origin = _size(info, size)
+        known = (info.length, info.path, info.frame_rate) if info else (None, None, None)
+        return cls(file, name_of(Path(path)), chosen, origin, *known)
+
+    def checked(self, rows: Rows) -> tuple[Integers, Array]:
+        """The frames ``[n]``, from 0, and boxes ``[n, 4]`` of some of its rows.
+
+        Raises:
+            InputError: one cannot be used; with its line.
+        """
+        frames = frames_of(rows, self.length, f"the seqLength of {self.info}") if self.length else frames_of(rows)
+        boxes = boxes_of(rows)
+        refuse_outside(rows, boxes, self.size or furthest(boxes), self.origin)
+        return frames, boxes
+
+
+def furthest(boxes: Array) -> Size:
+    """The size of an image that ends where the furthest boxes do."""
+    # Not below 1: a box left of every image is then refused like any other outside.
+    return max(1, math.ceil(boxes[:, 2].max())), max(1, math.ceil(boxes[:, 3].max()))
+
+
+def confidence_of(rows: Rows) -> Array:
+    """The confidence of each row ``[n]``, -1 where none is given."""
+    return rows.values[:, 6] if rows.values.shape[1] > 6 else np.full(len(rows.values), -1.0)
+
+
+def padded_frames(frames: Integers, values: Array, counts: Integers) -> Array:
+    """The values ``[n, V]`` of each of T frames, in their order, ``[T, K, V]``, NaN where there is none.
+
+    Args:
+        frames: from 0, ``[n]``, in any order.
+        values: of the rows.
+        counts: how many rows each frame has, ``[T]``.
+    """
+    order = np.argsort(frames, kind="stable")
+    starts = np.cumsum(counts) - counts
+    column = np.arange(len(order)) - starts[frames[order]]
+    padded = np.full((len(counts), counts.max(initial=1), values.shape[1]), np.nan)
+    padded[frames[order], column] = values[order]
+    return padded
 
 
 def read_ground_truth(path: str | Path) -> Tracks:

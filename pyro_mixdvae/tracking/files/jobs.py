@@ -1,22 +1,23 @@
 """Which sequences are to be tracked, what is known of them before, and where their results go."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import write_together
 from pyro_mixdvae.reporting.pictures import add_picture
 from pyro_mixdvae.resources import require_memory
-from pyro_mixdvae.tracking.files.detections import Detections, read_detections
+from pyro_mixdvae.tracking.files.detections import Detections
 from pyro_mixdvae.tracking.files.sequences import Size, find_sequences, kind_of, name_of
+from pyro_mixdvae.tracking.files.spooled import SpooledDetections, read_film
 from pyro_mixdvae.tracking.footprint import ADVICE, writing_bytes
 
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.files.labels import Labels
+    from pyro_mixdvae.tracking.report.excerpt import Excerpts
     from pyro_mixdvae.tracking.result import TrackingResult
     from pyro_mixdvae.tracking.tracker import Tracker
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Job:
     """One sequence: its detections, and where its result goes."""
 
-    detections: Detections
+    detections: Detections | SpooledDetections
     output: Path
 
     @property
@@ -71,10 +72,10 @@ def read_jobs(targets: Sequence[tuple[Path, Path]], size: Size | None, labels: "
     Raises:
         InputError: detections cannot be used.
     """
-    return [Job(_around(read_detections(path, size), labels), result) for path, result in targets]
+    return [Job(_around(read_film(path, size), labels), result) for path, result in targets]
 
 
-def _around(found: Detections, labels: "Labels | None") -> Detections:
+def _around(found: Detections | SpooledDetections, labels: "Labels | None") -> Detections | SpooledDetections:
     if labels is None or not found.size_is_guessed:
         return found
     width, height = (
@@ -91,12 +92,18 @@ def check_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: in
     """
     found = job.detections
     with _named(found.path):
-        extent, needed = tracker.memory_needed(found.boxes, found.size, labels, samples, found.confidence)
+        extent, needed = tracker.memory_needed(found, labels, samples)
         require_memory(needed + writing_bytes(extent, report), str(extent), ADVICE)
 
 
 def track_job(
-    job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, report: bool, overwrite: bool = False
+    job: Job,
+    tracker: "Tracker",
+    labels: "Labels | None",
+    samples: int,
+    report: bool,
+    overwrite: bool = False,
+    tell: Callable[[int], None] = lambda _: None,
 ) -> str:
     """Track one sequence and write its files, all or none, and then their picture; a summary of the result.
 
@@ -107,25 +114,38 @@ def track_job(
         samples: posterior trajectories to draw.
         report: write tables and picture too.
         overwrite: existing files may be replaced.
+        tell: is given the number of frames that are done.
 
     Raises:
         InputError: the sequence cannot be tracked, or its files cannot be written.
     """
-    from pyro_mixdvae.tracking.files.results import PICTURE, result_files
-    from pyro_mixdvae.tracking.report.tables import summary
+    from pyro_mixdvae.tracking.ends import n_outside
+    from pyro_mixdvae.tracking.files.results import MODEL, PICTURE, result_files, result_paths
+    from pyro_mixdvae.tracking.report.excerpt import Excerpts
+    from pyro_mixdvae.tracking.report.tables import Overview
 
     found = job.detections
-    with _named(found.path):
-        result = tracker.track(
-            found.boxes, size=found.size, labels=labels, n_samples=samples, confidence=found.confidence
-        )
     model = None if tracker.declaration is None else tracker.declaration.text()
-    contents = result_files(job.output, found.boxes, result, report, model)
-    write_together(contents, overwrite)
-    lines, written = summary(found.boxes, result), list(contents)
+    left_out = [PICTURE] if model is not None else [PICTURE, MODEL]
+    written = [
+        path
+        for path in result_paths(job.output, report, samples > 0)
+        if not any(path == job.output.with_suffix(suffix) for suffix in left_out)
+    ]
+    overview, excerpts, outside = Overview(), Excerpts(len(found.counts)), 0
+    with result_files(written, overwrite) as files:
+        for result in _results(job, tracker, labels, samples):
+            boxes, _ = found.frames(result.first, result.first + len(result.boxes))
+            files.add(boxes, result)
+            overview.add(result)
+            excerpts.add(boxes, result)
+            outside += n_outside(result.boxes, found.size)
+            tell(result.first + len(result.boxes))
+        files.end(model)
+    lines = overview.lines(int(found.counts.sum()), outside)
     if report:
         path = job.output.with_suffix(PICTURE)
-        note = add_picture(path, lambda: _picture(found, result), overwrite)
+        note = add_picture(path, lambda: _picture(found, excerpts), overwrite)
         if note:
             lines.append(note)
         else:
@@ -133,10 +153,15 @@ def track_job(
     return "\n".join([*(f"{found.name}: {line}" for line in lines), f"Written: {', '.join(map(str, written))}"])
 
 
-def _picture(found: Detections, result: "TrackingResult") -> bytes:
-    from pyro_mixdvae.tracking.report.plots import picture
+def _results(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int) -> "Iterator[TrackingResult]":
+    with _named(job.detections.path):
+        yield from tracker.track_blocks(job.detections, labels, samples)
 
-    return picture(found.boxes, result, found.size, found.name)
+
+def _picture(found: Detections | SpooledDetections, excerpts: "Excerpts") -> bytes:
+    from pyro_mixdvae.tracking.report.plots import picture_of
+
+    return picture_of(excerpts.excerpt(), found.size, found.name)
 
 
 @contextmanager

@@ -1,9 +1,16 @@
 """The files that tracking one sequence leaves: the MOTChallenge result, and its companions beside it."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
+from pyro_mixdvae.outputs import staged, writing
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.result import TrackingResult
+
+if TYPE_CHECKING:
+    from pyro_mixdvae.tracking.report.tables import Records
 
 BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL = ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png", ".model.toml"
 SAMPLES = ".samples.csv"
@@ -23,33 +30,65 @@ def result_paths(path: Path, report: bool = True, samples: bool = False) -> list
     return [path, *(path.with_suffix(suffix) for suffix in suffixes)]
 
 
-def result_files(
-    path: Path,
-    boxes: Array,
-    result: TrackingResult,
-    report: bool = True,
-    model: str | None = None,
-) -> dict[str | Path, str | bytes]:
-    """The content of each file but the picture, for `outputs.write_together`; samples are in it if there are any.
+class ResultFiles:
+    """Writes the files of a result, but the picture, as its pieces come.
 
     Args:
-        path: of the MOTChallenge result.
-        boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none.
-        result: of tracking them.
-        report: with tables and the declaration of the model.
-        model: that declaration, as TOML; None: the model is an object that no file can say.
+        streams: for each suffix the path that the user knows and the open file; the MOTChallenge result under "".
     """
-    # torch takes seconds to import: who only asks for the paths does without it.
-    from pyro_mixdvae.tracking.files.detections import format_results
-    from pyro_mixdvae.tracking.report.tables import assignments_table, boxes_table, elbo_table, samples_table
 
-    contents: dict[str | Path, str | bytes] = {path: format_results(result.boxes, result.first + 1)}
-    if report:
-        contents[path.with_suffix(BOXES)] = boxes_table(result)
-        contents[path.with_suffix(ASSIGNMENTS)] = assignments_table(boxes, result)
-        contents[path.with_suffix(ELBO)] = elbo_table(result)
-        if model is not None:
-            contents[path.with_suffix(MODEL)] = model
-    if len(result.samples):
-        contents[path.with_suffix(SAMPLES)] = samples_table(result)
-    return contents
+    def __init__(self, streams: Mapping[str, tuple[Path, TextIO]]):
+        self._streams = streams
+        self._is_first = True
+        self._records: list[Records] = []
+
+    def add(self, boxes: Array, result: TrackingResult) -> None:
+        """The next frames, and their detections ``[L, K, 4]`` xyxy in pixels, NaN where there is none."""
+        from pyro_mixdvae.tracking.files.detections import format_results
+        from pyro_mixdvae.tracking.report.tables import Records, assignments_table, boxes_table, samples_table
+
+        self._write("", format_results(result.boxes, result.first + 1))
+        if BOXES in self._streams:
+            self._write_rows(BOXES, boxes_table(result))
+            self._write_rows(ASSIGNMENTS, assignments_table(boxes, result))
+        if SAMPLES in self._streams:
+            self._write_rows(SAMPLES, samples_table(result))
+        first, last = result.block or (result.first, result.first + len(result.boxes) - 1)
+        self._records.append(Records(first, last, result.records))
+        self._is_first = False
+
+    def end(self, model: str | None) -> None:
+        """What is known when all frames are: the records, and the declaration of the model, where there is one."""
+        from pyro_mixdvae.tracking.report.tables import elbo_table
+
+        if ELBO in self._streams:
+            self._write(ELBO, elbo_table(self._records))
+        if MODEL in self._streams and model is not None:
+            self._write(MODEL, model)
+
+    def _write_rows(self, suffix: str, table: str) -> None:
+        """A table, of whose pieces only the first has a header."""
+        self._write(suffix, table if self._is_first else table.partition("\n")[2])
+
+    def _write(self, suffix: str, text: str) -> None:
+        path, stream = self._streams[suffix]
+        with writing(path):
+            stream.write(text)
+            stream.flush()
+
+
+@contextmanager
+def result_files(paths: Sequence[Path], overwrite: bool = False) -> Iterator[ResultFiles]:
+    """The files of a result, `result_paths` but the picture, which take their places together when the block ends.
+
+    Raises:
+        InputError: as of `outputs.staged`.
+    """
+    with staged(paths, overwrite) as parts, ExitStack() as stack:
+        streams: dict[str, tuple[Path, TextIO]] = {}
+        for path, part in zip(paths, parts, strict=True):
+            suffix = path.name.removeprefix(paths[0].stem) if path != paths[0] else ""
+            with writing(path):
+                stream = part.open("w", encoding="utf-8", newline="", errors="backslashreplace")
+            streams[suffix] = path, stack.enter_context(stream)
+        yield ResultFiles(streams)

@@ -4,15 +4,17 @@ A row is ``frame, id, left, top, width, height`` and up to four columns more, se
 Blank lines, CRLF, a byte order mark and trailing commas are tolerated; everything else raises `InputError`.
 """
 
-import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import number, read_text
+from pyro_mixdvae.inputs import number, read_text, refuse_irregular
 from pyro_mixdvae.resources import require_memory
 from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
 from pyro_mixdvae.tracking.footprint import READ
@@ -22,6 +24,7 @@ Flags = npt.NDArray[np.bool_]
 
 FEWEST_COLUMNS, MOST_COLUMNS = 6, 10
 LAST_FRAME = 1_000_000
+LINES_AT_ONCE = 50_000
 # Beyond this no image is meant, and sums of coordinates would lose their fractions.
 FURTHEST_PIXEL = 1e6
 
@@ -52,23 +55,64 @@ def read_rows(path: Path) -> Rows:
     Raises:
         InputError: no rows, a wrong number of columns, a cell that is not a finite number; with the line.
     """
-    lines: list[int] = []
-    values: list[list[float]] = []
-    # str.splitlines would also split at form feeds and the like, and the count of lines would be off.
-    for line, text in enumerate(re.split(r"\r\n|\n|\r", read_text(path)), start=1):
-        text = text.strip().rstrip(", \t")
-        if text:
-            numbers = numbers_of(text, f"{path}, line {line}")
-            if values and len(numbers) != len(values[0]):
-                raise InputError(
-                    f"{path}, line {line}: {len(numbers)} columns where line {lines[0]} has {len(values[0])}"
-                    ": give every row the same columns."
-                )
-            lines.append(line)
-            values.append(numbers)
-    if not values:
+    parts = list(read_in_parts(path))
+    if len(parts) == 1:
+        return parts[0]
+    return Rows(path, np.concatenate([part.values for part in parts]), np.concatenate([part.lines for part in parts]))
+
+
+def read_in_parts(path: Path, most: int = LINES_AT_ONCE) -> Iterator[Rows]:
+    """The rows of a file as `read_rows` gives them, those of `most` lines at a time.
+
+    Raises:
+        InputError: as of `read_rows`.
+    """
+    refuse_irregular(path)
+    columns: tuple[int, int] | None = None  # how many, and the line that said so
+    line = 0
+    try:
+        # Lines end as in `open`: str.splitlines would also split at form feeds, and the count of lines would be off.
+        with path.open(encoding="utf-8-sig") as stream:
+            while texts := list(islice(stream, most)):
+                stripped = [text.strip().rstrip(", \t") for text in texts]
+                kept = [number for number, text in enumerate(stripped) if text]
+                if kept:
+                    lines = np.array(kept, dtype=np.int64) + line + 1
+                    columns = columns or (0, int(lines[0]))
+                    values = _numbers([stripped[number] for number in kept], lines, path, columns)
+                    columns = values.shape[1], columns[1]
+                    yield Rows(path, values, lines)
+                line += len(texts)
+    except (OSError, UnicodeDecodeError):
+        read_text(path)  # says what it is, and where
+        raise
+    if columns is None:
         raise InputError(f"{path} is empty: give a file with rows of frame,id,left,top,width,height.")
-    return Rows(path, np.array(values, dtype=np.float64), np.array(lines, dtype=np.int64))
+
+
+def _numbers(texts: list[str], lines: Integers, path: Path, columns: tuple[int, int]) -> Array:
+    """The numbers of rows, which have so many columns (0: it is not known) as the line that is named says."""
+    expected, said = columns
+    with suppress(ValueError):  # what is wrong with a row is said below
+        values = np.loadtxt(texts, delimiter="," if "," in texts[0] else None, comments=None, ndmin=2)
+        n_columns = values.shape[1]
+        if (
+            FEWEST_COLUMNS <= n_columns <= MOST_COLUMNS
+            and n_columns in (expected, expected or n_columns)
+            and np.isfinite(values).all()
+        ):
+            return values
+    found: list[list[float]] = []
+    for line, text in zip(lines.tolist(), texts, strict=True):
+        numbers = numbers_of(text, f"{path}, line {line}")
+        expected = expected or len(numbers)
+        if len(numbers) != expected:
+            raise InputError(
+                f"{path}, line {line}: {len(numbers)} columns where line {said} has {expected}"
+                ": give every row the same columns."
+            )
+        found.append(numbers)
+    return np.array(found, dtype=np.float64)
 
 
 def numbers_of(text: str, place: str) -> list[float]:

@@ -12,6 +12,7 @@ from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, pla
 from pyro_mixdvae.tracking.boxes import Array, xyxy_to_centre_size
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.files.sequences import Size
+from pyro_mixdvae.tracking.report.excerpt import Excerpt
 from pyro_mixdvae.tracking.report.tables import UNCERTAIN_BITS, frame_entropy
 from pyro_mixdvae.tracking.result import TrackingResult
 
@@ -35,8 +36,13 @@ CLUTTER = "#9a9a9a"
 BOXES_A_SOURCE = 5
 
 
-@by_default_settings
 def picture(boxes: Array, result: TrackingResult, size: Size, name: str = "") -> bytes:
+    """`picture_of` all frames of a result, given the detections ``[T, K, 4]`` of all frames that were tracked."""
+    return picture_of(Excerpt.whole(boxes, result), size, name)
+
+
+@by_default_settings
+def picture_of(shown: Excerpt, size: Size, name: str = "") -> bytes:
     """PNG of a tracking result; the same result gives the same bytes.
 
     Left, the paths of the box centres over the image, with a few boxes. Right, the centre over time with its credible
@@ -44,12 +50,11 @@ def picture(boxes: Array, result: TrackingResult, size: Size, name: str = "") ->
     in each frame. Inferred stretches are dashed and light.
 
     Args:
-        boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none, of all frames that were given.
-        result: of tracking them.
+        shown: the frames, of a long film those that there is room for.
         size: width and height of the image in pixels.
         name: of the sequence, for the title.
     """
-    boxes = result.its_frames(boxes)
+    result, n_frames = shown.result, shown.last - shown.first + 1
     figure = new_figure(14, 7)
     grid = figure.add_gridspec(3, 2, width_ratios=(1.15, 1), height_ratios=(5, 5, 2))
     over_image = figure.add_subplot(grid[:, 0])
@@ -58,16 +63,18 @@ def picture(boxes: Array, result: TrackingResult, size: Size, name: str = "") ->
     entropy = figure.add_subplot(grid[2, 1], sharex=over_x)
 
     _paths(over_image, result, size)
-    _over_time(over_x, boxes, result, axis=0)
-    _over_time(over_y, boxes, result, axis=1)
+    _over_time(over_x, shown, axis=0)
+    _over_time(over_y, shown, axis=1)
     over_y.invert_yaxis()
-    _entropy(entropy, result)
+    _entropy(entropy, shown)
     for axes in (over_x, over_y):
         axes.tick_params(labelbottom=False)
-    entropy.set_xlim(result.first + 0.5, result.first + len(result.boxes) + 0.5)
+    entropy.set_xlim(shown.first - 0.5, shown.last + 0.5)
     entropy.xaxis.set_major_locator(MaxNLocator(integer=True))
     n_sources = result.boxes.shape[1]
-    title = f"{n_sources} source{'s' * (n_sources > 1)} over {len(result.boxes)} frames"
+    title = f"{n_sources} source{'s' * (n_sources > 1)} over {n_frames} frames"
+    if shown.step > 1:
+        title += f", of each {shown.step} the least certain"
     figure.suptitle(plain(f"{name}: {title}") if name else title)
     figure.legend(handles=_legend(result), loc="outside lower center", ncols=6, fontsize=9, frameon=False)
 
@@ -123,9 +130,9 @@ def _paths(axes: "Axes", result: TrackingResult, size: Size) -> None:
     axes.set_title("Paths of the box centres; the number stands at the start, the dot at the end", fontsize=10)
 
 
-def _over_time(axes: "Axes", boxes: Array, result: TrackingResult, axis: int) -> None:
+def _over_time(axes: "Axes", shown: Excerpt, axis: int) -> None:
     """One coordinate of the centre over the frames: 0 is x, 1 is y."""
-    frames = result.first + np.arange(1.0, len(result.boxes) + 1)
+    boxes, result, frames = shown.boxes, shown.result, shown.numbers.astype(float)
     centres = xyxy_to_centre_size(result.boxes)[..., axis]
     low, high = (limit[..., axis] for limit in centre_band(result))
     seen = np.argwhere(~np.isnan(boxes[..., 0]))
@@ -142,10 +149,14 @@ def _over_time(axes: "Axes", boxes: Array, result: TrackingResult, axis: int) ->
     axes.grid(alpha=0.25)
 
 
-def _entropy(axes: "Axes", result: TrackingResult) -> None:
-    bits = frame_entropy(result)
-    frames = result.first + np.arange(1, len(bits) + 1)
-    axes.bar(frames, bits, width=1.0, color=np.where(bits > UNCERTAIN_BITS, "#333333", "#aaaaaa").tolist())
+def _entropy(axes: "Axes", shown: Excerpt) -> None:
+    bits = frame_entropy(shown.result)
+    axes.bar(
+        shown.numbers,
+        bits,
+        width=float(shown.step),
+        color=np.where(bits > UNCERTAIN_BITS, "#333333", "#aaaaaa").tolist(),
+    )
     axes.axhline(UNCERTAIN_BITS, color="#333333", linewidth=0.8, linestyle=":")
     axes.set_ylim(0, max(1.0, 1.05 * float(bits.max(initial=0.0))))
     axes.set_xlabel("frame")

@@ -4,12 +4,14 @@ Frames, sources and detections count from 1, as in the MOTChallenge files. Every
 so that the same result gives the same bytes.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
+from pyro_mixdvae.tracking.ends import sentences_of_outside
 from pyro_mixdvae.tracking.result import TrackingResult
 
 NONE_OF_THEM = "none"
@@ -79,10 +81,9 @@ def assignments_table(boxes: Array, result: TrackingResult) -> str:
     ``detection`` counts the detections of a frame in the order in which they were given.
 
     Args:
-        boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none, of all frames that were given.
+        boxes: the detections ``[T, K, 4]`` xyxy in pixels, NaN where there is none, of the frames of the result.
         result: of tracking them.
     """
-    boxes = result.its_frames(boxes)
     n_sources = result.boxes.shape[1]
     names = [str(n + 1) for n in range(n_sources)] + [NONE_OF_THEM]
     header = ["frame", "detection", "left", "top", "width", "height"]
@@ -102,14 +103,30 @@ def assignments_table(boxes: Array, result: TrackingResult) -> str:
     return csv_text(header, rows)
 
 
-def elbo_table(result: TrackingResult) -> str:
-    """CSV of the ELBO and its terms in nats, a row an iteration; a cell is empty where an iteration lacks a term."""
-    names = list(dict.fromkeys(["elbo", *(name for record in result.records for name in record)]))
+class Records(NamedTuple):
+    """The records of frames that were inferred together: the first and the last, from 0, and an entry an iteration."""
+
+    first: int
+    last: int
+    records: tuple[dict[str, float], ...]
+
+
+def elbo_table(blocks: Sequence[Records]) -> str:
+    """CSV of the ELBO and its terms in nats, a row an iteration; a cell is empty where an iteration lacks a term.
+
+    Of several blocks of a film each has rows of its own, which say its first and its last frame; blocks share frames.
+    """
+    names = list(dict.fromkeys(["elbo", *(name for block in blocks for record in block.records for name in record)]))
     rows = (
-        [number, *(_fixed(record[name], 4) if name in record else "" for name in names)]
-        for number, record in enumerate(result.records, start=1)
+        [
+            *([block.first + 1, block.last + 1] if len(blocks) > 1 else []),
+            number,
+            *(_fixed(record[name], 4) if name in record else "" for name in names),
+        ]
+        for block in blocks
+        for number, record in enumerate(block.records, start=1)
     )
-    return csv_text(["iteration", *names], rows)
+    return csv_text([*(["first_frame", "last_frame"] if len(blocks) > 1 else []), "iteration", *names], rows)
 
 
 def samples_table(result: TrackingResult) -> str:
@@ -127,41 +144,65 @@ def frame_entropy(result: TrackingResult) -> Array:
     return np.nan_to_num(result.entropy).max(axis=1, initial=0.0)
 
 
-def uncertain_stretches(result: TrackingResult, most: int = 5) -> list[Stretch]:
+def uncertain_stretches(bits: Array, first: int = 0, most: int = 5) -> list[Stretch]:
     """Where the assignment of a detection is less certain than 9 : 1: the ``most`` worst stretches, worst first.
 
     Neighbouring frames make one stretch, as the frames of one crossing do.
+
+    Args:
+        bits: `frame_entropy` ``[T]``.
+        first: the number of the first frame, from 0.
+        most: how many are named.
     """
-    bits = frame_entropy(result)
     frames = np.flatnonzero(bits > UNCERTAIN_BITS)
     runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1) if frames.size else []
-    first = result.first + 1
-    stretches = [Stretch(first + int(run[0]), first + int(run[-1]), float(bits[run].max())) for run in runs]
+    stretches = [Stretch(first + 1 + int(run[0]), first + 1 + int(run[-1]), float(bits[run].max())) for run in runs]
     return sorted(stretches, key=lambda stretch: (-stretch.bits, stretch.first))[:most]
 
 
-def summary(boxes: Array, result: TrackingResult) -> list[str]:
-    """What a person wants to know first, a sentence a line.
+class Overview:
+    """What a person wants to know first: counts, and the frames to check, of results that follow on one another.
 
-    Args:
-        boxes: the detections ``[T, K, 4]``, NaN where there is none, of all frames that were given.
-        result: of tracking them.
+    A number a frame is kept of them.
     """
-    detections = int((~np.isnan(boxes[..., 0])).sum())
-    inferred = int((~result.observed).sum())
-    total = result.observed.size
-    lines = [
-        f"{len(result.boxes)} frames, {detections} detections, {result.boxes.shape[1]} sources: "
-        f"{total - inferred} boxes observed, {inferred} inferred from other frames.",
-    ]
-    stretches = uncertain_stretches(result)
-    if stretches:
-        lines.append(
-            f"Check these frames, where it is uncertain whose a detection is: {', '.join(map(str, stretches))}."
-        )
-    else:
-        lines.append("No assignment is uncertain: none has the entropy of a choice at 9 : 1.")
-    return [*lines, *(f"Note: {note}" for note in result.notes)]
+
+    def __init__(self) -> None:
+        self._first, self._n_sources = 0, 0
+        self._bits: list[Array] = []
+        self._n_frames = self._n_boxes = self._n_observed = 0
+        self._notes: dict[str, None] = {}
+
+    def add(self, result: TrackingResult) -> None:
+        """The next frames."""
+        if not self._n_frames:
+            self._first, self._n_sources = result.first, result.boxes.shape[1]
+        self._bits.append(frame_entropy(result))
+        self._n_frames += len(result.boxes)
+        self._n_boxes += result.observed.size
+        self._n_observed += int(result.observed.sum())
+        self._notes.update(dict.fromkeys(result.notes))
+
+    def lines(self, n_detections: int, n_outside: int = 0) -> list[str]:
+        """A sentence a line, given the detections of the whole film, and how many boxes lie outside the image."""
+        lines = [
+            f"{self._n_frames} frames, {n_detections} detections, {self._n_sources} sources: {self._n_observed} boxes "
+            f"observed, {self._n_boxes - self._n_observed} inferred from other frames.",
+        ]
+        stretches = uncertain_stretches(np.concatenate(self._bits), self._first)
+        if stretches:
+            lines.append(
+                f"Check these frames, where it is uncertain whose a detection is: {', '.join(map(str, stretches))}."
+            )
+        else:
+            lines.append("No assignment is uncertain: none has the entropy of a choice at 9 : 1.")
+        return [*lines, *(f"Note: {note}" for note in (*self._notes, *sentences_of_outside(n_outside)))]
+
+
+def summary(boxes: Array, result: TrackingResult) -> list[str]:
+    """The same of a result that is whole, given the detections ``[T, K, 4]`` of all frames, NaN where there is none."""
+    overview = Overview()
+    overview.add(result)
+    return overview.lines(int((~np.isnan(boxes[..., 0])).sum()))
 
 
 def written(boxes: Array) -> Array:

@@ -1,0 +1,197 @@
+"""What is tracked: the detections of a film, of which a stretch at a time is looked at, and where its sources start."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.labels import Labels
+
+Integers = npt.NDArray[np.int64]
+
+
+class Film(Protocol):
+    """The detections of T frames, of which a stretch at a time is in memory."""
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """(width, height) of the image in pixels."""
+
+    @property
+    def counts(self) -> Integers:
+        """How many detections each frame has, ``[T]``."""
+
+    def frames(self, since: int, until: int) -> tuple[Array, Array | None]:
+        """Boxes ``[L, K, 4]`` xyxy in pixels, NaN where there is none, and their confidence ``[L, K]``, if known."""
+
+
+@dataclass(frozen=True)
+class ArrayFilm:
+    """Checked detections ``[T, K, 4]`` that are in memory already, and their confidence ``[T, K]``."""
+
+    boxes: Array
+    size: tuple[float, float]
+    confidence: Array | None = None
+
+    @classmethod
+    def of(
+        cls, boxes: Array, size: tuple[float, float] | None, confidence: Array | None, labels: Labels | None
+    ) -> "ArrayFilm":
+        """Of detections as a user gives them; a size that nobody gives is the far corner of boxes and labels.
+
+        Raises:
+            InputError: the detections, or the size, cannot be used; says why.
+        """
+        boxes = _checked(boxes)
+        size = size or _far_corner(boxes, labels)
+        if not (all(map(math.isfinite, size)) and min(size) > 0):
+            raise InputError(
+                f"The image size {size[0]} x {size[1]} is not a size: give its width and height in pixels."
+            )
+        return cls(boxes, size, confidence)
+
+    @cached_property
+    def counts(self) -> Integers:
+        """How many detections each frame has, ``[T]``."""
+        found: Integers = (~np.isnan(self.boxes[..., 0])).sum(-1)
+        return found
+
+    def frames(self, since: int, until: int) -> tuple[Array, Array | None]:
+        """A part of the arrays, not a copy."""
+        return self.boxes[since:until], None if self.confidence is None else self.confidence[since:until]
+
+
+class BoxSequence(NamedTuple):
+    """One sequence to track: boxes ``[T, K, 4]`` xyxy pixels (NaN: none), and where its sources start.
+
+    `start` ``[N, 4]`` holds the boxes of the sources at frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that
+    a person has drawn (NaN: none; None: none at all), `size` is the image's (width, height), `since` the frame of the
+    film that it begins with.
+    """
+
+    boxes: Array
+    size: tuple[float, float]
+    start: Array
+    first: int
+    labels: Array | None
+    since: int = 0
+
+    def without_ends(self, ahead: int, behind: int) -> "BoxSequence":
+        """The same sequence without so many frames at either end."""
+        kept = slice(ahead, len(self.boxes) - behind)
+        labels = None if self.labels is None else self.labels[:, kept]
+        return self._replace(boxes=self.boxes[kept], first=self.first - ahead, labels=labels, since=self.since + ahead)
+
+    def frame(self, t: int) -> "BoxSequence":
+        """One of its frames, counted from 0, alone."""
+        return self.without_ends(t, len(self.boxes) - 1 - t)
+
+
+class Start(NamedTuple):
+    """Where sources start: boxes ``[N, 4]`` at a frame, counted from 0 in the film."""
+
+    frame: int
+    boxes: Array
+
+
+def start_of(film: Film, n_sources: int, labels: Labels | None) -> Start:
+    """By labels: at their first frame, each source where it is labelled first.
+
+    Else the N most confident detections of the first frame that has N, in their order where they are equally confident
+    or confidence is unknown.
+
+    Raises:
+        InputError: labels name other sources or frames, or lie outside the image; no frame has N detections.
+    """
+    if labels is not None:
+        _require_each(labels, n_sources, len(film.counts))
+        labels.refuse_outside(film.size)
+        start = np.empty((n_sources, 4))
+        for number in np.argsort(-labels.frame, kind="stable"):
+            start[labels.source[number]] = labels.boxes[number]
+        return Start(int(labels.frame.min()), start)
+    first = int((film.counts >= n_sources).argmax())
+    if film.counts[first] < n_sources:
+        raise InputError(
+            f"No frame has {n_sources} detections (the fullest has {film.counts.max(initial=0)}), so nothing says "
+            f"where {n_sources} sources start: track fewer, or give their boxes with --init."
+        )
+    boxes, confidence = film.frames(first, first + 1)
+    return Start(first, _most_confident(boxes[0], n_sources, None if confidence is None else confidence[0]))
+
+
+def stretch_of(film: Film, since: int, until: int, start: Start, labels: Labels | None) -> BoxSequence:
+    """The frames `since` to `until` of a film as a sequence of its own, whose sources start within it."""
+    drawn = None
+    if labels is not None:
+        drawn = np.full((len(start.boxes), until - since, 4), np.nan)
+        kept = (labels.frame >= since) & (labels.frame < until)
+        drawn[labels.source[kept], labels.frame[kept] - since] = labels.boxes[kept]
+    boxes = film.frames(since, until)[0]
+    return BoxSequence(boxes, film.size, start.boxes, start.frame - since, drawn, since=since)
+
+
+def full_frames(film: Film, labels: Labels | None) -> Integers:
+    """The frames that have a detection or a label, in their order."""
+    full = film.counts > 0
+    if labels is not None:
+        full[labels.frame] = True
+    found: Integers = np.flatnonzero(full)
+    return found
+
+
+def _checked(boxes: Array) -> Array:
+    boxes = np.asarray(boxes, dtype=float)
+    if boxes.ndim != 3 or boxes.shape[-1] != 4:
+        raise InputError(f"Detections must be an array [frames, detections, 4]; this one has the shape {boxes.shape}.")
+    if not len(boxes):
+        raise InputError("There are no frames to track in.")
+    missing = np.asarray(np.isnan(boxes).any(-1))
+    if np.isinf(boxes).any():
+        t, k = np.argwhere(np.isinf(boxes).any(-1))[0]
+        raise InputError(f"Detection {k + 1} of frame {t + 1} is not finite; mark a missing detection with NaN.")
+    is_flat = boxes[..., 2:] <= boxes[..., :2]
+    if is_flat.any() and (is_flat.any(-1) & ~missing).any():
+        t, k = np.argwhere(is_flat.any(-1) & ~missing)[0]
+        raise InputError(
+            f"Detection {k + 1} of frame {t + 1} has no positive width and height: boxes are (x1, y1, x2, y2)."
+        )
+    return np.where(missing[..., None], np.nan, boxes)
+
+
+def _require_each(labels: Labels, n_sources: int, n_frames: int) -> None:
+    """Raise InputError unless every source is labelled, and in a frame that there is."""
+    named = np.unique(labels.source)
+    if len(named) != n_sources or named.max(initial=0) >= n_sources:
+        names = ", ".join(str(n + 1) for n in named)
+        raise InputError(
+            f"The labels name the sources {names}, but {n_sources} sources are to be tracked: label each of "
+            f"1 to {n_sources} at least once, or change --sources."
+        )
+    if labels.frame.max() >= n_frames or labels.frame.min() < 0:
+        raise InputError(f"A label is in frame {labels.frame.max() + 1}, but there are {n_frames} frames.")
+
+
+def _most_confident(boxes: Array, n_sources: int, confidence: Array | None) -> Array:
+    """N of the detections of a frame ``[K, 4]``, in their order."""
+    seen = ~np.isnan(boxes[:, 0])
+    if confidence is None:
+        return boxes[np.flatnonzero(seen)[:n_sources]]
+    sure = np.nan_to_num(np.asarray(confidence, float))
+    order = np.lexsort((np.arange(len(boxes)), -sure, ~seen))
+    return boxes[np.sort(order[:n_sources])]
+
+
+def _far_corner(boxes: Array, labels: Labels | None) -> tuple[float, float]:
+    drawn = [] if labels is None else [labels.boxes]
+    corners = np.concatenate([boxes.reshape(-1, 4), *drawn])
+    corners = corners[~np.isnan(corners[:, 0])]
+    if not len(corners):
+        return 1.0, 1.0
+    width, height = np.ceil(corners[:, 2:].max(0))
+    return max(float(width), 1.0), max(float(height), 1.0)
