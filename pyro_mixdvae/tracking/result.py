@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.doubts import Doubt
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class TrackingResult:
         first: entry t is of frame `first` + t of the given detections, from 0; above 0 where frames too far before the
             first detection were cut.
         engine: what computed it: "numba", or "torch" where the model has parts that kernels do not know.
-        notes: sentences that the user should read.
+        doubts: moments in which two sources may have changed names, likeliest first (`inference.exchanges`).
+        warnings: what the result cannot be trusted in, a sentence each: the figure, the frames, and what to do.
+        notes: facts on the run that the user should read: frames that were cut, the engine.
     """
 
     boxes: Array
@@ -38,6 +41,8 @@ class TrackingResult:
     samples: Array
     first: int = 0
     engine: str = "torch"
+    doubts: tuple[Doubt, ...] = field(default=())
+    warnings: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
 
     def its_frames(self, given: Array) -> Array:

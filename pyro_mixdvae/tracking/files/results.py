@@ -6,7 +6,7 @@ from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.result import TrackingResult
 
 BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL = ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png", ".model.toml"
-SAMPLES = ".samples.csv"
+CHECK, SAMPLES = ".check.csv", ".samples.csv"
 
 
 def result_paths(path: Path, report: bool = True, samples: bool = False) -> list[Path]:
@@ -17,7 +17,7 @@ def result_paths(path: Path, report: bool = True, samples: bool = False) -> list
         report: with tables, picture and the declaration of the model.
         samples: with posterior trajectories.
     """
-    suffixes = [BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL] if report else []
+    suffixes = [BOXES, ASSIGNMENTS, CHECK, ELBO, PICTURE, MODEL] if report else []
     if samples:
         suffixes.append(SAMPLES)
     return [path, *(path.with_suffix(suffix) for suffix in suffixes)]
@@ -41,12 +41,19 @@ def result_files(
     """
     # torch takes seconds to import: who only asks for the paths does without it.
     from pyro_mixdvae.tracking.files.detections import format_results
-    from pyro_mixdvae.tracking.report.tables import assignments_table, boxes_table, elbo_table, samples_table
+    from pyro_mixdvae.tracking.report.tables import (
+        assignments_table,
+        boxes_table,
+        check_table,
+        elbo_table,
+        samples_table,
+    )
 
     contents: dict[str | Path, str | bytes] = {path: format_results(result.boxes, result.first + 1)}
     if report:
         contents[path.with_suffix(BOXES)] = boxes_table(result)
         contents[path.with_suffix(ASSIGNMENTS)] = assignments_table(boxes, result)
+        contents[path.with_suffix(CHECK)] = check_table(result)
         contents[path.with_suffix(ELBO)] = elbo_table(result)
         if model is not None:
             contents[path.with_suffix(MODEL)] = model

@@ -4,35 +4,24 @@ Frames, sources and detections count from 1, as in the MOTChallenge files. Every
 so that the same result gives the same bytes.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
+from pyro_mixdvae.tracking.doubts import LEAST
 from pyro_mixdvae.tracking.result import TrackingResult
 
 NONE_OF_THEM = "none"
-# The entropy in bits of a choice between two at 9 : 1; frames above it are worth checking.
-UNCERTAIN_BITS = 0.469
+SHOWN = 5
+"""Moments that the summary names; all are in the table."""
+
+ODDS = round(1 / LEAST) - 1
 CORNERS = ("x1", "y1", "x2", "y2")
 BOX_COLUMNS = (
     *("frame", "source", "left", "top", "width", "height"),
     *(f"{corner}_{side}" for corner in CORNERS for side in ("low", "high")),
     *("level", "status"),
 )
-
-
-class Stretch(NamedTuple):
-    """Neighbouring frames with uncertain assignments: ``first`` to ``last`` (from 1), and the highest entropy."""
-
-    first: int
-    last: int
-    bits: float
-
-    def __str__(self) -> str:
-        frames = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
-        return f"{frames} ({self.bits:.2f} bits)"
 
 
 def boxes_table(result: TrackingResult) -> str:
@@ -127,17 +116,16 @@ def frame_entropy(result: TrackingResult) -> Array:
     return np.nan_to_num(result.entropy).max(axis=1, initial=0.0)
 
 
-def uncertain_stretches(result: TrackingResult, most: int = 5) -> list[Stretch]:
-    """Where the assignment of a detection is less certain than 9 : 1: the ``most`` worst stretches, worst first.
+def check_table(result: TrackingResult) -> str:
+    """CSV of the moments in which names may have been exchanged, likeliest first: a row each.
 
-    Neighbouring frames make one stretch, as the frames of one crossing do.
+    Frames and sources count from 1; the probability is that of an exchange.
     """
-    bits = frame_entropy(result)
-    frames = np.flatnonzero(bits > UNCERTAIN_BITS)
-    runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1) if frames.size else []
-    first = result.first + 1
-    stretches = [Stretch(first + int(run[0]), first + int(run[-1]), float(bits[run].max())) for run in runs]
-    return sorted(stretches, key=lambda stretch: (-stretch.bits, stretch.first))[:most]
+    rows = (
+        [rank, doubt.first + 1, doubt.last + 1, *(source + 1 for source in doubt.sources), _fixed(doubt.probability, 4)]
+        for rank, doubt in enumerate(result.doubts, start=1)
+    )
+    return csv_text(["rank", "first_frame", "last_frame", "source", "other_source", "probability"], rows)
 
 
 def summary(boxes: Array, result: TrackingResult) -> list[str]:
@@ -154,13 +142,14 @@ def summary(boxes: Array, result: TrackingResult) -> list[str]:
         f"{len(result.boxes)} frames, {detections} detections, {result.boxes.shape[1]} sources: "
         f"{total - inferred} boxes observed, {inferred} inferred from other frames.",
     ]
-    stretches = uncertain_stretches(result)
-    if stretches:
-        lines.append(
-            f"Check these frames, where it is uncertain whose a detection is: {', '.join(map(str, stretches))}."
-        )
-    else:
-        lines.append("No assignment is uncertain: none has the entropy of a choice at 9 : 1.")
+    lines += [f"Warning: {warning}" for warning in result.warnings]
+    shown, more = result.doubts[:SHOWN], len(result.doubts) - SHOWN
+    if shown:
+        rest = f"; {more} more moments are not printed" if more > 0 else ""
+        named = ", ".join(map(str, shown))
+        lines.append(f"Check these frames, in which two sources may have changed names: {named}{rest}.")
+    elif not result.warnings:
+        lines.append(f"No names are in doubt: nowhere are two sources likelier than 1 : {ODDS} to have changed them.")
     return [*lines, *(f"Note: {note}" for note in result.notes)]
 
 
