@@ -12,7 +12,6 @@ from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.representations.boxes import Coordinates
-from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.scenes import BoxSequence
 
 ANYWHERE = 12**-0.5
@@ -61,14 +60,6 @@ def sentences_of_cuts(sequence: BoxSequence) -> list[str]:
         end = last + behind
         sentences.append(f"Frames {last + 1} to {end} have no boxes: the last detection is in frame {seen}, {why}.")
     return sentences
-
-
-def sentences_of_outside(boxes: Array, size: tuple[float, float]) -> list[str]:
-    """That a prior has carried sources out of the image, where no detection can say anything: boxes [T, N, 4]."""
-    outside = (boxes[..., 2:] <= 0).any(-1) | (boxes[..., :2] >= size).any(-1)
-    if not outside.any():
-        return []
-    return [f"{outside.sum()} of the boxes lie wholly outside the image, where the prior alone has put them."]
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """From the posterior to what a user reads: boxes in pixels, intervals, samples."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.doubts import doubts_of
-from pyro_mixdvae.tracking.ends import sentences_of_cuts, sentences_of_outside
+from pyro_mixdvae.tracking.ends import sentences_of_cuts
 from pyro_mixdvae.tracking.intervals import limits
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import BoxSequence
+from pyro_mixdvae.tracking.verdicts.every import verdicts
 
 
 @torch.no_grad()
@@ -54,23 +56,22 @@ def summarise(
     results = []
     for b, sequence in enumerate(sequences):
         n_frames, n_detections = sequence.boxes.shape[:2]
-        notes = [*sentences_of_cuts(sequence), *sentences_of_outside(means[b, :n_frames], sequence.size)]
-        results.append(
-            TrackingResult(
-                boxes=means[b, :n_frames],
-                lower=lower[b, :n_frames],
-                upper=upper[b, :n_frames],
-                level=level,
-                observed=observed[b, :n_frames],
-                responsibilities=responsibilities[b, :n_frames, :n_detections],
-                records=tuple({name: value[b] for name, value in record.items()} for record in records),
-                samples=samples[:, b, :n_frames],
-                first=sequence.cut[0],
-                engine=posterior.engine,
-                doubts=doubts[b],
-                notes=(*notes, *(() if posterior.note is None else (posterior.note,))),
-            )
+        notes = (*sentences_of_cuts(sequence), *(() if posterior.note is None else (posterior.note,)))
+        result = TrackingResult(
+            boxes=means[b, :n_frames],
+            lower=lower[b, :n_frames],
+            upper=upper[b, :n_frames],
+            level=level,
+            observed=observed[b, :n_frames],
+            responsibilities=responsibilities[b, :n_frames, :n_detections],
+            records=tuple({name: value[b] for name, value in record.items()} for record in records),
+            samples=samples[:, b, :n_frames],
+            first=sequence.cut[0],
+            engine=posterior.engine,
+            doubts=doubts[b],
+            notes=notes,
         )
+        results.append(replace(result, warnings=verdicts(sequence, result)))
     return results
 
 

@@ -12,9 +12,6 @@ from pyro_mixdvae.tracking.doubts import LEAST
 from pyro_mixdvae.tracking.result import TrackingResult
 
 NONE_OF_THEM = "none"
-SHOWN = 5
-"""Moments that the summary names; all are in the table."""
-
 ODDS = round(1 / LEAST) - 1
 CORNERS = ("x1", "y1", "x2", "y2")
 BOX_COLUMNS = (
@@ -143,12 +140,7 @@ def summary(boxes: Array, result: TrackingResult) -> list[str]:
         f"{total - inferred} boxes observed, {inferred} inferred from other frames.",
     ]
     lines += [f"Warning: {warning}" for warning in result.warnings]
-    shown, more = result.doubts[:SHOWN], len(result.doubts) - SHOWN
-    if shown:
-        rest = f"; {more} more moments are not printed" if more > 0 else ""
-        named = ", ".join(map(str, shown))
-        lines.append(f"Check these frames, in which two sources may have changed names: {named}{rest}.")
-    elif not result.warnings:
+    if not result.warnings:
         lines.append(f"No names are in doubt: nowhere are two sources likelier than 1 : {ODDS} to have changed them.")
     return [*lines, *(f"Note: {note}" for note in result.notes)]
 

@@ -1,0 +1,46 @@
+"""Sources that no detection is seen of: in most frames, or for so long that where they are is a guess."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pyro_mixdvae.tracking.doubts import percent
+from pyro_mixdvae.tracking.intervals import reach
+from pyro_mixdvae.tracking.result import TrackingResult
+from pyro_mixdvae.tracking.scenes import BoxSequence
+from pyro_mixdvae.tracking.verdicts.stretches import frames_in_words
+
+LEVEL = 0.9
+"""Of the interval that is held against the box, whatever level the result has."""
+
+
+def is_little_observed(sequence: BoxSequence, result: TrackingResult) -> Iterator[str]:
+    """Boxes are inferred more often than not: of all sources together, or of some."""
+    share = result.observed.mean(0)
+    if result.observed.mean() < 0.5:
+        yield (
+            f"Little is observed: no detection belongs to {percent(float(1 - result.observed.mean()))} of the boxes, "
+            "which are inferred. Are these the detections of this film, in pixels, and do the sources start at the "
+            "right ones (--init)?"
+        )
+        return
+    for source in np.flatnonzero(share < 0.5).tolist():
+        yield (
+            f"Source {source + 1} is observed in {percent(float(share[source]))} of the frames only "
+            f"(not in {frames_in_words(~result.observed[:, source], result.first)}): label a box of it there (--init), "
+            "or track fewer sources."
+        )
+
+
+def is_inferred(sequence: BoxSequence, result: TrackingResult) -> Iterator[str]:
+    """Where a source is not seen, and the interval of one of its edges has grown wider than its box."""
+    spread = (result.upper - result.lower) / (2 * reach(result.level))
+    size = result.boxes[..., 2:] - result.boxes[..., :2]
+    wide = (2 * reach(LEVEL) * spread > np.concatenate([size, size], -1)).any(-1) & ~result.observed
+    for source in np.flatnonzero(wide.any(0)).tolist():
+        where = wide[:, source]
+        yield (
+            f"Where source {source + 1} is in {frames_in_words(where, result.first)} is inference alone ({where.sum()} "
+            "frames): no detection of it for so long that it may be further off than its own size. Label a box of it "
+            "there (--init), or leave these frames out."
+        )
