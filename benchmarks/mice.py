@@ -57,12 +57,12 @@ def _bodies(n_frames: int, n: int, draw: np.random.Generator) -> Array:
                     goal[i] = draw.uniform(low, high)
             else:
                 turn = (np.arctan2(way[1], way[0]) - heading[i] + np.pi) % (2 * np.pi) - np.pi
-                heading[i] += np.clip(turn, -0.25, 0.25) + draw.normal(0, 0.05)
+                heading[i] += np.clip(turn, -0.12, 0.12) + draw.normal(0, 0.02)
                 if far < (24 if friend[i] >= 0 else 30):
                     rest[i] = draw.integers(30, 240)
-            speed[i] += 0.3 * ((0 if rest[i] else min(5.0, 0.15 * far)) - speed[i])
+            speed[i] += 0.08 * ((0 if rest[i] else min(4.0, 0.06 * far)) - speed[i])
             step = speed[i] * np.array([np.cos(heading[i]), np.sin(heading[i])])
-            place[i] = np.clip(place[i] + step + draw.normal(0, 0.2, 2), low, high)
+            place[i] = np.clip(place[i] + step + draw.normal(0, 0.1, 2), low, high)
         for i in range(n):
             for j in range(i):  # bodies push one another
                 apart = place[i] - place[j]

@@ -14,6 +14,9 @@ exact for two linear-Gaussian chains whose detections are known but for whose th
 - The model's own gaps between past and future are only its guess. Their spread is estimated from the tracks themselves,
   where they are near one another, and its tails with it (`gap_spread`): noise that lasts does not count as evidence.
 - Two names are exchanged once in an encounter, or not at all; where a label says who is who, not before it.
+
+Detections that belong to nobody, but follow one another, are chains too (`strangers`): a source may have left its
+target for one of them.
 """
 
 from collections.abc import Iterator
@@ -22,18 +25,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pyro_mixdvae.distributions import two_sided
-from pyro_mixdvae.distributions.kalman import Transition
-from pyro_mixdvae.engines.numba import two_sided as kernels
-from pyro_mixdvae.engines.numba.compiled import array
 from pyro_mixdvae.engines.registry import chain_engine
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.inference.gap_spread import Array, GapSpread, fitted
 from pyro_mixdvae.inference.posterior import Conditioned, Posterior
-from pyro_mixdvae.models.scene import Scene
-
-Integers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+from pyro_mixdvae.inference.strangers import strangers_of
+from pyro_mixdvae.inference.track_gaps import Gaps, Integers, Mask, track_gaps
 
 UNSETTLED = 2
 """Frames before a cut that speak for nothing."""
@@ -52,30 +49,17 @@ class Exchange(NamedTuple):
     """An encounter in which two sources may have exchanged their names.
 
     Attributes:
-        first, second: the sources, counted from 0.
+        first, second: the sources, counted from 0; the second is None where it is a target that is no source.
         begin, end: the shortest stretch of frames that holds the exchange with a probability of a half, if there was
             one; from 0, both included.
         probability: that there was one.
     """
 
     first: int
-    second: int
+    second: int | None
     begin: int
     end: int
     probability: float
-
-
-class Gaps(NamedTuple):
-    """Of pairs of tracks, the past of one and the future of the other: as `two_sided.Gap`, [*, D] each."""
-
-    squares: Array
-    volumes: Array
-
-    def log_density(self, spread: GapSpread | None) -> Array:
-        """By the model alone, or with the gaps' spread: [*]."""
-        if spread is None:
-            return np.asarray(-0.5 * (self.squares + self.volumes).sum(-1))
-        return spread.log_density(self.squares, self.volumes)
 
 
 class Cuts(NamedTuple):
@@ -101,18 +85,33 @@ class Cuts(NamedTuple):
 
 @torch.no_grad()
 def possible_exchanges(posterior: Posterior) -> list[list[Exchange]]:
-    """Of each of the B scenes the encounters in which two names may have been exchanged, likeliest first."""
+    """Of each of the B scenes the encounters in which names may have been exchanged, likeliest first."""
     scene = posterior.scene
-    found: list[list[Exchange]] = [[] for _ in scene.present]
-    if scene.n_sources < 2:
-        return found
     chains = _chains(posterior)
-    size = chains.transitions.offset.shape[-1]
-    is_seen = (chains.observation.precision > 0).any(-1).numpy()
-    is_known = scene.label_mask.numpy()
-    for b, cuts, squares in _near(chains, scene):
-        encounters = _encounters(cuts, squares, is_seen[b], is_known[b], size)
-        found[b] = sorted(encounters, key=lambda each: -each.probability)
+    n_sources, size = scene.n_sources, chains.transitions.offset.shape[-1]
+    sources = track_gaps(chains, UNSETTLED)
+    is_near = sources.near(NEAR)
+    is_seen, is_known = (chains.observation.precision > 0).any(-1).numpy(), scene.label_mask.numpy()
+    found: list[list[Exchange]] = []
+    for b in range(len(scene.present)):
+        gaps, place, near, seen = sources, b, is_near[b], is_seen[b]
+        strangers = strangers_of(posterior, chains, b)
+        if strangers is not None:
+            gaps, place = track_gaps(strangers.chains, UNSETTLED), 0
+            near = gaps.near(NEAR)[0]
+            # Two strangers have no names, and who has become one that is never seen again was exchanged with nobody.
+            near[:, n_sources:] = False
+            near[:, :, n_sources:] &= strangers.is_run.T[:, None]
+            seen = (strangers.chains.observation.precision[0] > 0).any(-1).numpy()
+        near[: UNSETTLED + 1] = False  # no frame says yet who is who
+        n_frames = int(scene.present[b].sum())
+        frame, first, second = np.nonzero(near[:n_frames])
+        encounters: list[Exchange] = []
+        if len(frame):
+            cuts = Cuts(frame, first, second, *gaps.between(place, first, second, frame))
+            squares = gaps.own_squares(place)[:n_sources, :n_frames]
+            encounters = list(_encounters(cuts, squares, seen, is_known[b], size))
+        found.append(sorted(encounters, key=lambda each: -each.probability))
     return found
 
 
@@ -125,85 +124,11 @@ def _chains(posterior: Posterior) -> Conditioned:
     return Conditioned(engine.teacher_forced(observation).transitions, observation)
 
 
-def _near(chains: Conditioned, scene: Scene) -> Iterator[tuple[int, Cuts, Array]]:
-    """Scenes with cuts that are near enough, these, and the squared gaps [N, T', D] of all tracks with themselves.
-
-    T' are the frames of the scene, without padding.
-    """
-    by_kernels = chains.transitions.offset.shape[-1] == 2
-    gaps = GapsOfTwo(chains) if by_kernels else GapsOfAny(chains)
-    is_near = gaps.near(scene.n_sources)
-    is_near[:, : UNSETTLED + 1] = False  # no frame says yet who is who
-    is_near &= scene.present.numpy()[:, :, None, None]
-    for b in np.flatnonzero(is_near.any((1, 2, 3))).tolist():
-        frame, first, second = np.nonzero(is_near[b])
-        n_frames = int(scene.present[b].sum())
-        crossed, own = gaps.between(b, first, second, frame)
-        yield b, Cuts(frame, first, second, crossed, own), gaps.own_squares(b)[:, :n_frames]
-
-
-class GapsOfTwo:
-    """Gaps between all tracks by kernels, for chains with two numbers of state a coordinate."""
-
-    def __init__(self, chains: Conditioned):
-        self.n_sources = chains.observation.value.shape[1]
-        matrix, offset, noise = (array(part.flatten(0, 1)) for part in chains.transitions)
-        value, precision = (array(part.flatten(0, 1)) for part in chains.observation)
-        self.sides = kernels.two_sided(matrix, offset, noise, value, precision, UNSETTLED, two_sided.RIDGE)
-        self.squares, self.volumes = kernels.own_gaps(self.sides)
-
-    def near(self, n_sources: int) -> Mask:
-        """Which pairs could be exchanged before which frame with log odds above `NEAR`: [B, T, N, N]."""
-        found: Mask = kernels.near_pairs(self.sides, self.squares, self.volumes, n_sources, NEAR)
-        return found
-
-    def between(self, scene: int, first: Integers, second: Integers, frame: Integers) -> tuple[Gaps, Gaps]:
-        """`Cuts.crossed` and `Cuts.own`."""
-        i, j = scene * self.n_sources + first, scene * self.n_sources + second
-        squares, volumes = (np.stack([part[i, frame], part[j, frame]]) for part in (self.squares, self.volumes))
-        return Gaps(*kernels.crossed_gaps(self.sides, i, j, frame)), Gaps(squares, volumes)
-
-    def own_squares(self, scene: int) -> Array:
-        """[N, T, D]."""
-        own: Array = self.squares[scene * self.n_sources : (scene + 1) * self.n_sources]
-        return own
-
-
-class GapsOfAny:
-    """The same by PyTorch, for any number of state: all pairs at once."""
-
-    def __init__(self, chains: Conditioned):
-        steps = Transition(*(part.double() for part in chains.transitions))
-        value, precision = (part.double() for part in chains.observation)
-        sides = two_sided.two_sided(steps, value, precision, UNSETTLED)
-        before, after = (two_sided.TwoSided(*(part.unsqueeze(axis) for part in sides)) for axis in (2, 1))
-        self.squares, self.volumes = (part.numpy() for part in two_sided.gap(before, after))  # [B, N, N, T, D]
-
-    def near(self, n_sources: int) -> Mask:
-        """As `GapsOfTwo.near`."""
-        total = (self.squares + self.volumes).sum(-1)
-        own = np.diagonal(total, axis1=1, axis2=2).swapaxes(1, 2)  # [B, N, T]
-        odds = 0.5 * (own[:, :, None] + own[:, None] - total - total.swapaxes(1, 2))
-        return np.triu(np.moveaxis(odds > NEAR, -1, 1), 1)
-
-    def between(self, scene: int, first: Integers, second: Integers, frame: Integers) -> tuple[Gaps, Gaps]:
-        """As `GapsOfTwo.between`."""
-
-        def of(*pairs: tuple[Integers, Integers]) -> Gaps:
-            squares, volumes = self.squares[scene], self.volumes[scene]
-            return Gaps(*(np.stack([part[i, j, frame] for i, j in pairs]) for part in (squares, volumes)))
-
-        return of((first, second), (second, first)), of((first, first), (second, second))
-
-    def own_squares(self, scene: int) -> Array:
-        """[N, T, D]."""
-        sources = np.arange(self.squares.shape[1])
-        own: Array = self.squares[scene][sources, sources]
-        return own
-
-
 def _encounters(cuts: Cuts, squares: Array, is_seen: Mask, is_known: Mask, size: int) -> Iterator[Exchange]:
-    """Of one scene: `squares` [N, T', D] of each track with itself, `is_seen` and `is_known` (labelled) [N, T], S."""
+    """Of one scene: `squares` [N, T', D] of each source with itself, `is_seen` [N + M, T], `is_known` [N, T], S.
+
+    Known is who is labelled; M are strangers, which are seconds only.
+    """
     log_odds = cuts.log_odds(fitted(_typical(cuts, squares), size))
     for first, second in np.unique(np.stack([cuts.first, cuts.second], 1), axis=0).tolist():
         counts = is_seen[first] | is_seen[second]
@@ -215,20 +140,24 @@ def _encounters(cuts: Cuts, squares: Array, is_seen: Mask, is_known: Mask, size:
             # Cuts whose unsettled frames touch belong together.
             apart = np.flatnonzero(np.diff(place) > 2 * UNSETTLED + 1) + 1
             runs = list(zip(np.split(frames, apart), np.split(odds, apart), strict=True))
-            yield from _of_pair(first, second, runs, np.flatnonzero(is_known[first] | is_known[second]))
+            other = second if second < len(squares) else None
+            known = is_known[first] if other is None else is_known[first] | is_known[other]
+            yield from _of_pair(first, other, runs, np.flatnonzero(known))
 
 
 def _typical(cuts: Cuts, squares: Array) -> Array:
     """Squared gaps [M, D] of tracks with themselves where they are near one another; of all frames, where few are."""
     is_near = np.zeros(squares.shape[:2], np.bool_)
-    is_near[cuts.first, cuts.frame] = is_near[cuts.second, cuts.frame] = True
+    is_near[cuts.first, cuts.frame] = True
+    is_source = cuts.second < len(squares)
+    is_near[cuts.second[is_source], cuts.frame[is_source]] = True
     if is_near.sum() < FEW:
         is_near[:, UNSETTLED + 1 :] = True
     typical: Array = squares[is_near]
     return typical
 
 
-def _of_pair(first: int, second: int, runs: list[tuple[Integers, Array]], named: Integers) -> Iterator[Exchange]:
+def _of_pair(first: int, second: int | None, runs: list[tuple[Integers, Array]], named: Integers) -> Iterator[Exchange]:
     """The encounters of two sources: frames and log odds of the cuts of each, and frames in which one is labelled.
 
     Kept (0) or exchanged (1) is a chain over the encounters, which begins with 0, and has to be 0 where a label is.

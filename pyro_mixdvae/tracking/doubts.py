@@ -10,24 +10,24 @@ LEAST = 0.02
 
 
 class Doubt(NamedTuple):
-    """A moment in which two sources may have changed names.
+    """A moment in which two sources may have changed names, or one of them with a target that is no source.
 
     Attributes:
         first, last: frames of the given detections, from 0, both included: where, if so, they did.
-        sources: the two, from 0.
+        sources: the two, or the one, from 0.
         probability: that they did.
     """
 
     first: int
     last: int
-    sources: tuple[int, int]
+    sources: tuple[int, ...]
     probability: float
 
     def __str__(self) -> str:
         """Frames and sources counted from 1, as in the files."""
         frames = f"{self.first + 1}" if self.first == self.last else f"{self.first + 1}-{self.last + 1}"
-        one, other = (source + 1 for source in self.sources)
-        return f"{frames} ({one} and {other}, {percent(self.probability)})"
+        names = [str(source + 1) for source in self.sources]
+        return f"{frames} ({' and '.join([*names, 'none of them'][:2])}, {percent(self.probability)})"
 
 
 def doubts_of(posterior: Posterior, cuts: list[int]) -> list[tuple[Doubt, ...]]:
@@ -39,7 +39,12 @@ def doubts_of(posterior: Posterior, cuts: list[int]) -> list[tuple[Doubt, ...]]:
     """
     return [
         tuple(
-            Doubt(each.begin + cut, each.end + cut, (each.first, each.second), each.probability)
+            Doubt(
+                each.begin + cut,
+                each.end + cut,
+                tuple(n for n in (each.first, each.second) if n is not None),
+                each.probability,
+            )
             for each in exchanges
             if each.probability >= LEAST
         )

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_mixdvae.inference.exchanges import Exchange, GapsOfAny, GapsOfTwo, possible_exchanges
+from pyro_mixdvae.inference.exchanges import NEAR, UNSETTLED, Exchange, possible_exchanges
 from pyro_mixdvae.inference.gap_spread import LEAST_SCALE, fitted
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.strangers import strangers_of
+from pyro_mixdvae.inference.track_gaps import GapsOfAny, GapsOfTwo
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.presets import default
 from pyro_mixdvae.tracking.scenes import make_scene, make_sequence
@@ -69,6 +71,25 @@ def test_a_label_behind_the_meeting_says_who_is_who() -> None:
     assert sum(each.probability for each in found) < 0.02
 
 
+def test_a_source_may_have_left_with_a_stranger() -> None:
+    """Of two that meet one is followed: it may be the other that went on."""
+    boxes = meeting()
+    labels = Labels([0], [0], boxes[:1, 0])
+    preset = default(1)
+    sequence = make_sequence(boxes, 1, SIZE, labels=labels)
+    scene, _ = make_scene([sequence], preset.representation)
+    posterior = infer(preset.model, scene, preset.guide, preset.algorithm, 0, 0)
+    found = most_likely(posterior)
+    assert (found.first, found.second) == (0, None)
+    assert found.probability > 0.2
+    assert MIDDLE - 5 <= found.begin <= found.end <= MIDDLE + 17
+    assert posterior.conditioned is not None
+    strangers = strangers_of(posterior, posterior.conditioned, 0)
+    assert strangers is not None
+    assert strangers.is_run.any(0).mean() > 0.7
+    assert strangers_of(alike(), posterior.conditioned, 0) is None
+
+
 def test_one_source_has_nobody_to_exchange_names_with() -> None:
     assert possible_exchanges(posterior_of(meeting()[:, :1])) == [[]]
 
@@ -84,9 +105,9 @@ def test_a_posterior_that_knows_its_chains_has_no_need_to_make_them_again() -> N
 def test_pytorch_and_kernels_agree() -> None:
     chains = alike().conditioned
     assert chains is not None
-    found, expected = GapsOfTwo(chains), GapsOfAny(chains)
-    near = expected.near(2)
-    assert (found.near(2) == near)[:, 1:].all()
+    found, expected = GapsOfTwo(chains, UNSETTLED), GapsOfAny(chains, UNSETTLED)
+    near = expected.near(NEAR)
+    assert (found.near(NEAR) == near)[:, 1:].all()
     frame, first, second = np.nonzero(near[0, 1:])
     assert len(frame) > 5
     both = (gaps.between(0, first, second, frame + 1) for gaps in (found, expected))

@@ -148,10 +148,9 @@ def test_names_may_have_been_exchanged() -> None:
     sequence, result = seen_as_they_are(walkers())
     doubts = tuple(Doubt(10 * k, 10 * k + 2, (0, 1), 0.9 - 0.1 * k) for k in range(7))
     (sentence,) = may_be_exchanged(sequence, replace(result, doubts=doubts))
-    assert sentence.startswith(
-        "Two sources may have changed names in frames 1-3 (1 and 2, 90 %), 11-13 (1 and 2, 80 %)"
-    )
+    assert sentence.startswith("Names may have been exchanged in frames 1-3 (1 and 2, 90 %), 11-13 (1 and 2, 80 %)")
     assert "; 2 more moments not printed." in sentence
+    assert str(Doubt(4, 4, (1,), 0.5)) == "5 (2 and none of them, 50 %)"
 
 
 def test_a_scene_without_detections_is_no_error() -> None:

@@ -116,10 +116,15 @@ def frame_entropy(result: TrackingResult) -> Array:
 def check_table(result: TrackingResult) -> str:
     """CSV of the moments in which names may have been exchanged, likeliest first: a row each.
 
-    Frames and sources count from 1; the probability is that of an exchange.
+    Frames and sources count from 1; the probability is that of an exchange. The other source is "none" where it would
+    be a target that is no source.
     """
     rows = (
-        [rank, doubt.first + 1, doubt.last + 1, *(source + 1 for source in doubt.sources), _fixed(doubt.probability, 4)]
+        [
+            *(rank, doubt.first + 1, doubt.last + 1),
+            *[*(source + 1 for source in doubt.sources), NONE_OF_THEM][:2],
+            _fixed(doubt.probability, 4),
+        ]
         for rank, doubt in enumerate(result.doubts, start=1)
     )
     return csv_text(["rank", "first_frame", "last_frame", "source", "other_source", "probability"], rows)

@@ -17,6 +17,6 @@ def may_be_exchanged(sequence: BoxSequence, result: TrackingResult) -> Iterator[
     rest = f"; {more} more moment{'s' * (more > 1)} not printed" if more > 0 else ""
     named = ", ".join(map(str, result.doubts[:SHOWN]))
     yield (
-        f"Two sources may have changed names in frames {named}{rest}. Look there, and where it is so label them before "
+        f"Names may have been exchanged in frames {named}{rest}. Look there, and where it is so label them before "
         "and after (--init)."
     )
