@@ -20,8 +20,8 @@ PATIENCE = 5
 LEAST = 10
 """Detections of a run, at least: fewer are false boxes."""
 
-FAR = 25.0
-"""Squared steps, in units of those that sources take, that end a run."""
+FAR = 100.0
+"""Squared steps that end a run, in units of those that sources take: ten standard deviations, as steps have tails."""
 
 MEDIAN = 0.4549
 """Of the square of a standard normal number."""
