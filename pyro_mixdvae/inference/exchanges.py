@@ -44,6 +44,9 @@ FLOOR = -10.0
 FEW = 30
 """So many gaps of sources that are near one another say what such gaps are like; where there are fewer, all do."""
 
+HALF = 0.5
+"""Of the probability of an exchange, that the frames which are named hold."""
+
 
 class Exchange(NamedTuple):
     """An encounter in which two sources may have exchanged their names.
@@ -188,7 +191,7 @@ def _of_pair(first: int, second: int | None, runs: list[tuple[Integers, Array]],
 def _shortest(frames: Integers, share: Array) -> tuple[int, int]:
     """The shortest stretch of frames that holds half of what is shared out among them."""
     total = np.concatenate([[0.0], np.cumsum(share)])
-    last = np.searchsorted(total, total[:-1] + 0.5 - 1e-9)
+    last = np.searchsorted(total, total[:-1] + HALF - 1e-9)
     is_long_enough = last < len(total)
     starts = np.flatnonzero(is_long_enough)
     ends = np.maximum(last[starts] - 1, starts)

@@ -75,14 +75,16 @@ class GapsOfTwo:
 
 
 class GapsOfAny:
-    """The same by PyTorch, for any number of state: all pairs at once."""
+    """The same by PyTorch, for any number of state."""
 
     def __init__(self, chains: Conditioned, unsettled: int):
         steps = Transition(*(part.double() for part in chains.transitions))
         value, precision = (part.double() for part in chains.observation)
         sides = two_sided.two_sided(steps, value, precision, unsettled)
-        before, after = (two_sided.TwoSided(*(part.unsqueeze(axis) for part in sides)) for axis in (2, 1))
-        self.squares, self.volumes = (part.numpy() for part in two_sided.gap(before, after))  # [B, N, N, T, D]
+        pasts = (two_sided.TwoSided(*(part[:, n : n + 1] for part in sides)) for n in range(value.shape[1]))
+        gaps = [two_sided.gap(past, sides) for past in pasts]  # one past at a time: covariances take room
+        self.squares = np.stack([gap.squares.numpy() for gap in gaps], 1)  # [B, N, N, T, D]
+        self.volumes = np.stack([gap.volumes.numpy() for gap in gaps], 1)
 
     def near(self, least: float) -> Mask:
         """As `TrackGaps.near`."""
