@@ -8,7 +8,7 @@ import pytest
 from pyro_mixdvae import Tracker
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.doubts import Doubt, percent
-from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.files.labels import Labels, read_labels
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import BoxSequence, make_sequence
 from pyro_mixdvae.tracking.verdicts.every import FAMILIES, verdicts
@@ -95,6 +95,7 @@ def test_the_start_was_guessed_where_there_were_more_to_choose_from() -> None:
     assert "the 2 most confident of the 3 detections of frame 1" in sentence
     line = sentence.split('"')[1]
     assert line == "1:45,45,30,30;45,145,30,30"
+    assert read_labels(line).boxes.tolist() == boxes[0, :2].tolist()
     labels = Labels([0, 0], [0, 1], boxes[0, :2])
     assert list(was_guessed(*seen_as_they_are(boxes, labels=labels))) == []
 
