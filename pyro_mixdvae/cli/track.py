@@ -97,8 +97,9 @@ def track(
     """Track N sources: every source in every frame, and how sure that is.
 
     Beside OUT.txt, a MOTChallenge result file: OUT.boxes.csv (mean boxes, credible intervals, observed or inferred),
-    OUT.assignments.csv (whose each detection is, and how surely), OUT.elbo.csv, the picture OUT.png, and the whole
-    model, OUT.model.toml, which --model takes again.
+    OUT.assignments.csv (whose each detection is, and how surely), OUT.check.csv (moments in which two sources may have
+    changed names, likeliest first), OUT.elbo.csv, the picture OUT.png, and the whole model, OUT.model.toml, which
+    --model takes again.
 
     What the model is made of comes from the preset, then from --model, then from --weights, --method and --iterations,
     then from --set: what is later counts. A table that names its family is taken whole.

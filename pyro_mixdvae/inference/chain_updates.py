@@ -12,7 +12,7 @@ from pyro_mixdvae.guides.additive import AdditiveGuide
 from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.inference.initialise import initialise
-from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.posterior import Conditioned, Posterior
 from pyro_mixdvae.inference.records import with_errors
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
@@ -56,6 +56,7 @@ class ChainUpdates:
     def _set_start(self, start: Filtered) -> None:
         self.responsibilities = self._fed = start.responsibilities
         self._moments: tuple[Tensor, Tensor] | None = None
+        self._conditioned: Conditioned | None = None
         transitions = start.transitions
         if start.belief is not None:
             self._moments = start.belief.mean[..., 0], start.belief.covariance[..., 0, 0]
@@ -105,6 +106,7 @@ class ChainUpdates:
         if not self.model.likelihood.conjugate():
             # What the sites have become moves the running mean too, though no assignment has.
             self._memory = self.engine.teacher_forced(found.observation)
+        self._conditioned = Conditioned(self._memory.transitions, found.observation)
         return found.chain
 
     def _feed_memory(self, observation: PseudoObservation) -> None:
@@ -130,11 +132,13 @@ class ChainUpdates:
             records,
             self.engine.name,
             self.note,
+            self._conditioned,
         )
 
     def refreshed(self, records: list[Record]) -> Posterior:
         """After something else has moved the guide: its own responsibilities, and a record with the updates' noise."""
         records = [*records, self.engine.record(self.guide)]
+        self._conditioned = None
         own = self.guide.responsibilities()
         self.responsibilities = expected_responsibilities(self.model, self.scene, self.guide) if own is None else own
         return self.posterior(records)

@@ -1,12 +1,20 @@
 """What inference gives."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from pyro_mixdvae.engines.protocol import Record
+from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.engines.protocol import PseudoObservation, Record
 from pyro_mixdvae.models.scene import Scene
+
+
+class Conditioned(NamedTuple):
+    """The linear-Gaussian chains of p(s, z), their memory fed, and what all detections together say of each source."""
+
+    transitions: Transition
+    observation: PseudoObservation
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,7 @@ class Posterior:
             draws, one more of the guide that it ends with.
         engine: "numba" or "torch".
         note: a sentence where the compiled engine could not serve; says which part it does not know.
+        conditioned: what q(s, z) is the posterior of, where closed-form updates found it; else None.
     """
 
     model: Any
@@ -34,3 +43,4 @@ class Posterior:
     records: list[Record]
     engine: str
     note: str | None = None
+    conditioned: Conditioned | None = None

@@ -20,11 +20,13 @@ import torch
 from pyro_mixdvae.engines.protocol import STANDARD_ERROR
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.ends import Ends, n_outside, sentences_of_outside
+from pyro_mixdvae.tracking.doubts import ranked
+from pyro_mixdvae.tracking.ends import Ends
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.films import BoxSequence, Film, Start, stretch_of
 from pyro_mixdvae.tracking.footprint import BLOCK
 from pyro_mixdvae.tracking.result import TrackingResult
+from pyro_mixdvae.tracking.verdicts.every import Verdicts
 
 OVERLAP = 100
 """Frames that two blocks share, at least, and half of what they share at most."""
@@ -63,6 +65,7 @@ def track_blocks(
         track: how a stretch is tracked.
     """
     begin, end, shown = ends.since, first_block(ends, start), ends.since
+    verdicts = Verdicts(film.size, start)
     if end < ends.until:
         model = with_rates(model, film, ends)
     own = model
@@ -70,12 +73,14 @@ def track_blocks(
         result, posterior = track(stretch_of(film, begin, end, start, labels), own)
         result = with_ends(replace(result, block=(begin, end - 1)), ends)
         if end == ends.until:
-            yield _part(result, shown, end)
+            yield judged(film, _part(result, shown, end), verdicts)
             return
         joint = surest_frame(result, end - 2 * OVERLAP, end - OVERLAP)
         hand_over = surest_frame(result, joint + OVERLAP // 2, end - OVERLAP // 2 + 1)
         start, own = Start(joint, result.boxes[joint - begin]), handed_on(model, posterior, joint - begin)
-        yield _part(result, shown, hand_over)
+        part = _part(result, shown, hand_over)
+        verdicts.add(film.frames(shown, hand_over)[0], part)
+        yield part
         begin, end, shown = joint, min(joint + BLOCK, ends.until), hand_over
 
 
@@ -129,6 +134,8 @@ def joined(results: Sequence[TrackingResult]) -> TrackingResult:
         responsibilities=np.concatenate([_padded(result.responsibilities, most) for result in results]),
         records=tuple(_summed([result.records[number] for result in results]) for number in range(length)),
         samples=np.concatenate([result.samples for result in results], 1),
+        doubts=ranked(doubt for result in results for doubt in result.doubts),
+        warnings=results[-1].warnings,
         notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
         block=None,
     )
@@ -139,13 +146,14 @@ def with_ends(result: TrackingResult, ends: Ends) -> TrackingResult:
     return replace(result, notes=(*ends.sentences(), *result.notes))
 
 
-def noted(result: TrackingResult, size: tuple[float, float]) -> TrackingResult:
-    """With what there is to say of all boxes: that some lie outside the image."""
-    return replace(result, notes=(*result.notes, *sentences_of_outside(n_outside(result.boxes, size))))
+def judged(film: Film, result: TrackingResult, verdicts: Verdicts) -> TrackingResult:
+    """The result of the last frames of a film, with the verdicts on all."""
+    verdicts.add(film.frames(result.first, result.first + len(result.boxes))[0], result)
+    return replace(result, warnings=verdicts.sentences())
 
 
 def _part(result: TrackingResult, since: int, until: int) -> TrackingResult:
-    """Of some of its frames, which count from 0 in the film."""
+    """Of some of its frames, which count from 0 in the film; a doubt belongs to the frame in its middle."""
     own = slice(since - result.first, until - result.first)
     if own == slice(0, len(result.boxes)):
         return result
@@ -157,6 +165,7 @@ def _part(result: TrackingResult, since: int, until: int) -> TrackingResult:
         observed=result.observed[own],
         responsibilities=result.responsibilities[own],
         samples=result.samples[:, own],
+        doubts=tuple(doubt for doubt in result.doubts if since <= (doubt.first + doubt.last) // 2 < until),
         first=since,
     )
 

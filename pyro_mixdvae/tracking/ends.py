@@ -12,7 +12,6 @@ from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.representations.boxes import Coordinates
-from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.films import Film, Start, full_frames
 
@@ -70,16 +69,6 @@ def ends_of(film: Film, start: Start, labels: Labels | None, preset: Preset) -> 
     content = preset.representation.content(torch.as_tensor(start.boxes / scale, dtype=torch.get_default_dtype()))
     reach = horizon(preset.model, preset.representation, content, most)
     return Ends(max(first - reach, 0), min(last + 1 + reach, n_frames), first, last, n_frames)
-
-
-def n_outside(boxes: Array, size: tuple[float, float]) -> int:
-    """How many boxes ``[T, N, 4]`` lie wholly outside the image."""
-    return int(((boxes[..., 2:] <= 0).any(-1) | (boxes[..., :2] >= size).any(-1)).sum())
-
-
-def sentences_of_outside(count: int) -> list[str]:
-    """That a prior has carried sources out of the image, where no detection can say anything."""
-    return [f"{count} of the boxes lie wholly outside the image, where the prior alone has put them."] if count else []
 
 
 @torch.no_grad()

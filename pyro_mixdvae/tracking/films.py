@@ -93,10 +93,19 @@ class BoxSequence(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Where sources start: boxes ``[N, 4]`` at a frame, counted from 0 in the film."""
+    """Where sources start, and what that was chosen from.
+
+    Attributes:
+        frame: counted from 0 in the film.
+        boxes: of the sources in that frame ``[N, 4]``.
+        n_candidates: how many detections the frame has; 0 where labels, or earlier frames, say who the sources are.
+        compared: the first and the last frame of those whose tracks were compared to choose; None: none were.
+    """
 
     frame: int
     boxes: Array
+    n_candidates: int = 0
+    compared: tuple[int, int] | None = None
 
 
 def start_of(film: Film, n_sources: int, labels: Labels | None) -> Start:
@@ -122,7 +131,8 @@ def start_of(film: Film, n_sources: int, labels: Labels | None) -> Start:
             f"where {n_sources} sources start: track fewer, or give their boxes with --init."
         )
     boxes, confidence = film.frames(first, first + 1)
-    return Start(first, _most_confident(boxes[0], n_sources, None if confidence is None else confidence[0]))
+    start = _most_confident(boxes[0], n_sources, None if confidence is None else confidence[0])
+    return Start(first, start, int(film.counts[first]))
 
 
 def stretch_of(film: Film, since: int, until: int, start: Start, labels: Labels | None) -> BoxSequence:

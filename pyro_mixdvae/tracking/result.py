@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.doubts import Doubt
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,10 @@ class TrackingResult:
         first: entry t is of frame `first` + t of the given detections, from 0; above 0 where frames too far before the
             first detection were cut.
         engine: what computed it: "numba", or "torch" where the model has parts that kernels do not know.
-        notes: sentences that the user should read.
+        doubts: moments in which two sources may have changed names, likeliest first (`inference.exchanges`).
+        warnings: what the result cannot be trusted in, a sentence each: the figure, the frames, and what to do. Of
+            results that follow on one another the last has them, of the whole film (`Tracker.track_blocks`).
+        notes: facts on the run that the user should read: frames that were cut, the engine.
         block: the frames that were inferred together, first and last, from 0, of which the records are; None: those of
             the result, or of several blocks.
     """
@@ -42,6 +46,8 @@ class TrackingResult:
     samples: Array
     first: int = 0
     engine: str = "torch"
+    doubts: tuple[Doubt, ...] = field(default=())
+    warnings: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
     block: tuple[int, int] | None = None
 

@@ -40,7 +40,7 @@ def likely_start(film: Film, start: Start, preset: Preset) -> Start:
     count = np.bincount([t for track in tracks for t, _ in track], minlength=until - since)
     frame = int(count.argmax())
     boxes = np.stack([sequence.boxes[_nearest(track, frame)] for track in tracks])
-    return Start(since + frame, boxes)
+    return Start(since + frame, boxes, int(film.counts[since + frame]), (since, until - 1))
 
 
 def knows_bystanders(model: Any) -> bool:

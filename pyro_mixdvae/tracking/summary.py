@@ -12,6 +12,7 @@ from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.doubts import doubts_of
 from pyro_mixdvae.tracking.films import BoxSequence
 from pyro_mixdvae.tracking.intervals import limits
 from pyro_mixdvae.tracking.result import TrackingResult
@@ -48,6 +49,7 @@ def summarise(
     observed = ((seen > 0.5) | scene.label_mask).transpose(1, 2).numpy()
     responsibilities = np.where(scene.mask.unsqueeze(-1).numpy(), responsibilities, np.nan)
     records = [{name: value.tolist() for name, value in record.items()} for record in posterior.records]
+    doubts = doubts_of(posterior, [sequence.since for sequence in sequences])
     results = []
     for b, sequence in enumerate(sequences):
         n_frames, n_detections = sequence.boxes.shape[:2]
@@ -63,6 +65,7 @@ def summarise(
                 samples=samples[:, b, :n_frames],
                 first=sequence.since,
                 engine=posterior.engine,
+                doubts=doubts[b],
                 notes=() if posterior.note is None else (posterior.note,),
             )
         )

@@ -15,7 +15,7 @@ from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.inference.preset import METHODS, Method, Preset, chosen_algorithm
 from pyro_mixdvae.resources import require_memory
-from pyro_mixdvae.tracking.blocks import Tracked, first_block, joined, noted, track_blocks, with_ends
+from pyro_mixdvae.tracking.blocks import Tracked, first_block, joined, judged, track_blocks, with_ends
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.ends import Ends, ends_of
 from pyro_mixdvae.tracking.files.labels import Labels
@@ -27,6 +27,7 @@ from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import make_scene
 from pyro_mixdvae.tracking.starts import likely_start
 from pyro_mixdvae.tracking.summary import summarise
+from pyro_mixdvae.tracking.verdicts.every import Verdicts
 
 
 class Tracker:
@@ -119,14 +120,15 @@ class Tracker:
             InputError: the detections or labels cannot be used; says why.
         """
         film = ArrayFilm.of(boxes, size, confidence, labels)
-        return noted(joined(list(self.track_blocks(film, labels, n_samples))), film.size)
+        return joined(list(self.track_blocks(film, labels, n_samples)))
 
     def track_blocks(self, film: Film, labels: Labels | None = None, n_samples: int = 0) -> Iterator[TrackingResult]:
         """Track through a film of any length, in the memory that one of its blocks takes (`tracking.blocks`).
 
         Gives what `track` gives, in pieces: the results of neighbouring frames, one after the other
         (`TrackingResult.first` says which). Records are of a whole block each, and samples of different blocks drawn
-        by themselves. A film of no more than `footprint.BLOCK` frames is one block.
+        by themselves. Warnings are of the whole film, and in the last result. A film of no more than `footprint.BLOCK`
+        frames is one block.
 
         Args:
             film: `films.ArrayFilm` of arrays, `files.spooled.SpooledFilm` of a file, or an object of yours that hands
@@ -173,11 +175,12 @@ class Tracker:
             for boxes, size, confidence in zip(sequences, sizes or nothing, confidences or nothing, strict=True)
         ]
         found: dict[int, BoxSequence] = {}
+        starts: dict[int, Start] = {}
         ends: dict[int, Ends] = {}
         results: dict[int, TrackingResult] = {}
         for b, film in enumerate(films):
             start, ends[b] = self._bounds(film, None)
-            start = self._likely(film, start, None)
+            starts[b] = start = self._likely(film, start, None)
             if first_block(ends[b], start) < ends[b].until:
                 results[b] = joined(list(self.track_blocks(film, None, n_samples)))
             else:
@@ -186,8 +189,10 @@ class Tracker:
         for first in sorted({sequence.first for sequence in found.values()}):
             members = [b for b, sequence in found.items() if sequence.first == first]
             tracked, _ = self._run([found[b] for b in members], self.preset.model, n_samples)
-            results.update((b, with_ends(result, ends[b])) for b, result in zip(members, tracked, strict=True))
-        return [noted(results[b], film.size) for b, film in enumerate(films)]
+            for b, result in zip(members, tracked, strict=True):
+                verdicts = Verdicts(films[b].size, starts[b])
+                results[b] = judged(films[b], with_ends(result, ends[b]), verdicts)
+        return [results[b] for b in range(len(films))]
 
     def _bounds(self, film: Film, labels: Labels | None) -> tuple[Start, Ends]:
         start = start_of(film, self.n_sources, labels)

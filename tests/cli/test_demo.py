@@ -16,6 +16,12 @@ def test_three_pedestrians_twice(mixdvae: Run, tmp_path: Path) -> None:
     assert float(overall[1]) > 0.8  # MOTA
     assert float(overall[4]) > 0.9  # IDF1
     assert str(output) in out.splitlines()[-1]
+    warnings = [line for line in out.splitlines() if ": Warning: " in line]
+    # Of Stadtmitte's six pedestrians three are followed, and the others are there.
+    assert {line.split(" Warning: ")[0] for line in warnings} == {"TUD-Stadtmitte:"}
+    kinds = {" ".join(line.split(" Warning: ")[1].split()[:3]) for line in warnings}
+    assert "3 sources were" in kinds
+    assert kinds <= {"3 sources were", "Names may have"}
     for scene in SCENES:
         tracks = read_results(output / f"{scene.name}.txt")
         truth = read_ground_truth(output / "sequences" / scene.name)

@@ -12,7 +12,7 @@ from pyro_mixdvae.outputs import staged
 from pyro_mixdvae.tracking.files.detections import read_results
 
 Run = Callable[..., tuple[int, str, str]]
-COMPANIONS = (".boxes.csv", ".assignments.csv", ".elbo.csv", ".model.toml", ".png")
+COMPANIONS = (".boxes.csv", ".assignments.csv", ".check.csv", ".elbo.csv", ".model.toml", ".png")
 
 
 @pytest.fixture

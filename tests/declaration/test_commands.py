@@ -17,7 +17,7 @@ from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.store import save_network
 
 SIZE = ("--size", "640x480")
-COMPANIONS = (".txt", ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png")
+COMPANIONS = (".txt", ".boxes.csv", ".assignments.csv", ".check.csv", ".elbo.csv", ".png")
 
 MY_T = """
 from pyro.distributions import StudentT

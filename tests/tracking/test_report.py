@@ -1,20 +1,21 @@
 import csv
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.doubts import Doubt
 from pyro_mixdvae.tracking.report.tables import (
     Records,
-    Stretch,
     assignments_table,
     boxes_table,
+    check_table,
     elbo_table,
     frame_entropy,
     samples_table,
     summary,
-    uncertain_stretches,
 )
 from pyro_mixdvae.tracking.result import TrackingResult
 
@@ -102,22 +103,25 @@ def test_samples_one_after_the_other(result: TrackingResult) -> None:
     }  # fmt: skip
 
 
-def test_neighbouring_uncertain_frames_are_one_stretch(detections: Array, result: TrackingResult) -> None:
+def test_entropy_of_the_least_certain_assignment(result: TrackingResult) -> None:
     assert frame_entropy(result) == pytest.approx([0.8113, 1.5, 0], abs=1e-4)
-    assert uncertain_stretches(frame_entropy(result)) == [Stretch(1, 2, 1.5)]
-    assert uncertain_stretches(frame_entropy(result), most=0) == []
-    assert str(Stretch(4, 4, 0.5)) == "4 (0.50 bits)"
+
+
+def test_all_doubts_are_in_the_table(result: TrackingResult) -> None:
+    doubts = tuple(Doubt(first, first + first % 2, (0, 1), 0.9 - first / 10) for first in range(8))
+    rows = read(check_table(doubts))
+    assert len(rows) == 8
+    assert rows[1] == {
+        "rank": "2", "first_frame": "2", "last_frame": "3", "source": "1", "other_source": "2", "probability": "0.8000",
+    }  # fmt: skip
+
+
+def test_nothing_is_said_to_be_certain_beside_a_warning(detections: Array, result: TrackingResult) -> None:
     lines = summary(detections, result)
     assert lines[0].startswith("3 frames, 3 detections, 2 sources: 3 boxes observed, 3 inferred")
-    assert "1-2 (1.50 bits)" in lines[1]
-    assert lines[2] == "Note: the prior is a guess."
-
-
-def test_no_stretch_where_all_is_certain(detections: Array, result: TrackingResult) -> None:
-    result.responsibilities[0] = [[1, 0, 0], [0, 0.95, 0.05]]
-    result.responsibilities[1, 0] = [1, 0, 0]
-    assert uncertain_stretches(frame_entropy(result)) == []
-    assert summary(detections, result)[1].startswith("No assignment is uncertain")
+    assert lines[1].startswith("No names are in doubt")
+    lines = summary(detections, replace(result, warnings=("Little is observed.",)))
+    assert lines[1:] == ["Warning: Little is observed.", "Note: the prior is a guess."]
 
 
 def test_a_scene_without_any_detection_column(result: TrackingResult) -> None:

@@ -119,7 +119,6 @@ def track_job(
     Raises:
         InputError: the sequence cannot be tracked, or its files cannot be written.
     """
-    from pyro_mixdvae.tracking.ends import n_outside
     from pyro_mixdvae.tracking.files.results import MODEL, PICTURE, result_files, result_paths
     from pyro_mixdvae.tracking.report.excerpt import Excerpts
     from pyro_mixdvae.tracking.report.tables import Overview
@@ -132,17 +131,16 @@ def track_job(
         for path in result_paths(job.output, report, samples > 0)
         if not any(path == job.output.with_suffix(suffix) for suffix in left_out)
     ]
-    overview, excerpts, outside = Overview(), Excerpts(len(found.counts)), 0
+    overview, excerpts = Overview(), Excerpts(len(found.counts))
     with result_files(written, overwrite) as files:
         for result in _results(job, tracker, labels, samples):
             boxes, _ = found.frames(result.first, result.first + len(result.boxes))
             files.add(boxes, result)
             overview.add(result)
             excerpts.add(boxes, result)
-            outside += n_outside(result.boxes, found.size)
             tell(result.first + len(result.boxes))
         files.end(model)
-    lines = overview.lines(int(found.counts.sum()), outside)
+    lines = overview.lines(int(found.counts.sum()))
     if report:
         path = job.output.with_suffix(PICTURE)
         note = add_picture(path, lambda: _picture(found, excerpts), overwrite)

@@ -10,10 +10,11 @@ from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.result import TrackingResult
 
 if TYPE_CHECKING:
+    from pyro_mixdvae.tracking.doubts import Doubt
     from pyro_mixdvae.tracking.report.tables import Records
 
 BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL = ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png", ".model.toml"
-SAMPLES = ".samples.csv"
+CHECK, SAMPLES = ".check.csv", ".samples.csv"
 
 
 def result_paths(path: Path, report: bool = True, samples: bool = False) -> list[Path]:
@@ -24,7 +25,7 @@ def result_paths(path: Path, report: bool = True, samples: bool = False) -> list
         report: with tables, picture and the declaration of the model.
         samples: with posterior trajectories.
     """
-    suffixes = [BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL] if report else []
+    suffixes = [BOXES, ASSIGNMENTS, CHECK, ELBO, PICTURE, MODEL] if report else []
     if samples:
         suffixes.append(SAMPLES)
     return [path, *(path.with_suffix(suffix) for suffix in suffixes)]
@@ -41,6 +42,7 @@ class ResultFiles:
         self._streams = streams
         self._is_first = True
         self._records: list[Records] = []
+        self._doubts: list[Doubt] = []
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
         """The next frames, and their detections ``[L, K, 4]`` xyxy in pixels, NaN where there is none."""
@@ -55,12 +57,16 @@ class ResultFiles:
             self._write_rows(SAMPLES, samples_table(result))
         first, last = result.block or (result.first, result.first + len(result.boxes) - 1)
         self._records.append(Records(first, last, result.records))
+        self._doubts += result.doubts
         self._is_first = False
 
     def end(self, model: str | None) -> None:
-        """What is known when all frames are: the records, and the declaration of the model, where there is one."""
-        from pyro_mixdvae.tracking.report.tables import elbo_table
+        """What is known when all frames are: the records, what to check, the declaration of the model."""
+        from pyro_mixdvae.tracking.doubts import ranked
+        from pyro_mixdvae.tracking.report.tables import check_table, elbo_table
 
+        if CHECK in self._streams:
+            self._write(CHECK, check_table(ranked(self._doubts)))
         if ELBO in self._streams:
             self._write(ELBO, elbo_table(self._records))
         if MODEL in self._streams and model is not None:

@@ -13,7 +13,7 @@ from pyro_mixdvae.tracking.boxes import Array, xyxy_to_centre_size
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.report.excerpt import Excerpt
-from pyro_mixdvae.tracking.report.tables import UNCERTAIN_BITS, frame_entropy
+from pyro_mixdvae.tracking.report.tables import frame_entropy
 from pyro_mixdvae.tracking.result import TrackingResult
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ PALETTE = (
     "#332288",
 )
 CLUTTER = "#9a9a9a"
+DOUBT = "#D55E00"
 BOXES_A_SOURCE = 5
 
 
@@ -151,17 +152,14 @@ def _over_time(axes: "Axes", shown: Excerpt, axis: int) -> None:
 
 def _entropy(axes: "Axes", shown: Excerpt) -> None:
     bits = frame_entropy(shown.result)
-    axes.bar(
-        shown.numbers,
-        bits,
-        width=float(shown.step),
-        color=np.where(bits > UNCERTAIN_BITS, "#333333", "#aaaaaa").tolist(),
-    )
-    axes.axhline(UNCERTAIN_BITS, color="#333333", linewidth=0.8, linestyle=":")
+    for doubt in shown.result.doubts:
+        strength = 0.15 + 0.35 * doubt.probability
+        axes.axvspan(doubt.first + 0.5, doubt.last + 1.5, color=DOUBT, alpha=strength, linewidth=0, zorder=0)
+    axes.bar(shown.numbers, bits, width=float(shown.step), color="#555555")
     axes.set_ylim(0, max(1.0, 1.05 * float(bits.max(initial=0.0))))
     axes.set_xlabel("frame")
     axes.set_ylabel("entropy\n(bits)")
-    axes.set_title("Least certain assignment of the frame; dark bars: less certain than 9 : 1", fontsize=9)
+    axes.set_title("Least certain assignment of the frame; shaded: names may have been exchanged", fontsize=9)
 
 
 def _line(axes: "Axes", x: Array, y: Array, observed: Flags, colour: str) -> None:

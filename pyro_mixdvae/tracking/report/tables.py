@@ -11,30 +11,17 @@ import numpy as np
 
 from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
-from pyro_mixdvae.tracking.ends import sentences_of_outside
+from pyro_mixdvae.tracking.doubts import LEAST, Doubt
 from pyro_mixdvae.tracking.result import TrackingResult
 
 NONE_OF_THEM = "none"
-# The entropy in bits of a choice between two at 9 : 1; frames above it are worth checking.
-UNCERTAIN_BITS = 0.469
+ODDS = round(1 / LEAST) - 1
 CORNERS = ("x1", "y1", "x2", "y2")
 BOX_COLUMNS = (
     *("frame", "source", "left", "top", "width", "height"),
     *(f"{corner}_{side}" for corner in CORNERS for side in ("low", "high")),
     *("level", "status"),
 )
-
-
-class Stretch(NamedTuple):
-    """Neighbouring frames with uncertain assignments: ``first`` to ``last`` (from 1), and the highest entropy."""
-
-    first: int
-    last: int
-    bits: float
-
-    def __str__(self) -> str:
-        frames = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
-        return f"{frames} ({self.bits:.2f} bits)"
 
 
 def boxes_table(result: TrackingResult) -> str:
@@ -144,58 +131,52 @@ def frame_entropy(result: TrackingResult) -> Array:
     return np.nan_to_num(result.entropy).max(axis=1, initial=0.0)
 
 
-def uncertain_stretches(bits: Array, first: int = 0, most: int = 5) -> list[Stretch]:
-    """Where the assignment of a detection is less certain than 9 : 1: the ``most`` worst stretches, worst first.
+def check_table(doubts: Sequence[Doubt]) -> str:
+    """CSV of the moments in which names may have been exchanged, as they are ranked: a row each.
 
-    Neighbouring frames make one stretch, as the frames of one crossing do.
-
-    Args:
-        bits: `frame_entropy` ``[T]``.
-        first: the number of the first frame, from 0.
-        most: how many are named.
+    Frames and sources count from 1; the probability is that of an exchange. The other source is "none" where it would
+    be a target that is no source.
     """
-    frames = np.flatnonzero(bits > UNCERTAIN_BITS)
-    runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1) if frames.size else []
-    stretches = [Stretch(first + 1 + int(run[0]), first + 1 + int(run[-1]), float(bits[run].max())) for run in runs]
-    return sorted(stretches, key=lambda stretch: (-stretch.bits, stretch.first))[:most]
+    rows = (
+        [
+            *(rank, doubt.first + 1, doubt.last + 1),
+            *[*(source + 1 for source in doubt.sources), NONE_OF_THEM][:2],
+            _fixed(doubt.probability, 4),
+        ]
+        for rank, doubt in enumerate(doubts, start=1)
+    )
+    return csv_text(["rank", "first_frame", "last_frame", "source", "other_source", "probability"], rows)
 
 
 class Overview:
-    """What a person wants to know first: counts, and the frames to check, of results that follow on one another.
-
-    A number a frame is kept of them.
-    """
+    """What a person wants to know first, counts and what is in doubt, of results that follow on one another."""
 
     def __init__(self) -> None:
-        self._first, self._n_sources = 0, 0
-        self._bits: list[Array] = []
-        self._n_frames = self._n_boxes = self._n_observed = 0
+        self._n_sources = self._n_frames = self._n_boxes = self._n_observed = 0
         self._notes: dict[str, None] = {}
+        self._warnings: tuple[str, ...] = ()
 
     def add(self, result: TrackingResult) -> None:
-        """The next frames."""
-        if not self._n_frames:
-            self._first, self._n_sources = result.first, result.boxes.shape[1]
-        self._bits.append(frame_entropy(result))
+        """The next frames; the last has the warnings."""
+        self._n_sources = result.boxes.shape[1]
         self._n_frames += len(result.boxes)
         self._n_boxes += result.observed.size
         self._n_observed += int(result.observed.sum())
         self._notes.update(dict.fromkeys(result.notes))
+        self._warnings = result.warnings
 
-    def lines(self, n_detections: int, n_outside: int = 0) -> list[str]:
-        """A sentence a line, given the detections of the whole film, and how many boxes lie outside the image."""
+    def lines(self, n_detections: int) -> list[str]:
+        """A sentence a line, given how many detections the whole film has."""
         lines = [
             f"{self._n_frames} frames, {n_detections} detections, {self._n_sources} sources: {self._n_observed} boxes "
             f"observed, {self._n_boxes - self._n_observed} inferred from other frames.",
         ]
-        stretches = uncertain_stretches(np.concatenate(self._bits), self._first)
-        if stretches:
+        lines += [f"Warning: {warning}" for warning in self._warnings]
+        if not self._warnings:
             lines.append(
-                f"Check these frames, where it is uncertain whose a detection is: {', '.join(map(str, stretches))}."
+                f"No names are in doubt: nowhere are two sources likelier than 1 : {ODDS} to have changed them."
             )
-        else:
-            lines.append("No assignment is uncertain: none has the entropy of a choice at 9 : 1.")
-        return [*lines, *(f"Note: {note}" for note in (*self._notes, *sentences_of_outside(n_outside)))]
+        return [*lines, *(f"Note: {note}" for note in self._notes)]
 
 
 def summary(boxes: Array, result: TrackingResult) -> list[str]:

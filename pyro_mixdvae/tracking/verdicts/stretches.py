@@ -1,0 +1,54 @@
+"""Stretches of frames in words."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyro_mixdvae.tracking.files.rows import Flags
+
+SHOWN = 3
+"""Stretches, or moments, that a sentence names."""
+
+
+class Marks:
+    """Frames and sources that something holds of, from pieces that follow on one another.
+
+    Attributes:
+        first: the frame that they begin with, counted from 0.
+    """
+
+    def __init__(self) -> None:
+        self.first = 0
+        self._pieces: list[Flags] = []
+
+    def add(self, flags: Flags, first: int) -> None:
+        """Those of the next frames ``[L, N]``, of which the first is the frame `first`."""
+        if not self._pieces:
+            self.first = first
+        self._pieces.append(flags)
+
+    def all(self) -> Flags:
+        """Of all frames ``[T, N]``."""
+        found: Flags = np.concatenate(self._pieces)
+        return found
+
+
+def stretches(flags: Flags) -> list[tuple[int, int]]:
+    """First and last place, both included, of each run of True [T]; the longest first."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
+    runs = [(int(begin), int(end) - 1) for begin, end in edges.reshape(-1, 2)]
+    return sorted(runs, key=lambda run: (run[0] - run[1], run[0]))
+
+
+def frames_in_words(flags: Flags, first: int) -> str:
+    """As "frames 5-9, 20 and 2 stretches more": flags [T], of which the first is of frame `first`, counted from 0."""
+    runs = stretches(flags)
+    named = [f"{begin}" if begin == end else f"{begin}-{end}" for begin, end in _numbered(runs[:SHOWN], first)]
+    more = len(runs) - SHOWN
+    rest = f" and {more} shorter stretch{'es' * (more > 1)}" if more > 0 else ""
+    is_one_frame = len(runs) == 1 and runs[0][0] == runs[0][1]
+    return f"frame{'s' * (not is_one_frame)} {', '.join(named)}{rest}"
+
+
+def _numbered(runs: Sequence[tuple[int, int]], first: int) -> list[tuple[int, int]]:
+    return sorted((begin + first + 1, end + first + 1) for begin, end in runs)
