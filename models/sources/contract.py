@@ -3,17 +3,20 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-from pyro_mixdvae.distributions.kalman import Gaussian, Transition
+from pyro_mixdvae.distributions.kalman import Chain, Gaussian, Transition
 from pyro_mixdvae.distributions.small_matrices import apply, cholesky, inverse
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.part import Part
+from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.step import Step
+
+SourcesT = TypeVar("SourcesT", bound="Sources")
 
 
 class Before(NamedTuple):
@@ -44,6 +47,8 @@ class Sources(Part):
     latent_dim: int
     n_sources: int | None = None
     widest: float | Sequence[float] = math.inf
+    is_estimated = False
+    """Whether constants of the prior are left to the scene: `begun` and `fitted` then say what they are."""
 
     @property
     def state_size(self) -> int:
@@ -68,6 +73,17 @@ class Sources(Part):
     @abstractmethod
     def update_state(self, state: Any, s: Tensor, z: Tensor | None) -> Any:
         """The memory after frame t: s [*, D], and z [*, L] or None, where the prior finds its own z for that s."""
+
+    def begun(self: SourcesT, scene: Scene) -> SourcesT:
+        """Where the estimate of the prior's constants begins, before w is known; by default as it is."""
+        return self
+
+    def fitted(self: SourcesT, chain: Chain, present: Tensor) -> SourcesT:
+        """M-step, from q(s, z) of all sources, a chain [B, N, T, D, S], in the frames that there are; by default none.
+
+        `present` [B, T] is False after the end of a scene.
+        """
+        return self
 
     # Derived.
 

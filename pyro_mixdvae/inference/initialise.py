@@ -12,11 +12,11 @@ from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 
 
 @torch.no_grad()
-def initialise(engine: ChainEngine, first: int = 0) -> Filtered:
+def initialise(engine: ChainEngine, first: int = 0, searches: bool = True) -> Filtered:
     """Filter forwards from frame `first`, where `scene.start` says where the sources are, and backwards to frame 0.
 
-    A hard pass, a local search where w is a joint event, and among clutter the better of that and the moments. The
-    prior is used in both directions of time: what is learned of speeds and noises holds in either.
+    A hard pass, a local search where w is a joint event and it `searches`, and among clutter the better of that and
+    the moments. The prior is used in both directions of time: what is learned of speeds and noises holds in either.
     """
 
     def one_way(index: slice | Tensor) -> Filtered:
@@ -26,7 +26,7 @@ def initialise(engine: ChainEngine, first: int = 0) -> Filtered:
             own = engine.with_scene(engine.model.replace(assignment=assignment), engine.scene.frames(index))
         part = own.scene
         start = own.filter()
-        if isinstance(engine.model.assignment, ExclusiveAssignment):
+        if searches and isinstance(engine.model.assignment, ExclusiveAssignment):
             start = local_search(own, start)
         is_crowded = (part.mask.sum(-1) > part.n_sources).any(-1)
         return better_of_two(own, start, is_crowded) if is_crowded.any() else start

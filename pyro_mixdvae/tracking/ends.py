@@ -9,11 +9,12 @@ from torch import Tensor
 from pyro_mixdvae.engines.protocol import PseudoObservation
 from pyro_mixdvae.engines.registry import chain_engine
 from pyro_mixdvae.guides.mean_field import MeanField
+from pyro_mixdvae.inference.estimates import begun
 from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.representations.boxes import Coordinates
-from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.scenes import BoxSequence
+from pyro_mixdvae.tracking.boxes import Array, is_outside
+from pyro_mixdvae.tracking.scenes import BoxSequence, make_scene
 
 ANYWHERE = 12**-0.5
 """Standard deviation of a place that may be anywhere in the image, in images."""
@@ -31,9 +32,8 @@ def within_reach(sequence: BoxSequence, preset: Preset) -> BoxSequence:
     most = max(ahead, behind)
     if not most:
         return sequence
-    scale = np.array([*sequence.size, *sequence.size], dtype=float)
-    start = torch.as_tensor(sequence.start / scale, dtype=torch.get_default_dtype())
-    reach = horizon(preset.model, preset.representation, preset.representation.content(start), most)
+    scene, _ = make_scene([sequence], preset.representation)
+    reach = horizon(begun(preset.model, scene), preset.representation, scene.start[0], most)
     return sequence.without_ends(max(ahead - reach, 0), max(behind - reach, 0))
 
 
@@ -65,10 +65,11 @@ def sentences_of_cuts(sequence: BoxSequence) -> list[str]:
 
 def sentences_of_outside(boxes: Array, size: tuple[float, float]) -> list[str]:
     """That a prior has carried sources out of the image, where no detection can say anything: boxes [T, N, 4]."""
-    outside = (boxes[..., 2:] <= 0).any(-1) | (boxes[..., :2] >= size).any(-1)
+    outside = is_outside(boxes, size)
     if not outside.any():
         return []
-    return [f"{outside.sum()} of the boxes lie wholly outside the image, where the prior alone has put them."]
+    what = "points" if boxes.shape[-1] == 2 else "boxes"
+    return [f"{outside.sum()} of the {what} lie wholly outside the image, where the prior alone has put them."]
 
 
 @torch.no_grad()
@@ -104,7 +105,7 @@ def _known(model: Any, coordinates: Coordinates, start: Tensor, length: int) -> 
     chain = engine.smooth(engine.teacher_forced(observation).transitions, observation)
     mean, variance = chain.mean[0, :, 1:, :, 0], chain.covariance[0, :, 1:, :, 0, 0]  # [N, length, D]
     boxes, spread = coordinates.boxes(mean), coordinates.box_covariance(mean, variance).sqrt()
-    size = boxes[..., 2:] - boxes[..., :2]
-    is_sure = (spread <= torch.cat([size, size], -1).clamp(min=ANYWHERE)).all(-1)
-    is_inside = (boxes[..., 2:] > 0).all(-1) & (boxes[..., :2] < 1).all(-1)
+    size = boxes[..., -2:] - boxes[..., :2]  # of points, zero
+    is_sure = (spread <= torch.cat([size, size], -1)[..., : boxes.shape[-1]].clamp(min=ANYWHERE)).all(-1)
+    is_inside = (boxes[..., -2:] > 0).all(-1) & (boxes[..., :2] < 1).all(-1)
     return (is_sure & is_inside).any(0)

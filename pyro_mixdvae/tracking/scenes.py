@@ -1,4 +1,4 @@
-"""From arrays of detections in pixels to the scenes of the model."""
+"""From arrays of detections in pixels, boxes or points, to the scenes of the model."""
 
 import math
 from collections.abc import Sequence
@@ -18,9 +18,10 @@ from pyro_mixdvae.tracking.files.labels import Labels
 class BoxSequence(NamedTuple):
     """One sequence to track: boxes ``[T, K, 4]`` xyxy pixels (NaN: none), and where its sources start.
 
-    `start` ``[N, 4]`` holds the boxes of the sources at frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that
-    a person has drawn (NaN: none; None: none at all), `size` is the image's (width, height). `cut` says how many frames
-    were taken away before the first and after the last.
+    In place of boxes ``[..., 4]`` all may be points ``[..., 2]``. `start` ``[N, 4]`` holds the boxes of the sources at
+    frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that a person has drawn (NaN: none; None: none at all),
+    `size` is the image's (width, height). `cut` says how many frames were taken away before the first and after the
+    last.
     """
 
     boxes: Array
@@ -55,7 +56,7 @@ def make_sequence(
     detections of the first frame that has N (in their order where they are equally confident or confidence is unknown).
 
     Args:
-        boxes: ``[T, K, 4]`` xyxy pixels, NaN where there is no detection.
+        boxes: ``[T, K, 4]`` xyxy pixels, or points ``[T, K, 2]``, NaN where there is no detection.
         n_sources: N.
         size: (width, height) of the image in pixels; None: the far corner of all detections.
         confidence: ``[T, K]``, higher is surer; NaN or equal where unknown.
@@ -66,7 +67,7 @@ def make_sequence(
     """
     boxes = _checked(boxes)
     n_frames = len(boxes)
-    drawn = None if labels is None else _label_array(labels, n_sources, n_frames)
+    drawn = None if labels is None else _label_array(labels, n_sources, n_frames, boxes.shape[-1])
     if size is None:
         size = _far_corner(boxes, drawn)
     if not (all(map(math.isfinite, size)) and min(size) > 0):
@@ -81,13 +82,14 @@ def make_sequence(
 
 
 def make_scene(sequences: Sequence[BoxSequence], coordinates: Coordinates) -> tuple[Scene, Tensor]:
-    """A batch of sequences of equal `first`, padded to one length: the scene, and the scale [B, 4] in pixels."""
+    """A batch of sequences of equal `first`, padded to one length: the scene, and the scale [B, 4 or 2] in pixels."""
     n_frames = max(len(sequence.boxes) for sequence in sequences)
     n_detections = max(1, *(sequence.boxes.shape[1] for sequence in sequences))
-    scale = np.array([[*sequence.size, *sequence.size] for sequence in sequences], dtype=float)
-    observations = np.full((len(sequences), n_frames, n_detections, 4), np.nan)
+    scale = np.array([coordinates.pixels(sequence.size) for sequence in sequences], dtype=float)
+    width = scale.shape[-1]
+    observations = np.full((len(sequences), n_frames, n_detections, width), np.nan)
     is_labelled = any(sequence.labels is not None for sequence in sequences)
-    labels = np.full((len(sequences), len(sequences[0].start), n_frames, 4), np.nan) if is_labelled else None
+    labels = np.full((len(sequences), len(sequences[0].start), n_frames, width), np.nan) if is_labelled else None
     present = np.zeros((len(sequences), n_frames), dtype=bool)
     for b, sequence in enumerate(sequences):
         t, k = sequence.boxes.shape[:2]
@@ -99,8 +101,8 @@ def make_scene(sequences: Sequence[BoxSequence], coordinates: Coordinates) -> tu
     dtype = torch.get_default_dtype()
 
     def content(boxes: Array) -> Tensor:
-        """Of ``[B, ..., 4]`` in pixels."""
-        pixels = scale.reshape(len(scale), *[1] * (boxes.ndim - 2), 4)
+        """Of ``[B, ..., 4]`` (or 2) in pixels."""
+        pixels = scale.reshape(len(scale), *[1] * (boxes.ndim - 2), width)
         return coordinates.content(torch.as_tensor(boxes / pixels, dtype=dtype))
 
     drawn = None if labels is None else content(labels)
@@ -110,15 +112,18 @@ def make_scene(sequences: Sequence[BoxSequence], coordinates: Coordinates) -> tu
 
 def _checked(boxes: Array) -> Array:
     boxes = np.asarray(boxes, dtype=float)
-    if boxes.ndim != 3 or boxes.shape[-1] != 4:
-        raise InputError(f"Detections must be an array [frames, detections, 4]; this one has the shape {boxes.shape}.")
+    if boxes.ndim != 3 or boxes.shape[-1] not in (2, 4):
+        raise InputError(
+            "Detections must be an array [frames, detections, 4] of boxes, or [frames, detections, 2] of points; this "
+            f"one has the shape {boxes.shape}."
+        )
     if not len(boxes):
         raise InputError("There are no frames to track in.")
     missing = np.asarray(np.isnan(boxes).any(-1))
     if np.isinf(boxes).any():
         t, k = np.argwhere(np.isinf(boxes).any(-1))[0]
         raise InputError(f"Detection {k + 1} of frame {t + 1} is not finite; mark a missing detection with NaN.")
-    is_flat = boxes[..., 2:] <= boxes[..., :2]
+    is_flat = boxes[..., 2:] <= boxes[..., : boxes.shape[-1] - 2]
     if is_flat.any() and (is_flat.any(-1) & ~missing).any():
         t, k = np.argwhere(is_flat.any(-1) & ~missing)[0]
         raise InputError(
@@ -127,9 +132,15 @@ def _checked(boxes: Array) -> Array:
     return np.where(missing[..., None], np.nan, boxes)
 
 
-def _label_array(labels: Labels, n_sources: int, n_frames: int) -> Array:
-    """``[N, T, 4]``, NaN where nothing is labelled."""
-    drawn = np.full((n_sources, n_frames, 4), np.nan)
+def _label_array(labels: Labels, n_sources: int, n_frames: int, width: int) -> Array:
+    """``[N, T, 4]``, or ``[N, T, 2]`` of points, NaN where nothing is labelled."""
+    if labels.boxes.shape[-1] != width:
+        kinds = {2: "points", 4: "boxes"}
+        raise InputError(
+            f"The labels are {kinds[labels.boxes.shape[-1]]}, and the detections {kinds[width]}: give labels that are "
+            f"{kinds[width]}."
+        )
+    drawn = np.full((n_sources, n_frames, width), np.nan)
     named = np.unique(labels.source)
     if len(named) != n_sources or named.max(initial=0) >= n_sources:
         names = ", ".join(str(n + 1) for n in named)
@@ -167,9 +178,9 @@ def _most_confident(boxes: Array, n_sources: int, confidence: Array | None) -> t
 
 
 def _far_corner(boxes: Array, drawn: Array | None) -> tuple[float, float]:
-    corners = np.concatenate([part.reshape(-1, 4) for part in (boxes, drawn) if part is not None])
+    corners = np.concatenate([part.reshape(-1, boxes.shape[-1]) for part in (boxes, drawn) if part is not None])
     corners = corners[~np.isnan(corners[:, 0])]
     if not len(corners):
         return 1.0, 1.0
-    width, height = np.ceil(corners[:, 2:].max(0))
+    width, height = np.ceil(corners[:, -2:].max(0))
     return max(float(width), 1.0), max(float(height), 1.0)

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pyro_mixdvae.declaration.builder import resolve
 from pyro_mixdvae.declaration.document import Declaration
 from pyro_mixdvae.declaration.shipped import shipped, with_method, with_weights
@@ -73,6 +75,9 @@ class Tracker:
             raise InputError(f"There is no algorithm '{algorithm}': choose from {', '.join(METHODS)}.")
         self.n_sources = n_sources
         self.declaration: Declaration | None = None
+        # What points are tracked by in its place, made when there are some.
+        self._chosen = (weights, guide, algorithm, n_iterations) if preset == "default" else None
+        self._of_points: Tracker | None = None
         if isinstance(preset, str):
             preset = shipped(preset)
         if isinstance(preset, Declaration):
@@ -104,7 +109,8 @@ class Tracker:
         the result says so in a note, and `TrackingResult.first` which frame its first one is.
 
         Args:
-            boxes: detections ``[T, K, 4]``, (x1, y1, x2, y2) in pixels, NaN where there is none, in any order.
+            boxes: detections ``[T, K, 4]``, (x1, y1, x2, y2) in pixels, NaN where there is none, in any order; or
+                points ``[T, K, 2]``, (x, y) in pixels.
             size: (width, height) of the image; None: the far corner of the detections.
             labels: boxes drawn by a person; they are taken as nearly exact, and say where the sources start.
             n_samples: posterior trajectories to draw.
@@ -113,7 +119,8 @@ class Tracker:
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
-        return self._run([self._sequence(boxes, size, confidence, labels)], n_samples)[0]
+        own = self.tracker_of(boxes)
+        return own._run([own._sequence(boxes, size, confidence, labels)], n_samples)[0]
 
     def memory_needed(
         self,
@@ -128,7 +135,8 @@ class Tracker:
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
-        return self._needed([self._sequence(boxes, size, confidence, labels)], n_samples)
+        own = self.tracker_of(boxes)
+        return own._needed([own._sequence(boxes, size, confidence, labels)], n_samples)
 
     def track_many(
         self,
@@ -142,17 +150,50 @@ class Tracker:
         `sizes` and `confidences`, where they are given, hold an entry for each sequence.
         """
         nothing = [None] * len(sequences)
+        of_points = [self.tracker_of(boxes) is not self for boxes in sequences]
+        if any(of_points):
+            if not all(of_points):
+                raise InputError("Some sequences are of boxes and some of points: track them by themselves.")
+            return self.tracker_of(sequences[0]).track_many(sequences, sizes, n_samples, confidences)
         found = [
             self._sequence(boxes, size, confidence, None)
             for boxes, size, confidence in zip(sequences, sizes or nothing, confidences or nothing, strict=True)
         ]
         results: dict[int, TrackingResult] = {}
-        # Scenes share a batch where their sources start in the same frame.
-        for first in sorted({sequence.first for sequence in found}):
-            members = [b for b, sequence in enumerate(found) if sequence.first == first]
+        for members in self._batches(found):
             tracked = self._run([found[b] for b in members], n_samples)
             results.update(zip(members, tracked, strict=True))
         return [results[b] for b in range(len(found))]
+
+    def _batches(self, sequences: list[BoxSequence]) -> list[list[int]]:
+        """Which scenes share a batch: those whose sources start in the same frame; none where they shape the motion."""
+        if self.preset.model.sources.is_estimated:
+            return [[b] for b in range(len(sequences))]
+        firsts = sorted({sequence.first for sequence in sequences})
+        return [[b for b, sequence in enumerate(sequences) if sequence.first == first] for first in firsts]
+
+    def tracker_of(self, detections: Array) -> "Tracker":
+        """The one that tracks such detections: this one, or under the preset "default" that of points.
+
+        Raises:
+            InputError: its model is of boxes, and these are points, or the other way round.
+        """
+        shape = np.shape(detections)
+        own = len(self.preset.representation.widest)
+        if len(shape) != 3 or shape[-1] == own or shape[-1] not in (2, 4):
+            return self  # what is no detections is told where they are checked
+        if self._chosen is None or shape[-1] == 4:
+            kinds = {2: "points [frames, detections, 2]", 4: "boxes [frames, detections, 4]"}
+            raise InputError(
+                f"The detections are {kinds[shape[-1]]}, and the model is of {kinds[own]}: take the preset "
+                f'"{"points" if own == 4 else "default"}".'
+            )
+        if self._of_points is None:
+            weights, guide, algorithm, n_iterations = self._chosen
+            self._of_points = Tracker(
+                self.n_sources, "points", weights, guide, algorithm, n_iterations, self.level, self.seed
+            )
+        return self._of_points
 
     def _sequence(
         self, boxes: Array, size: tuple[float, float] | None, confidence: Array | None, labels: Labels | None

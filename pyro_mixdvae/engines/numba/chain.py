@@ -26,15 +26,24 @@ from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.guides.factorised import Factorised
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.models.assignments.contract import Assignment
+from pyro_mixdvae.models.assignments.counted import CountedAssignment
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.assignments.independent import AdaptiveIndependentAssignment, IndependentAssignment
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
 from pyro_mixdvae.models.likelihoods.normal import Normal
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.sources.estimated import EstimatedSources
 from pyro_mixdvae.models.sources.kinematic import KinematicSources
 
-ASSIGNMENTS = (IndependentAssignment, AdaptiveIndependentAssignment, ExclusiveAssignment, PersistentAssignment)
+SOURCES = (KinematicSources, EstimatedSources)
+ASSIGNMENTS = (
+    IndependentAssignment,
+    AdaptiveIndependentAssignment,
+    ExclusiveAssignment,
+    PersistentAssignment,
+    CountedAssignment,
+)
 
 _NO_PENALTIES = np.empty((0, 0, 0, 0))
 _NOTHING = np.empty(0)
@@ -45,7 +54,7 @@ def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
     """Which part kernels do not know, in words; None where they know all of model, guide and scene."""
     if type(model) is not MixtureModel:
         return f"the model {type(model).__name__}"
-    if type(model.sources) is not KinematicSources or _places(model.sources) is None:
+    if type(model.sources) not in SOURCES or _places(model.sources) is None:
         return f"the sources {type(model.sources).__name__}"
     if type(model.sources.network) not in NETWORKS:
         return f"the network {type(model.sources.network).__name__}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import number
-from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
+from pyro_mixdvae.tracking.boxes import Array, is_outside, ltwh_to_xyxy
 from pyro_mixdvae.tracking.files.rows import (
     FURTHEST_PIXEL,
     LAST_FRAME,
@@ -36,7 +36,7 @@ class Labels:
 
     def refuse_outside(self, size: tuple[float, float]) -> None:
         """Raise InputError for the first label that does not touch an image of so many pixels (width, height)."""
-        outside = (self.boxes[:, 2:] <= 0).any(1) | (self.boxes[:, :2] >= size).any(1)
+        outside = is_outside(self.boxes, size)
         if outside.any():
             which = int(np.argmax(outside))
             raise InputError(
