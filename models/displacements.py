@@ -10,12 +10,16 @@ from pyro_mixdvae.models.scene import Scene
 MOST_PAIRS = 2048
 """Pairs of neighbouring frames that are looked at; of a longer scene, so many spread over it."""
 
+KEPT = 0.95
+"""Of the displacements, those that are not the furthest."""
+
 
 def mean_square_displacement(scene: Scene, unit: Callable[[Tensor], Tensor]) -> Tensor | None:
     """Of the displacements between mutually nearest detections of neighbouring frames, [D]; None where there are none.
 
     Each of two is the nearest to the other: so a target that is missed in one of the frames leaves no displacement to
-    another target, and a false detection seldom any. Scenes of a batch count together.
+    another target, and a false detection seldom any; the furthest, among which such are, do not count. Scenes of a
+    batch count together.
 
     Args:
         scene: the detections.
@@ -34,5 +38,6 @@ def mean_square_displacement(scene: Scene, unit: Callable[[Tensor], Tensor]) -> 
     is_mutual = both & (forth == numbers) & (back == numbers.unsqueeze(-1))
     if not is_mutual.any():
         return None
-    found: Tensor = difference[is_mutual].square().mean(0).to(scene.start)
+    far = distance[is_mutual]
+    found: Tensor = difference[is_mutual][far <= far.quantile(KEPT)].square().mean(0).to(scene.start)
     return found

@@ -47,6 +47,9 @@ class Sources(Part):
     latent_dim: int
     n_sources: int | None = None
     widest: float | Sequence[float] = math.inf
+    tails: float | None = None
+    """Degrees of freedom of a step of Student's t, whose variance `transition` gives; None: steps are Gaussian."""
+
     is_estimated = False
     """Whether constants of the prior are left to the scene: `begun` and `fitted` then say what they are."""
 

@@ -47,19 +47,22 @@ def empty_ends(sequence: BoxSequence) -> tuple[int, int]:
 
 
 def sentences_of_cuts(sequence: BoxSequence) -> list[str]:
-    """Which frames were cut, and why: a sentence for each end. Frames count from 1."""
+    """Which frames were cut, and why: a sentence for each end."""
     ahead, behind = sequence.cut
-    first, last = ahead + 1, ahead + len(sequence.boxes)
+    first, last = sequence.origin + ahead, sequence.origin + ahead + len(sequence.boxes) - 1
+    what = "points" if sequence.boxes.shape[-1] == 2 else "boxes"
     empty_ahead, empty_behind = empty_ends(sequence)
     why = "and so far from it the prior knows no more of a source than that it is somewhere in the image, if so much"
     sentences = []
     if ahead:
         seen = first + empty_ahead
-        sentences.append(f"Frames 1 to {ahead} have no boxes: the first detection is in frame {seen}, {why}.")
+        sentences.append(
+            f"Frames {sequence.origin} to {first - 1} have no {what}: the first detection is in frame {seen}, {why}."
+        )
     if behind:
         seen = last - empty_behind
         end = last + behind
-        sentences.append(f"Frames {last + 1} to {end} have no boxes: the last detection is in frame {seen}, {why}.")
+        sentences.append(f"Frames {last + 1} to {end} have no {what}: the last detection is in frame {seen}, {why}.")
     return sentences
 
 

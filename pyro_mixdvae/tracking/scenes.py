@@ -21,7 +21,7 @@ class BoxSequence(NamedTuple):
     In place of boxes ``[..., 4]`` all may be points ``[..., 2]``. `start` ``[N, 4]`` holds the boxes of the sources at
     frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that a person has drawn (NaN: none; None: none at all),
     `size` is the image's (width, height). `cut` says how many frames were taken away before the first and after the
-    last.
+    last; `origin` is the number by which users call the first frame.
     """
 
     boxes: Array
@@ -30,6 +30,7 @@ class BoxSequence(NamedTuple):
     first: int
     labels: Array | None
     cut: tuple[int, int] = (0, 0)
+    origin: int = 1
 
     def without_ends(self, ahead: int, behind: int) -> "BoxSequence":
         """The same sequence without so many frames at either end."""

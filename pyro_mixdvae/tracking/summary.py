@@ -64,6 +64,7 @@ def summarise(
                 records=tuple({name: value[b] for name, value in record.items()} for record in records),
                 samples=samples[:, b, :n_frames],
                 first=sequence.cut[0],
+                origin=sequence.origin,
                 engine=posterior.engine,
                 notes=(*notes, *(() if posterior.note is None else (posterior.note,))),
             )

@@ -102,6 +102,7 @@ class Tracker:
         labels: Labels | None = None,
         n_samples: int = 0,
         confidence: Array | None = None,
+        origin: int = 1,
     ) -> TrackingResult:
         """Track through one sequence.
 
@@ -115,12 +116,14 @@ class Tracker:
             labels: boxes drawn by a person; they are taken as nearly exact, and say where the sources start.
             n_samples: posterior trajectories to draw.
             confidence: ``[T, K]``; without labels the sources start at the most confident detections.
+            origin: the number by which sentences call the first frame.
 
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
         own = self.tracker_of(boxes)
-        return own._run([own._sequence(boxes, size, confidence, labels)], n_samples)[0]
+        sequence = own._sequence(boxes, size, confidence, labels)._replace(origin=origin)
+        return own._run([sequence], n_samples)[0]
 
     def memory_needed(
         self,

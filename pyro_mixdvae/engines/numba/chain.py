@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_mixdvae.distributions import tails
 from pyro_mixdvae.distributions.exclusive import event_table
 from pyro_mixdvae.distributions.kalman import Chain, Transition
 from pyro_mixdvae.engines.numba import filtering, guide_chain, records, smoothing, updates, visibility
@@ -212,7 +213,7 @@ class NumbaChainEngine:
         exact = exact_record(self.model, guide, self.scene)
         if exact is not None:
             return exact
-        if n_particles > 1:
+        if n_particles > 1 or self.model.sources.tails is not None:
             return TorchChainEngine(self.model, self.scene).record(guide, n_particles, seed)
         assert isinstance(guide, Collapsed)
         assignment, gap = self.model.assignment, None
@@ -288,9 +289,16 @@ def _arrays_of(model: MixtureModel, scene: Scene) -> Arrays:
     assert places is not None  # `unknown_part` has said so
     velocity = torch.zeros(sources.content_dim, dtype=torch.float64) + sources.network.first_velocity
     widest = torch.zeros_like(velocity) + torch.as_tensor(sources.widest)
-    prior = Prior(network, places, sources.start_spread, array(velocity), array(widest))
+    prior = Prior(network, places, sources.start_spread, array(velocity), array(widest), _tails(sources))
     start = array(scene.start.flatten(0, 1))
     return Arrays(prior, _rule(model.assignment, scene), _frames(model, scene), _noise(model, scene), start)
+
+
+def _tails(sources: KinematicSources) -> Array:
+    """Degrees of freedom of steps, and the logarithm of the constant of the density; nothing if they are Gaussian."""
+    if sources.tails is None:
+        return _NOTHING
+    return np.array([sources.tails, tails.log_constant(sources.tails, sources.content_dim)])
 
 
 def _places(sources: KinematicSources) -> Array | None:

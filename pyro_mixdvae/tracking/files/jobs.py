@@ -11,6 +11,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import write_together
 from pyro_mixdvae.reporting.pictures import add_picture
 from pyro_mixdvae.resources import require_memory
+from pyro_mixdvae.tracking.files.columns import has_columns, read_columns
 from pyro_mixdvae.tracking.files.detections import Detections, read_detections
 from pyro_mixdvae.tracking.files.sequences import Size, find_sequences, kind_of, name_of
 from pyro_mixdvae.tracking.footprint import ADVICE, writing_bytes
@@ -31,13 +32,24 @@ class Job:
     @property
     def notes(self) -> list[str]:
         """Sentences that the user should read."""
+        note = [] if self.detections.note is None else [self.detections.note]
         if not self.detections.size_is_guessed:
-            return []
+            return note
         width, height = self.detections.size
         return [
+            *note,
             f"{self.detections.path}: nobody says how large the image is; taken to be {width}x{height}, where the "
-            "furthest boxes end (--size WxH says better)."
+            f"furthest {'points' if self.detections.boxes.shape[-1] == 2 else 'boxes'} end (--size WxH says better).",
         ]
+
+
+def are_points(sequence: Path) -> bool:
+    """Whether a path is a file of points: a CSV whose header names x and y, and no sizes.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    return kind_of(sequence) == "file" and has_columns(sequence) and read_columns(sequence).places.shape[1] == 2
 
 
 def targets_of(sequence: Path, output: Path, is_folder: bool) -> list[tuple[Path, Path]]:
@@ -57,7 +69,8 @@ def targets_of(sequence: Path, output: Path, is_folder: bool) -> list[tuple[Path
         return [(path, output / f"{name_of(path)}.txt") for path in find_sequences(sequence)]
     if not is_folder and output.is_dir():
         raise InputError(f"{output} is a folder, and {sequence} a single sequence: give the path of a file for OUT.")
-    return [(sequence, output / f"{name_of(sequence)}.txt" if is_folder else output)]
+    suffix = "csv" if are_points(sequence) else "txt"
+    return [(sequence, output / f"{name_of(sequence)}.{suffix}" if is_folder else output)]
 
 
 def read_jobs(targets: Sequence[tuple[Path, Path]], size: Size | None, labels: "Labels | None" = None) -> list[Job]:
@@ -78,7 +91,7 @@ def _around(found: Detections, labels: "Labels | None") -> Detections:
     if labels is None or not found.size_is_guessed:
         return found
     width, height = (
-        max(side, math.ceil(far)) for side, far in zip(found.size, labels.boxes[:, 2:].max(0), strict=True)
+        max(side, math.ceil(far)) for side, far in zip(found.size, labels.boxes[:, -2:].max(0), strict=True)
     )
     return replace(found, size=(width, height))
 
@@ -117,7 +130,7 @@ def track_job(
     found = job.detections
     with _named(found.path):
         result = tracker.track(
-            found.boxes, size=found.size, labels=labels, n_samples=samples, confidence=found.confidence
+            found.boxes, found.size, labels, n_samples=samples, confidence=found.confidence, origin=found.origin
         )
     model = None if tracker.declaration is None else tracker.declaration.text()
     contents = result_files(job.output, found.boxes, result, report, model)

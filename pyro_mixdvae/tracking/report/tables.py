@@ -1,7 +1,7 @@
 """Tables of a tracking result: pure functions from a result to CSV text, and the frames that a person should check.
 
-Frames, sources and detections count from 1, as in the MOTChallenge files. Every number has a fixed count of decimals,
-so that the same result gives the same bytes.
+Sources and detections count from 1, as in the MOTChallenge files, and frames as where they come from. Every number has
+a fixed count of decimals, so that the same result gives the same bytes.
 """
 
 from typing import NamedTuple
@@ -16,11 +16,22 @@ NONE_OF_THEM = "none"
 # The entropy in bits of a choice between two at 9 : 1; frames above it are worth checking.
 UNCERTAIN_BITS = 0.469
 CORNERS = ("x1", "y1", "x2", "y2")
-BOX_COLUMNS = (
-    *("frame", "source", "left", "top", "width", "height"),
-    *(f"{corner}_{side}" for corner in CORNERS for side in ("low", "high")),
-    *("level", "status"),
-)
+PLACE, POINT = ("left", "top", "width", "height"), ("x", "y")
+
+
+def place_columns(width: int) -> tuple[str, ...]:
+    """The names of a box's four numbers, or of a point's two."""
+    return PLACE if width == 4 else POINT
+
+
+def source_columns(width: int) -> tuple[str, ...]:
+    """The columns of the table of boxes, or of points."""
+    bounds = CORNERS if width == 4 else POINT
+    limits = (f"{bound}_{side}" for bound in bounds for side in ("low", "high"))
+    return ("frame", "source", *place_columns(width), *limits, "level", "status")
+
+
+BOX_COLUMNS = source_columns(4)
 
 
 class Stretch(NamedTuple):
@@ -40,12 +51,12 @@ def boxes_table(result: TrackingResult) -> str:
 
     Pixels have two decimals, and the box is the one that stands in the MOTChallenge file. ``x1_low`` and ``x1_high``
     are the limits of the left edge's credible interval, ``y1`` is the top, ``x2`` the right and ``y2`` the bottom edge;
-    ``level`` is the probability between the limits.
+    ``level`` is the probability between the limits. Of points it is ``x`` and ``y``, and the limits of both.
     """
     n_frames, n_sources = result.boxes.shape[:2]
     rows = (
         box_cells(
-            result.first + t + 1,
+            result.number + t,
             n + 1,
             result.boxes[t, n],
             result.lower[t, n],
@@ -56,20 +67,20 @@ def boxes_table(result: TrackingResult) -> str:
         for t in range(n_frames)
         for n in range(n_sources)
     )
-    return csv_text(BOX_COLUMNS, rows)
+    return csv_text(source_columns(result.boxes.shape[-1]), rows)
 
 
 def box_cells(frame: int, source: int, box: Array, lower: Array, upper: Array, level: float, status: str) -> list[str]:
     """A row of the table of boxes, as text: the cells of `BOX_COLUMNS`.
 
     Args:
-        frame: from 1.
+        frame: its number.
         source: from 1.
         box, lower, upper: mean and limits ``[4]`` xyxy in pixels.
         level: probability between the limits.
         status: observed, where a detection of the frame belongs to the source, else inferred; or lost.
     """
-    limits = np.stack(written_limits(lower, upper), axis=-1)  # [4, 2]
+    limits = np.stack(written_limits(lower, upper), axis=-1)  # [4, 2], of points [2, 2]
     return [str(frame), str(source), *_pixels(written(box)), *_pixels(limits), f"{level}", status]
 
 
@@ -85,12 +96,12 @@ def assignments_table(boxes: Array, result: TrackingResult) -> str:
     boxes = result.its_frames(boxes)
     n_sources = result.boxes.shape[1]
     names = [str(n + 1) for n in range(n_sources)] + [NONE_OF_THEM]
-    header = ["frame", "detection", "left", "top", "width", "height"]
+    header = ["frame", "detection", *place_columns(boxes.shape[-1])]
     header += [f"source_{name}" for name in names[:-1]] + [NONE_OF_THEM, "entropy_bits", "most_likely"]
     ltwh, entropy = written(boxes), result.entropy
     rows = (
         [
-            result.first + t + 1,
+            result.number + t,
             k + 1,
             *_pixels(ltwh[t, k]),
             *(_fixed(p, 4) for p in result.responsibilities[t, k].tolist()),
@@ -116,10 +127,10 @@ def samples_table(result: TrackingResult) -> str:
     """CSV of the posterior trajectories, one after the other: each is a possible course of all sources."""
     boxes = written(result.samples)
     rows = (
-        [number + 1, result.first + t + 1, n + 1, *_pixels(boxes[number, t, n])]
+        [number + 1, result.number + t, n + 1, *_pixels(boxes[number, t, n])]
         for number, t, n in np.ndindex(*boxes.shape[:3])
     )
-    return csv_text(["sample", "frame", "source", "left", "top", "width", "height"], rows)
+    return csv_text(["sample", "frame", "source", *place_columns(boxes.shape[-1])], rows)
 
 
 def frame_entropy(result: TrackingResult) -> Array:
@@ -135,7 +146,7 @@ def uncertain_stretches(result: TrackingResult, most: int = 5) -> list[Stretch]:
     bits = frame_entropy(result)
     frames = np.flatnonzero(bits > UNCERTAIN_BITS)
     runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1) if frames.size else []
-    first = result.first + 1
+    first = result.number
     stretches = [Stretch(first + int(run[0]), first + int(run[-1]), float(bits[run].max())) for run in runs]
     return sorted(stretches, key=lambda stretch: (-stretch.bits, stretch.first))[:most]
 
@@ -150,9 +161,10 @@ def summary(boxes: Array, result: TrackingResult) -> list[str]:
     detections = int((~np.isnan(boxes[..., 0])).sum())
     inferred = int((~result.observed).sum())
     total = result.observed.size
+    what = "boxes" if result.boxes.shape[-1] == 4 else "points"
     lines = [
         f"{len(result.boxes)} frames, {detections} detections, {result.boxes.shape[1]} sources: "
-        f"{total - inferred} boxes observed, {inferred} inferred from other frames.",
+        f"{total - inferred} {what} observed, {inferred} inferred from other frames.",
     ]
     stretches = uncertain_stretches(result)
     if stretches:
@@ -165,7 +177,12 @@ def summary(boxes: Array, result: TrackingResult) -> list[str]:
 
 
 def written(boxes: Array) -> Array:
-    """Left, top, width, height ``[..., 4]`` as the MOTChallenge file has them: a size never falls below 0.01."""
+    """Left, top, width, height ``[..., 4]`` as the MOTChallenge file has them: a size never falls below 0.01.
+
+    Points ``[..., 2]`` are themselves.
+    """
+    if boxes.shape[-1] == 2:
+        return np.round(boxes, 2)
     ltwh = np.round(xyxy_to_ltwh(boxes), 2)
     ltwh[..., 2:] = np.maximum(ltwh[..., 2:], 0.01)
     return ltwh
