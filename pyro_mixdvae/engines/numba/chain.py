@@ -213,7 +213,7 @@ class NumbaChainEngine:
         exact = exact_record(self.model, guide, self.scene)
         if exact is not None:
             return exact
-        if n_particles > 1 or self.model.sources.tails is not None:
+        if n_particles > 1:
             return TorchChainEngine(self.model, self.scene).record(guide, n_particles, seed)
         assert isinstance(guide, Collapsed)
         assignment, gap = self.model.assignment, None
@@ -295,10 +295,11 @@ def _arrays_of(model: MixtureModel, scene: Scene) -> Arrays:
 
 
 def _tails(sources: KinematicSources) -> Array:
-    """Degrees of freedom of steps, and the logarithm of the constant of the density; nothing if they are Gaussian."""
+    """Degrees of freedom of steps, and logarithms of t's constants; nothing where steps are Gaussian."""
     if sources.tails is None:
         return _NOTHING
-    return np.array([sources.tails, tails.log_constant(sources.tails, sources.content_dim)])
+    constants = (tails.log_constant(sources.tails, n_numbers * sources.content_dim) for n_numbers in (1, 2))
+    return np.array([sources.tails, *constants])
 
 
 def _places(sources: KinematicSources) -> Array | None:

@@ -34,7 +34,8 @@ class Prior(NamedTuple):
     start_spread: float
     first_velocity: Array  # [D]
     widest: Array  # standard deviations that no step makes a place wider than; [D]
-    tails: Array  # of steps: degrees of freedom, and the logarithm of t's constant; nothing where steps are Gaussian
+    # Of steps: degrees of freedom, and log t's constants for D numbers (places) and 2 D; nothing: they are Gaussian.
+    tails: Array
 
 
 class Belief(NamedTuple):
