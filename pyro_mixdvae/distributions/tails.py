@@ -9,8 +9,9 @@ import math
 import torch
 from torch import Tensor
 
-LEAST_FREEDOM, MOST_FREEDOM = 2.5, 100.0
-"""Below there would soon be no variance; above it is a Gaussian."""
+LEAST_FREEDOM, MOST_FREEDOM = 2.5, 8.0
+"""Below there would soon be no variance. Above it is nearly a Gaussian, which takes a sudden turn for clutter: the
+estimate would never see the steps that speak against it."""
 
 
 def log_constant(freedom: float, n_dims: int) -> float:

@@ -49,7 +49,8 @@ def test_em_finds_the_calm_scale_and_that_there_are_darts() -> None:
             sources = sources.fitted(chain, scene.present)
         spread = (sources.network.position_variance + sources.network.process_variance).sqrt()
         found[darts] = sources.freedom, float(spread.mean() * ((sources.freedom - 2) / sources.freedom) ** 0.5)
-    assert found[30.0][0] < 4 < 8 < found[1.0][0]
+    assert found[30.0][0] < 4
+    assert found[1.0][0] == tails.MOST_FREEDOM
     for _, scale in found.values():
         assert scale == pytest.approx(0.001, rel=0.35)
 
@@ -75,7 +76,7 @@ def test_degrees_of_freedom_are_those_that_were_drawn_from() -> None:
         torch.manual_seed(0)
         precision = length.sample((20000,)).double()
     far = torch.randn(20000, n_dims, generator=generator).double().square().sum(-1) / precision
-    freedom = 10.0
+    freedom = 8.0
     for _ in range(60):
         freedom = tails.fitted_freedom(freedom, (freedom + n_dims) / (freedom + far), n_dims)
     assert freedom == pytest.approx(true, rel=0.15)
