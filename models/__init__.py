@@ -2,6 +2,7 @@
 
 from pyro_mixdvae.models.additive import AdditiveModel
 from pyro_mixdvae.models.assignments.contract import Assignment
+from pyro_mixdvae.models.assignments.counted import CountedAssignment
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.assignments.independent import AdaptiveIndependentAssignment, IndependentAssignment
 from pyro_mixdvae.models.assignments.learned_weights import LearnedWeights
@@ -16,13 +17,14 @@ from pyro_mixdvae.models.likelihoods.learned import LearnedScale
 from pyro_mixdvae.models.likelihoods.normal import Normal
 from pyro_mixdvae.models.likelihoods.spectral import PowerNoise, SpectralLikelihood, sound_scene
 from pyro_mixdvae.models.mixture import MixtureModel
-from pyro_mixdvae.models.noise import EstimatedNoise, Noise, RelativeNoise
+from pyro_mixdvae.models.noise import EstimatedNoise, LengthNoise, Noise, RelativeNoise
 from pyro_mixdvae.models.part import Part, closed_form
 from pyro_mixdvae.models.reappearance import Reappearance
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.models.sources.contract import Sources
 from pyro_mixdvae.models.sources.dvae import DVAESources
+from pyro_mixdvae.models.sources.estimated import EstimatedSources
 from pyro_mixdvae.models.sources.kinematic import KinematicSources
 from pyro_mixdvae.models.sources.linear import LinearSources
 from pyro_mixdvae.models.sources.sound import SoundSources
@@ -38,8 +40,10 @@ __all__ = [
     "Clutter",
     "ComplexNormal",
     "ComplexStudentT",
+    "CountedAssignment",
     "DVAESources",
     "EstimatedNoise",
+    "EstimatedSources",
     "ExclusiveAssignment",
     "Huber",
     "IndependentAssignment",
@@ -48,6 +52,7 @@ __all__ = [
     "Laplace",
     "LearnedScale",
     "LearnedWeights",
+    "LengthNoise",
     "Likelihood",
     "LinearSources",
     "MixtureModel",

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.errors import InputError, require_positive
+from pyro_mixdvae.models.displacements import mean_square_displacement
 from pyro_mixdvae.models.part import Part, closed_form
 from pyro_mixdvae.models.scene import Scene
 
@@ -38,6 +39,13 @@ class Noise(Part):
     def repeated(self, content: Tensor) -> Tensor:
         """The scale of what repeats in every frame alike, [B, *, D]; by default that of all noise."""
         return self.at(content)
+
+    def begun(self, scene: Scene) -> "Noise":
+        """Where the estimate begins, before any detection is anybody's; by default as it is.
+
+        What another scene has shown, one that ended where this begins, is kept.
+        """
+        return self
 
     def fitted(self, statistic: Tensor) -> "Noise":
         """M-step, from the mean `Likelihood.scale_statistic` of the observations of each scene [B]; by default none."""
@@ -147,6 +155,43 @@ class EstimatedNoise(RelativeNoise):
         longer = (1 + self.correlation) / (1 - self.correlation)
         noise, repeated = ((self.least**2 + part).sqrt().unsqueeze(-1) for part in (longer * white, white))
         return self.replace(relative=noise, relative_repeated=repeated)
+
+
+class LengthNoise(RelativeNoise):
+    """A length that the scene says: what residuals show of it, and nothing besides, which is the M-step of EM.
+
+    It begins at a part of how far targets move in a frame (`displacements`).
+
+    Args:
+        unit, relative, relative_to: as in `RelativeNoise`; `relative` is that of a scene that shows no displacement.
+        least: it is no less, in units of noise.
+    """
+
+    is_estimated = True
+
+    def __init__(
+        self,
+        unit: Unit,
+        relative: float | Sequence[float] | Tensor = 1e-3,
+        relative_to: Reference = "observation",
+        least: float = 1e-5,
+    ):
+        super().__init__(unit, relative, relative_to)
+        require_positive(least, f"noise of {least} or more")
+        self.least, self.is_begun = least, False
+
+    def begun(self, scene: Scene) -> "LengthNoise":
+        """A third of the root mean square displacement of a coordinate."""
+        square = None if self.is_begun else mean_square_displacement(scene, self.unit)
+        if square is None:
+            return self
+        return self.replace(relative=(square.mean().sqrt() / 3).clamp(min=self.least), is_begun=True)
+
+    def fitted(self, statistic: Tensor) -> "LengthNoise":
+        """The r of each scene, [B, 1]."""
+        before, statistic = self.relative.square(), statistic.to(self.relative)
+        white = statistic * (before.squeeze(-1) if before.dim() == 2 else before.mean())
+        return self.replace(relative=white.sqrt().clamp(min=self.least).unsqueeze(-1))
 
 
 def spread_over(relative: Tensor, unit: Tensor) -> Tensor:

@@ -33,6 +33,22 @@ def read_text(path: Path) -> str:
         raise unreadable(path, error) from error
 
 
+def text_at_start(path: Path, most: int) -> str:
+    """The text of the first bytes of a file, at most so many, without a byte order mark; signs for what is no text.
+
+    Raises:
+        InputError: there is no such file, it may not be read, or it is no regular file.
+    """
+    refuse_irregular(path)
+    try:
+        with path.open("rb") as stream:
+            return stream.read(most).decode("utf-8-sig", errors="replace")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: check the path.") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
 def check_name(name: str) -> None:
     """Whether a source, and a file or folder of it, can be called so on any system.
 

@@ -9,13 +9,14 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-from pyro_mixdvae.distributions.kalman import Gaussian, Transition
+from pyro_mixdvae.distributions.kalman import Chain, Gaussian, Transition
 from pyro_mixdvae.distributions.small_matrices import apply, cholesky, inverse
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.part import Part
+from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.step import Step
 
-Self = TypeVar("Self", bound="Sources")
+SourcesT = TypeVar("SourcesT", bound="Sources")
 
 
 class Before(NamedTuple):
@@ -46,6 +47,11 @@ class Sources(Part):
     latent_dim: int
     n_sources: int | None = None
     widest: float | Sequence[float] = math.inf
+    tails: float | None = None
+    """Degrees of freedom of a step of Student's t, whose variance `transition` gives; None: steps are Gaussian."""
+
+    is_estimated = False
+    """Whether constants of the prior are left to the scene: `begun` and `fitted` then say what they are."""
 
     @property
     def state_size(self) -> int:
@@ -71,10 +77,24 @@ class Sources(Part):
     def update_state(self, state: Any, s: Tensor, z: Tensor | None) -> Any:
         """The memory after frame t: s [*, D], and z [*, L] or None, where the prior finds its own z for that s."""
 
-    def known_within(self: Self, start: Tensor, spread: Tensor) -> Self:
+    def known_within(self: SourcesT, start: Tensor, spread: Tensor) -> SourcesT:
         """The prior of sources whose start is known up to a standard deviation, [N, D] each; by default as it is.
 
         No source is surer at the start than the prior says.
+        """
+        return self
+
+    def begun(self: SourcesT, scene: Scene) -> SourcesT:
+        """Where the estimate of the prior's constants begins, before w is known; by default as it is.
+
+        Constants that another scene has shown, one that ended where this begins, are kept.
+        """
+        return self
+
+    def fitted(self: SourcesT, chain: Chain, present: Tensor) -> SourcesT:
+        """M-step, from q(s, z) of all sources, a chain [B, N, T, D, S], in the frames that there are; by default none.
+
+        `present` [B, T] is False after the end of a scene.
         """
         return self
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, Quiet
+from pyro_mixdvae.cli.options import Overwrite, Quiet, above_zero
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import list_folder
 from pyro_mixdvae.outputs import check_outputs
@@ -21,6 +21,11 @@ LEGEND = (
     "Percentages are of the ground-truth boxes."
 )
 
+LEGEND_WITHIN = (
+    "Centres match that are at most {:g} pixels apart; MOTP is their mean distance in pixels, 0 at best. "
+    "Percentages are of what the ground truth holds."
+)
+
 
 def evaluate(
     results: Annotated[Path, typer.Argument(help="A result file, or a folder of SEQ.txt.", show_default=False)],
@@ -29,6 +34,14 @@ def evaluate(
         typer.Option(help="A gt.txt, a sequence folder, or a folder of sequences.", show_default=False),
     ],
     ids: Annotated[str, typer.Option(help="Score against these targets of the ground truth only, as in 3,6,7.")] = "",
+    within: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PIXELS",
+            show_default=False,
+            help="Match points, or the centres of boxes, up to so many pixels apart, in place of boxes by their IoU.",
+        ),
+    ] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file as CSV.")] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write scores and notes to this file as JSON.")
@@ -44,6 +57,7 @@ def evaluate(
     from pyro_mixdvae.tracking.scores.clear import Score, Scores, pool, score
     from pyro_mixdvae.tracking.scores.diagnostics import diagnostics
 
+    above_zero("--within", within)
     chosen = _parse_ids(ids)
     pairs, notes = _pairs(results, gt)
     inputs = [*files_of(gt), *(path for path, _ in pairs.values())]
@@ -54,11 +68,14 @@ def evaluate(
     truths = {name: read_ground_truth(path) for name, (_, path) in pairs.items()}
     if chosen:
         truths = {name: truth.with_ids(chosen) for name, truth in truths.items()}
+    points = [one.path for one in (*tracks.values(), *truths.values()) if one.boxes.shape[-1] == 2]
+    if points and within is None:
+        raise InputError(f"{points[0]} holds points, which do not overlap: say how near is near, as --within 10.")
     each: list[Score] = []
     with progress("sequence", len(pairs)) as advance:
         for name in pairs:
-            each += score({name: tracks[name]}, {name: truths[name]}).sequences
-            notes += diagnostics(tracks[name], truths[name])
+            each += score({name: tracks[name]}, {name: truths[name]}, within=within).sequences
+            notes += diagnostics(tracks[name], truths[name]) if within is None else truths[name].notes
             advance(name)
     scores = Scores(tuple(each), pool(each))
 
@@ -72,11 +89,14 @@ def evaluate(
 
 def show(scores: "Scores", notes: list[str]) -> None:
     """Print the table, what its columns mean, and the notes."""
+    within = scores.overall.within
     from pyro_mixdvae.reporting.tables import number_text, print_scores
 
     rows = [*scores.sequences, scores.overall] if len(scores.sequences) > 1 else scores.sequences
     cells = [[row.name, *map(number_text, row.columns.values())] for row in rows]
-    print_scores(["sequence", *scores.overall.columns], cells, LEGEND, notes)
+    print_scores(
+        ["sequence", *scores.overall.columns], cells, LEGEND if within is None else LEGEND_WITHIN.format(within), notes
+    )
 
 
 def _parse_ids(text: str) -> list[int]:

@@ -66,6 +66,7 @@ def track_live(
 
 def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":
     """What is to be read, and the size of the image."""
+    from pyro_mixdvae.tracking.files.columns import has_columns
     from pyro_mixdvae.tracking.files.sequences import kind_of, read_info
 
     if sequence != STANDARD_INPUT:
@@ -75,6 +76,8 @@ def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":
         if kind == "sequence":
             info = read_info(sequence)
             sequence, size = sequence / "det" / "det.txt", size or (info.size if info else None)
+        elif sequence.is_file() and has_columns(sequence):
+            raise InputError(f"{sequence} has a header, and --live reads rows of boxes as they come: leave it out.")
     if size is None:
         raise InputError("--live cannot wait for the furthest box: say how large the image is with --size WxH.")
     if min(size) < 1:

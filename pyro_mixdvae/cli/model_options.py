@@ -57,10 +57,10 @@ def run_numbers(sources: int | None, seed: int | None, declaration: "Declaration
 def task_of_options(preset: str | None, path: Path | None, sets: Sequence[str]) -> "Task":
     """Boxes or sounds: by the preset's name, or else by the weights that a file or `--set` names."""
     from pyro_mixdvae.declaration.document import Declaration
-    from pyro_mixdvae.declaration.shipped import PRESETS
+    from pyro_mixdvae.declaration.shipped import PRESETS, known_presets
     from pyro_mixdvae.declaration.sources import task_of
 
-    tasks = [task for task, names in PRESETS.items() if preset in names]
+    tasks = [task for task in PRESETS if preset in known_presets(task)]
     if len(tasks) == 1:
         return tasks[0]
     said = Declaration() if path is None else Declaration.read(path)

@@ -11,7 +11,7 @@ import typer
 from pyro_mixdvae.cli.live import STANDARD_INPUT, track_live
 from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets, run_numbers
 from pyro_mixdvae.cli.options import Overwrite, Quiet, at_least, check_seed, use_one_thread
-from pyro_mixdvae.declaration.shipped import declared
+from pyro_mixdvae.declaration.shipped import POINTS, declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import Advance, progress, remark, say
@@ -28,7 +28,8 @@ def track(
         Path,
         typer.Argument(
             metavar="SEQ",
-            help="A sequence folder, a det.txt, or a folder of sequences; with --live, also - for standard input.",
+            help="A sequence folder, a det.txt, a CSV whose header names frame, x and y (points), or a folder of "
+            "sequences; with --live, also - for standard input.",
             show_default=False,
         ),
     ],
@@ -54,11 +55,14 @@ def track(
         typer.Option(
             show_default=False,
             help="Boxes drawn by hand: frame:left,top,width,height;... for the sources 1, 2, ..., "
-            "or a file of frame,id,left,top,width,height.",
+            "or a file of frame,id,left,top,width,height; points: frame:x,y;..., or a CSV of frame,id,x,y.",
         ),
     ] = "",
     preset: Annotated[
-        str, typer.Option(help="default, published (as in the paper), or its baselines vkf and deep-ar.")
+        str,
+        typer.Option(
+            help="default (of points: points), published (as in the paper), or its baselines vkf and deep-ar."
+        ),
     ] = "default",
     weights: Annotated[
         str | None, typer.Option(help="Name or file of the motion prior; the preset's if not given.")
@@ -99,7 +103,8 @@ def track(
     Beside OUT.txt, a MOTChallenge result file: OUT.boxes.csv (mean boxes, credible intervals, observed or inferred),
     OUT.assignments.csv (whose each detection is, and how surely), OUT.check.csv (moments in which two sources may have
     changed names, likeliest first), OUT.elbo.csv, the picture OUT.png, and the whole model, OUT.model.toml, which
-    --model takes again.
+    --model takes again. Of points OUT.csv holds frame,id,x,y, in the same numbering of frames, and OUT.points.csv what
+    OUT.boxes.csv does.
 
     What the model is made of comes from the preset, then from --model, then from --weights, --method and --iterations,
     then from --set: what is later counts. A table that names its family is taken whole.
@@ -108,6 +113,9 @@ def track(
     when a row of a later one comes, or a line that holds the number of the next frame and nothing else.
     """
     _check_numbers(sources, iterations, level, samples, seed)
+    of_points = not live and sequence != STANDARD_INPUT and _are_points(sequence)
+    if of_points and preset == "default":
+        preset = POINTS
     declaration = declared(preset, model, sets or (), weights, method, iterations)
     sources, seed = run_numbers(sources, seed, declaration)
     if live:
@@ -132,10 +140,10 @@ def track(
     from pyro_mixdvae.tracking.files.sequences import files_of
 
     targets = targets_of(sequence, output or DEFAULT_FOLDER, output is None)
-    paths = [path for _, result in targets for path in result_paths(result, not no_report, samples > 0)]
+    paths = [path for _, result in targets for path in result_paths(result, not no_report, samples > 0, of_points)]
     inputs = [*files_of(sequence), *declaration.files, *(Path(text) for text in (init, model) if text)]
     check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
-    labels = _labels(init, targets)
+    labels = _labels(init, targets, of_points)
     jobs = read_jobs(targets, _parse_size(size), labels)
     for job in jobs:
         for sentence in job.notes:
@@ -186,11 +194,21 @@ def _parse_size(text: str) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-def _labels(init: str, targets: Sequence[tuple[Path, Path]]) -> "Labels | None":
+def _are_points(sequence: Path) -> bool:
+    from pyro_mixdvae.tracking.files.jobs import are_points
+
+    return are_points(sequence)
+
+
+def _labels(init: str, targets: Sequence[tuple[Path, Path]], of_points: bool) -> "Labels | None":
     if not init:
         return None
     from pyro_mixdvae.tracking.files.labels import read_labels
 
     if len(targets) > 1:
         raise InputError("--init labels boxes of one sequence, and there are several: track that one by itself.")
+    if of_points:
+        from pyro_mixdvae.tracking.files.columns import read_columns
+
+        return read_labels(init, of_points, read_columns(targets[0][0]).origin)
     return read_labels(init)

@@ -13,8 +13,10 @@ from pyro_mixdvae.models import (
     Clutter,
     ComplexNormal,
     ComplexStudentT,
+    CountedAssignment,
     DVAESources,
     EstimatedNoise,
+    EstimatedSources,
     ExclusiveAssignment,
     Huber,
     IndependentAssignment,
@@ -23,6 +25,7 @@ from pyro_mixdvae.models import (
     Laplace,
     LearnedScale,
     LearnedWeights,
+    LengthNoise,
     Likelihood,
     LinearSources,
     NearlyExactLabels,
@@ -80,6 +83,7 @@ FAMILIES: dict[str, dict[str, Family]] = {
     "sources": {
         "kinematic": OfNetwork(KinematicSources, KinematicNetwork),
         "constant_velocity": OfNetwork(KinematicSources, ConstantVelocity),
+        "estimated": OfNetwork(EstimatedSources, ConstantVelocity),
         "constant_acceleration": OfNetwork(LinearSources, ConstantAcceleration),
         "random_walk": OfNetwork(DVAESources, RandomWalk),
         "autoregressive": OfNetwork(DVAESources, Autoregressive),
@@ -98,6 +102,7 @@ FAMILIES: dict[str, dict[str, Family]] = {
         "learned_weights": LearnedWeights,
         "exclusive": ExclusiveAssignment,
         "persistent": PersistentAssignment,
+        "counted": CountedAssignment,
         "additive": AdditiveModel,
     },
     "likelihood": {
@@ -112,6 +117,7 @@ FAMILIES: dict[str, dict[str, Family]] = {
     "noise": {
         "estimated": EstimatedNoise,
         "relative": RelativeNoise,
+        "length": LengthNoise,
         "power": PowerNoise,
     },
     "clutter": {

@@ -15,6 +15,9 @@ PRESETS: dict[Task, tuple[str, ...]] = {
     "boxes": ("default", "published", "vkf", "deep-ar"),
     "sounds": ("additive", "assignment", "published"),
 }
+POINTS = "points"
+"""The preset of points, which is declared as those of boxes are, and can do nothing with boxes."""
+
 SVI_STEPS: dict[Task, int | None] = {"boxes": None, "sounds": 50}
 """Of `--method svi` and `hybrid` unless a user says otherwise; None: the algorithm's own."""
 
@@ -25,10 +28,15 @@ def shipped(name: str, task: Task = "boxes") -> Declaration:
     Raises:
         InputError: there is none of that name.
     """
-    if name not in PRESETS[task]:
-        raise InputError(f"There is no preset '{name}': choose from {', '.join(PRESETS[task])}.")
+    if name not in known_presets(task):
+        raise InputError(f"There is no preset '{name}': choose from {', '.join(known_presets(task))}.")
     path = resources.files("pyro_mixdvae.declaration") / "presets" / task / f"{name}.toml"
     return Declaration.of(read_toml(path.read_text(encoding="utf-8"), f"{name}.toml"), f"preset {name}")
+
+
+def known_presets(task: Task) -> tuple[str, ...]:
+    """Names of all that can be declared for a task."""
+    return (*PRESETS[task], POINTS) if task == "boxes" else PRESETS[task]
 
 
 def declared(

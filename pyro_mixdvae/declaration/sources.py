@@ -1,6 +1,6 @@
 """[sources]: a prior p(s, z), made of weights in a file or of numbers, and the representation that comes with it."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -14,10 +14,11 @@ from pyro_mixdvae.declaration.words import listed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import Sources
 from pyro_mixdvae.representations.boxes import CentreLogSize
+from pyro_mixdvae.representations.points import REPRESENTATIONS
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.store import load_network
 
-WEIGHTS = "weights"
+WEIGHTS, REPRESENTATION = "weights", "representation"
 
 
 class Networks(NamedTuple):
@@ -37,8 +38,10 @@ class ChosenSources(NamedTuple):
 
     @property
     def representation(self) -> Any:
-        """That of the weights; boxes as centre and logarithm of the size where there are none."""
-        return CentreLogSize() if self.loaded is None else self.loaded.representation
+        """That of the weights, or where there are none the one that is named."""
+        if self.loaded is not None:
+            return self.loaded.representation
+        return REPRESENTATIONS[self.options.get(REPRESENTATION, CentreLogSize.name)]
 
 
 def choose_sources(table: Table, task: Task) -> ChosenSources:
@@ -78,19 +81,21 @@ def build_sources(chosen: ChosenSources, n_sources: int) -> Sources:
     """The prior, in torch's default precision."""
     family, options = chosen.family, dict(chosen.options)
     options.pop(WEIGHTS, None)
+    options.pop(REPRESENTATION, None)
+    content_dim = len(getattr(chosen.representation, "widest", (0,) * 4))
     make: Any = family.sources if isinstance(family, OfNetwork) else family
     arguments = arguments_of(make)
     if chosen.loaded is not None:
         networks = [network.to(torch.get_default_dtype()) for network in chosen.loaded.networks]
     elif isinstance(family, OfNetwork):
         own = {key: options.pop(key) for key in options_of(family.network) if key in options}
-        networks = [family.network(**own)]
+        networks = [family.network(**({"content_dim": content_dim} | own))]
     else:
         networks = []
     given: dict[str, Any] = {
         "n_sources": n_sources,
         "unit": getattr(chosen.representation, "unit", None),
-        "content_dim": 4,
+        "content_dim": content_dim,
     }
     if networks:
         given |= {"network": networks[0], "networks": networks}
@@ -143,7 +148,8 @@ def _options(name: str, family: Family, loaded: Networks | None) -> dict[str, Op
     if loaded is not None:
         _refuse_foreign(name, family, loaded)
     if loaded is None and isinstance(family, OfNetwork) and is_learned_nowhere(family.network):
-        return {**options, **options_of(family.network)}
+        kinds = Literal[tuple(REPRESENTATIONS)]  # type: ignore[valid-type]
+        return {REPRESENTATION: Option(kinds, CentreLogSize.name), **options, **options_of(family.network)}
     kind = list[str] if "networks" in takes_network else str
     return {WEIGHTS: Option(kind, REQUIRED), **options}
 

@@ -11,6 +11,7 @@ from pyro_mixdvae.engines.registry import chain_engine
 from pyro_mixdvae.guides.additive import AdditiveGuide
 from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.guides.contract import Guide
+from pyro_mixdvae.inference.estimates import begun, fitted, settled
 from pyro_mixdvae.inference.initialise import initialise
 from pyro_mixdvae.inference.posterior import Conditioned, Posterior
 from pyro_mixdvae.inference.records import with_errors
@@ -34,7 +35,8 @@ class ChainUpdates:
     """Moves a guide of Gaussian chains (`Collapsed` and what derives from it) through one run.
 
     Args:
-        model: its rates are fitted to the scene first; the noise after every step but the last.
+        model: its rates are fitted to the scene first, and constants of motion that are left to it; noise and constants
+            again after every step but the last.
         scene: where `start` says where the sources are at frame `first`.
         guide: the family of q, made as `guide(model, scene)`.
         first: the frame that the filter starts from.
@@ -43,8 +45,8 @@ class ChainUpdates:
     def __init__(self, model: MixtureModel, scene: Scene, guide: Any, first: int = 0):
         with torch.no_grad():
             model = model.replace(assignment=model.assignment.fitted(scene))
-            choice = chain_engine(model, guide, scene)
-            self.engine, self.note = choice.engine, choice.sentence
+            choice = chain_engine(begun(model, scene), guide, scene)
+            self.engine, self.note = settled(choice.engine, first), choice.sentence
             start, model = initialise(self.engine, first)
             if first > 0:
                 scene = scene.starting_at(start.mean[..., 0, :])
@@ -90,13 +92,13 @@ class ChainUpdates:
 
     @torch.no_grad()
     def fit_noise(self) -> None:
-        """M: the noise of the detections, where it is left to the data."""
-        likelihood = self.model.likelihood
-        if not likelihood.noise.is_estimated:
+        """M: the noise of the detections, and the constants of the prior, where they are left to the data."""
+        found = fitted(self.model, self.engine, self._chain, self.responsibilities)
+        if found is self.model:
             return
-        statistic = self.engine.scale_statistic(self._chain, self.responsibilities)
-        likelihood = likelihood.replace(noise=likelihood.noise.fitted(statistic))
-        self.engine = self.engine.with_model(self.model.replace(likelihood=likelihood))
+        self.engine = self.engine.with_model(found)
+        if self.model.sources.is_estimated:
+            self._memory = self.engine.teacher_forced(self.engine.observe(self.responsibilities, self._moments))
 
     def _update_sources(self) -> Chain:
         """E-S, after the memory of the prior has been fed."""

@@ -47,16 +47,24 @@ def initialise(engine: ChainEngine, first: int = 0) -> Start:
     return Start(found.replaced(scenes, again), model)
 
 
+def filtered(engine: ChainEngine, first: int = 0) -> Filtered:
+    """The same both ways, without a second look at anything."""
+    return bidirectional(lambda index: searched(in_frames(engine, index, first), looks_again=False), first)
+
+
 def in_frames(engine: ChainEngine, index: slice | Tensor, first: int) -> ChainEngine:
     """The engine of the given frames; all of them, where the filter starts from frame 0."""
     return engine if first == 0 else engine.with_scene(engine.model.frames(index), engine.scene.frames(index))
 
 
-def searched(own: ChainEngine) -> Filtered:
-    """The filter's way after a local search, or that by the moments, whichever has predicted the detections better."""
-    is_exclusive = isinstance(own.model.assignment, ExclusiveAssignment)
-    start = own.filter(keeps=is_exclusive)
-    if is_exclusive:
+def searched(own: ChainEngine, looks_again: bool = True) -> Filtered:
+    """The filter's way after a local search, or that by the moments, whichever has predicted the detections better.
+
+    The search is left out unless it `looks_again`.
+    """
+    searches = looks_again and isinstance(own.model.assignment, ExclusiveAssignment)
+    start = own.filter(keeps=searches)
+    if searches:
         start = local_search(own, start)
     is_crowded = (own.scene.mask.sum(-1) > own.scene.n_sources).any(-1)
     return better_of_two(own, start, is_crowded) if is_crowded.any() else start

@@ -37,6 +37,10 @@ class Coordinates(ABC):
     widest: tuple[float, ...]
     """Standard deviations [4] of a content of which nothing is known, as of clutter: anywhere, and of like size."""
 
+    def pixels(self, size: tuple[float, float]) -> tuple[float, ...]:
+        """By what boxes in pixels are divided, in an image of such (width, height): a number for each of theirs."""
+        return (*size, *size)
+
     @abstractmethod
     def content(self, boxes: Tensor) -> Tensor:
         """Boxes [*, 4] (NaN allowed, and kept) to content [*, 4]."""

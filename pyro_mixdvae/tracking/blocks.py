@@ -5,9 +5,9 @@ the means of that posterior, and so keep their names. Half of the frames that bo
 frame was inferred from some of its future and its past.
 
 What is one for the film is estimated once: the rates of p(w) from the numbers of detections of all frames, which are
-known before the first block. What needs inference, the noise, is fitted in each block, from where the block before has
-left it: of a whole block's detections so much is known that no more prior is needed, and a detector that changes
-slowly is followed.
+known before the first block. What needs inference, the noise and the motion where that is estimated, is fitted in each
+block, from where the block before has left it: of a whole block's detections so much is known that no more prior is
+needed, and a detector that changes slowly is followed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ import torch
 
 from pyro_mixdvae.engines.protocol import STANDARD_ERROR
 from pyro_mixdvae.inference.posterior import Posterior
-from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.boxes import Array, kinds
 from pyro_mixdvae.tracking.doubts import ranked
 from pyro_mixdvae.tracking.ends import Ends
 from pyro_mixdvae.tracking.files.labels import Labels
@@ -27,6 +27,7 @@ from pyro_mixdvae.tracking.films import BoxSequence, Film, Start, stretch_of
 from pyro_mixdvae.tracking.footprint import BLOCK
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.verdicts.every import Verdicts
+from pyro_mixdvae.tracking.verdicts.setting import Setting
 
 OVERLAP = 100
 """Frames that two blocks share, at least, and half of what they share at most."""
@@ -65,7 +66,7 @@ def track_blocks(
         track: how a stretch is tracked.
     """
     begin, end, shown = ends.since, first_block(ends, start), ends.since
-    verdicts = Verdicts(film.size, start)
+    verdicts = Verdicts(Setting(film.size, start, ends.origin))
     if end < ends.until:
         model = with_rates(model, film, ends)
     own = model
@@ -85,12 +86,14 @@ def track_blocks(
 
 
 def handed_on(model: Any, posterior: Posterior, frame: int) -> Any:
-    """The model of a block that begins at a frame of another, with the likelihood that was fitted there.
+    """The model of a block that begins at a frame of another, with the noise and motion that were fitted there.
 
     A source that is not seen there is as unsure at the start as it is in that posterior.
     """
     mean, spread = posterior.mean[0, :, frame].detach(), posterior.variance[0, :, frame].detach().sqrt()
-    return model.replace(likelihood=posterior.model.likelihood, sources=model.sources.known_within(mean, spread))
+    found = posterior.model
+    sources = found.sources if found.sources.is_estimated else model.sources
+    return model.replace(likelihood=found.likelihood, sources=sources.known_within(mean, spread))
 
 
 def with_rates(model: Any, film: Film, ends: Ends) -> Any:
@@ -143,7 +146,7 @@ def joined(results: Sequence[TrackingResult]) -> TrackingResult:
 
 def with_ends(result: TrackingResult, ends: Ends) -> TrackingResult:
     """With what there is to say of the ends of the film that it is of."""
-    return replace(result, notes=(*ends.sentences(), *result.notes))
+    return replace(result, origin=ends.origin, notes=(*ends.sentences(kinds(result.boxes)), *result.notes))
 
 
 def judged(film: Film, result: TrackingResult, verdicts: Verdicts) -> TrackingResult:

@@ -1,4 +1,4 @@
-"""Boxes as arrays: three ways to write one, and their overlap.
+"""Boxes as arrays: three ways to write one, and their overlap; and points, which are boxes without a size.
 
 ``xyxy`` is ``x1, y1, x2, y2`` (the house form); ``ltwh`` is ``left, top, width, height`` (the files' form);
 centre-size is ``centre x, centre y, width, height``. All functions take any leading shape and keep NaN.
@@ -8,6 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+
+
+def centres(boxes: Array) -> Array:
+    """Centres ``[..., 2]`` of boxes ``[..., 4]`` xyxy; points ``[..., 2]`` are their own."""
+    return (boxes[..., :2] + boxes[..., -2:]) / 2
+
+
+def kinds(boxes: Array) -> str:
+    """What they are, in a sentence: boxes ``[..., 4]``, or points ``[..., 2]``."""
+    return "points" if boxes.shape[-1] == 2 else "boxes"
+
+
+def is_outside(boxes: Array, size: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    """Which boxes ``[..., 4]`` xyxy do not touch an image of (width, height), and which points lie beyond its edges."""
+    if boxes.shape[-1] == 2:
+        return np.asarray((boxes < 0).any(-1) | (boxes > size).any(-1))
+    return np.asarray((boxes[..., 2:] <= 0).any(-1) | (boxes[..., :2] >= size).any(-1))
 
 
 def ltwh_to_xyxy(boxes: Array) -> Array:

@@ -24,9 +24,10 @@ class Doubt(NamedTuple):
     sources: tuple[int, ...]
     probability: float
 
-    def __str__(self) -> str:
-        """Frames and sources counted from 1, as in the files."""
-        frames = f"{self.first + 1}" if self.first == self.last else f"{self.first + 1}-{self.last + 1}"
+    def in_words(self, origin: int = 1) -> str:
+        """As in the files: sources counted from 1, frames from the number of the first one."""
+        first, last = self.first + origin, self.last + origin
+        frames = f"{first}" if first == last else f"{first}-{last}"
         names = [str(source + 1) for source in self.sources]
         return f"{frames} ({' and '.join([*names, 'none of them'][:2])}, {percent(self.probability)})"
 

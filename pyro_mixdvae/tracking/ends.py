@@ -2,18 +2,20 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pyro_mixdvae.engines.protocol import PseudoObservation
 from pyro_mixdvae.engines.registry import chain_engine
 from pyro_mixdvae.guides.mean_field import MeanField
+from pyro_mixdvae.inference.estimates import begun
 from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.files.labels import Labels
-from pyro_mixdvae.tracking.films import Film, Start, full_frames
+from pyro_mixdvae.tracking.films import Film, Start, full_frames, stretch_of
+from pyro_mixdvae.tracking.footprint import BLOCK
+from pyro_mixdvae.tracking.scenes import make_scene
 
 ANYWHERE = 12**-0.5
 """Standard deviation of a place that may be anywhere in the image, in images."""
@@ -29,6 +31,7 @@ class Ends(NamedTuple):
         since, until: the frames between its cut ends.
         first, last: the first and the last of the frames that have a detection or a label; all count from 0.
         n_frames: T.
+        origin: the number by which users call the first frame.
     """
 
     since: int
@@ -36,26 +39,28 @@ class Ends(NamedTuple):
     first: int
     last: int
     n_frames: int
+    origin: int = 1
 
-    def sentences(self) -> list[str]:
-        """Which frames were cut, and why: a sentence for each end. Frames count from 1."""
+    def sentences(self, what: str = "boxes") -> list[str]:
+        """Which frames were cut, and why, a sentence for each end: frames of boxes, or points."""
         why = (
             "and so far from it the prior knows no more of a source than that it is somewhere in the image, if so much"
         )
-        sentences = []
+        sentences, origin = [], self.origin
         if self.since:
             sentences.append(
-                f"Frames 1 to {self.since} have no boxes: the first detection is in frame {self.first + 1}, {why}."
+                f"Frames {origin} to {self.since - 1 + origin} have no {what}: the first detection is in frame "
+                f"{self.first + origin}, {why}."
             )
         if self.until < self.n_frames:
             sentences.append(
-                f"Frames {self.until + 1} to {self.n_frames} have no boxes: the last detection is in frame "
-                f"{self.last + 1}, {why}."
+                f"Frames {self.until + origin} to {self.n_frames - 1 + origin} have no {what}: the last detection is "
+                f"in frame {self.last + origin}, {why}."
             )
         return sentences
 
 
-def ends_of(film: Film, start: Start, labels: Labels | None, preset: Preset) -> Ends:
+def ends_of(film: Film, start: Start, labels: Labels | None, preset: Preset, origin: int = 1) -> Ends:
     """Of a film whose empty frames at its ends are cut where they are further than `horizon` from those between them.
 
     A frame is empty that has neither a detection nor a label.
@@ -64,11 +69,12 @@ def ends_of(film: Film, start: Start, labels: Labels | None, preset: Preset) -> 
     first, last = int(full[0]), int(full[-1])
     most = max(first, n_frames - 1 - last)
     if not most:
-        return Ends(0, n_frames, first, last, n_frames)
-    scale = np.array([*film.size, *film.size], dtype=float)
-    content = preset.representation.content(torch.as_tensor(start.boxes / scale, dtype=torch.get_default_dtype()))
-    reach = horizon(preset.model, preset.representation, content, most)
-    return Ends(max(first - reach, 0), min(last + 1 + reach, n_frames), first, last, n_frames)
+        return Ends(0, n_frames, first, last, n_frames, origin)
+    scene, _ = make_scene(
+        [stretch_of(film, start.frame, min(start.frame + BLOCK, n_frames), start, labels)], preset.representation
+    )
+    reach = horizon(begun(preset.model, scene), preset.representation, scene.start[0], most)
+    return Ends(max(first - reach, 0), min(last + 1 + reach, n_frames), first, last, n_frames, origin)
 
 
 @torch.no_grad()
@@ -104,7 +110,7 @@ def _known(model: Any, coordinates: Coordinates, start: Tensor, length: int) -> 
     chain = engine.smooth(engine.teacher_forced(observation).transitions, observation)
     mean, variance = chain.mean[0, :, 1:, :, 0], chain.covariance[0, :, 1:, :, 0, 0]  # [N, length, D]
     boxes, spread = coordinates.boxes(mean), coordinates.box_covariance(mean, variance).sqrt()
-    size = boxes[..., 2:] - boxes[..., :2]
-    is_sure = (spread <= torch.cat([size, size], -1).clamp(min=ANYWHERE)).all(-1)
-    is_inside = (boxes[..., 2:] > 0).all(-1) & (boxes[..., :2] < 1).all(-1)
+    size = boxes[..., -2:] - boxes[..., :2]  # of points, zero
+    is_sure = (spread <= torch.cat([size, size], -1)[..., : boxes.shape[-1]].clamp(min=ANYWHERE)).all(-1)
+    is_inside = (boxes[..., -2:] > 0).all(-1) & (boxes[..., :2] < 1).all(-1)
     return (is_sure & is_inside).any(0)

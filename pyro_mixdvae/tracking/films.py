@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.boxes import Array, kinds
 from pyro_mixdvae.tracking.files.labels import Labels
 
 Integers = npt.NDArray[np.int64]
@@ -27,12 +27,12 @@ class Film(Protocol):
         """How many detections each frame has, ``[T]``."""
 
     def frames(self, since: int, until: int) -> tuple[Array, Array | None]:
-        """Boxes ``[L, K, 4]`` xyxy in pixels, NaN where there is none, and their confidence ``[L, K]``, if known."""
+        """Boxes ``[L, K, 4]`` xyxy in pixels, or points ``[L, K, 2]``, NaN: none; confidence ``[L, K]``."""
 
 
 @dataclass(frozen=True)
 class ArrayFilm:
-    """Checked detections ``[T, K, 4]`` that are in memory already, and their confidence ``[T, K]``."""
+    """Checked detections ``[T, K, 4]``, or points ``[T, K, 2]``, in memory, and their confidence ``[T, K]``."""
 
     boxes: Array
     size: tuple[float, float]
@@ -69,6 +69,7 @@ class ArrayFilm:
 class BoxSequence(NamedTuple):
     """One sequence to track: boxes ``[T, K, 4]`` xyxy pixels (NaN: none), and where its sources start.
 
+    In place of boxes ``[..., 4]`` all may be points ``[..., 2]``.
     `start` ``[N, 4]`` holds the boxes of the sources at frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that
     a person has drawn (NaN: none; None: none at all), `size` is the image's (width, height), `since` the frame of the
     film that it begins with.
@@ -118,9 +119,10 @@ def start_of(film: Film, n_sources: int, labels: Labels | None) -> Start:
         InputError: labels name other sources or frames, or lie outside the image; no frame has N detections.
     """
     if labels is not None:
+        _require_kind(labels, film.frames(0, 1)[0])
         _require_each(labels, n_sources, len(film.counts))
         labels.refuse_outside(film.size)
-        start = np.empty((n_sources, 4))
+        start = np.empty((n_sources, labels.boxes.shape[-1]))
         for number in np.argsort(-labels.frame, kind="stable"):
             start[labels.source[number]] = labels.boxes[number]
         return Start(int(labels.frame.min()), start)
@@ -139,7 +141,7 @@ def stretch_of(film: Film, since: int, until: int, start: Start, labels: Labels 
     """The frames `since` to `until` of a film as a sequence of its own, whose sources start within it."""
     drawn = None
     if labels is not None:
-        drawn = np.full((len(start.boxes), until - since, 4), np.nan)
+        drawn = np.full((len(start.boxes), until - since, start.boxes.shape[-1]), np.nan)
         kept = (labels.frame >= since) & (labels.frame < until)
         drawn[labels.source[kept], labels.frame[kept] - since] = labels.boxes[kept]
     boxes = film.frames(since, until)[0]
@@ -157,21 +159,33 @@ def full_frames(film: Film, labels: Labels | None) -> Integers:
 
 def _checked(boxes: Array) -> Array:
     boxes = np.asarray(boxes, dtype=float)
-    if boxes.ndim != 3 or boxes.shape[-1] != 4:
-        raise InputError(f"Detections must be an array [frames, detections, 4]; this one has the shape {boxes.shape}.")
+    if boxes.ndim != 3 or boxes.shape[-1] not in (2, 4):
+        raise InputError(
+            "Detections must be an array [frames, detections, 4] of boxes, or [frames, detections, 2] of points; this "
+            f"one has the shape {boxes.shape}."
+        )
     if not len(boxes):
         raise InputError("There are no frames to track in.")
     missing = np.asarray(np.isnan(boxes).any(-1))
     if np.isinf(boxes).any():
         t, k = np.argwhere(np.isinf(boxes).any(-1))[0]
         raise InputError(f"Detection {k + 1} of frame {t + 1} is not finite; mark a missing detection with NaN.")
-    is_flat = boxes[..., 2:] <= boxes[..., :2]
+    is_flat = boxes[..., 2:] <= boxes[..., : boxes.shape[-1] - 2]
     if is_flat.any() and (is_flat.any(-1) & ~missing).any():
         t, k = np.argwhere(is_flat.any(-1) & ~missing)[0]
         raise InputError(
             f"Detection {k + 1} of frame {t + 1} has no positive width and height: boxes are (x1, y1, x2, y2)."
         )
     return np.where(missing[..., None], np.nan, boxes)
+
+
+def _require_kind(labels: Labels, boxes: Array) -> None:
+    """Raise InputError unless points are labelled as points, and boxes as boxes."""
+    if labels.boxes.shape[-1] != boxes.shape[-1]:
+        raise InputError(
+            f"The labels are {kinds(labels.boxes)}, and the detections {kinds(boxes)}: give labels that are "
+            f"{kinds(boxes)}."
+        )
 
 
 def _require_each(labels: Labels, n_sources: int, n_frames: int) -> None:
@@ -199,9 +213,11 @@ def _most_confident(boxes: Array, n_sources: int, confidence: Array | None) -> A
 
 def _far_corner(boxes: Array, labels: Labels | None) -> tuple[float, float]:
     drawn = [] if labels is None else [labels.boxes]
-    corners = np.concatenate([boxes.reshape(-1, 4), *drawn])
+    if labels is not None:
+        _require_kind(labels, boxes)
+    corners = np.concatenate([boxes.reshape(-1, boxes.shape[-1]), *drawn])
     corners = corners[~np.isnan(corners[:, 0])]
     if not len(corners):
         return 1.0, 1.0
-    width, height = np.ceil(corners[:, 2:].max(0))
+    width, height = np.ceil(corners[:, -2:].max(0))
     return max(float(width), 1.0), max(float(height), 1.0)

@@ -4,13 +4,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.boxes import Array, centres
 from pyro_mixdvae.tracking.doubts import Doubt
 
 
 @dataclass(frozen=True)
 class TrackingResult:
     """Every source in every frame, and how sure that is; boxes are (x1, y1, x2, y2) in pixels.
+
+    Of points (x, y) that were tracked all that is ``[..., 4]`` here is ``[..., 2]``.
 
     Attributes:
         boxes: posterior mean ``[T, N, 4]``.
@@ -27,6 +29,7 @@ class TrackingResult:
         samples: posterior trajectories ``[S, T, N, 4]``; S is 0 unless they were asked for.
         first: entry t is of frame `first` + t of the given detections, from 0; above 0 where frames too far before the
             first detection were cut.
+        origin: the number by which the first of the given frames is called.
         engine: what computed it: "numba", or "torch" where the model has parts that kernels do not know.
         doubts: moments in which two sources may have changed names, likeliest first (`inference.exchanges`).
         warnings: what the result cannot be trusted in, a sentence each: the figure, the frames, and what to do. Of
@@ -45,11 +48,22 @@ class TrackingResult:
     records: tuple[dict[str, float], ...]
     samples: Array
     first: int = 0
+    origin: int = 1
     engine: str = "torch"
     doubts: tuple[Doubt, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
     block: tuple[int, int] | None = None
+
+    @property
+    def points(self) -> Array:
+        """The points ``[T, N, 2]`` that were tracked, or the centres of the boxes."""
+        return centres(self.boxes)
+
+    @property
+    def number(self) -> int:
+        """What the first frame of the result is called."""
+        return self.first + self.origin
 
     def its_frames(self, given: Array) -> Array:
         """Of anything that holds an entry for each frame of the given detections, those that the result is of."""

@@ -1,4 +1,4 @@
-"""From arrays of detections in pixels to the scenes of the model."""
+"""From arrays of detections in pixels, boxes or points, to the scenes of the model."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def make_sequence(
     detections of the first frame that has N (in their order where they are equally confident or confidence is unknown).
 
     Args:
-        boxes: ``[T, K, 4]`` xyxy pixels, NaN where there is no detection.
+        boxes: ``[T, K, 4]`` xyxy pixels, or points ``[T, K, 2]``, NaN where there is no detection.
         n_sources: N.
         size: (width, height) of the image in pixels; None: the far corner of all detections.
         confidence: ``[T, K]``, higher is surer; NaN or equal where unknown.
@@ -40,13 +40,14 @@ def make_sequence(
 
 
 def make_scene(sequences: Sequence[BoxSequence], coordinates: Coordinates) -> tuple[Scene, Tensor]:
-    """A batch of sequences of equal `first`, padded to one length: the scene, and the scale [B, 4] in pixels."""
+    """A batch of sequences of equal `first`, padded to one length: the scene, and the scale [B, 4 or 2] in pixels."""
     n_frames = max(len(sequence.boxes) for sequence in sequences)
     n_detections = max(1, *(sequence.boxes.shape[1] for sequence in sequences))
-    scale = np.array([[*sequence.size, *sequence.size] for sequence in sequences], dtype=float)
-    observations = np.full((len(sequences), n_frames, n_detections, 4), np.nan)
+    scale = np.array([coordinates.pixels(sequence.size) for sequence in sequences], dtype=float)
+    width = scale.shape[-1]
+    observations = np.full((len(sequences), n_frames, n_detections, width), np.nan)
     is_labelled = any(sequence.labels is not None for sequence in sequences)
-    labels = np.full((len(sequences), len(sequences[0].start), n_frames, 4), np.nan) if is_labelled else None
+    labels = np.full((len(sequences), len(sequences[0].start), n_frames, width), np.nan) if is_labelled else None
     present = np.zeros((len(sequences), n_frames), dtype=bool)
     for b, sequence in enumerate(sequences):
         t, k = sequence.boxes.shape[:2]
@@ -58,8 +59,8 @@ def make_scene(sequences: Sequence[BoxSequence], coordinates: Coordinates) -> tu
     dtype = torch.get_default_dtype()
 
     def content(boxes: Array) -> Tensor:
-        """Of ``[B, ..., 4]`` in pixels."""
-        pixels = scale.reshape(len(scale), *[1] * (boxes.ndim - 2), 4)
+        """Of ``[B, ..., 4]`` (or 2) in pixels."""
+        pixels = scale.reshape(len(scale), *[1] * (boxes.ndim - 2), width)
         return coordinates.content(torch.as_tensor(boxes / pixels, dtype=dtype))
 
     drawn = None if labels is None else content(labels)

@@ -8,6 +8,7 @@ import torch
 from pyro_mixdvae.inference.association.choice import choose_tracks
 from pyro_mixdvae.inference.association.motion import Track
 from pyro_mixdvae.inference.association.scenes import detections_of, rates_of
+from pyro_mixdvae.inference.estimates import begun
 from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.tracking.films import Film, Start, stretch_of
@@ -32,7 +33,7 @@ def likely_start(film: Film, start: Start, preset: Preset) -> Start:
         return start
     sequence = stretch_of(film, since, until, start, None)
     scene, _ = make_scene([sequence], preset.representation)
-    model = model.replace(assignment=model.assignment.fitted(scene))
+    model = begun(model.replace(assignment=model.assignment.fitted(scene)), scene)
     seen = detections_of(model, scene, 0)
     tracks = choose_tracks(seen, rates_of(model.assignment, seen, 0), n_sources)
     if tracks is None:

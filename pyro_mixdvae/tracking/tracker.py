@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pyro_mixdvae.declaration.builder import resolve
 from pyro_mixdvae.declaration.document import Declaration
 from pyro_mixdvae.declaration.shipped import shipped, with_method, with_weights
@@ -28,6 +30,7 @@ from pyro_mixdvae.tracking.scenes import make_scene
 from pyro_mixdvae.tracking.starts import likely_start
 from pyro_mixdvae.tracking.summary import summarise
 from pyro_mixdvae.tracking.verdicts.every import Verdicts
+from pyro_mixdvae.tracking.verdicts.setting import Setting
 
 
 class Tracker:
@@ -78,6 +81,9 @@ class Tracker:
             raise InputError(f"There is no algorithm '{algorithm}': choose from {', '.join(METHODS)}.")
         self.n_sources = n_sources
         self.declaration: Declaration | None = None
+        # What points are tracked by in its place, made when there are some.
+        self._chosen = (weights, guide, algorithm, n_iterations) if preset == "default" else None
+        self._of_points: Tracker | None = None
         if isinstance(preset, str):
             preset = shipped(preset)
         if isinstance(preset, Declaration):
@@ -102,6 +108,7 @@ class Tracker:
         labels: Labels | None = None,
         n_samples: int = 0,
         confidence: Array | None = None,
+        origin: int = 1,
     ) -> TrackingResult:
         """Track through one sequence.
 
@@ -110,19 +117,24 @@ class Tracker:
         block is inferred block by block (`track_blocks`).
 
         Args:
-            boxes: detections ``[T, K, 4]``, (x1, y1, x2, y2) in pixels, NaN where there is none, in any order.
+            boxes: detections ``[T, K, 4]``, (x1, y1, x2, y2) in pixels, NaN where there is none, in any order; or
+                points ``[T, K, 2]``, (x, y) in pixels.
             size: (width, height) of the image; None: the far corner of the detections.
             labels: boxes drawn by a person; they are taken as nearly exact, and say where the sources start.
             n_samples: posterior trajectories to draw.
             confidence: ``[T, K]``; without labels the sources start at the most confident detections.
+            origin: the number by which sentences call the first frame.
 
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
+        own = self.tracker_of(boxes)
         film = ArrayFilm.of(boxes, size, confidence, labels)
-        return joined(list(self.track_blocks(film, labels, n_samples)))
+        return joined(list(own.track_blocks(film, labels, n_samples, origin)))
 
-    def track_blocks(self, film: Film, labels: Labels | None = None, n_samples: int = 0) -> Iterator[TrackingResult]:
+    def track_blocks(
+        self, film: Film, labels: Labels | None = None, n_samples: int = 0, origin: int = 1
+    ) -> Iterator[TrackingResult]:
         """Track through a film of any length, in the memory that one of its blocks takes (`tracking.blocks`).
 
         Gives what `track` gives, in pieces: the results of neighbouring frames, one after the other
@@ -133,19 +145,20 @@ class Tracker:
         Args:
             film: `films.ArrayFilm` of arrays, `files.spooled.SpooledFilm` of a file, or an object of yours that hands
                 out its detections stretch by stretch.
-            labels, n_samples: as of `track`.
+            labels, n_samples, origin: as of `track`.
 
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
-        start, ends = self._bounds(film, labels)
-        start = self._likely(film, start, labels)
+        own = self._tracker_of_film(film)
+        start, ends = own._bounds(film, labels, origin)
+        start = own._likely(film, start, labels)
 
         def track(sequence: BoxSequence, model: Any) -> Tracked:
-            results, posterior = self._run([sequence], model, n_samples)
+            results, posterior = own._run([sequence], model, n_samples)
             return Tracked(results[0], posterior)
 
-        yield from track_blocks(film, start, ends, labels, self.preset.model, track)
+        yield from track_blocks(film, start, ends, labels, own.preset.model, track)
 
     def memory_needed(self, film: Film, labels: Labels | None = None, n_samples: int = 0) -> tuple[Extent, int]:
         """How much `track_blocks` would have to do at once with these arguments, and the bytes it would take, about.
@@ -153,10 +166,11 @@ class Tracker:
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
-        start, ends = self._bounds(film, labels)
+        own = self._tracker_of_film(film)
+        start, ends = own._bounds(film, labels)
         sequence = stretch_of(film, start.frame, start.frame + 1, start, labels)
         n_frames, most = first_block(ends, start) - ends.since, int(film.counts.max())
-        return self._needed(sequence, Extent(n_frames, self.n_sources, most, n_samples))
+        return own._needed(sequence, Extent(n_frames, self.n_sources, most, n_samples))
 
     def track_many(
         self,
@@ -170,6 +184,11 @@ class Tracker:
         `sizes` and `confidences`, where they are given, hold an entry for each sequence.
         """
         nothing = [None] * len(sequences)
+        of_points = [self.tracker_of(boxes) is not self for boxes in sequences]
+        if any(of_points):
+            if not all(of_points):
+                raise InputError("Some sequences are of boxes and some of points: track them by themselves.")
+            return self.tracker_of(sequences[0]).track_many(sequences, sizes, n_samples, confidences)
         films = [
             ArrayFilm.of(boxes, size, confidence, None)
             for boxes, size, confidence in zip(sequences, sizes or nothing, confidences or nothing, strict=True)
@@ -185,18 +204,49 @@ class Tracker:
                 results[b] = joined(list(self.track_blocks(film, None, n_samples)))
             else:
                 found[b] = stretch_of(film, ends[b].since, ends[b].until, start, None)
-        # Scenes share a batch where their sources start in the same frame.
-        for first in sorted({sequence.first for sequence in found.values()}):
-            members = [b for b, sequence in found.items() if sequence.first == first]
+        for members in self._batches(found):
             tracked, _ = self._run([found[b] for b in members], self.preset.model, n_samples)
             for b, result in zip(members, tracked, strict=True):
-                verdicts = Verdicts(films[b].size, starts[b])
+                verdicts = Verdicts(Setting(films[b].size, starts[b]))
                 results[b] = judged(films[b], with_ends(result, ends[b]), verdicts)
         return [results[b] for b in range(len(films))]
 
-    def _bounds(self, film: Film, labels: Labels | None) -> tuple[Start, Ends]:
+    def _batches(self, sequences: dict[int, BoxSequence]) -> list[list[int]]:
+        """Which scenes share a batch: those whose sources start in the same frame; none where they shape the motion."""
+        if self.preset.model.sources.is_estimated:
+            return [[b] for b in sequences]
+        firsts = sorted({sequence.first for sequence in sequences.values()})
+        return [[b for b, sequence in sequences.items() if sequence.first == first] for first in firsts]
+
+    def tracker_of(self, detections: Array) -> "Tracker":
+        """The one that tracks such detections: this one, or under the preset "default" that of points.
+
+        Raises:
+            InputError: its model is of boxes, and these are points, or the other way round.
+        """
+        shape = np.shape(detections)
+        own = len(self.preset.representation.widest)
+        if len(shape) != 3 or shape[-1] == own or shape[-1] not in (2, 4):
+            return self  # what is no detections is told where they are checked
+        if self._chosen is None or shape[-1] == 4:
+            kinds = {2: "points [frames, detections, 2]", 4: "boxes [frames, detections, 4]"}
+            raise InputError(
+                f"The detections are {kinds[shape[-1]]}, and the model is of {kinds[own]}: take the preset "
+                f'"{"points" if own == 4 else "default"}".'
+            )
+        if self._of_points is None:
+            weights, guide, algorithm, n_iterations = self._chosen
+            self._of_points = Tracker(
+                self.n_sources, "points", weights, guide, algorithm, n_iterations, self.level, self.seed
+            )
+        return self._of_points
+
+    def _tracker_of_film(self, film: Film) -> "Tracker":
+        return self.tracker_of(film.frames(0, 1)[0])
+
+    def _bounds(self, film: Film, labels: Labels | None, origin: int = 1) -> tuple[Start, Ends]:
         start = start_of(film, self.n_sources, labels)
-        return start, ends_of(film, start, labels, self.preset)
+        return start, ends_of(film, start, labels, self.preset, origin)
 
     def _likely(self, film: Film, start: Start, labels: Labels | None) -> Start:
         return start if labels is not None else likely_start(film, start, self.preset)

@@ -17,6 +17,7 @@ from pyro_mixdvae.tracking.verdicts.motion import Outrun
 from pyro_mixdvae.tracking.verdicts.names import Exchanged
 from pyro_mixdvae.tracking.verdicts.others import Lasting, Others
 from pyro_mixdvae.tracking.verdicts.outside import Outside
+from pyro_mixdvae.tracking.verdicts.setting import Setting
 from pyro_mixdvae.tracking.verdicts.start import Guessed
 from pyro_mixdvae.tracking.verdicts.stretches import frames_in_words
 from pyro_mixdvae.tracking.verdicts.unseen import Inferred, LittleObserved
@@ -48,6 +49,9 @@ def start(boxes: Array, n_sources: int = 2, labels: Labels | None = None) -> Sta
     return start_of(ArrayFilm.of(boxes, SIZE, None, labels), n_sources, labels)
 
 
+SETTING = Setting(SIZE, start(walkers()))
+
+
 def told(verdict: Verdict, boxes: Array, result: TrackingResult) -> list[str]:
     """What a family says of a film in one piece; the same must it say of one in two."""
     again = deepcopy(verdict)
@@ -68,7 +72,7 @@ def told(verdict: Verdict, boxes: Array, result: TrackingResult) -> list[str]:
 
 
 def verdicts(boxes: Array, result: TrackingResult) -> tuple[str, ...]:
-    found = Verdicts(SIZE, start(boxes))
+    found = Verdicts(Setting(SIZE, start(boxes)))
     found.add(boxes, result)
     return found.sentences()
 
@@ -89,11 +93,11 @@ def test_a_clean_scene_deserves_none_when_it_is_tracked() -> None:
 def test_little_is_observed() -> None:
     boxes = walkers()
     boxes[20:, 0] = np.nan
-    (sentence,) = told(LittleObserved(), *seen_as_they_are(boxes))
+    (sentence,) = told(LittleObserved(SETTING), *seen_as_they_are(boxes))
     assert sentence.startswith("Source 1 is observed in 33 % of the frames only (not in frames 21-60)")
     boxes[:50, 1] = np.nan
     boxes[0, 1] = walkers()[0, 1]
-    (sentence,) = told(LittleObserved(), *seen_as_they_are(boxes))
+    (sentence,) = told(LittleObserved(SETTING), *seen_as_they_are(boxes))
     assert sentence.startswith("Little is observed: no detection belongs to 74 % of the boxes")
 
 
@@ -101,24 +105,24 @@ def test_a_stretch_is_inference_alone_when_the_interval_is_wider_than_the_box() 
     boxes = walkers()
     boxes[20:40, 0] = np.nan
     boxes, result = seen_as_they_are(boxes)
-    assert told(Inferred(), boxes, result) == []
+    assert told(Inferred(SETTING), boxes, result) == []
     wide = np.where((np.abs(np.arange(T) - 30) < 5)[:, None, None], 20.0, 2.0)
     result = replace(result, lower=result.boxes - wide, upper=result.boxes + wide, first=100)
-    (sentence,) = told(Inferred(), boxes, result)
+    (sentence,) = told(Inferred(SETTING), boxes, result)
     assert sentence.startswith("Where source 1 is in frames 127-135 is inference alone (9 frames)")
-    assert told(Inferred(), boxes, replace(result, level=0.9999999)) == []  # the same limits say more is known
+    assert told(Inferred(SETTING), boxes, replace(result, level=0.9999999)) == []  # the same limits say more is known
 
 
 def test_a_source_left_the_image() -> None:
     boxes = walkers()
     boxes[50:, 1] += 640
-    (sentence,) = told(Outside(SIZE), *seen_as_they_are(boxes))
+    (sentence,) = told(Outside(SETTING), *seen_as_they_are(boxes))
     assert sentence.startswith("Source 2 lies wholly outside the image in frames 51-60 (10 boxes)")
 
 
 def test_the_start_was_guessed_where_there_were_more_to_choose_from() -> None:
     boxes = walkers(3)
-    (sentence,) = Guessed(start(boxes)).sentences()
+    (sentence,) = Guessed(Setting(SIZE, start(boxes))).sentences()
     assert "the 2 most confident of the 3 detections of frame 1" in sentence
     line = sentence.split('"')[1]
     assert line == "1:45,45,30,30;45,145,30,30"
@@ -126,20 +130,20 @@ def test_the_start_was_guessed_where_there_were_more_to_choose_from() -> None:
     assert (drawn.frame.tolist(), drawn.source.tolist()) == ([0, 0], [0, 1])
     assert drawn.boxes.tolist() == boxes[0, :2].tolist()
     labels = Labels([0, 0], [0, 1], boxes[0, :2])
-    assert list(Guessed(start(boxes, labels=labels)).sentences()) == []
-    assert list(Guessed(start(boxes[:, :2])).sentences()) == []
+    assert list(Guessed(Setting(SIZE, start(boxes, labels=labels))).sentences()) == []
+    assert list(Guessed(Setting(SIZE, start(boxes[:, :2]))).sentences()) == []
 
 
 def test_a_start_that_tracks_say_is_guessed_too() -> None:
     found = Start(4, walkers()[4], 2, (0, 59))
-    (sentence,) = Guessed(found).sentences()
+    (sentence,) = Guessed(Setting(SIZE, found)).sentences()
     assert "the 2 of all tracks of frames 1 to 60 that are likeliest together" in sentence
     assert sentence.endswith('--init "5:53,45,30,30;53,145,30,30"')
 
 
 @pytest.mark.parametrize("half", [1.0, 15.0])
 def test_motion_is_larger_than_the_boxes(half: float) -> None:
-    sentences = told(Outrun(2), *seen_as_they_are(walkers(step=5.0, half=half)))
+    sentences = told(Outrun(SETTING), *seen_as_they_are(walkers(step=5.0, half=half)))
     assert len(sentences) == (half < 5)
     assert all(
         "100 % of the detections overlap none of the next frame, with boxes of 2 x 2" in each for each in sentences
@@ -149,14 +153,14 @@ def test_motion_is_larger_than_the_boxes(half: float) -> None:
 def test_what_rests_and_darts_outruns_its_box_too() -> None:
     boxes = walkers(half=4.0, step=0.0)
     boxes += 12.0 * (np.arange(T) // 10)[:, None, None]
-    (sentence,) = told(Outrun(2), *seen_as_they_are(boxes))
+    (sentence,) = told(Outrun(SETTING), *seen_as_they_are(boxes))
     assert "8 % of the detections" in sentence
 
 
 def test_more_seem_to_be_there_than_were_asked_for() -> None:
     boxes = walkers(4)
     boxes[:20, 2:] = np.nan
-    (sentence,) = told(Others(2, SIZE), *seen_as_they_are(boxes))
+    (sentence,) = told(Others(SETTING), *seen_as_they_are(boxes))
     assert sentence.startswith("2 sources were asked for, and 4 seem to be there from frame 21 on")
     assert "in 67 % of the frames" in sentence
 
@@ -164,13 +168,13 @@ def test_more_seem_to_be_there_than_were_asked_for() -> None:
 def test_one_that_passes_by_is_not_one_more() -> None:
     boxes = walkers(3)
     boxes[20:, 2] = np.nan
-    assert told(Others(2, SIZE), *seen_as_they_are(boxes)) == []
+    assert told(Others(SETTING), *seen_as_they_are(boxes)) == []
 
 
 def test_the_detections_of_a_source_that_is_lost_are_not_one_more() -> None:
     boxes = walkers(3)
     boxes[1:, 1] = np.nan
-    assert told(Others(2, SIZE), *seen_as_they_are(boxes)) == []
+    assert told(Others(SETTING), *seen_as_they_are(boxes)) == []
 
 
 def test_false_boxes_are_nobody() -> None:
@@ -180,17 +184,17 @@ def test_false_boxes_are_nobody() -> None:
     runs = Lasting(SIZE)
     runs.add(scattered)
     assert runs.targets().sum() == 0
-    (sentence,) = told(Others(2, SIZE), *seen_as_they_are(np.concatenate([walkers(), scattered], 1)))
+    (sentence,) = told(Others(SETTING), *seen_as_they_are(np.concatenate([walkers(), scattered], 1)))
     assert sentence.startswith("Many detections belong to nobody: 67 % of them")
 
 
 def test_names_may_have_been_exchanged() -> None:
     boxes, result = seen_as_they_are(walkers())
     doubts = tuple(Doubt(10 * k, 10 * k + 2, (0, 1), 0.9 - 0.1 * k) for k in range(7))
-    (sentence,) = told(Exchanged(), boxes, replace(result, doubts=doubts))
+    (sentence,) = told(Exchanged(SETTING), boxes, replace(result, doubts=doubts))
     assert sentence.startswith("Names may have been exchanged in frames 1-3 (1 and 2, 90 %), 11-13 (1 and 2, 80 %)")
     assert "; 2 more moments not printed." in sentence
-    assert str(Doubt(4, 4, (1,), 0.5)) == "5 (2 and none of them, 50 %)"
+    assert Doubt(4, 4, (1,), 0.5).in_words() == "5 (2 and none of them, 50 %)"
 
 
 def test_a_scene_without_detections_is_no_error() -> None:
@@ -198,15 +202,15 @@ def test_a_scene_without_detections_is_no_error() -> None:
     labels = Labels([0, 0], [0, 1], walkers()[0])
     _, result = seen_as_they_are(walkers())
     nobody = replace(result, observed=np.zeros((T, 2), bool), responsibilities=np.zeros((T, 0, 3)))
-    families = Verdicts(SIZE, start(boxes, labels=labels)).families
+    families = Verdicts(Setting(SIZE, start(boxes, labels=labels))).families
     assert [type(family).__name__ for family in families if told(family, boxes, nobody)] == ["LittleObserved"]
 
 
 def test_words() -> None:
     flags = np.zeros(30, bool)
     flags[[2, 3, 4, 7, 10, 11, 20, 25]] = True
-    assert frames_in_words(flags, 0) == "frames 3-5, 8, 11-12 and 2 shorter stretches"
-    assert frames_in_words(np.array([False, True]), 9) == "frame 11"
+    assert frames_in_words(flags, 1) == "frames 3-5, 8, 11-12 and 2 shorter stretches"
+    assert frames_in_words(np.array([False, True]), 10) == "frame 11"
     assert [percent(share) for share in (0.0, 0.001, 0.07, 0.999, 1.0)] == [
         "0 %",
         "under 1 %",

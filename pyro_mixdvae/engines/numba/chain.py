@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_mixdvae.distributions import tails
 from pyro_mixdvae.distributions.exclusive import event_table
 from pyro_mixdvae.distributions.kalman import Chain, Transition
 from pyro_mixdvae.engines.numba import filtering, guide_chain, records, smoothing, updates, visibility
@@ -26,15 +27,24 @@ from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.guides.factorised import Factorised
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.models.assignments.contract import Assignment
+from pyro_mixdvae.models.assignments.counted import CountedAssignment
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.assignments.independent import AdaptiveIndependentAssignment, IndependentAssignment
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
 from pyro_mixdvae.models.likelihoods.normal import Normal
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.sources.estimated import EstimatedSources
 from pyro_mixdvae.models.sources.kinematic import KinematicSources
 
-ASSIGNMENTS = (IndependentAssignment, AdaptiveIndependentAssignment, ExclusiveAssignment, PersistentAssignment)
+SOURCES = (KinematicSources, EstimatedSources)
+ASSIGNMENTS = (
+    IndependentAssignment,
+    AdaptiveIndependentAssignment,
+    ExclusiveAssignment,
+    PersistentAssignment,
+    CountedAssignment,
+)
 
 _NO_PENALTIES = np.empty((0, 0, 0, 0))
 _NOTHING = np.empty(0)
@@ -47,7 +57,7 @@ def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
     """Which part kernels do not know, in words; None where they know all of model, guide and scene."""
     if type(model) is not MixtureModel:
         return f"the model {type(model).__name__}"
-    if type(model.sources) is not KinematicSources or _places(model.sources) is None:
+    if type(model.sources) not in SOURCES or _places(model.sources) is None:
         return f"the sources {type(model.sources).__name__}"
     if type(model.sources.network) not in NETWORKS:
         return f"the network {type(model.sources.network).__name__}"
@@ -297,9 +307,17 @@ def _arrays_of(model: MixtureModel, scene: Scene) -> Arrays:
     velocity = torch.zeros(sources.content_dim, dtype=torch.float64) + sources.network.first_velocity
     widest = torch.zeros_like(velocity) + torch.as_tensor(sources.widest)
     spread = np.atleast_2d(np.asarray(sources.start_spread, np.float64))
-    prior = Prior(network, places, spread, array(velocity), array(widest))
+    prior = Prior(network, places, spread, array(velocity), array(widest), _tails(sources))
     start = array(scene.start.flatten(0, 1))
     return Arrays(prior, _rule(model.assignment, scene), _frames(model, scene), _noise(model, scene), start)
+
+
+def _tails(sources: KinematicSources) -> Array:
+    """Degrees of freedom of steps, and logarithms of t's constants; nothing where steps are Gaussian."""
+    if sources.tails is None:
+        return _NOTHING
+    constants = (tails.log_constant(sources.tails, n_numbers * sources.content_dim) for n_numbers in (1, 2))
+    return np.array([sources.tails, *constants])
 
 
 def _places(sources: KinematicSources) -> Array | None:

@@ -17,6 +17,7 @@ from pyro_mixdvae.engines.numba.motion import (
     advance,
     empty_belief,
     predict,
+    reshape,
     start_belief,
     update,
     write_first,
@@ -76,7 +77,7 @@ def filter_scenes(
     before, unit = np.zeros((n_tracks, n_dims)), np.zeros((n_tracks, n_dims))
     width = carried_width(prior.network) if keeps else 0
     carried = np.empty((n_scenes, n_frames if keeps else 0, n_sources, width))
-    held = np.zeros((n_tracks, n_dims), np.bool_)
+    held, is_known = np.zeros((n_tracks, n_dims), np.bool_), np.zeros(n_tracks, np.bool_)
     visible = np.ones((n_scenes, n_sources))
     if len(rule.visibility.hide):
         start_visible(rule, visible)
@@ -96,14 +97,22 @@ def filter_scenes(
             read_motion(prior.network, memory)
             predict(unit, memory.motion, prior.widest, belief, held)
             write_step(t, unit, memory.motion, held, steps)
+        is_heavy = (t > 0 or len(entered) > 0) and len(prior.tails) > 0
         if frames.has_labels:
+            if is_heavy:
+                is_known[:] = False
+                labelled_steps(prior.tails, frames, t, unit, memory.motion, held, belief, steps, is_known)
             take_labels(frames.labels, frames.label_precision, t, belief)
         weigh(frames, noise, t, belief, log_likelihood)
+        if is_heavy:
+            weigh_tails(prior.tails, frames, noise, t, belief, log_likelihood)
         if len(penalties):
             weighed[:, t] = log_likelihood[:, t] + penalties[:, t]
             assign(rule, weighed, frames.mask, t, is_hard, eta)
         else:
             assign(rule, log_likelihood, frames.mask, t, is_hard, eta)
+        if is_heavy:
+            detected_steps(prior.tails, frames, noise, t, eta, unit, memory.motion, held, belief, steps, is_known)
         take_detections(rule, frames, noise, t, eta, belief)
         if len(rule.visibility.hide):
             predict_all(rule, eta, t, visible)
@@ -225,6 +234,100 @@ def weigh(frames: Frames, noise: Noise, t: int, belief: Belief, log_likelihood: 
                 log_likelihood[b, t, k, n] = -0.5 * (total + log_product(spread))
             if n_classes > n_sources:
                 log_likelihood[b, t, k, n_sources] = clutter[b, t, k]
+
+
+@part
+def weigh_tails(tails: Array, frames: Frames, noise: Noise, t: int, belief: Belief, log_likelihood: Array) -> None:
+    """Student's t of the same mean and variance in the place of the Gaussian: `tails.log_prob`."""
+    freedom, constant = tails[0], tails[1]
+    n_scenes, _, n_detections, _ = log_likelihood.shape
+    n_sources, n_dims = belief.place.shape[0] // n_scenes, len(frames.dims)
+    spread = np.empty(n_dims)
+    for b in range(n_scenes):
+        for k in range(n_detections):
+            for n in range(n_sources):
+                far = distance(frames, noise, t, b, k, n, n_sources, belief, spread)
+                density = constant - 0.5 * log_product(spread)
+                log_likelihood[b, t, k, n] = density - 0.5 * (freedom + n_dims) * log(1 + far / (freedom - 2))
+
+
+@part
+def distance(
+    frames: Frames, noise: Noise, t: int, b: int, k: int, n: int, n_sources: int, belief: Belief, spread: Array
+) -> float:
+    """The squared distance of detection k from where source n is expected, in variances, which `spread` [D] is."""
+    own, m, far = whose(n, noise.variances.shape[3]), b * n_sources + n, 0.0
+    for d in range(len(spread)):
+        spread[d] = noise.variances[b, t, k, own, d] + belief.place_variance[m, d]
+        far += (frames.observed[b, t, k, d] - belief.place[m, d]) ** 2 / spread[d]
+    return far
+
+
+@part
+def noise_ratio(tails: Array, far: float, n_dims: int) -> float:
+    """`tails.noise_ratio`."""
+    freedom = tails[0]
+    return max((freedom - 2) / freedom, (freedom - 2 + far) / (freedom + n_dims))
+
+
+@part
+def detected_steps(
+    tails: Array,
+    frames: Frames,
+    noise: Noise,
+    t: int,
+    eta: Array,
+    unit: Array,
+    motion: Array,
+    held: Array,
+    belief: Belief,
+    steps: Steps,
+    is_known: Array,
+) -> None:
+    """The noise of each step by how far the detections lead that are the source's; eta [B, T, K, C].
+
+    Of sources that `is_known` [M], by a label, nothing is left to be said.
+    """
+    n_scenes, n_dims = eta.shape[0], len(frames.dims)
+    n_sources = belief.place.shape[0] // n_scenes
+    spread = np.empty(n_dims)
+    for b in range(n_scenes):
+        for n in range(n_sources):
+            m, ratio = b * n_sources + n, 1.0
+            for k in range(eta.shape[2]):
+                if eta[b, t, k, n] > 0:
+                    far = distance(frames, noise, t, b, k, n, n_sources, belief, spread)
+                    ratio += eta[b, t, k, n] * (noise_ratio(tails, far, n_dims) - 1)
+            if not is_known[m] and ratio != 1:
+                reshape(m, t, ratio, unit, motion, held, belief, steps)
+
+
+@part
+def labelled_steps(
+    tails: Array,
+    frames: Frames,
+    t: int,
+    unit: Array,
+    motion: Array,
+    held: Array,
+    belief: Belief,
+    steps: Steps,
+    is_known: Array,
+) -> None:
+    """The same of sources that have a label, which `is_known` [M] then says."""
+    n_scenes, n_sources, _, n_dims = frames.labels.shape
+    for b in range(n_scenes):
+        for n in range(n_sources):
+            m, far, seen = b * n_sources + n, 0.0, 0
+            for d in range(n_dims):
+                precision = frames.label_precision[b, n, t, d]
+                if precision > 0:
+                    spread = belief.place_variance[m, d] + 1 / precision
+                    far += (frames.labels[b, n, t, d] - belief.place[m, d]) ** 2 / spread
+                    seen += 1
+            if seen > 0:
+                is_known[m] = True
+                reshape(m, t, noise_ratio(tails, far, seen), unit, motion, held, belief, steps)
 
 
 @part

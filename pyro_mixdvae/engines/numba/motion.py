@@ -34,6 +34,8 @@ class Prior(NamedTuple):
     start_spread: Array  # in units, [N, D], or [1, 1], the same for all
     first_velocity: Array  # [D]
     widest: Array  # standard deviations that no step makes a place wider than; [D]
+    # Of steps: degrees of freedom, and log t's constants for D numbers (places) and 2 D; nothing: they are Gaussian.
+    tails: Array
 
 
 class Belief(NamedTuple):
@@ -174,3 +176,19 @@ def write_step(t: int, unit: Array, motion: Array, held: Array, steps: Steps) ->
                 matrix[0, 1], offset[0] = u * a, u * c
                 noise[0, 0] = u * u * (q + r)
                 noise[0, 1] = noise[1, 0] = u * q
+
+
+@part
+def reshape(
+    m: int, t: int, ratio: float, unit: Array, motion: Array, held: Array, belief: Belief, steps: Steps
+) -> None:
+    """Multiply the noise of the step that track m has just taken by a ratio, in its belief and in what was written."""
+    for d in range(unit.shape[1]):
+        if not held[m, d]:
+            u, q, r = unit[m, d], motion[m, PROCESS_VARIANCE, d], motion[m, POSITION_VARIANCE, d]
+            belief.place_variance[m, d] += (ratio - 1) * u * u * (q + r)
+            belief.covariance[m, d] += (ratio - 1) * u * q
+            belief.speed_variance[m, d] += (ratio - 1) * q
+            for i in range(2):
+                for j in range(2):
+                    steps.noise[m, t, d, i, j] *= ratio

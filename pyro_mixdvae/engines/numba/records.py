@@ -132,13 +132,21 @@ def set_prior(prior: Prior, present: Array, start: Array, s: Array, z: Array, lo
         read_motion(prior.network, memory)
         for m in range(n_tracks):
             if present[m, t]:
+                far, volume = 0.0, 0.0  # where steps have tails, all their numbers have one density together
                 for d in range(n_dims):
                     u = unit[m, d]
                     residual = s[m, t, d] - now[m, d] - u * (z[m, t, d] + motion[m, DRIFT, d])
                     change = z[m, t, d] - motion[m, DAMPING, d] * z[m, t - 1, d]
-                    log_prior[m, d] += normal(
-                        residual, change, u * u * motion[m, POSITION_VARIANCE, d], motion[m, PROCESS_VARIANCE, d]
-                    )
+                    of_place, of_speed = u * u * motion[m, POSITION_VARIANCE, d], motion[m, PROCESS_VARIANCE, d]
+                    if len(prior.tails):
+                        far += residual * residual / of_place + change * change / of_speed
+                        volume += log(of_place * of_speed)
+                    else:
+                        log_prior[m, d] += normal(residual, change, of_place, of_speed)
+                if len(prior.tails):
+                    freedom = prior.tails[0]
+                    log_prior[m, 0] += prior.tails[2] - 0.5 * volume
+                    log_prior[m, 0] -= 0.5 * (freedom + 2 * n_dims) * log(1 + far / (freedom - 2))
 
 
 @part

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.distributions import kalman
+from pyro_mixdvae.distributions import kalman, tails
 from pyro_mixdvae.distributions.kalman import Chain, Gaussian, Transition, predict, update, update_uncertain
 from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced, carried_into
 from pyro_mixdvae.engines.torch.closed_forms import exact_record
@@ -113,7 +113,9 @@ class TorchChainEngine:
             belief.mean[..., 0],
             torch.stack([step.responsibilities for step in steps], 1),
             torch.stack([step.log_likelihood for step in steps], 1),
-            _stacked(steps) if self._carried else transitions_along(sources, belief, self.scene.start),
+            _stacked([step.transition for step in steps])
+            if self._carried or sources.tails
+            else transitions_along(sources, belief, self.scene.start),
             belief,
             carried if keeps else None,
         )
@@ -129,14 +131,21 @@ class TorchChainEngine:
         start = self.scene.start if index is None else self.scene.start[index]
         state, before = sources.init_state(start), None
         beliefs: list[Gaussian] = []
+        entered: list[Transition] = []
         for value, precision in zip(observation.value.unbind(-2), observation.precision.unbind(-2), strict=True):
             transition = next_step(sources, state, before)
             belief = predict(beliefs[-1], transition) if beliefs else Gaussian(transition.offset, transition.noise)
+            if sources.tails and before:
+                transition, belief = reshaped(
+                    transition, belief, labelled_ratio(sources.tails, belief, value, precision)
+                )
+            entered.append(transition)
             beliefs.append(update(belief, value, precision))
             before = Before(state, beliefs[-1])
             state = feed(sources, state, beliefs[-1])
         belief = kalman.stack(beliefs)
-        return TeacherForced(belief.mean[..., 0], transitions_along(sources, belief, start))
+        steps = _stacked(entered) if sources.tails else transitions_along(sources, belief, start)
+        return TeacherForced(belief.mean[..., 0], steps)
 
     @torch.no_grad()
     def observe(self, responsibilities: Tensor, at: tuple[Tensor, Tensor] | None) -> PseudoObservation:
@@ -224,16 +233,6 @@ class TorchChainEngine:
         return guide.marginals()
 
 
-def _stacked(steps: list[FilterStep]) -> Transition:
-    """The transitions of T frames, [B, N, T, D, S, S] and [B, N, T, D, S]."""
-    each = [step.transition for step in steps]
-    return Transition(
-        torch.stack([step.matrix for step in each], -4),
-        torch.stack([step.offset for step in each], -3),
-        torch.stack([step.noise for step in each], -4),
-    )
-
-
 def frames_of(model: MixtureModel, scene: Scene) -> list[Frame]:
     """The T frames of a scene."""
     clutter = None
@@ -269,11 +268,23 @@ def filter_frame(
 
     `assignment` is p(w_t | w_<t). `penalty` [B, K, C] is added to the log likelihood where it assigns, nowhere else.
     """
-    entered = enter_frame(model, *predict_frame(model.sources, state, before), frame)
+    freedom = model.sources.tails if before else None
+    transition, predicted = predict_frame(model.sources, state, before)
+    is_known = None
+    if freedom and frame.label is not None and frame.label_precision is not None:
+        is_known = (frame.label_precision > 0).any(-1)
+        ratio = labelled_ratio(freedom, predicted, frame.label, frame.label_precision)
+        transition, predicted = reshaped(transition, predicted, ratio)
+    entered = enter_frame(model, transition, predicted, frame, freedom)
     assign = assignment.most_likely if is_hard else assignment.responsibilities
     weighed = entered.log_likelihood if penalty is None else entered.log_likelihood + penalty
     eta = assign(weighed.unsqueeze(1), frame.mask.unsqueeze(1)).squeeze(1)
-    belief = take_detections(model, entered.belief, frame, eta[..., : assignment.n_sources], assignment.per_observation)
+    owned, belief = eta[..., : assignment.n_sources], entered.belief
+    if freedom:
+        ratio = detected_ratio(freedom, belief, frame, owned, is_known)
+        transition, belief = reshaped(entered.transition, belief, ratio)
+        entered = entered._replace(transition=transition)
+    belief = take_detections(model, belief, frame, owned, assignment.per_observation)
     return FilterStep(entered.transition, entered.predicted, belief, entered.log_likelihood, eta)
 
 
@@ -283,16 +294,47 @@ def predict_frame(sources: Sources, state: Any, before: Before | None) -> tuple[
     return transition, predict(before.belief, transition) if before else Gaussian(transition.offset, transition.noise)
 
 
-def enter_frame(model: MixtureModel, transition: Transition, predicted: Gaussian, frame: Frame) -> Entered:
-    """Take the labels of a frame in, and weigh its detections."""
+def enter_frame(
+    model: MixtureModel, transition: Transition, predicted: Gaussian, frame: Frame, freedom: float | None = None
+) -> Entered:
+    """Take the labels of a frame in, and weigh its detections: by Student's t, if its degrees of freedom are given."""
     belief = predicted
     if frame.label is not None and frame.label_precision is not None:
         belief = update(belief, frame.label, frame.label_precision)
     mean, variance = (part.unsqueeze(-3) for part in (belief.mean[..., 0], belief.covariance[..., 0, 0]))
-    log_likelihood = model.likelihood.predictive(mean, variance, frame.scale).log_prob(frame.observed.unsqueeze(-2))
+    observed = frame.observed.unsqueeze(-2)
+    if freedom is not None and model.likelihood.conjugate():
+        log_likelihood = tails.log_prob(observed, mean, variance + frame.scale.square(), freedom)
+    else:
+        log_likelihood = model.likelihood.predictive(mean, variance, frame.scale).log_prob(observed)
     if frame.clutter is not None:
         log_likelihood = torch.cat([log_likelihood, frame.clutter.unsqueeze(-1)], -1)
     return Entered(transition, predicted, belief, log_likelihood)
+
+
+def labelled_ratio(freedom: float, belief: Gaussian, value: Tensor, precision: Tensor) -> Tensor:
+    """`tails.noise_ratio` of steps whose end is given, [*, N]: value and precision [*, N, D], 0 where it is not."""
+    is_given = precision > 0
+    spread = belief.covariance[..., 0, 0] + torch.where(is_given, precision, 1.0).reciprocal()
+    far = torch.where(is_given, (value - belief.mean[..., 0]).square() / spread, 0.0).sum(-1)
+    n_given = is_given.sum(-1)
+    return torch.where(n_given > 0, tails.noise_ratio(far, n_given, freedom), 1.0)
+
+
+def detected_ratio(freedom: float, belief: Gaussian, frame: Frame, owned: Tensor, is_known: Tensor | None) -> Tensor:
+    """The same by the detections that are the source's, `owned` [B, K, N]; 1 where it `is_known` [B, N] by a label."""
+    mean, variance = (part.unsqueeze(-3) for part in (belief.mean[..., 0], belief.covariance[..., 0, 0]))
+    far = ((frame.observed.unsqueeze(-2) - mean).square() / (variance + frame.scale.square())).sum(-1)
+    ratio = 1 + (owned * (tails.noise_ratio(far, mean.shape[-1], freedom) - 1)).sum(-2)
+    return ratio if is_known is None else ratio.masked_fill(is_known, 1.0)
+
+
+def reshaped(transition: Transition, belief: Gaussian, ratio: Tensor) -> tuple[Transition, Gaussian]:
+    """The step, and the belief after it, were the step's noise so many times [*, N]; what is held stays as it is."""
+    is_free = transition.noise[..., :1, :1] != kalman.HELD_NOISE
+    more = torch.where(is_free, (ratio[..., None, None, None] - 1) * transition.noise, 0.0)
+    covariance = belief.covariance + more
+    return transition._replace(noise=transition.noise + more), belief._replace(covariance=covariance)
 
 
 def take_detections(model: MixtureModel, belief: Gaussian, frame: Frame, owned: Tensor, one_by_one: bool) -> Gaussian:
@@ -329,6 +371,12 @@ def transitions_along(sources: Sources, filtered: Gaussian, start: Tensor) -> Tr
         torch.cat([offset[..., :1, :, :], rest.offset], -3),
         torch.cat([noise[..., :1, :, :, :], rest.noise], -4),
     )
+
+
+def _stacked(steps: list[Transition]) -> Transition:
+    """Steps of single frames to one with a time axis."""
+    matrix, offset, noise = zip(*steps, strict=True)
+    return Transition(torch.stack(matrix, -4), torch.stack(offset, -3), torch.stack(noise, -4))
 
 
 def feed(sources: Sources, state: Any, belief: Gaussian) -> Any:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
+from pyro_mixdvae.tracking.boxes import Array, is_outside, xyxy_to_ltwh
+from pyro_mixdvae.tracking.files.columns import Columns, has_columns, ids_of_columns, read_columns
 from pyro_mixdvae.tracking.files.labels import Labels, read_labels
 from pyro_mixdvae.tracking.files.rows import (
     Flags,
@@ -38,6 +39,7 @@ __all__ = [
     "Labels",
     "Tracks",
     "find_sequences",
+    "format_points",
     "format_results",
     "kind_of",
     "name_of",
@@ -50,16 +52,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector saw in a sequence of T frames, at most K boxes in one.
+    """What a detector saw in a sequence of T frames, at most K boxes in one; or points.
 
     Attributes:
-        boxes: ``[T, K, 4]`` xyxy in pixels, in the file's order within a frame, padded with NaN.
+        boxes: ``[T, K, 4]`` xyxy in pixels, or points ``[T, K, 2]``, in the file's order within a frame, padded with
+            NaN.
         confidence: ``[T, K]`` as the file gives it, -1 where it gives none, padded with NaN.
         size: width and height of the image in pixels.
         size_is_guessed: nobody gave the size; it is where the furthest boxes end.
         name: of the sequence.
         frame_rate: frames a second, if known.
         path: the file that was read.
+        origin: the number that the file gives the first frame, 0 or 1.
+        note: what was read, where that is not said by the kind of file.
     """
 
     boxes: Array
@@ -69,6 +74,13 @@ class Detections:
     name: str
     frame_rate: float | None
     path: Path
+    origin: int = 1
+    note: str | None = None
+
+    @property
+    def width(self) -> int:
+        """How many numbers a detection has: 4, or 2 of points."""
+        return self.boxes.shape[-1]
 
     @cached_property
     def counts(self) -> Integers:
@@ -93,6 +105,7 @@ class Tracks:
         frame_rate: frames a second, if known.
         path: the file that was read; None where the tracks come from no file.
         notes: sentences that the user should read.
+        origin: the number that the file gives the first frame.
     """
 
     ids: Integers
@@ -102,6 +115,7 @@ class Tracks:
     frame_rate: float | None = None
     path: Path | None = None
     notes: tuple[str, ...] = ()
+    origin: int = 1
 
     @classmethod
     def from_boxes(cls, boxes: Array, name: str = "") -> "Tracks":
@@ -131,16 +145,18 @@ def read_detections(path: str | Path, size: Size | None = None) -> Detections:
     frames is ``seqLength``, else the last frame of the file. Boxes may overhang the image, as they do in
     real files, but each must touch it. The column of ids is not used.
 
+    A bare file may also be a CSV whose header names its columns: points, or boxes (`files.columns`).
+
     Raises:
         InputError: the file, ``seqinfo.ini`` or ``size`` cannot be used; says where and why.
     """
     film = DetectionFile.of(path, size)
+    if film.info is None and has_columns(film.path):
+        return _of_columns(read_columns(film.path), size)
     rows = read_rows(film.path)
     frames, boxes = film.checked(rows)
     counts = np.bincount(frames, minlength=film.length or 0)
-    # Whoever tracks in them takes as much as one source between the first and the last of them does, at the least.
-    least = tracking_bytes(Extent(min(int(np.ptp(frames)) + 1, BLOCK), 1, int(counts.max())))
-    refuse_vast(film.path, len(counts), int(counts.max()), "boxes", least)
+    _refuse_vast(film.path, frames, counts)
     width, height = film.size or furthest(boxes)
     padded = padded_frames(frames, np.column_stack([boxes, confidence_of(rows)]), counts)
     return Detections(
@@ -199,7 +215,7 @@ class DetectionFile:
 def furthest(boxes: Array) -> Size:
     """The size of an image that ends where the furthest boxes do."""
     # Not below 1: a box left of every image is then refused like any other outside.
-    return max(1, math.ceil(boxes[:, 2].max())), max(1, math.ceil(boxes[:, 3].max()))
+    return max(1, math.ceil(boxes[:, -2].max())), max(1, math.ceil(boxes[:, -1].max()))
 
 
 def confidence_of(rows: Rows) -> Array:
@@ -223,6 +239,38 @@ def padded_frames(frames: Integers, values: Array, counts: Integers) -> Array:
     return padded
 
 
+def _of_columns(columns: Columns, size: Size | None) -> Detections:
+    frames, places = columns.frame - columns.origin, columns.places
+    chosen, origin = _size(None, size)
+    width, height = chosen or furthest(places)
+    outside = is_outside(places, (width, height))
+    if outside.any():
+        raise InputError(
+            f"{columns.path}, line {columns.lines[int(np.argmax(outside))]}: it lies outside the image of "
+            f"{width}x{height} pixels ({origin}): correct the size or the row."
+        )
+    counts = np.bincount(frames)
+    _refuse_vast(columns.path, frames, counts)
+    padded = padded_frames(frames, np.column_stack([places, columns.confidence]), counts)
+    return Detections(
+        boxes=padded[..., :-1],
+        confidence=padded[..., -1],
+        size=(width, height),
+        size_is_guessed=chosen is None,
+        name=name_of(columns.path),
+        frame_rate=None,
+        path=columns.path,
+        origin=columns.origin,
+        note=columns.sentence,
+    )
+
+
+def _refuse_vast(path: Path, frames: Integers, counts: Integers) -> None:
+    # Whoever tracks in them takes as much as one source between the first and the last of them does, at the least.
+    least = tracking_bytes(Extent(min(int(np.ptp(frames)) + 1, BLOCK), 1, int(counts.max())))
+    refuse_vast(path, len(counts), int(counts.max()), "boxes", least)
+
+
 def read_ground_truth(path: str | Path) -> Tracks:
     """Read the ground truth of a sequence folder (``gt/gt.txt``) or of a bare file.
 
@@ -234,6 +282,8 @@ def read_ground_truth(path: str | Path) -> Tracks:
         InputError: the file cannot be used, or no row counts; says where and why.
     """
     file, info = _locate(Path(path), "gt/gt.txt")
+    if info is None and has_columns(file):
+        return _tracks_of_columns(read_columns(file))
     rows = read_rows(file)
     columns = rows.values.shape[1]
     counted = np.ones(len(rows.values), dtype=np.bool_)
@@ -258,8 +308,40 @@ def read_results(path: str | Path) -> Tracks:
     path = Path(path)
     if kind_of(path) != "file":
         raise InputError(f"{path} is a folder where a result file is needed: give the path of a file.")
+    if has_columns(path):
+        return _tracks_of_columns(read_columns(path))
     rows = read_rows(path)
     return _tracks(rows, np.ones(len(rows.values), dtype=np.bool_), path, None)
+
+
+def _tracks_of_columns(columns: Columns) -> Tracks:
+    """Frames are counted from 0: of two such files, one of which begins with frame 1, both mean the same frame 1."""
+    ids, target = np.unique(ids_of_columns(columns), return_inverse=True)
+    total = int(columns.frame.max()) + 1
+    refuse_vast(columns.path, total, len(ids), "ids")
+    padded = np.full((total, len(ids), columns.places.shape[1]), np.nan)
+    padded[columns.frame, target] = columns.places
+    return Tracks(ids, padded, name_of(columns.path), path=columns.path, origin=0)
+
+
+def format_points(points: Array, first: int = 1) -> str:
+    """CSV of N tracks over T frames, ``frame,id,x,y``: every source in every frame, ids 1..N, two decimals.
+
+    Args:
+        points: ``[T, N, 2]`` in pixels.
+        first: number of the first frame.
+
+    Raises:
+        ValueError: a point is not finite.
+    """
+    if not np.isfinite(points).all():
+        raise ValueError("results hold a point that is not finite")
+    rounded = np.round(points, 2) + 0.0
+    return "frame,id,x,y\n" + "".join(
+        f"{frame},{source},{x:.2f},{y:.2f}\n"
+        for frame, sources in enumerate(rounded.tolist(), start=first)
+        for source, (x, y) in enumerate(sources, start=1)
+    )
 
 
 def format_results(boxes: Array, first: int = 1, lost: Flags | None = None) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.reporting.pictures import add_picture
 from pyro_mixdvae.resources import require_memory
+from pyro_mixdvae.tracking.files.columns import has_columns, read_columns
 from pyro_mixdvae.tracking.files.detections import Detections
 from pyro_mixdvae.tracking.files.sequences import Size, find_sequences, kind_of, name_of
 from pyro_mixdvae.tracking.files.spooled import SpooledDetections, read_film
@@ -32,13 +33,24 @@ class Job:
     @property
     def notes(self) -> list[str]:
         """Sentences that the user should read."""
+        note = [] if self.detections.note is None else [self.detections.note]
         if not self.detections.size_is_guessed:
-            return []
+            return note
         width, height = self.detections.size
         return [
+            *note,
             f"{self.detections.path}: nobody says how large the image is; taken to be {width}x{height}, where the "
-            "furthest boxes end (--size WxH says better)."
+            f"furthest {'points' if self.detections.width == 2 else 'boxes'} end (--size WxH says better).",
         ]
+
+
+def are_points(sequence: Path) -> bool:
+    """Whether a path is a file of points: a CSV whose header names x and y, and no sizes.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    return kind_of(sequence) == "file" and has_columns(sequence) and read_columns(sequence).places.shape[1] == 2
 
 
 def targets_of(sequence: Path, output: Path, is_folder: bool) -> list[tuple[Path, Path]]:
@@ -58,7 +70,8 @@ def targets_of(sequence: Path, output: Path, is_folder: bool) -> list[tuple[Path
         return [(path, output / f"{name_of(path)}.txt") for path in find_sequences(sequence)]
     if not is_folder and output.is_dir():
         raise InputError(f"{output} is a folder, and {sequence} a single sequence: give the path of a file for OUT.")
-    return [(sequence, output / f"{name_of(sequence)}.txt" if is_folder else output)]
+    suffix = "csv" if are_points(sequence) else "txt"
+    return [(sequence, output / f"{name_of(sequence)}.{suffix}" if is_folder else output)]
 
 
 def read_jobs(targets: Sequence[tuple[Path, Path]], size: Size | None, labels: "Labels | None" = None) -> list[Job]:
@@ -79,7 +92,7 @@ def _around(found: Detections | SpooledDetections, labels: "Labels | None") -> D
     if labels is None or not found.size_is_guessed:
         return found
     width, height = (
-        max(side, math.ceil(far)) for side, far in zip(found.size, labels.boxes[:, 2:].max(0), strict=True)
+        max(side, math.ceil(far)) for side, far in zip(found.size, labels.boxes[:, -2:].max(0), strict=True)
     )
     return replace(found, size=(width, height))
 
@@ -128,7 +141,7 @@ def track_job(
     left_out = [PICTURE] if model is not None else [PICTURE, MODEL]
     written = [
         path
-        for path in result_paths(job.output, report, samples > 0)
+        for path in result_paths(job.output, report, samples > 0, found.width == 2)
         if not any(path == job.output.with_suffix(suffix) for suffix in left_out)
     ]
     overview, excerpts = Overview(), Excerpts(len(found.counts))
@@ -153,7 +166,7 @@ def track_job(
 
 def _results(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int) -> "Iterator[TrackingResult]":
     with _named(job.detections.path):
-        yield from tracker.track_blocks(job.detections, labels, samples)
+        yield from tracker.track_blocks(job.detections, labels, samples, job.detections.origin)
 
 
 def _picture(found: Detections | SpooledDetections, excerpts: "Excerpts") -> bytes:

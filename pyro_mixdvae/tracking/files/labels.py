@@ -9,7 +9,8 @@ import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import number
-from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
+from pyro_mixdvae.tracking.boxes import Array, is_outside, ltwh_to_xyxy
+from pyro_mixdvae.tracking.files.columns import has_columns, ids_of_columns, read_columns
 from pyro_mixdvae.tracking.files.rows import (
     FURTHEST_PIXEL,
     LAST_FRAME,
@@ -23,7 +24,10 @@ from pyro_mixdvae.tracking.files.rows import (
 
 @dataclass(frozen=True)
 class Labels:
-    """n labelled boxes: ``frame [n]`` 0-based, ``source [n]`` 0-based, ``boxes [n, 4]`` xyxy in pixels (or lists)."""
+    """n labelled boxes: ``frame [n]`` 0-based, ``source [n]`` 0-based, ``boxes [n, 4]`` xyxy in pixels (or lists).
+
+    Points, ``[n, 2]``, are labelled likewise.
+    """
 
     frame: Integers
     source: Integers
@@ -36,7 +40,7 @@ class Labels:
 
     def refuse_outside(self, size: tuple[float, float]) -> None:
         """Raise InputError for the first label that does not touch an image of so many pixels (width, height)."""
-        outside = (self.boxes[:, 2:] <= 0).any(1) | (self.boxes[:, :2] >= size).any(1)
+        outside = is_outside(self.boxes, size)
         if outside.any():
             which = int(np.argmax(outside))
             raise InputError(
@@ -45,13 +49,20 @@ class Labels:
             )
 
 
-def read_labels(text_or_path: str | Path) -> Labels:
+def read_labels(text_or_path: str | Path, of_points: bool = False, origin: int = 1) -> Labels:
     """Read labelled boxes from a file, or from the text itself.
 
     A file has rows ``frame,id,left,top,width,height`` (ids and frames from 1, further columns not used).
     Text is ``frame:left,top,width,height;left,top,width,height;...``: the boxes of one frame belong to the
     sources 1, 2, ... in their order. More frames follow after ``;`` or ``|``, each with its own
     ``frame:`` in front, and the sources start at 1 again: ``1:10,10,5,9;40,12,5,9;30:14,11,5,9``.
+
+    Points are ``x,y`` in place of a box, and their file is a CSV with a header that names ``frame,id,x,y``.
+
+    Args:
+        text_or_path: which.
+        of_points: points are labelled, not boxes.
+        origin: the number that the first frame has.
 
     Raises:
         InputError: neither a file that can be used nor such text; says where and why.
@@ -60,41 +71,55 @@ def read_labels(text_or_path: str | Path) -> Labels:
     # os.path says no to names that are too long for a file, as a long text is; Path raises.
     is_file = os.path.exists(text)
     if not is_file and isinstance(text_or_path, str) and ":" in text:
-        return _parse(text)
+        return _parse(text, 2 if of_points else 4, origin)
     if not is_file:
-        raise InputError(
-            f"{text} is neither a file nor labelled boxes: write frame:left,top,width,height;..., or give a file."
-        )
+        kind, place = ("points", "x,y") if of_points else ("boxes", "left,top,width,height")
+        raise InputError(f"{text} is neither a file nor labelled {kind}: write frame:{place};..., or give a file.")
+    if of_points:
+        return _of_columns(Path(text), origin)
     rows = read_rows(Path(text))
     return Labels(frames_of(rows), ids_of(rows, smallest=1) - 1, boxes_of(rows))
 
 
-def _parse(text: str) -> Labels:
+def _of_columns(path: Path, origin: int) -> Labels:
+    if not has_columns(path):
+        raise InputError(f"{path} labels no points: give a CSV whose first line names frame,id,x,y.")
+    columns = read_columns(path)
+    ids = ids_of_columns(columns)
+    if columns.places.shape[1] != 2 or ids.min() < 1 or columns.frame.min() < origin:
+        raise InputError(f"{path} labels no points of the sources 1, 2, ... in frames from {origin}: correct it.")
+    return Labels(columns.frame - origin, ids - 1, columns.places)
+
+
+def _parse(text: str, width: int, origin: int) -> Labels:
     frame = source = 0
     labels: dict[tuple[int, int], list[float]] = {}
     for piece in re.split(r"[;|]", text.strip().rstrip(";|")):
         before, colon, after = piece.rpartition(":")
         # A box before any frame fails here as well: it stands behind the frame "".
-        if colon or not frame:
-            frame, source = _frame(before.strip(), text), 0
+        if colon or not labels:
+            frame, source = _frame(before.strip(), text, origin), 0
         if (frame, source) in labels:
             raise InputError(f"frame {frame} stands twice in {text!r}: put all boxes of a frame together.")
-        labels[frame, source] = _box(after, text)
+        labels[frame, source] = _box(after, text, width)
         source += 1
     keys = np.array(list(labels), dtype=np.int64)
-    return Labels(keys[:, 0] - 1, keys[:, 1], ltwh_to_xyxy(np.array(list(labels.values()))))
+    places = np.array(list(labels.values()))
+    return Labels(keys[:, 0] - origin, keys[:, 1], ltwh_to_xyxy(places) if width == 4 else places)
 
 
-def _frame(cell: str, text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", cell) or not 1 <= int(cell) <= LAST_FRAME:
-        raise InputError(f"{cell[:30]!r} is no frame in {text!r}: write a whole number from 1 before the colon.")
+def _frame(cell: str, text: str, origin: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", cell) or not origin <= int(cell) <= LAST_FRAME:
+        raise InputError(f"{cell[:30]!r} is no frame in {text!r}: write a whole number from {origin} before the colon.")
     return int(cell)
 
 
-def _box(piece: str, text: str) -> list[float]:
+def _box(piece: str, text: str, width: int) -> list[float]:
     box = [cell for cell in map(number, piece.split(",")) if cell is not None]
-    is_box = len(box) == 4 == piece.count(",") + 1 and max(map(abs, box)) <= FURTHEST_PIXEL and min(box[2:]) > 0
-    if not is_box:
+    is_whole = len(box) == width == piece.count(",") + 1 and max(map(abs, box)) <= FURTHEST_PIXEL
+    if width == 2 and not is_whole:
+        raise InputError(f"{piece.strip()[:50]!r} is no point in {text!r}: write x,y in pixels.")
+    if not is_whole or min(box[2:], default=1) <= 0:
         raise InputError(
             f"{piece.strip()[:50]!r} is no box in {text!r}: write left,top,width,height in pixels, sizes above 0."
         )

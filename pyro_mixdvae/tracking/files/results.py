@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from pyro_mixdvae.tracking.report.tables import Records
 
 BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL = ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png", ".model.toml"
-CHECK, SAMPLES = ".check.csv", ".samples.csv"
+CHECK, POINTS, SAMPLES = ".check.csv", ".points.csv", ".samples.csv"
 
 
-def result_paths(path: Path, report: bool = True, samples: bool = False) -> list[Path]:
+def result_paths(path: Path, report: bool = True, samples: bool = False, of_points: bool = False) -> list[Path]:
     """All files of a result; companions are named from the result's stem, as out.boxes.csv from out.txt.
 
     Args:
         path: of the MOTChallenge result.
         report: with tables, picture and the declaration of the model.
         samples: with posterior trajectories.
+        of_points: points are tracked, not boxes.
     """
-    suffixes = [BOXES, ASSIGNMENTS, CHECK, ELBO, PICTURE, MODEL] if report else []
+    suffixes = [POINTS if of_points else BOXES, ASSIGNMENTS, CHECK, ELBO, PICTURE, MODEL] if report else []
     if samples:
         suffixes.append(SAMPLES)
     return [path, *(path.with_suffix(suffix) for suffix in suffixes)]
@@ -40,18 +41,23 @@ class ResultFiles:
 
     def __init__(self, streams: Mapping[str, tuple[Path, TextIO]]):
         self._streams = streams
-        self._is_first = True
+        self._is_first, self._origin = True, 1
         self._records: list[Records] = []
         self._doubts: list[Doubt] = []
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
-        """The next frames, and their detections ``[L, K, 4]`` xyxy in pixels, NaN where there is none."""
-        from pyro_mixdvae.tracking.files.detections import format_results
+        """The next frames, and their detections ``[L, K, 4]`` xyxy in pixels, or points, NaN where there is none."""
+        from pyro_mixdvae.tracking.files.detections import format_points, format_results
         from pyro_mixdvae.tracking.report.tables import Records, assignments_table, boxes_table, samples_table
 
-        self._write("", format_results(result.boxes, result.first + 1))
-        if BOXES in self._streams:
-            self._write_rows(BOXES, boxes_table(result))
+        self._origin = result.origin
+        if result.boxes.shape[-1] == 2:
+            self._write_rows("", format_points(result.boxes, result.number))
+        else:
+            self._write("", format_results(result.boxes, result.number))
+        places = next((suffix for suffix in (BOXES, POINTS) if suffix in self._streams), None)
+        if places is not None:
+            self._write_rows(places, boxes_table(result))
             self._write_rows(ASSIGNMENTS, assignments_table(boxes, result))
         if SAMPLES in self._streams:
             self._write_rows(SAMPLES, samples_table(result))
@@ -66,9 +72,9 @@ class ResultFiles:
         from pyro_mixdvae.tracking.report.tables import check_table, elbo_table
 
         if CHECK in self._streams:
-            self._write(CHECK, check_table(ranked(self._doubts)))
+            self._write(CHECK, check_table(ranked(self._doubts), self._origin))
         if ELBO in self._streams:
-            self._write(ELBO, elbo_table(self._records))
+            self._write(ELBO, elbo_table(self._records, self._origin))
         if MODEL in self._streams and model is not None:
             self._write(MODEL, model)
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import number, read_text, refuse_irregular
 from pyro_mixdvae.resources import require_memory
-from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
+from pyro_mixdvae.tracking.boxes import Array, is_outside, ltwh_to_xyxy
 from pyro_mixdvae.tracking.footprint import READ
 
 Integers = npt.NDArray[np.int64]
@@ -213,7 +213,7 @@ def refuse_outside(rows: Rows, boxes: Array, size: tuple[int, int], says: str) -
         size: width and height of the image in pixels.
         says: who gave the size, for the message.
     """
-    outside = (boxes[:, 2:] <= 0).any(axis=1) | (boxes[:, 0] >= size[0]) | (boxes[:, 1] >= size[1])
+    outside = is_outside(boxes, size)
     rows.refuse(
         outside,
         f"the box lies wholly outside the image of {size[0]}x{size[1]} pixels ({says})",

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import reason
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.columns import has_columns
 from pyro_mixdvae.tracking.files.detections import (
     DetectionFile,
     Detections,
@@ -66,8 +68,12 @@ class SpooledDetections:
 
     Attributes:
         counts: how many boxes each frame has, ``[T]``.
-        size, size_is_guessed, name, frame_rate, path: as of `Detections`.
+        size, size_is_guessed, name, frame_rate, path, origin, width, note: as of `Detections`.
     """
+
+    origin: ClassVar[int] = 1
+    width: ClassVar[int] = 4
+    note: ClassVar[None] = None
 
     counts: Integers
     size: Size
@@ -90,10 +96,14 @@ class SpooledDetections:
 def read_film(path: str | Path, size: Size | None = None) -> Detections | SpooledDetections:
     """The detections of a sequence folder or of a bare file, as `read_detections` reads them; long files are spooled.
 
+    CSV files, of points say, are read whole.
+
     Raises:
         InputError: as of `read_detections`, or there is no room for a temporary file.
     """
     file = DetectionFile.of(path, size)
+    if file.info is None and has_columns(file.path):
+        return read_detections(path, size)
     parts = read_in_parts(file.path)
     first = next(parts)
     second = next(parts, None)

@@ -64,6 +64,7 @@ REFIT = 10
 """Frames from one estimate of the rates to the next: they change slowly, and a frame has little time."""
 
 NEEDS_SEQUENCES = "The published algorithm needs whole sequences: it cannot run frame by frame."
+NEEDS_SCENE = "Motion that is estimated from the scene, as that of points, needs whole sequences: leave --live out."
 
 
 class LiveTracker:
@@ -119,6 +120,8 @@ class LiveTracker:
         self.preset = preset
         if isinstance(self.preset.algorithm, Published):
             raise InputError(NEEDS_SEQUENCES)
+        if self.preset.model.sources.is_estimated or len(self.preset.representation.widest) != 4:
+            raise InputError(NEEDS_SCENE)
         self.n_sources = n_sources
         self.size = size
         self.lag = lag

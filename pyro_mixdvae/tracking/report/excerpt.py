@@ -21,7 +21,7 @@ class Excerpt:
     Attributes:
         boxes: their detections ``[M, K, 4]``, NaN where there is none.
         result: of these frames alone, one after the other.
-        numbers: of the frames in the film, from 1, ``[M]``.
+        numbers: of the frames in the film, ``[M]``.
         first, last: numbers of the first and the last frame of what they are taken from.
         step: one of so many neighbouring frames is among them.
     """
@@ -36,7 +36,7 @@ class Excerpt:
     @classmethod
     def whole(cls, boxes: Array, result: TrackingResult) -> "Excerpt":
         """All frames of a result, given the detections of all frames that were tracked."""
-        first, last = result.first + 1, result.first + len(result.boxes)
+        first, last = result.number, result.number + len(result.boxes) - 1
         return cls(result.its_frames(boxes), result, np.arange(first, last + 1), first, last)
 
 
@@ -48,12 +48,14 @@ class Excerpts:
         self._boxes: list[Array] = []
         self._results: list[TrackingResult] = []
         self._numbers: list[Integers] = []
-        self._first = self._last = 0
+        self._first: int | None = None
+        self._last = 0
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
         """The next frames, and their detections ``[L, K, 4]``."""
-        numbers = result.first + 1 + np.arange(len(result.boxes))
-        self._first, self._last = self._first or int(numbers[0]), int(numbers[-1])
+        numbers = result.number + np.arange(len(result.boxes))
+        self._first = int(numbers[0]) if self._first is None else self._first
+        self._last = int(numbers[-1])
         # The first frame of each stretch once they stand in order of it, and then of how uncertain they are.
         order = np.lexsort((-frame_entropy(result), numbers // self.step))
         kept = order[np.unique(numbers[order] // self.step, return_index=True)[1]]
@@ -73,6 +75,7 @@ class Excerpts:
 
     def excerpt(self) -> Excerpt:
         """What was gathered."""
+        assert self._first is not None  # a film has frames
         most = max(boxes.shape[1] for boxes in self._boxes)
         boxes = [
             np.pad(part, ((0, 0), (0, most - part.shape[1]), (0, 0)), constant_values=np.nan) for part in self._boxes

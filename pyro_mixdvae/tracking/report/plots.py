@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, plain, png
-from pyro_mixdvae.tracking.boxes import Array, xyxy_to_centre_size
+from pyro_mixdvae.tracking.boxes import Array, centres
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.report.excerpt import Excerpt
@@ -93,68 +93,71 @@ def centre_band(result: TrackingResult) -> tuple[Array, Array]:
     The mean of the limits of two opposite edges. A standard deviation of a mean of two is at most the mean of theirs,
     so for Gaussian edges the band is never too narrow.
     """
-    return tuple((limit[..., :2] + limit[..., 2:]) / 2 for limit in (result.lower, result.upper))  # type: ignore[return-value]
+    return tuple(centres(limit) for limit in (result.lower, result.upper))  # type: ignore[return-value]
 
 
 def _paths(axes: "Axes", result: TrackingResult, size: Size) -> None:
     width, height = size
-    centres = xyxy_to_centre_size(result.boxes)[..., :2]
+    middle = result.points
     low, high = centre_band(result)
     axes.add_patch(Rectangle((0, 0), width, height, facecolor="#f7f7f7", edgecolor="#bbbbbb", zorder=0))
-    for n in range(centres.shape[1]):
+    for n in range(middle.shape[1]):
         colour = colour_of(n)
         spread = (high - low)[:, n]
         axes.add_collection(
             EllipseCollection(
-                spread[:, 0], spread[:, 1], np.zeros(len(spread)), units="xy", offsets=centres[:, n],
+                spread[:, 0], spread[:, 1], np.zeros(len(spread)), units="xy", offsets=middle[:, n],
                 offset_transform=axes.transData, facecolor=colour, edgecolor="none", alpha=0.06, zorder=1,
             )
         )  # fmt: skip
-        chosen = np.unique(np.linspace(0, len(centres) - 1, BOXES_A_SOURCE).round().astype(int))
-        outlines = [Rectangle((x1, y1), x2 - x1, y2 - y1) for x1, y1, x2, y2 in result.boxes[chosen, n].tolist()]
-        axes.add_collection(
-            PatchCollection(outlines, facecolor="none", edgecolor=colour, linewidth=1, alpha=0.35, zorder=2)
-        )
-        _line(axes, centres[:, n, 0], centres[:, n, 1], result.observed[:, n], colour)
-        axes.plot(*centres[-1, n], "o", color=colour, markersize=4, zorder=4)
-        _label(axes, centres[0, n, 0], centres[0, n, 1], n)
-    corners = result.boxes[[0, -1]].reshape(-1, 4)
+        if result.boxes.shape[-1] == 4:
+            chosen = np.unique(np.linspace(0, len(middle) - 1, BOXES_A_SOURCE).round().astype(int))
+            outlines = [Rectangle((x1, y1), x2 - x1, y2 - y1) for x1, y1, x2, y2 in result.boxes[chosen, n].tolist()]
+            axes.add_collection(
+                PatchCollection(outlines, facecolor="none", edgecolor=colour, linewidth=1, alpha=0.35, zorder=2)
+            )
+        _line(axes, middle[:, n, 0], middle[:, n, 1], result.observed[:, n], colour)
+        axes.plot(*middle[-1, n], "o", color=colour, markersize=4, zorder=4)
+        _label(axes, middle[0, n, 0], middle[0, n, 1], n)
+    corners = result.boxes[[0, -1]].reshape(-1, result.boxes.shape[-1])
     axes.set_xlim(
-        min(0, corners[:, 0].min(), centres[..., 0].min()), max(width, corners[:, 2].max(), centres[..., 0].max())
+        min(0, corners[:, 0].min(), middle[..., 0].min()), max(width, corners[:, -2].max(), middle[..., 0].max())
     )
     axes.set_ylim(
-        max(height, corners[:, 3].max(), centres[..., 1].max()), min(0, corners[:, 1].min(), centres[..., 1].min())
+        max(height, corners[:, -1].max(), middle[..., 1].max()), min(0, corners[:, 1].min(), middle[..., 1].min())
     )
     axes.set_aspect("equal")
     axes.set_xlabel("x (pixels)")
     axes.set_ylabel("y (pixels)")
-    axes.set_title("Paths of the box centres; the number stands at the start, the dot at the end", fontsize=10)
+    what = "box centres" if result.boxes.shape[-1] == 4 else "points"
+    axes.set_title(f"Paths of the {what}; the number stands at the start, the dot at the end", fontsize=10)
 
 
 def _over_time(axes: "Axes", shown: Excerpt, axis: int) -> None:
     """One coordinate of the centre over the frames: 0 is x, 1 is y."""
     boxes, result, frames = shown.boxes, shown.result, shown.numbers.astype(float)
-    centres = xyxy_to_centre_size(result.boxes)[..., axis]
+    middle = result.points[..., axis]
     low, high = (limit[..., axis] for limit in centre_band(result))
     seen = np.argwhere(~np.isnan(boxes[..., 0]))
     owner = result.responsibilities[seen[:, 0], seen[:, 1]].argmax(-1)
-    n_sources = centres.shape[1]
+    n_sources = middle.shape[1]
     colours = [CLUTTER if n == n_sources else colour_of(n) for n in owner.tolist()]
-    where = xyxy_to_centre_size(boxes)[seen[:, 0], seen[:, 1], axis]
+    where = centres(boxes)[seen[:, 0], seen[:, 1], axis]
     axes.scatter(frames[seen[:, 0]], where, s=7, c=colours, linewidths=0, zorder=3)
     for n in range(n_sources):
         axes.fill_between(frames, low[:, n], high[:, n], color=colour_of(n), alpha=0.22, linewidth=0, zorder=1)
-        _line(axes, frames, centres[:, n], result.observed[:, n], colour_of(n))
-        _label(axes, float(frames[0]), centres[0, n], n)
-    axes.set_ylabel(f"{'xy'[axis]} of the centre\n(pixels)")
+        _line(axes, frames, middle[:, n], result.observed[:, n], colour_of(n))
+        _label(axes, float(frames[0]), middle[0, n], n)
+    of = " of the centre" if result.boxes.shape[-1] == 4 else ""
+    axes.set_ylabel(f"{'xy'[axis]}{of}\n(pixels)")
     axes.grid(alpha=0.25)
 
 
 def _entropy(axes: "Axes", shown: Excerpt) -> None:
-    bits = frame_entropy(shown.result)
+    bits, origin = frame_entropy(shown.result), shown.result.origin
     for doubt in shown.result.doubts:
-        strength = 0.15 + 0.35 * doubt.probability
-        axes.axvspan(doubt.first + 0.5, doubt.last + 1.5, color=DOUBT, alpha=strength, linewidth=0, zorder=0)
+        strength, edges = 0.15 + 0.35 * doubt.probability, (doubt.first + origin - 0.5, doubt.last + origin + 0.5)
+        axes.axvspan(*edges, color=DOUBT, alpha=strength, linewidth=0, zorder=0)
     axes.bar(shown.numbers, bits, width=float(shown.step), color="#555555")
     axes.set_ylim(0, max(1.0, 1.05 * float(bits.max(initial=0.0))))
     axes.set_xlabel("frame")

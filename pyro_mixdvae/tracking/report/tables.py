@@ -1,7 +1,7 @@
 """Tables of a tracking result: pure functions from a result to CSV text, and the frames that a person should check.
 
-Frames, sources and detections count from 1, as in the MOTChallenge files. Every number has a fixed count of decimals,
-so that the same result gives the same bytes.
+Sources and detections count from 1, as in the MOTChallenge files, and frames as where they come from. Every number has
+a fixed count of decimals, so that the same result gives the same bytes.
 """
 
 from collections.abc import Sequence
@@ -10,18 +10,29 @@ from typing import NamedTuple
 import numpy as np
 
 from pyro_mixdvae.reporting.tables import csv_text
-from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
+from pyro_mixdvae.tracking.boxes import Array, kinds, xyxy_to_ltwh
 from pyro_mixdvae.tracking.doubts import LEAST, Doubt
 from pyro_mixdvae.tracking.result import TrackingResult
 
 NONE_OF_THEM = "none"
 ODDS = round(1 / LEAST) - 1
 CORNERS = ("x1", "y1", "x2", "y2")
-BOX_COLUMNS = (
-    *("frame", "source", "left", "top", "width", "height"),
-    *(f"{corner}_{side}" for corner in CORNERS for side in ("low", "high")),
-    *("level", "status"),
-)
+PLACE, POINT = ("left", "top", "width", "height"), ("x", "y")
+
+
+def place_columns(width: int) -> tuple[str, ...]:
+    """The names of a box's four numbers, or of a point's two."""
+    return PLACE if width == 4 else POINT
+
+
+def source_columns(width: int) -> tuple[str, ...]:
+    """The columns of the table of boxes, or of points."""
+    bounds = CORNERS if width == 4 else POINT
+    limits = (f"{bound}_{side}" for bound in bounds for side in ("low", "high"))
+    return ("frame", "source", *place_columns(width), *limits, "level", "status")
+
+
+BOX_COLUMNS = source_columns(4)
 
 
 def boxes_table(result: TrackingResult) -> str:
@@ -29,12 +40,12 @@ def boxes_table(result: TrackingResult) -> str:
 
     Pixels have two decimals, and the box is the one that stands in the MOTChallenge file. ``x1_low`` and ``x1_high``
     are the limits of the left edge's credible interval, ``y1`` is the top, ``x2`` the right and ``y2`` the bottom edge;
-    ``level`` is the probability between the limits.
+    ``level`` is the probability between the limits. Of points it is ``x`` and ``y``, and the limits of both.
     """
     n_frames, n_sources = result.boxes.shape[:2]
     rows = (
         box_cells(
-            result.first + t + 1,
+            result.number + t,
             n + 1,
             result.boxes[t, n],
             result.lower[t, n],
@@ -45,20 +56,20 @@ def boxes_table(result: TrackingResult) -> str:
         for t in range(n_frames)
         for n in range(n_sources)
     )
-    return csv_text(BOX_COLUMNS, rows)
+    return csv_text(source_columns(result.boxes.shape[-1]), rows)
 
 
 def box_cells(frame: int, source: int, box: Array, lower: Array, upper: Array, level: float, status: str) -> list[str]:
     """A row of the table of boxes, as text: the cells of `BOX_COLUMNS`.
 
     Args:
-        frame: from 1.
+        frame: its number.
         source: from 1.
         box, lower, upper: mean and limits ``[4]`` xyxy in pixels.
         level: probability between the limits.
         status: observed, where a detection of the frame belongs to the source, else inferred; or lost.
     """
-    limits = np.stack(written_limits(lower, upper), axis=-1)  # [4, 2]
+    limits = np.stack(written_limits(lower, upper), axis=-1)  # [4, 2], of points [2, 2]
     return [str(frame), str(source), *_pixels(written(box)), *_pixels(limits), f"{level}", status]
 
 
@@ -73,12 +84,12 @@ def assignments_table(boxes: Array, result: TrackingResult) -> str:
     """
     n_sources = result.boxes.shape[1]
     names = [str(n + 1) for n in range(n_sources)] + [NONE_OF_THEM]
-    header = ["frame", "detection", "left", "top", "width", "height"]
+    header = ["frame", "detection", *place_columns(boxes.shape[-1])]
     header += [f"source_{name}" for name in names[:-1]] + [NONE_OF_THEM, "entropy_bits", "most_likely"]
     ltwh, entropy = written(boxes), result.entropy
     rows = (
         [
-            result.first + t + 1,
+            result.number + t,
             k + 1,
             *_pixels(ltwh[t, k]),
             *(_fixed(p, 4) for p in result.responsibilities[t, k].tolist()),
@@ -98,7 +109,7 @@ class Records(NamedTuple):
     records: tuple[dict[str, float], ...]
 
 
-def elbo_table(blocks: Sequence[Records]) -> str:
+def elbo_table(blocks: Sequence[Records], origin: int = 1) -> str:
     """CSV of the ELBO and its terms in nats, a row an iteration; a cell is empty where an iteration lacks a term.
 
     Of several blocks of a film each has rows of its own, which say its first and its last frame; blocks share frames.
@@ -106,7 +117,7 @@ def elbo_table(blocks: Sequence[Records]) -> str:
     names = list(dict.fromkeys(["elbo", *(name for block in blocks for record in block.records for name in record)]))
     rows = (
         [
-            *([block.first + 1, block.last + 1] if len(blocks) > 1 else []),
+            *([block.first + origin, block.last + origin] if len(blocks) > 1 else []),
             number,
             *(_fixed(record[name], 4) if name in record else "" for name in names),
         ]
@@ -120,10 +131,10 @@ def samples_table(result: TrackingResult) -> str:
     """CSV of the posterior trajectories, one after the other: each is a possible course of all sources."""
     boxes = written(result.samples)
     rows = (
-        [number + 1, result.first + t + 1, n + 1, *_pixels(boxes[number, t, n])]
+        [number + 1, result.number + t, n + 1, *_pixels(boxes[number, t, n])]
         for number, t, n in np.ndindex(*boxes.shape[:3])
     )
-    return csv_text(["sample", "frame", "source", "left", "top", "width", "height"], rows)
+    return csv_text(["sample", "frame", "source", *place_columns(boxes.shape[-1])], rows)
 
 
 def frame_entropy(result: TrackingResult) -> Array:
@@ -131,15 +142,15 @@ def frame_entropy(result: TrackingResult) -> Array:
     return np.nan_to_num(result.entropy).max(axis=1, initial=0.0)
 
 
-def check_table(doubts: Sequence[Doubt]) -> str:
+def check_table(doubts: Sequence[Doubt], origin: int = 1) -> str:
     """CSV of the moments in which names may have been exchanged, as they are ranked: a row each.
 
-    Frames and sources count from 1; the probability is that of an exchange. The other source is "none" where it would
-    be a target that is no source.
+    Sources count from 1, the first frame is called `origin`; the probability is that of an exchange. The other source
+    is "none" where it would be a target that is no source.
     """
     rows = (
         [
-            *(rank, doubt.first + 1, doubt.last + 1),
+            *(rank, doubt.first + origin, doubt.last + origin),
             *[*(source + 1 for source in doubt.sources), NONE_OF_THEM][:2],
             _fixed(doubt.probability, 4),
         ]
@@ -155,10 +166,11 @@ class Overview:
         self._n_sources = self._n_frames = self._n_boxes = self._n_observed = 0
         self._notes: dict[str, None] = {}
         self._warnings: tuple[str, ...] = ()
+        self._what = "boxes"
 
     def add(self, result: TrackingResult) -> None:
         """The next frames; the last has the warnings."""
-        self._n_sources = result.boxes.shape[1]
+        self._n_sources, self._what = result.boxes.shape[1], kinds(result.boxes)
         self._n_frames += len(result.boxes)
         self._n_boxes += result.observed.size
         self._n_observed += int(result.observed.sum())
@@ -168,8 +180,8 @@ class Overview:
     def lines(self, n_detections: int) -> list[str]:
         """A sentence a line, given how many detections the whole film has."""
         lines = [
-            f"{self._n_frames} frames, {n_detections} detections, {self._n_sources} sources: {self._n_observed} boxes "
-            f"observed, {self._n_boxes - self._n_observed} inferred from other frames.",
+            f"{self._n_frames} frames, {n_detections} detections, {self._n_sources} sources: {self._n_observed} "
+            f"{self._what} observed, {self._n_boxes - self._n_observed} inferred from other frames.",
         ]
         lines += [f"Warning: {warning}" for warning in self._warnings]
         if not self._warnings:
@@ -187,7 +199,12 @@ def summary(boxes: Array, result: TrackingResult) -> list[str]:
 
 
 def written(boxes: Array) -> Array:
-    """Left, top, width, height ``[..., 4]`` as the MOTChallenge file has them: a size never falls below 0.01."""
+    """Left, top, width, height ``[..., 4]`` as the MOTChallenge file has them: a size never falls below 0.01.
+
+    Points ``[..., 2]`` are themselves.
+    """
+    if boxes.shape[-1] == 2:
+        return np.round(boxes, 2)
     ltwh = np.round(xyxy_to_ltwh(boxes), 2)
     ltwh[..., 2:] = np.maximum(ltwh[..., 2:], 0.01)
     return ltwh

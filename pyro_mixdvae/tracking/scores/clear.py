@@ -1,7 +1,7 @@
 """CLEAR-MOT and identity scores of tracks against ground truth, counted by motmetrics.
 
 All columns follow from counts, so that sequences are pooled by adding theirs up. MOTP is a *distance*:
-1 - IoU, the mean over matches, 0 at best.
+1 - IoU, the mean over matches, 0 at best; of points, and of centres of boxes, it is in pixels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import motmetrics
 import numpy as np
 
-from pyro_mixdvae.tracking.boxes import Array, iou
+from pyro_mixdvae.tracking.boxes import Array, centres, iou
 from pyro_mixdvae.tracking.files.detections import Tracks
 from pyro_mixdvae.tracking.files.rows import Integers
 
@@ -34,7 +34,8 @@ class Score:
         mostly_tracked: targets matched in 80 % of their frames or more (MT).
         mostly_lost: targets matched in less than 20 % of their frames (ML).
         identity_true_positives: matches under the best one-to-one map of ids over the whole sequence.
-        distance: sum of 1 - IoU over the matches.
+        distance: sum of 1 - IoU over the matches, or of distances in pixels.
+        within: pixels within which centres match; None: boxes match by their IoU.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Score:
     mostly_lost: int
     identity_true_positives: int
     distance: float
+    within: float | None = None
 
     @property
     def mota(self) -> float:
@@ -72,7 +74,7 @@ class Score:
         return {
             "MOTA": self.mota,
             "MOTP": self.motp,
-            "mean IoU": 1 - self.motp,
+            **({"mean IoU": 1 - self.motp} if self.within is None else {}),
             "IDF1": self.idf1,
             "#IDS": self.switches,
             "%IDS": 100 * _ratio(self.switches, self.boxes),
@@ -99,6 +101,7 @@ def score(
     tracks: Tracks | Mapping[str, Tracks],
     ground_truth: Tracks | Mapping[str, Tracks],
     iou_threshold: float = 0.5,
+    within: float | None = None,
 ) -> Scores:
     """Score tracks against ground truth; one sequence, or several under the same names on both sides.
 
@@ -108,6 +111,8 @@ def score(
         tracks: what a tracker found.
         ground_truth: what is true.
         iou_threshold: boxes that overlap less do not match.
+        within: points, or centres of boxes, that are further apart than so many pixels do not match, and overlap does
+            not count; None: boxes match by their IoU.
 
     Raises:
         ValueError: the two sides do not hold the same sequences.
@@ -118,7 +123,9 @@ def score(
         tracks = dict.fromkeys(ground_truth, tracks)
     if tracks.keys() != ground_truth.keys():
         raise ValueError("tracks and ground truth must hold the same sequences")
-    sequences = tuple(_score_sequence(name, tracks[name], truth, iou_threshold) for name, truth in ground_truth.items())
+    sequences = tuple(
+        _score_sequence(name, tracks[name], truth, iou_threshold, within) for name, truth in ground_truth.items()
+    )
     return Scores(sequences, pool(sequences))
 
 
@@ -126,9 +133,11 @@ def pool(scores: Iterable[Score], name: str = OVERALL) -> Score:
     """The score of several sequences together: every count is the sum of theirs."""
     rows = list(scores)
     counts = {
-        field.name: sum(getattr(row, field.name) for row in rows) for field in fields(Score) if field.name != "name"
+        field.name: sum(getattr(row, field.name) for row in rows)
+        for field in fields(Score)
+        if field.name not in ("name", "within")
     }
-    return Score(name=name, **counts)
+    return Score(name=name, within=rows[0].within if rows else None, **counts)
 
 
 def overlaps(tracks: Tracks, ground_truth: Tracks, shift: int = 0) -> Iterator[tuple[Integers, Integers, Array]]:
@@ -147,9 +156,23 @@ def overlaps(tracks: Tracks, ground_truth: Tracks, shift: int = 0) -> Iterator[t
         yield targets, columns, iou(true_boxes, boxes)
 
 
+def distances(tracks: Tracks, ground_truth: Tracks) -> Iterator[tuple[Integers, Integers, Array]]:
+    """The same with distances ``[n, m]`` in pixels between points, or centres of boxes, in the place of the IoU.
+
+    Frames are those of the same number.
+    """
+    origin = min(tracks.origin, ground_truth.origin)
+    ends = [each.origin + len(each.boxes) for each in (tracks, ground_truth)]
+    for number in range(origin, max(ends)):
+        targets, true_boxes = _present(ground_truth, number - ground_truth.origin)
+        columns, boxes = _present(tracks, number - tracks.origin)
+        apart = centres(true_boxes)[:, None] - centres(boxes)
+        yield targets, columns, np.hypot(apart[..., 0], apart[..., 1])
+
+
 def _present(tracks: Tracks, t: int) -> tuple[Integers, Array]:
     if not 0 <= t < len(tracks.boxes):
-        return np.zeros(0, np.int64), np.zeros((0, 4))
+        return np.zeros(0, np.int64), np.zeros((0, tracks.boxes.shape[-1]))
     columns = np.flatnonzero(~np.isnan(tracks.boxes[t, :, 0]))
     return columns, tracks.boxes[t, columns]
 
@@ -170,11 +193,17 @@ _METRICS = {
 }
 
 
-def _score_sequence(name: str, tracks: Tracks, ground_truth: Tracks, iou_threshold: float) -> Score:
+def _score_sequence(
+    name: str, tracks: Tracks, ground_truth: Tracks, iou_threshold: float, within: float | None
+) -> Score:
     # Our own distances: motmetrics.distances.iou_matrix breaks on NumPy 2.
     accumulator = motmetrics.MOTAccumulator()
-    for t, (targets, columns, overlap) in enumerate(overlaps(tracks, ground_truth)):
-        distance = np.where(overlap >= iou_threshold, 1 - overlap, np.nan)
+    pairs = overlaps(tracks, ground_truth) if within is None else distances(tracks, ground_truth)
+    for t, (targets, columns, found) in enumerate(pairs):
+        if within is None:
+            distance = np.where(found >= iou_threshold, 1 - found, np.nan)
+        else:
+            distance = np.where(found <= within, found, np.nan)
         accumulator.update(targets, columns, distance, frameid=t)
     table = accumulator.mot_events
     matched = table[table.Type.isin(["MATCH", "SWITCH"])]
@@ -182,6 +211,7 @@ def _score_sequence(name: str, tracks: Tracks, ground_truth: Tracks, iou_thresho
     return Score(
         name=name,
         distance=float(matched["D"].sum()),
+        within=within,
         **{ours: int(counts[theirs]) for theirs, ours in _METRICS.items()},
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 from pyro_mixdvae.tracking.boxes import Array, iou
 from pyro_mixdvae.tracking.doubts import percent
 from pyro_mixdvae.tracking.result import TrackingResult
+from pyro_mixdvae.tracking.verdicts.setting import Setting
 from pyro_mixdvae.tracking.verdicts.sides import Sides
 
 OFTEN = 0.02
@@ -16,12 +17,14 @@ OFTEN = 0.02
 class Outrun:
     """Detections that overlap none of the next frame: often, where both frames have one a source; or else mostly.
 
+    Points have no size to be outrun.
+
     Args:
-        n_sources: N.
+        setting: the film.
     """
 
-    def __init__(self, n_sources: int):
-        self._n_sources = n_sources
+    def __init__(self, setting: Setting):
+        self._n_sources = setting.n_sources
         self._last: Array | None = None
         self._sides = Sides()
         # How many overlap none, of how many: of frames that see every source, and of all that another follows.
@@ -29,6 +32,8 @@ class Outrun:
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
         """The next frames; the last of those before them is looked at again."""
+        if boxes.shape[-1] == 2:
+            return
         self._sides.add(boxes)
         if self._last is not None:
             most = max(self._last.shape[1], boxes.shape[1])

@@ -5,15 +5,21 @@ from collections.abc import Iterator
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.doubts import Doubt, ranked
 from pyro_mixdvae.tracking.result import TrackingResult
+from pyro_mixdvae.tracking.verdicts.setting import Setting
 
 SHOWN = 5
 """Moments that are named; all are in `TrackingResult.doubts`."""
 
 
 class Exchanged:
-    """The likeliest moments, and how many more there are."""
+    """The likeliest moments, and how many more there are.
 
-    def __init__(self) -> None:
+    Args:
+        setting: the film.
+    """
+
+    def __init__(self, setting: Setting):
+        self._origin = setting.origin
         self._doubts: list[Doubt] = []
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
@@ -26,7 +32,7 @@ class Exchanged:
             return
         more = len(self._doubts) - SHOWN
         rest = f"; {more} more moment{'s' * (more > 1)} not printed" if more > 0 else ""
-        named = ", ".join(map(str, ranked(self._doubts)[:SHOWN]))
+        named = ", ".join(doubt.in_words(self._origin) for doubt in ranked(self._doubts)[:SHOWN])
         yield (
             f"Names may have been exchanged in frames {named}{rest}. Look there, and where it is so label them before "
             "and after (--init)."

@@ -10,6 +10,7 @@ from pyro_mixdvae.tracking.boxes import Array, iou
 from pyro_mixdvae.tracking.doubts import percent
 from pyro_mixdvae.tracking.files.rows import Integers
 from pyro_mixdvae.tracking.result import TrackingResult
+from pyro_mixdvae.tracking.verdicts.setting import Setting
 from pyro_mixdvae.tracking.verdicts.sides import Sides
 
 CHANCE = 0.01
@@ -25,21 +26,22 @@ FOLLOWS = 0.5
 class Others:
     """More targets than sources in at least half of the frames; or else most detections are nobody's.
 
+    How many targets there are is said of boxes only: points do not overlap.
+
     Args:
-        n_sources: N.
-        size: (width, height) of the image in pixels.
+        setting: the film.
     """
 
-    def __init__(self, n_sources: int, size: tuple[float, float]):
-        self._n_sources, self._first = n_sources, 0
+    def __init__(self, setting: Setting):
+        self._setting, self._first = setting, 0
         self._n_detections = self._n_nobodys = 0
         self._seen: list[Integers] = []
-        self._lasting = Lasting(size)
+        self._lasting = Lasting(setting.size)
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
         """The next frames."""
         if not self._seen:
-            self._first = result.first
+            self._first = result.first + self._setting.origin
         is_there = ~np.isnan(boxes[..., 0])
         is_nobodys = is_there & (np.nan_to_num(result.responsibilities[:, : boxes.shape[1], -1]) > 0.5)
         self._n_detections += int(is_there.sum())
@@ -53,10 +55,10 @@ class Others:
             return
         # A source that is lost may have left its own detections to nobody.
         seen = np.concatenate(self._seen) + self._lasting.targets()
-        found, n_sources = int(np.median(seen)), self._n_sources
+        found, n_sources = int(np.median(seen)), self._setting.n_sources
         if found > n_sources:
             first = int((seen >= found).argmax())
-            since = f"from frame {self._first + first + 1} on" if first else "from the first frame on"
+            since = f"from frame {self._first + first} on" if first else "from the first frame on"
             share = percent(float((seen > n_sources).mean()))
             yield (
                 f"{n_sources} source{'s were' if n_sources > 1 else ' was'} asked for, and {found} seem to be there "
@@ -101,13 +103,15 @@ class Lasting:
 
     def add(self, boxes: Array) -> None:
         """The detections of the next frames ``[L, K, 4]`` that belong to nobody, NaN where there is none."""
+        self._n_frames += len(boxes)
+        if boxes.shape[-1] == 2:
+            return
         is_there = ~np.isnan(boxes[..., 0])
         self._sides.add(boxes)
         ended: list[Run] = []
         for t in np.flatnonzero(is_there.any(1)).tolist():
-            ended += self._follow(self._n_frames + t, boxes[t, is_there[t]])
+            ended += self._follow(self._n_frames - len(boxes) + t, boxes[t, is_there[t]])
         self._ended.append(_lengths(ended))
-        self._n_frames += len(boxes)
         self._n_boxes += int(is_there.sum())
 
     def targets(self) -> Integers:

@@ -13,24 +13,28 @@ SHOWN = 3
 class Marks:
     """Frames and sources that something holds of, from pieces that follow on one another.
 
-    Attributes:
-        first: the frame that they begin with, counted from 0.
+    Args:
+        origin: the number by which users call the first frame of the film.
     """
 
-    def __init__(self) -> None:
-        self.first = 0
+    def __init__(self, origin: int):
+        self._origin = self._first = origin
         self._pieces: list[Flags] = []
 
     def add(self, flags: Flags, first: int) -> None:
         """Those of the next frames ``[L, N]``, of which the first is the frame `first`."""
         if not self._pieces:
-            self.first = first
+            self._first = first + self._origin
         self._pieces.append(flags)
 
     def all(self) -> Flags:
         """Of all frames ``[T, N]``."""
         found: Flags = np.concatenate(self._pieces)
         return found
+
+    def in_words(self, flags: Flags) -> str:
+        """Which of these frames ``[T]`` are meant."""
+        return frames_in_words(flags, self._first)
 
 
 def stretches(flags: Flags) -> list[tuple[int, int]]:
@@ -41,7 +45,7 @@ def stretches(flags: Flags) -> list[tuple[int, int]]:
 
 
 def frames_in_words(flags: Flags, first: int) -> str:
-    """As "frames 5-9, 20 and 2 stretches more": flags [T], of which the first is of frame `first`, counted from 0."""
+    """As "frames 5-9, 20 and 2 stretches more": flags [T], of which the first is of the frame called `first`."""
     runs = stretches(flags)
     named = [f"{begin}" if begin == end else f"{begin}-{end}" for begin, end in _numbered(runs[:SHOWN], first)]
     more = len(runs) - SHOWN
@@ -51,4 +55,4 @@ def frames_in_words(flags: Flags, first: int) -> str:
 
 
 def _numbered(runs: Sequence[tuple[int, int]], first: int) -> list[tuple[int, int]]:
-    return sorted((begin + first + 1, end + first + 1) for begin, end in runs)
+    return sorted((begin + first, end + first) for begin, end in runs)

@@ -8,17 +8,23 @@ from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.doubts import percent
 from pyro_mixdvae.tracking.intervals import reach
 from pyro_mixdvae.tracking.result import TrackingResult
-from pyro_mixdvae.tracking.verdicts.stretches import Marks, frames_in_words
+from pyro_mixdvae.tracking.verdicts.setting import Setting
+from pyro_mixdvae.tracking.verdicts.stretches import Marks
 
 LEVEL = 0.9
 """Of the interval that is held against the box, whatever level the result has."""
 
 
 class LittleObserved:
-    """Boxes are inferred more often than not: of all sources together, or of some."""
+    """Boxes are inferred more often than not: of all sources together, or of some.
 
-    def __init__(self) -> None:
-        self._observed = Marks()
+    Args:
+        setting: the film.
+    """
+
+    def __init__(self, setting: Setting):
+        self._setting = setting
+        self._observed = Marks(setting.origin)
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
         """Whether a detection of the next frames belongs to each source."""
@@ -26,43 +32,61 @@ class LittleObserved:
 
     def sentences(self) -> Iterator[str]:
         """One of all, or one a source."""
-        observed = self._observed.all()
+        observed, setting = self._observed.all(), self._setting
         share = observed.mean(0)
         if observed.mean() < 0.5:
             yield (
-                f"Little is observed: no detection belongs to {percent(float(1 - observed.mean()))} of the boxes, "
-                "which are inferred. Are these the detections of this film, in pixels, and do the sources start at the "
-                "right ones (--init)?"
+                f"Little is observed: no detection belongs to {percent(float(1 - observed.mean()))} of the "
+                f"{setting.whats}, which are inferred. Are these the detections of this film, in pixels, "
+                "and do the sources start at the right ones (--init)?"
             )
             return
         for source in np.flatnonzero(share < 0.5).tolist():
-            unseen = frames_in_words(~observed[:, source], self._observed.first)
+            unseen = self._observed.in_words(~observed[:, source])
             yield (
                 f"Source {source + 1} is observed in {percent(float(share[source]))} of the frames only "
-                f"(not in {unseen}): label a box of it there (--init), or track fewer sources."
+                f"(not in {unseen}): label a {setting.what} of it there (--init), or track fewer sources."
             )
 
 
 class Inferred:
-    """Where a source is not seen, and the interval of one of its edges has grown wider than its box."""
+    """Where a source is not seen, and the interval of one of its edges has grown wider than its box.
 
-    def __init__(self) -> None:
-        self._wide = Marks()
+    Of points, which have no size: wider than the way to the nearest other source.
+
+    Args:
+        setting: the film.
+    """
+
+    def __init__(self, setting: Setting):
+        self._setting = setting
+        self._wide = Marks(setting.origin)
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
         """How wide the intervals of the next frames are."""
         spread = (result.upper - result.lower) / (2 * reach(result.level))
-        size = result.boxes[..., 2:] - result.boxes[..., :2]
-        wide = (2 * reach(LEVEL) * spread > np.concatenate([size, size], -1)).any(-1) & ~result.observed
+        wide = (2 * reach(LEVEL) * spread > _room(result.boxes)).any(-1) & ~result.observed
         self._wide.add(wide, result.first)
 
     def sentences(self) -> Iterator[str]:
         """One a source that there are such frames of."""
-        wide = self._wide.all()
+        wide, setting = self._wide.all(), self._setting
+        far = "its own size" if setting.what == "box" else "another source is"
         for source in np.flatnonzero(wide.any(0)).tolist():
             where = wide[:, source]
             yield (
-                f"Where source {source + 1} is in {frames_in_words(where, self._wide.first)} is inference alone "
-                f"({where.sum()} frames): no detection of it for so long that it may be further off than its own size. "
-                "Label a box of it there (--init), or leave these frames out."
+                f"Where source {source + 1} is in {self._wide.in_words(where)} is inference alone "
+                f"({where.sum()} frames): no detection of it for so long that it may be further off than {far}. "
+                f"Label a {setting.what} of it there (--init), or leave these frames out."
             )
+
+
+def _room(boxes: Array) -> Array:
+    """Of boxes ``[T, N, 4]`` their sizes, twice; of points the way to the nearest other, ``[T, N, 1]``."""
+    if boxes.shape[-1] == 4:
+        size = boxes[..., 2:] - boxes[..., :2]
+        return np.concatenate([size, size], -1)
+    apart = np.linalg.norm(boxes[:, :, None] - boxes[:, None], axis=-1)
+    n_sources = boxes.shape[1]
+    apart[:, np.arange(n_sources), np.arange(n_sources)] = np.inf
+    return apart.min(-1, keepdims=True)

@@ -1,0 +1,35 @@
+"""What is known of a film before it is tracked, and verdicts are told by."""
+
+from typing import NamedTuple
+
+from pyro_mixdvae.tracking.boxes import kinds
+from pyro_mixdvae.tracking.films import Start
+
+
+class Setting(NamedTuple):
+    """The film that verdicts are on.
+
+    Attributes:
+        size: (width, height) of the image in pixels.
+        start: where the sources start.
+        origin: the number by which users call the first frame.
+    """
+
+    size: tuple[float, float]
+    start: Start
+    origin: int = 1
+
+    @property
+    def n_sources(self) -> int:
+        """N."""
+        return len(self.start.boxes)
+
+    @property
+    def whats(self) -> str:
+        """What is tracked: boxes or points."""
+        return kinds(self.start.boxes)
+
+    @property
+    def what(self) -> str:
+        """One of them."""
+        return self.whats.removesuffix("es" if self.whats == "boxes" else "s")
