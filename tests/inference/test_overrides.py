@@ -264,6 +264,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "relative noise.at": ("intervals", "how an observation errs at a content, which is what repeats"),
     "noise.at": ("", "it says itself what repeats; the published algorithm alone starts from it"),
     "variance": ("intervals", "of the error that repeats, which intervals hold"),
+    "wander": ("intervals", "what boxes have beside s, once inference is done"),
     "factor": ("", NO_LATENT),
     "given": ("", NO_LATENT),
     "latent_prior": ("", NO_LATENT),
