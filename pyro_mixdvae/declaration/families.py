@@ -21,6 +21,7 @@ from pyro_mixdvae.models import (
     KinematicSources,
     Labels,
     Laplace,
+    LastingError,
     LearnedScale,
     LearnedWeights,
     Likelihood,
@@ -122,6 +123,7 @@ FAMILIES: dict[str, dict[str, Family]] = {
     },
     "systematic": {
         "repeated": RepeatedError,
+        "lasting": LastingError,
     },
     "guide": {
         "mean_field": MeanField,
