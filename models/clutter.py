@@ -169,4 +169,3 @@ class AmongBystanders(TorchDistribution):
         rate = part.rate[:, None, None, None] + part.there.sum(-1)[..., None, None]
         own = torch.where(part.there.unsqueeze(-2), mixed - rate.log(), -torch.inf)
         return torch.logsumexp(own, -1)
-

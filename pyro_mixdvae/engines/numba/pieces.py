@@ -29,7 +29,7 @@ def successors(
         variances: of a step of the velocity, of a step of the place, of a detection, and of a velocity, [4, D].
         spreads, weights: of the mixture that a step has for a density, [J].
         least: nats against clutter below which nothing goes on.
-        certain: nats by which the best joint event has to be likelier than any without the pair.
+        certain: nats by which the best joint event has to be likelier than any without the pair, if another is likely.
     """
     n_frames, n_columns, n_dims = content.shape
     found = np.full((n_frames, n_columns), -1, np.int64)
@@ -91,12 +91,12 @@ def log_density(
 
 @part
 def is_certain(scores: Array, event: Array, k: int, certain: float, again: Array, other: Array) -> bool:
-    """Whether every joint event without a pair of the best one is less likely by so much."""
+    """Whether nothing else is likely, or every joint event without this pair of the best one is less so by so much."""
     before, competes = event[k], False
     for n in range(scores.shape[0]):
         competes = competes or (n != k and scores[n, before] > 0) or (n != before and scores[k, n] > 0)
     if not competes:
-        return bool(scores[k, before] > certain)
+        return True
     again[:] = scores
     again[k, before] = -np.inf
     best_event(again, other)

@@ -27,6 +27,8 @@ def choose_tracks(seen: Detections, rates: Rates, n_sources: int) -> list[Track]
     """The tracks of N sources through a scene, where nothing says where they start; None: there are too few."""
     pieces, motion = find_pieces(seen)
     pieces = [piece for piece in pieces if len(piece) >= LASTS]
+    if len(pieces) < n_sources:
+        return None
     linked = link(seen, pieces, motion, rates, n_sources)
     tracks = [places_of(pieces, numbers) for numbers in linked.named + linked.bystanders if numbers]
     if len(tracks) < n_sources:
@@ -80,7 +82,7 @@ def traits_of(seen: Detections, track: Track) -> Floats:
     content = np.stack([seen.content[place] for place in track])
     unit = np.stack([seen.unit[place] for place in track])
     lag = max(1, min(LAG, len(track) // 4))
-    moved = ((content[lag:] - content[:-lag]) / unit[:-lag] if len(track) > lag else np.zeros((1, content.shape[1])))
+    moved = (content[lag:] - content[:-lag]) / unit[:-lag] if len(track) > lag else np.zeros((1, content.shape[1]))
     per_frame = (moved**2).sum(-1) / np.maximum(frames[lag:] - frames[:-lag], 1) if len(track) > lag else np.zeros(1)
     return np.array([np.log(unit).mean(), 0.5 * np.log(per_frame.mean() + 1e-6)])
 

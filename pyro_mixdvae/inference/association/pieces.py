@@ -16,7 +16,7 @@ from pyro_mixdvae.inference.association.motion import (
 CERTAIN = 8.0
 """Nats by which the best way of joining two frames has to be likelier than any that joins otherwise."""
 
-LEAST = -20.0
+LEAST = 0.0
 """Nats against clutter below which nothing goes on."""
 
 ROUNDS = 2
@@ -36,9 +36,7 @@ def find_pieces(seen: Detections) -> tuple[list[Track], Motion]:
 def pieces_of(seen: Detections, motion: Motion) -> list[Track]:
     """A piece ends where its next detection is missing or in doubt; what then comes is another."""
     variances = np.stack(motion)
-    after = successors(
-        seen.content, seen.unit, seen.clutter, seen.mask, variances, SPREADS, WEIGHTS, LEAST, CERTAIN
-    )
+    after = successors(seen.content, seen.unit, seen.clutter, seen.mask, variances, SPREADS, WEIGHTS, LEAST, CERTAIN)
     tracks: list[Track] = []
     own: dict[tuple[int, int], Track] = {}
     for t, k in np.argwhere(seen.mask).tolist():
