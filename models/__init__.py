@@ -9,6 +9,7 @@ from pyro_mixdvae.models.assignments.learned_weights import LearnedWeights
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
 from pyro_mixdvae.models.clutter import Clutter, SizedClutter
 from pyro_mixdvae.models.labels import Labels, NearlyExactLabels
+from pyro_mixdvae.models.lasting import LastingError
 from pyro_mixdvae.models.likelihoods.complex_normal import ComplexNormal
 from pyro_mixdvae.models.likelihoods.complex_student_t import ComplexStudentT
 from pyro_mixdvae.models.likelihoods.contract import Likelihood
@@ -31,7 +32,7 @@ from pyro_mixdvae.models.sources.sound import SoundSources
 from pyro_mixdvae.models.sources.srnn import SRNNSources
 from pyro_mixdvae.models.sources.step import Step
 from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
-from pyro_mixdvae.models.systematic import RepeatedError, SystematicError
+from pyro_mixdvae.models.systematic import RepeatedError, SystematicError, Wander
 
 __all__ = [
     "AdaptiveIndependentAssignment",
@@ -50,6 +51,7 @@ __all__ = [
     "KinematicSources",
     "Labels",
     "Laplace",
+    "LastingError",
     "LearnedScale",
     "LearnedWeights",
     "LengthNoise",
@@ -76,6 +78,7 @@ __all__ = [
     "StepwiseMixtureModel",
     "StudentT",
     "SystematicError",
+    "Wander",
     "closed_form",
     "sound_scene",
 ]

@@ -63,8 +63,8 @@ class Bystanders(Clutter):
     """Clutter among which targets move that are no sources: they come, stay for a while, and leave.
 
     `p(o) = (1 - share_t) p_clutter(o) + share_t / M_t sum_m N(o; mean_tm, variance_tm)`, over the M_t bystanders of the
-    frame, the share being that of theirs among the detections of no source. A step of a bystander has heavy tails, a
-    mixture of Gaussians of one mean (`spreads` times as wide, of `weights`). Means and variances are estimates: what a
+    frame, the share being that of theirs among the detections of no source. A step of a bystander has heavy tails, in
+    each coordinate a mixture of Gaussians of one mean (`spreads` times as wide, of `weights`). Means and variances are estimates: what a
     filter along each bystander's own detections predicts (`inference.association`), which is why the first detection
     of one counts as clutter.
 
@@ -150,7 +150,7 @@ class AmongBystanders(TorchDistribution):
         which = which.reshape(*before, shape[-1], *part.there.shape[:2]).movedim(-3, -1)
         index = which.unsqueeze(-1).expand(*which.shape, drawn.shape[-1])
         mean, variance = (torch.take_along_dim(own, index, -2) for own in (part.mean, part.variance))
-        wider = part.spreads[Categorical(part.weights).sample(which.shape)].unsqueeze(-1)
+        wider = part.spreads[Categorical(part.weights).sample(drawn.shape)]
         is_one = torch.rand(shape, dtype=drawn.dtype) > self._log_clutter().exp()
         return torch.where(is_one.unsqueeze(-1), Normal(mean, wider * variance.sqrt()).sample(), drawn)
 
@@ -164,11 +164,10 @@ class AmongBystanders(TorchDistribution):
         part = self.part
         if part.there.shape[-1] == 0:
             return value.new_full(value.shape[:-1], -torch.inf)
-        square = ((value.unsqueeze(-2) - part.mean.unsqueeze(-3)).square() / part.variance.unsqueeze(-3)).sum(-1)
-        log_volume = (2 * torch.pi * part.variance).log().sum(-1).unsqueeze(-2)  # [B, T, 1, M]
-        each = part.weights.log() - value.shape[-1] * part.spreads.log()
-        mixed = torch.logsumexp(each - 0.5 * square.unsqueeze(-1) / part.spreads.square(), -1) - 0.5 * log_volume
+        square = (value.unsqueeze(-2) - part.mean.unsqueeze(-3)).square() / part.variance.unsqueeze(-3)
+        each = part.weights.log() - part.spreads.log() - 0.5 * square.unsqueeze(-1) / part.spreads.square()
+        log_volume = 0.5 * (2 * torch.pi * part.variance).log().unsqueeze(-3)
+        mixed = (torch.logsumexp(each, -1) - log_volume).sum(-1)  # [*, B, T, K, M]
         rate = part.rate[:, None, None, None] + part.there.sum(-1)[..., None, None]
         own = torch.where(part.there.unsqueeze(-2), mixed - rate.log(), -torch.inf)
         return torch.logsumexp(own, -1)
-

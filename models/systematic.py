@@ -1,12 +1,21 @@
 """The error that a detector makes in every frame alike, which no averaging removes."""
 
 from abc import abstractmethod
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.noise import Noise
 from pyro_mixdvae.models.part import Part
+
+
+class Wander(NamedTuple):
+    """How far a source is from s for some frames, and how unsure that is: [B, N, T, D] each."""
+
+    shift: Tensor
+    variance: Tensor
 
 
 class SystematicError(Part):
@@ -19,6 +28,13 @@ class SystematicError(Part):
     @abstractmethod
     def variance(self, noise: Noise, content: Tensor, seen: Tensor) -> Tensor:
         """[B, *, D] at a content [B, *, D]; `seen` [B, *] is the probability that the frame has a detection of it."""
+
+    def wander(self, noise: Noise, content: Tensor, detected: Tensor, seen: Tensor) -> Wander:
+        """What boxes have beside the mean of s, `content` [B, N, T, D]; by default nothing.
+
+        `detected` [B, N, T, D] are the detections of each source, where `seen` [B, N, T] says that it has one.
+        """
+        return Wander(torch.zeros_like(content), torch.zeros_like(content))
 
 
 class RepeatedError(SystematicError):

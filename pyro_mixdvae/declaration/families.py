@@ -23,6 +23,7 @@ from pyro_mixdvae.models import (
     KinematicSources,
     Labels,
     Laplace,
+    LastingError,
     LearnedScale,
     LearnedWeights,
     LengthNoise,
@@ -128,6 +129,7 @@ FAMILIES: dict[str, dict[str, Family]] = {
     },
     "systematic": {
         "repeated": RepeatedError,
+        "lasting": LastingError,
     },
     "guide": {
         "mean_field": MeanField,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.models.systematic import Wander
 from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
@@ -33,14 +34,18 @@ def summarise(
     Intervals are Gaussian, to first order in the coordinates, of the posterior of s and the detector's repeated error;
     a label has no such error.
     """
-    scene, model, mean = posterior.scene, posterior.model, posterior.mean
+    scene, model = posterior.scene, posterior.model
+    wander = wander_of(posterior)
+    mean = posterior.mean + wander.shift
     # In double precision: the limits of a narrow interval, and the sides of a tiny box, are to differ.
     pixels = scale[:, None, None].double()
     boxes = coordinates.boxes(mean.double()) * pixels
     seen = posterior.responsibilities[..., : scene.n_sources].sum(-2).clamp(max=1.0).transpose(1, 2)
-    systematic = systematic_variance(model, mean, seen).masked_fill(scene.label_mask.unsqueeze(-1), 0.0)
+    systematic = systematic_variance(model, mean, seen) + wander.variance
+    systematic = systematic.masked_fill(scene.label_mask.unsqueeze(-1), 0.0)
     spread = coordinates.box_covariance(mean.double(), (posterior.variance + systematic).double()).sqrt() * pixels
-    samples = _by_frame(coordinates.boxes(_draws(posterior.guide, systematic, n_samples, seed).double()) * pixels)
+    drawn = _draws(posterior.guide, systematic, n_samples, seed) + wander.shift
+    samples = _by_frame(coordinates.boxes(drawn.double()) * pixels)
     means = _by_frame(boxes)
     lower, upper = limits(means, _by_frame(spread), level)
     responsibilities = posterior.responsibilities.double().numpy()
@@ -78,6 +83,20 @@ def systematic_variance(model: Any, content: Tensor, seen: Tensor) -> Tensor:
         return torch.zeros_like(content)
     found: Tensor = model.systematic.variance(model.likelihood.noise, content, seen)
     return found
+
+
+def wander_of(posterior: Posterior) -> Wander:
+    """What boxes have beside the mean of s, [B, N, T, D]; a box that a person has drawn stays where it is."""
+    scene, model, mean = posterior.scene, posterior.model, posterior.mean
+    if model.systematic is None or scene.mask.shape[-1] == 0:
+        return Wander(torch.zeros_like(mean), torch.zeros_like(mean))
+    own = posterior.responsibilities[..., : scene.n_sources].permute(0, 3, 1, 2)  # [B, N, T, K]
+    best = own.max(-1)
+    is_labelled = scene.label_mask
+    detected = torch.take_along_dim(scene.observations.unsqueeze(1), best.indices[..., None, None], -2).squeeze(-2)
+    detected = torch.where(is_labelled.unsqueeze(-1), mean, detected)
+    found: Wander = model.systematic.wander(model.likelihood.noise, mean, detected, (best.values > 0.5) | is_labelled)
+    return Wander(found.shift.masked_fill(is_labelled.unsqueeze(-1), 0.0), found.variance)
 
 
 def _draws(guide: Guide, systematic: Tensor, n_samples: int, seed: int) -> Tensor:

@@ -22,6 +22,7 @@ from pyro_mixdvae.models import (
     EstimatedNoise,
     IndependentAssignment,
     KinematicSources,
+    LastingError,
     MixtureModel,
     NearlyExactLabels,
     Normal,
@@ -60,7 +61,7 @@ def written_out(name: str, weights: str) -> Preset:
         Normal(EstimatedNoise(unit)),
         SizedClutter(),
         NearlyExactLabels(unit),
-        RepeatedError(),
+        LastingError() if name == "default" else RepeatedError(),
     )
     return Preset(model, MeanField, Coordinate(), coordinates)
 

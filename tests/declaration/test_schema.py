@@ -176,6 +176,7 @@ def run_with(table: str, family: str, key: str, value: object) -> None:
         ("noise", "estimated", "least"),
         ("clutter", "sized", "spread"),
         ("systematic", "repeated", "share"),
+        ("systematic", "lasting", "lasting"),
         ("inference", "svi", "n_particles"),
         ("inference", "coordinate", "n_iterations"),
     ],

@@ -25,6 +25,7 @@ from pyro_mixdvae.models import (
     ExclusiveAssignment,
     IndependentAssignment,
     KinematicSources,
+    LastingError,
     LearnedWeights,
     MixtureModel,
     NearlyExactLabels,
@@ -41,11 +42,12 @@ from pyro_mixdvae.models import (
 from pyro_mixdvae.models import Normal as NormalLikelihood
 from pyro_mixdvae.models.assignments.contract import Factor
 from pyro_mixdvae.models.sources.contract import SourceSequence
+from pyro_mixdvae.models.systematic import Wander
 from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.testing.parts import PRIORS
 from pyro_mixdvae.testing.scenes import toy_scene
-from pyro_mixdvae.tracking.summary import systematic_variance
+from pyro_mixdvae.tracking.summary import systematic_variance, wander_of
 
 UNIT = CentreLogSize().noise_unit
 
@@ -66,6 +68,7 @@ BASES: dict[str, Callable[[], Part]] = {
     "clutter": SizedClutter,
     "labels": lambda: NearlyExactLabels(UNIT, 0.1),
     "systematic": RepeatedError,
+    "lasting": LastingError,
     "kinematic": PRIORS["kinematic"],
     "srnn": PRIORS["srnn"],
     "independent": lambda: IndependentAssignment(2, 0.1),
@@ -151,6 +154,8 @@ def changed(value: Any) -> Any:
         if isinstance(value, ExclusiveAssignment):
             return value.replace(detection=0.7 * value.detection)
         return value.replace(log_prior=changed(value.log_prior))
+    if isinstance(value, Wander):
+        return Wander(value.shift + 0.05, value.variance + 0.05)
     if isinstance(value, tuple):
         parts = [changed_number(part) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
@@ -228,7 +233,7 @@ def outputs(model: MixtureModel) -> dict[str, Callable[[], list[Tensor]]]:
         torch.manual_seed(4)
         posterior = infer(model, sized(3), MeanField, Coordinate(2))
         seen = posterior.responsibilities[..., :2].sum(-2).clamp(max=1.0).transpose(1, 2)
-        return [systematic_variance(posterior.model, posterior.mean, seen)]
+        return [systematic_variance(posterior.model, posterior.mean, seen), *wander_of(posterior)]
 
     def start() -> list[Tensor]:
         """What chooses between two starts, and what the local search tries."""
@@ -259,6 +264,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "relative noise.at": ("intervals", "how an observation errs at a content, which is what repeats"),
     "noise.at": ("", "it says itself what repeats; the published algorithm alone starts from it"),
     "variance": ("intervals", "of the error that repeats, which intervals hold"),
+    "wander": ("intervals", "what boxes have beside s, once inference is done"),
     "factor": ("", NO_LATENT),
     "given": ("", NO_LATENT),
     "latent_prior": ("", NO_LATENT),

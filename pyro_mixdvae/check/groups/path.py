@@ -31,6 +31,7 @@ ELSEWHERE = {
     "repeated": "intervals",
     "at": "intervals, and the published start",
     "variance": "intervals",
+    "wander": "boxes and intervals",
     "scale_statistic": "noise that is estimated",
     "fitted": "rates and noise that are estimated",
     "fitted_to_count": "rates that are estimated",

@@ -9,10 +9,10 @@ from itertools import combinations
 import numpy as np
 from scipy.special import gammaln
 
-from pyro_mixdvae.inference.association.linking import COMES, THERE, Rates, link, log_missed
-from pyro_mixdvae.inference.association.motion import Detections, Floats, Track
+from pyro_mixdvae.inference.association.linking import COMES, THERE, Rates, explained, link, log_missed
+from pyro_mixdvae.inference.association.motion import Detections, Floats, Motion, Track, followed
 from pyro_mixdvae.inference.association.pieces import find_pieces
-from pyro_mixdvae.inference.association.recovery import places_of
+from pyro_mixdvae.inference.association.recovery import LASTS, places_of
 
 LAG = 30
 """Frames over which a target's moving about is measured, at most: more than its detections' noise."""
@@ -26,23 +26,27 @@ MOST_SETS = 20000
 def choose_tracks(seen: Detections, rates: Rates, n_sources: int) -> list[Track] | None:
     """The tracks of N sources through a scene, where nothing says where they start; None: there are too few."""
     pieces, motion = find_pieces(seen)
+    pieces = [piece for piece in pieces if len(piece) >= LASTS]
+    if len(pieces) < n_sources:
+        return None
     linked = link(seen, pieces, motion, rates, n_sources)
     tracks = [places_of(pieces, numbers) for numbers in linked.named + linked.bystanders if numbers]
     if len(tracks) < n_sources:
         return None
-    return [tracks[n] for n in chosen(seen, tracks, rates, n_sources)]
+    return [tracks[n] for n in chosen(seen, tracks, motion, rates, n_sources)]
 
 
-def chosen(seen: Detections, tracks: list[Track], rates: Rates, n_sources: int) -> list[int]:
+def chosen(seen: Detections, tracks: list[Track], motion: Motion, rates: Rates, n_sources: int) -> list[int]:
     """Numbers of the N tracks that are best taken for the sources, the others for bystanders.
 
     Args:
         seen: all detections.
         tracks: of which each has a detection at least; N or more.
+        motion: of all of them.
         rates: of p(w).
         n_sources: N.
     """
-    always = np.array([_always(track, len(seen.mask), rates) for track in tracks])
+    always = np.array([_always(seen, track, motion, rates) for track in tracks])
     order = np.argsort(-always, kind="stable")
     spare = SPARE
     while spare > 0 and _n_sets(min(n_sources + spare, len(tracks)), n_sources) > MOST_SETS:
@@ -63,12 +67,13 @@ def _n_sets(n: int, k: int) -> float:
     return float(np.exp(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)))
 
 
-def _always(track: Track, n_frames: int, rates: Rates) -> float:
-    """Log odds of being there in all frames, and missed outside of the track, against coming and going."""
-    first, last = track[0][0], track[-1][0]
+def _always(seen: Detections, track: Track, motion: Motion, rates: Rates) -> float:
+    """Log odds of being there in all frames, and missed outside of the track, against coming and going, or clutter."""
+    first, last, n_frames = track[0][0], track[-1][0], len(seen.mask)
+    own = explained(seen, track, followed(motion, seen, track)[1], rates)
     missed = float(log_missed(rates, np.array([first, n_frames - 1 - last])).sum())
     comes = np.log(COMES if first > 0 else THERE) + (np.log(COMES) if last < n_frames - 1 else 0.0)
-    return missed - float(comes)
+    return missed + own - max(float(comes) + own, 0.0)
 
 
 def traits_of(seen: Detections, track: Track) -> Floats:
@@ -77,7 +82,7 @@ def traits_of(seen: Detections, track: Track) -> Floats:
     content = np.stack([seen.content[place] for place in track])
     unit = np.stack([seen.unit[place] for place in track])
     lag = max(1, min(LAG, len(track) // 4))
-    moved = ((content[lag:] - content[:-lag]) / unit[:-lag] if len(track) > lag else np.zeros((1, content.shape[1])))
+    moved = (content[lag:] - content[:-lag]) / unit[:-lag] if len(track) > lag else np.zeros((1, content.shape[1]))
     per_frame = (moved**2).sum(-1) / np.maximum(frames[lag:] - frames[:-lag], 1) if len(track) > lag else np.zeros(1)
     return np.array([np.log(unit).mean(), 0.5 * np.log(per_frame.mean() + 1e-6)])
 

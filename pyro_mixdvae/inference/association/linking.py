@@ -20,6 +20,7 @@ from pyro_mixdvae.inference.association.motion import (
     ahead,
     followed,
     log_joined,
+    log_velocity,
 )
 
 Frames = NDArray[np.int64]
@@ -87,11 +88,7 @@ def link(
     n, n_frames = len(pieces), len(seen.mask)
     ends = [followed(motion, seen, piece) for piece in pieces]
     begins = [followed(motion, seen, piece, backwards=True)[0] for piece in pieces]
-    clutter = np.array([sum(seen.clutter[place] for place in piece) for piece in pieces])
-    # What a piece explains better than clutter does.
-    own = np.array([density.sum() for _, density in ends]) - clutter
-    own += np.array([len(piece) for piece in pieces]) * (np.log(rates.detection) - np.log(rates.clutter))
-    own += np.array([log_missed(rates, np.diff([t for t, _ in piece]) - 1).sum() for piece in pieces])
+    own = np.array([explained(seen, piece, end[1], rates) for piece, end in zip(pieces, ends, strict=True)])
     first, last = (np.array([piece[number][0] for piece in pieces], int) for number in (0, -1))
     weights = np.full((n + n_sources + n, n + n_sources + n), IMPOSSIBLE)
     going_on = _going_on(seen, pieces, motion, rates, [belief for belief, _ in ends], begins)
@@ -113,6 +110,14 @@ def link(
     return Linked(entries[:n_sources], others, first, last, n_frames, going_on)
 
 
+def explained(seen: Detections, track: Track, log_density: Floats, rates: Rates) -> float:
+    """Log odds of a track against clutter, given log p of each of its detections given those before it [n]."""
+    clutter = sum(seen.clutter[place] for place in track)
+    missed = log_missed(rates, np.diff([t for t, _ in track]) - 1).sum()
+    odds = len(track) * (np.log(rates.detection) - np.log(rates.clutter))
+    return float(log_density.sum() - clutter + missed + odds)
+
+
 def _going_on(
     seen: Detections, pieces: list[Track], motion: Motion, rates: Rates, ends: list[Belief], begins: list[Belief]
 ) -> Floats:
@@ -120,9 +125,7 @@ def _going_on(
     n = len(pieces)
     first, last = (np.array([piece[number][0] for piece in pieces], int) for number in (0, -1))
     beginning = Belief(np.stack([b.mean for b in begins]), np.stack([b.covariance for b in begins]))
-    speed, variance = beginning.mean[..., 1], beginning.covariance[..., 1, 1] + motion.velocity
-    fresh = -0.5 * (speed**2 / variance + np.log(2 * np.pi * variance)).sum(-1)
-    fresh += np.array([seen.clutter[piece[0]] for piece in pieces])
+    fresh = log_velocity(motion, beginning) + np.array([seen.clutter[piece[0]] for piece in pieces])
     found = np.full((n, n), IMPOSSIBLE)
     for i, piece in enumerate(pieces):
         later = np.flatnonzero(first > last[i])

@@ -17,9 +17,9 @@ Place = tuple[int, int]
 Track = list[Place]
 """Detections of one target, in the order of frames."""
 
-SPREADS, WEIGHTS = np.array([1.0, 4.0, 16.0]), np.array([0.9, 0.09, 0.009])
-"""Steps have heavy tails, as where a target is partly hidden: a mixture of standard deviations, a decade of weight a
-factor of four, as those of a Student's t of about one and a half degrees of freedom."""
+SPREADS, WEIGHTS = np.array([1.0, 4.0, 16.0, 64.0]), np.array([0.9, 0.09, 0.009, 0.001])
+"""Steps have heavy tails, in each coordinate by itself, as where a target is partly hidden: a mixture of standard
+deviations, a decade of weight a factor of four, as in the tail of a Student's t of 1.7 degrees of freedom."""
 
 LEAST_SHARE = 0.02
 """No part of the variance of second differences is estimated to be less than this share of it."""
@@ -86,8 +86,7 @@ def updated(motion: Motion, belief: Belief, content: Floats, unit: Floats) -> Be
 def log_predictive(motion: Motion, belief: Belief, content: Floats, unit: Floats) -> Floats:
     """log p of detections [*, D] -> [*], with the heavy tails of steps."""
     variance = belief.covariance[..., 0, 0] + motion.noise * unit**2
-    square = (content - belief.mean[..., 0]) ** 2 / variance
-    return _mixed(square.sum(-1), np.log(variance).sum(-1) + variance.shape[-1] * np.log(2 * np.pi), variance.shape[-1])
+    return _mixed((content - belief.mean[..., 0]) ** 2 / variance, np.log(variance), 1)
 
 
 def log_joined(one: Belief, other: Belief) -> Floats:
@@ -97,15 +96,21 @@ def log_joined(one: Belief, other: Belief) -> Floats:
     a, b, c = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
     determinant = np.maximum(a * c - b * b, 1e-300)
     x, y = difference[..., 0], difference[..., 1]
-    square = ((c * x * x - 2 * b * x * y + a * y * y) / determinant).sum(-1)
-    size = 2 * a.shape[-1]
-    return _mixed(square, np.log(determinant).sum(-1) + size * np.log(2 * np.pi), size)
+    square = (c * x * x - 2 * b * x * y + a * y * y) / determinant
+    return _mixed(square, np.log(determinant), 2)
+
+
+def log_velocity(motion: Motion, belief: Belief) -> Floats:
+    """Log density of what is believed of velocities, in a target of which nothing else is known, [*]."""
+    variance = belief.covariance[..., 1, 1] + motion.velocity
+    return _mixed(belief.mean[..., 1] ** 2 / variance, np.log(variance), 1)
 
 
 def _mixed(square: Floats, log_volume: Floats, size: int) -> Floats:
-    """The log density of a mixture of Gaussians of one centre, `SPREADS` times as wide."""
-    each = np.log(WEIGHTS) - 0.5 * (square[..., None] / SPREADS**2 + log_volume[..., None]) - size * np.log(SPREADS)
-    found: Floats = np.logaddexp.reduce(each, -1)
+    """The log density [*] of D coordinates [*, D] of so many numbers, each a mixture of Gaussians `SPREADS` as wide."""
+    each = np.log(WEIGHTS) - size * np.log(SPREADS) - 0.5 * square[..., None] / SPREADS**2
+    coordinate = np.logaddexp.reduce(each, -1) - 0.5 * (log_volume + size * np.log(2 * np.pi))
+    found: Floats = coordinate.sum(-1)
     return found
 
 

@@ -1,0 +1,132 @@
+"""What the detections of a source have in common for some frames, and the path of the prior does not have."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.linalg import solveh_banded
+from torch import Tensor
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.models.noise import Noise
+from pyro_mixdvae.models.systematic import RepeatedError, Wander
+
+
+class Scales(NamedTuple):
+    """Of the residuals of each scene and coordinate, [B, D] each."""
+
+    white: Tensor  # variance of what is new in every frame
+    lasting: Tensor  # variance of what lasts
+    correlation: Tensor  # of what lasts, between one frame and the next
+
+
+class LastingError(RepeatedError):
+    """Beside an error that repeats, one that lasts some frames: `o = s + e + white`, e autoregressive of order one.
+
+    In units of the noise at the content, of each coordinate,
+
+        e_t = rho e_{t-1} + N(0, (1 - rho^2) sigma^2),   white ~ N(0, w^2)
+
+    with w, sigma and rho those of the scene, by moments of the residuals of all its sources. Whether e is the
+    detector's, or the source's own way about the path that the prior smooths (a gait, a turn), no detection can tell;
+    but a detector's errors have a part that is new in every frame, and that no source can have. An error of `lasting`
+    times that part is taken for the detector's; of e the share of what is more, `(1 - (lasting w / sigma)^2)+`, is
+    reported beside s. So boxes follow a precise detector, and a coarse one is smoothed.
+
+    Args:
+        share: of the noise's variance, that repeats in every frame (`RepeatedError`).
+        lasting: standard deviation of a detector's errors that last, in those of its errors that do not.
+
+    Raises:
+        InputError: a negative number.
+    """
+
+    def __init__(self, share: float = 1.0, lasting: float = 2.0):
+        super().__init__(share)
+        if not lasting >= 0:
+            raise InputError(f"errors that last of {lasting} times those that do not: give 0 or more.")
+        self.lasting = lasting
+
+    def wander(self, noise: Noise, content: Tensor, detected: Tensor, seen: Tensor) -> Wander:
+        """The mean of e given all frames, in gaps too; its variance counts where nothing is seen."""
+        unit = noise.at(content)
+        residual = torch.where(seen.unsqueeze(-1), (detected - content) / unit, 0.0)
+        scales = scales_of(residual, seen)
+        own = (1 - self.lasting**2 * scales.white / scales.lasting).clamp(min=0.0)[:, None, None]
+        shift = torch.zeros_like(residual)
+        if own.any():
+            shift = own * smoothed(residual, seen, scales)
+        spread = own * scales.lasting[:, None, None] * (~seen).unsqueeze(-1)
+        return Wander(shift * unit, spread * unit.square())
+
+
+def scales_of(residual: Tensor, seen: Tensor) -> Scales:
+    """By moments of residuals [B, N, T, D] where `seen` [B, N, T], none of which counts for more than `FARTHEST`.
+
+    Fourth differences leave of what lasts next to nothing: their median size is that of w, by √70. What lasts has the
+    rest of the variance, and rho the sum of the covariances at distances one and two. Where too little is seen to
+    tell, all is white.
+    """
+    n_frames = seen.shape[-1]
+    squared = residual.new_full((len(residual), residual.shape[-1]), float("nan"))
+    if n_frames > ORDER:
+        whole = seen.unfold(-1, ORDER + 1, 1).all(-1)
+        size = robust_spread(residual.diff(n=ORDER, dim=-2), whole) / 70**0.5
+        is_enough = (whole.sum((1, 2)) >= ENOUGH).unsqueeze(-1)
+        squared = torch.where(is_enough, size, squared).square()
+    limit = FARTHEST * robust_spread(residual, seen).nan_to_num(0.0)[:, None, None]
+    near = torch.where(seen.unsqueeze(-1), residual.clamp(-limit, limit), 0.0)
+
+    def covariance(distance: int) -> Tensor:
+        kept = max(n_frames - distance, 0)
+        pairs = (seen[..., distance:] & seen[..., :kept]).sum((1, 2)).clamp(min=1).unsqueeze(-1)
+        return (near[..., distance:, :] * near[..., :kept, :]).sum((1, 2)) / pairs
+
+    total = covariance(0).clamp(min=2 * LEAST)
+    white = torch.where(squared.isnan(), total, squared).clamp(min=LEAST)
+    lasting = (total - white).clamp(min=LEAST)
+    correlation = ((covariance(1) + covariance(2)) / (2 * lasting)).clamp(*CORRELATIONS)
+    return Scales(white, lasting, correlation)
+
+
+def robust_spread(values: Tensor, counts: Tensor) -> Tensor:
+    """Standard deviation of each scene and coordinate [B, D], by the median size of values [B, N, T, D] that count."""
+    sizes = torch.where(counts.unsqueeze(-1), values.abs(), float("nan"))
+    return MEDIAN_TO_DEVIATION * sizes.flatten(1, 2).nanmedian(1).values
+
+
+def smoothed(residual: Tensor, seen: Tensor, scales: Scales) -> Tensor:
+    """`E[e | residuals]` [B, N, T, D]: the precision of a chain is tridiagonal; chains stand side by side in one."""
+    found = np.empty((*residual.shape[:2], residual.shape[3], residual.shape[2]))
+    for b in range(len(residual)):
+        white, lasting, rho = (part[b].double().numpy()[:, None] for part in scales)
+        fresh = (1 - rho**2) * lasting
+        weight = seen[b].double().numpy()[:, None, :] / white  # [N, D, T]
+        diagonal = weight + (1 + rho**2) / fresh
+        diagonal[..., [0, -1]] -= rho**2 / fresh
+        if residual.shape[2] == 1:
+            diagonal = weight + 1 / lasting
+        beside = np.broadcast_to(-rho / fresh, diagonal.shape).copy()
+        beside[..., -1] = 0.0  # no step from one chain to the next
+        total = weight * residual[b].double().transpose(-1, -2).numpy()
+        bands = np.stack([diagonal.ravel(), beside.ravel()])
+        found[b] = solveh_banded(bands, total.ravel(), lower=True).reshape(total.shape)
+    return torch.from_numpy(found).transpose(-1, -2).to(residual)
+
+
+ORDER = 4
+"""Of the differences that leave what is new in every frame."""
+
+ENOUGH = 20
+"""Differences that a spread takes."""
+
+FARTHEST = 4.0
+"""Standard deviations of a residual that count; a detection that lies farther is no measure of the others."""
+
+LEAST = 1e-4
+"""A variance in units of the noise: errors of a hundredth of it are none."""
+
+CORRELATIONS = 0.1, 0.98
+
+MEDIAN_TO_DEVIATION = 1.4826
+"""Standard deviations of a Gaussian in the median of its absolute values."""

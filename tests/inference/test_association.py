@@ -1,0 +1,215 @@
+"""Pieces of tracks, how they are put together, and which of them are the sources'."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.random import Generator
+
+from pyro_mixdvae.inference.association.choice import choose_tracks, log_alike
+from pyro_mixdvae.inference.association.linking import Rates, come_back, link
+from pyro_mixdvae.inference.association.motion import (
+    SPREADS,
+    WEIGHTS,
+    Belief,
+    Detections,
+    Floats,
+    Motion,
+    Track,
+    ahead,
+    estimated,
+    first_belief,
+    followed,
+    guessed,
+    log_joined,
+    log_predictive,
+    updated,
+)
+from pyro_mixdvae.inference.association.pieces import CERTAIN, LEAST, find_pieces, pieces_of
+from pyro_mixdvae.inference.association.recovery import Starts, recover, tracks_of
+
+RATES = Rates(detection=0.95, clutter=0.05, hide=0.002, reappear=0.01)
+MOTION = Motion(*(np.full(2, variance) for variance in (1e-4, 1e-4, 1e-3, 0.05)))
+
+
+def scene_of(paths: list[Floats]) -> Detections:
+    """Paths [T, 2] in an image of size 1, NaN where there is no detection; the unit is .02, clutter is anywhere."""
+    content = np.stack(paths, 1)
+    mask = ~np.isnan(content[..., 0])
+    return Detections(np.nan_to_num(content), np.full(content.shape, 0.02), np.zeros(mask.shape), mask)
+
+
+def walk(n_frames: int, start: tuple[float, float], speed: tuple[float, float], rng: Generator) -> Floats:
+    """A straight walk, seen with noise."""
+    there: Floats = np.array(start) + np.arange(n_frames)[:, None] * np.array(speed)
+    return there + 5e-4 * rng.standard_normal(there.shape)
+
+
+def hidden(path: Floats, since: int, until: int) -> Floats:
+    """The same without the frames from `since` to before `until`."""
+    path = path.copy()
+    path[since:until] = np.nan
+    return path
+
+
+def slow_pieces(seen: Detections, motion: Motion) -> list[Track]:
+    """`pieces_of`, by trying every joint event of two frames."""
+    tracks: list[tuple[Track, Belief]] = []
+    done: list[Track] = []
+    for t in range(len(seen.mask)):
+        columns = np.flatnonzero(seen.mask[t])
+        moved = [(track, ahead(motion, belief, seen.unit[track[-1]], np.float64(1))) for track, belief in tracks]
+        gain = np.full((len(columns), len(moved)), -np.inf)
+        for i, k in enumerate(columns):
+            for j, (_, belief) in enumerate(moved):
+                density = log_predictive(motion, belief, seen.content[t, k], seen.unit[t, k])
+                gain[i, j] = density - seen.clutter[t, k] - LEAST
+        best, event = best_of(gain)
+        tracks, taken = [], set()
+        for i, k in enumerate(columns):
+            j = event[i]
+            without = gain.copy()
+            if j >= 0:
+                without[i, j] = -np.inf
+            is_alone = j >= 0 and (gain[i] > 0).sum() == 1 and (gain[:, j] > 0).sum() == 1
+            if j >= 0 and (is_alone or best - best_of(without)[0] > CERTAIN):
+                track, belief = moved[j]
+                taken.add(j)
+                seen_now = updated(motion, belief, seen.content[t, k], seen.unit[t, k])
+                tracks.append(([*track, (t, int(k))], seen_now))
+            else:
+                fresh = first_belief(motion, seen.content[t, k], seen.unit[t, k])
+                tracks.append(([(t, int(k))], fresh))
+        done += [track for j, (track, _) in enumerate(moved) if j not in taken]
+    return sorted(done + [track for track, _ in tracks])
+
+
+def best_of(gain: Floats) -> tuple[float, list[int]]:
+    """The greatest sum over exclusive pairs, and the column of each row, -1 for none."""
+    if not len(gain):
+        return 0.0, []
+    rest = gain[1:]
+    total, columns = best_of(rest)
+    best, event = total, [-1, *columns]
+    for j in np.flatnonzero(gain[0] > 0):
+        without = rest.copy()
+        without[:, j] = -np.inf
+        total, columns = best_of(without)
+        if total + gain[0, j] > best:
+            best, event = total + gain[0, j], [int(j), *columns]
+    return best, event
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pieces_are_those_of_all_joint_events(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    paths = [walk(15, tuple(rng.uniform(0.4, 0.6, 2)), tuple(rng.normal(0, 0.01, 2)), rng) for _ in range(4)]
+    for path in paths:
+        path[rng.random(15) < 0.15] = np.nan
+    seen = scene_of(paths)
+    assert sorted(pieces_of(seen, MOTION)) == slow_pieces(seen, MOTION)
+
+
+def test_a_belief_some_frames_ahead_is_that_of_single_steps() -> None:
+    belief = updated(MOTION, first_belief(MOTION, np.zeros(2), np.full(2, 0.02)), np.full(2, 0.01), np.full(2, 0.02))
+    at_once = ahead(MOTION, belief, np.full(2, 0.02), np.float64(7))
+    for _ in range(7):
+        belief = ahead(MOTION, belief, np.full(2, 0.02), np.float64(1))
+    for one, other in zip(belief, at_once, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-15)
+
+
+def test_joined_beliefs_integrate_their_product() -> None:
+    rng = np.random.default_rng(0)
+    halves = rng.normal(size=(2, 1, 2, 2)) * 0.1
+    one, other = (Belief(rng.normal(size=(1, 2)) * 0.1, half @ half.mT + 0.01 * np.eye(2)) for half in halves)
+    covariance, apart = (one.covariance + other.covariance)[0], (one.mean - other.mean)[0]
+    square = apart @ np.linalg.solve(covariance, apart)
+    terms = [
+        weight * math.exp(-0.5 * square / spread**2) / (2 * math.pi * spread**2 * np.linalg.det(covariance) ** 0.5)
+        for spread, weight in zip(SPREADS, WEIGHTS, strict=True)
+    ]
+    assert log_joined(one, other) == pytest.approx(math.log(sum(terms)), abs=1e-9)
+
+
+def test_motion_is_estimated_from_second_differences() -> None:
+    rng = np.random.default_rng(1)
+    n_frames, unit = 4000, 0.02
+    velocity = np.cumsum(0.02 * rng.standard_normal((n_frames, 2)), 0)
+    place = np.cumsum(unit * (velocity + 0.1 * rng.standard_normal((n_frames, 2))), 0)
+    seen = scene_of([place + unit * 0.05 * rng.standard_normal(place.shape)])
+    found = estimated(seen, [[(t, 0) for t in range(n_frames)]], MOTION)
+    # Gross steps count less, and so do the largest of those that are none.
+    np.testing.assert_allclose(found.position, 0.1**2, rtol=0.4)
+    assert (found.noise > 0.05**2 / 2).all() and (found.noise < 2 * 0.05**2).all()
+    assert estimated(seen, [[(0, 0), (1, 0)]], MOTION) is MOTION
+
+
+def test_pieces_on_either_side_of_a_gap_are_linked() -> None:
+    rng = np.random.default_rng(2)
+    paths = [
+        hidden(walk(60, (0.1, 0.2), (0.01, 0.0), rng), 25, 33),
+        hidden(walk(60, (0.9, 0.3), (-0.01, 0.0), rng), 26, 31),
+        hidden(walk(60, (0.5, 0.8), (0.0, -0.002), rng), 40, 60),
+    ]
+    seen = scene_of(paths)
+    pieces, motion = find_pieces(seen)
+    linked = come_back(link(seen, pieces, motion, RATES, 2), RATES)
+    columns = [{k for number in track for _, k in pieces[number]} for track in linked.named + linked.bystanders]
+    assert sorted(columns, key=min) == [{0}, {1}, {2}]
+    assert len(linked.named) == 2
+
+
+def test_a_source_that_was_lost_goes_on_in_what_nobody_explains() -> None:
+    rng = np.random.default_rng(3)
+    source, passer = walk(80, (0.1, 0.5), (0.01, 0.0), rng), walk(80, (0.9, 0.1), (-0.01, 0.0), rng)
+    seen = scene_of([hidden(source, 38, 43), passer])
+    owners = np.full(seen.mask.shape, -1)
+    owners[:38, 0] = 0  # the filter does not find it again
+    starts = Starts(source[:1], np.full((1, 2), 0.02), np.full((1, 2), 0.02), 0)
+    found = recover(seen, owners, starts, RATES)
+    assert tracks_of(found.owners, 0) == [(t, 0) for t in range(80) if not 38 <= t < 43]
+    assert [{k for _, k in track} for track in found.bystanders] == [{1}]
+
+
+def test_a_filter_that_leaves_nothing_unexplained_is_left_alone() -> None:
+    rng = np.random.default_rng(4)
+    seen = scene_of([walk(20, (0.1, 0.5), (0.01, 0.0), rng)])
+    owners = np.zeros(seen.mask.shape, int)
+    starts = Starts(seen.content[0, :1], np.full((1, 2), 0.02), np.full((1, 2), 0.02), 0)
+    found = recover(seen, owners, starts, RATES)
+    assert found.owners is owners and not found.bystanders
+
+
+def test_who_stands_still_is_none_of_those_who_run() -> None:
+    rng = np.random.default_rng(5)
+    angle = np.arange(200)[:, None] / 20 + np.array([0.0, np.pi / 2])
+
+    def circle(radius: float, phase: float) -> Floats:
+        path: Floats = 0.5 + radius * np.sin(angle + phase)
+        return path + 5e-4 * rng.standard_normal(path.shape)
+
+    runners = [circle(0.1, 0.0), circle(0.2, 2.0), circle(0.3, 4.0)]
+    referee = np.array([0.5, 0.9]) + 5e-4 * rng.standard_normal((200, 2))
+    tracks = choose_tracks(scene_of([referee, *runners]), RATES, 3)
+    assert tracks is not None and {k for track in tracks for _, k in track} == {1, 2, 3}
+    assert choose_tracks(scene_of([referee]), RATES, 2) is None
+
+
+def test_traits_of_one_kind_are_likelier_together() -> None:
+    alike, apart = np.array([[0.0], [0.1], [-0.1]]), np.array([[0.0], [0.1], [-4.0]])
+    assert log_alike(alike) > log_alike(apart)
+    each = log_alike(apart[:, None])
+    assert log_alike(apart) < log_alike(apart[:2]) + each[2]
+
+
+def test_what_is_followed_is_predicted() -> None:
+    rng = np.random.default_rng(6)
+    seen = scene_of([walk(30, (0.1, 0.5), (0.01, 0.0), rng)])
+    track = [(t, 0) for t in range(30)]
+    motion = estimated(seen, [track], guessed(seen))
+    belief, density = followed(motion, seen, track)
+    np.testing.assert_allclose(belief.mean[:, 0], seen.content[-1, 0], atol=2e-3)
+    backwards, _ = followed(motion, seen, track, backwards=True)
+    assert np.sign(backwards.mean[0, 1]) == np.sign(belief.mean[0, 1]) == 1
+    assert (density[5:] > seen.clutter[5:, 0]).all()

@@ -1,0 +1,110 @@
+"""What the detections of a source have in common for some frames: boxes follow a precise detector, not a coarse one."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pyro_mixdvae import Tracker
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.models import LastingError, RelativeNoise, RepeatedError
+from pyro_mixdvae.models.lasting import Scales, scales_of, smoothed
+from pyro_mixdvae.testing.scenes import EXACT
+
+
+def autoregressive(n_frames: int, sigma: Tensor, rho: float) -> Tensor:
+    """[B, 4, T, D], of standard deviations sigma [B, D]."""
+    shape = (len(sigma), 4, sigma.shape[-1])
+    steps = [torch.randn(shape)]
+    for _ in range(n_frames - 1):
+        steps.append(rho * steps[-1] + (1 - rho**2) ** 0.5 * torch.randn(shape))
+    return torch.stack(steps, -2) * sigma[:, None, None]
+
+
+class TestScales:
+    def test_each_scene_and_coordinate_has_its_own(self) -> None:
+        sigma, white = torch.tensor([[1.0, 0.5], [0.3, 2.0]]), torch.tensor([[0.1, 0.4], [0.2, 0.1]])
+        errors = autoregressive(4000, sigma, 0.9)
+        residual = errors + white[:, None, None] * torch.randn(errors.shape)
+        seen = torch.rand(residual.shape[:-1]) < 0.95
+        residual[~seen] = 100.0  # of no account
+        found = scales_of(residual, seen)
+        torch.testing.assert_close(found.lasting.sqrt(), sigma, rtol=0.12, atol=0.0)
+        torch.testing.assert_close(found.correlation, torch.full((2, 2), 0.87), rtol=0.06, atol=0.0)
+        # A step of what lasts is new as well: a little of it is taken for white.
+        fresh = (white.square() + (1 - 0.9**2) / 4 * sigma.square()).sqrt()
+        assert bool((found.white.sqrt() > 0.9 * white).all())
+        assert bool((found.white.sqrt() < 1.2 * fresh).all())
+
+    @pytest.mark.parametrize("n_frames", [1, 3, 5, 9])
+    def test_where_too_little_is_seen_all_is_white(self, n_frames: int) -> None:
+        residual = torch.randn(1, 2, n_frames, 3)
+        found = scales_of(residual, torch.ones(1, 2, n_frames, dtype=torch.bool))
+        assert bool((found.lasting < 1e-3).all())
+        nothing = scales_of(residual, torch.zeros(1, 2, n_frames, dtype=torch.bool))
+        assert all(bool(part.isfinite().all()) for part in nothing)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 7])
+def test_the_mean_is_that_of_the_joint_gaussian(n_frames: int) -> None:
+    scales = Scales(torch.tensor([[0.2, 0.5]]), torch.tensor([[1.0, 0.3]]), torch.tensor([[0.8, 0.4]]))
+    residual, seen = torch.randn(1, 2, n_frames, 2).double(), torch.rand(1, 2, n_frames) < 0.7
+    found = smoothed(residual, seen, scales)
+    steps = torch.arange(n_frames)
+    for n in range(2):
+        for d in range(2):
+            white, lasting, rho = (float(part[0, d]) for part in scales)
+            prior = lasting * rho ** (steps[:, None] - steps).abs().double()
+            where = seen[0, n]
+            gain = prior[:, where] @ torch.linalg.inv(prior[where][:, where] + white * torch.eye(int(where.sum())))
+            torch.testing.assert_close(found[0, n, :, d], gain @ residual[0, n, where, d], **EXACT)
+
+
+class TestShare:
+    noise = RelativeNoise(torch.ones_like, 1.0)
+
+    def wander(self, error: LastingError, white: float) -> tuple[Tensor, Tensor, Tensor]:
+        own = autoregressive(1000, torch.ones(1, 2), 0.9)
+        detected = own + white * torch.randn(own.shape)
+        seen = torch.rand(own.shape[:-1]) < 0.9
+        found = error.wander(self.noise, torch.zeros_like(own), detected, seen)
+        assert not found.variance[seen].any()
+        return found.shift[seen], own[seen], found.variance[~seen]
+
+    def test_a_precise_detector_is_followed(self) -> None:
+        shift, own, unseen = self.wander(LastingError(), 0.05)
+        assert float((shift - own).square().mean()) < 0.15 * float(own.square().mean())
+        assert float(unseen.mean()) == pytest.approx(0.8, abs=0.2)
+
+    def test_a_coarse_one_is_not(self) -> None:
+        shift, _, unseen = self.wander(LastingError(), 1.0)
+        assert not shift.any()
+        assert not unseen.any()
+
+    def test_how_coarse_is_said_by_the_errors_that_last(self) -> None:
+        small, large = (self.wander(LastingError(lasting=lasting), 0.2)[0] for lasting in (0.5, 3.0))
+        assert float(large.square().mean()) < 0.8 * float(small.square().mean())
+
+    def test_an_error_that_repeats_alone_moves_nothing(self) -> None:
+        found = RepeatedError().wander(self.noise, torch.zeros(1, 2, 9, 2), torch.ones(1, 2, 9, 2), torch.ones(1, 2, 9))
+        assert not found.shift.any()
+        assert not found.variance.any()
+
+
+def test_a_negative_error_is_refused() -> None:
+    with pytest.raises(InputError, match=r"errors that last of -1.0 times"):
+        LastingError(lasting=-1.0)
+
+
+def test_boxes_are_where_a_precise_detector_sees_them(rng: np.random.Generator) -> None:
+    """Boxes that breathe as a runner's: the prior, whose detector is not that precise, smooths it away."""
+    steps = np.arange(80)
+    along = np.stack([3 * steps, 0 * steps], -1)
+    centre = np.stack([np.array([100, 100]) + along, np.array([500, 300]) - along])
+    phase = 2 * np.pi * steps / 9
+    size = np.stack([40 * (1 + 0.15 * np.sin(phase)), 80 + 0 * steps], -1)
+    boxes = np.concatenate([centre - size / 2, centre + size / 2], -1).transpose(1, 0, 2)
+    boxes = boxes + rng.normal(0, 0.1, boxes.shape)
+    result = Tracker(2).track(boxes, (640, 480))
+    by_source = result.boxes[:, np.argsort(result.boxes[0, :, 0])]
+    assert float(np.sqrt(np.square(by_source - boxes).mean())) < 0.4
