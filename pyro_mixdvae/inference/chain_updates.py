@@ -15,6 +15,7 @@ from pyro_mixdvae.inference.estimates import begun, fitted, settled
 from pyro_mixdvae.inference.initialise import initialise
 from pyro_mixdvae.inference.posterior import Conditioned, Posterior
 from pyro_mixdvae.inference.records import with_errors
+from pyro_mixdvae.inference.renaming import put_right
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.process_state import seeded
@@ -59,6 +60,7 @@ class ChainUpdates:
         self.responsibilities = self._fed = start.responsibilities
         self._moments: tuple[Tensor, Tensor] | None = None
         self._conditioned: Conditioned | None = None
+        self._is_first = True
         transitions = start.transitions
         if start.belief is not None:
             self._moments = start.belief.mean[..., 0], start.belief.covariance[..., 0, 0]
@@ -82,7 +84,17 @@ class ChainUpdates:
 
     @torch.no_grad()
     def step(self) -> Record:
-        """E-S, E-V, E-W, and the record of what they come to."""
+        """E-S, E-V, E-W, and the record of what they come to; the first time again, if names are put right."""
+        record = self._step()
+        if self._is_first:
+            self._is_first = False
+            found = put_right(self.posterior([])) if self.scene.n_sources > 1 else None
+            if found is not None:
+                self.responsibilities = found
+                record = self._step()
+        return record
+
+    def _step(self) -> Record:
         chain = self._update_sources()
         self.engine.set_chain(self.guide, chain)
         self._chain, self._moments = chain, (chain.mean[..., 0], chain.covariance[..., 0, 0])
