@@ -64,9 +64,9 @@ class Bystanders(Clutter):
 
     `p(o) = (1 - share_t) p_clutter(o) + share_t / M_t sum_m N(o; mean_tm, variance_tm)`, over the M_t bystanders of the
     frame, the share being that of theirs among the detections of no source. A step of a bystander has heavy tails, in
-    each coordinate a mixture of Gaussians of one mean (`spreads` times as wide, of `weights`). Means and variances are estimates: what a
-    filter along each bystander's own detections predicts (`inference.association`), which is why the first detection
-    of one counts as clutter.
+    each coordinate a mixture of Gaussians of one mean (`spreads` times as wide, of `weights`). Means and variances are
+    estimates: what a filter along each bystander's own detections predicts (`inference.association`), which is why the
+    first detection of one counts as clutter.
 
     Args:
         clutter: of what is no target at all.

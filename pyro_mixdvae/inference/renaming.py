@@ -1,7 +1,7 @@
 """Names that have surely been exchanged are put right: what filter and search could not see, the frames after it show.
 
-The filter decides with what came before, and its search with the next frames. The posterior of all frames says once more,
-encounter by encounter, whether two sources went on under each other's name (`exchanges`).
+The filter decides with what came before, and its search with the next frames. The posterior of all frames says once
+more, encounter by encounter, whether two sources went on under each other's name (`exchanges`).
 """
 
 import torch

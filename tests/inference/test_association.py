@@ -141,7 +141,8 @@ def test_motion_is_estimated_from_second_differences() -> None:
     found = estimated(seen, [[(t, 0) for t in range(n_frames)]], MOTION)
     # Gross steps count less, and so do the largest of those that are none.
     np.testing.assert_allclose(found.position, 0.1**2, rtol=0.4)
-    assert (found.noise > 0.05**2 / 2).all() and (found.noise < 2 * 0.05**2).all()
+    assert (found.noise > 0.05**2 / 2).all()
+    assert (found.noise < 2 * 0.05**2).all()
     assert estimated(seen, [[(0, 0), (1, 0)]], MOTION) is MOTION
 
 
@@ -178,7 +179,8 @@ def test_a_filter_that_leaves_nothing_unexplained_is_left_alone() -> None:
     owners = np.zeros(seen.mask.shape, int)
     starts = Starts(seen.content[0, :1], np.full((1, 2), 0.02), np.full((1, 2), 0.02), 0)
     found = recover(seen, owners, starts, RATES)
-    assert found.owners is owners and not found.bystanders
+    assert found.owners is owners
+    assert not found.bystanders
 
 
 def test_who_stands_still_is_none_of_those_who_run() -> None:
@@ -192,7 +194,8 @@ def test_who_stands_still_is_none_of_those_who_run() -> None:
     runners = [circle(0.1, 0.0), circle(0.2, 2.0), circle(0.3, 4.0)]
     referee = np.array([0.5, 0.9]) + 5e-4 * rng.standard_normal((200, 2))
     tracks = choose_tracks(scene_of([referee, *runners]), RATES, 3)
-    assert tracks is not None and {k for track in tracks for _, k in track} == {1, 2, 3}
+    assert tracks is not None
+    assert {k for track in tracks for _, k in track} == {1, 2, 3}
     assert choose_tracks(scene_of([referee]), RATES, 2) is None
 
 

@@ -19,7 +19,7 @@ def count(outcome: Outcome, trial: Trial) -> Counts:
     """What all columns follow from, for one sample: by name, numbers ``[]`` and rows of numbers ``[n]``."""
     truth = trial.sample.ground_truth
     scored = asdict(score(Tracks.from_boxes(outcome.boxes), Tracks.from_boxes(truth)).overall)
-    del scored["name"]
+    del scored["name"], scored["within"]
     counts = {name: np.array(float(value)) for name, value in scored.items()}
     counts |= {f"hota {name}": value for name, value in asdict(hota_counts(outcome.boxes, truth)).items()}
     return counts | interval_counts(outcome, trial) | assignment_counts(outcome, trial)

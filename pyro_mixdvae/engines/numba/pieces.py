@@ -1,4 +1,4 @@
-"""Which detection goes on in which of the next frame, where only one way of going on is likely (`association.pieces`)."""
+"""Which detection goes on in which of the next frame, where only one way is likely (`association.pieces`)."""
 
 import math
 

@@ -1,7 +1,8 @@
-"""Which N of all tracks are the sources that a user means, where nobody has said: those that are always there, and alike.
+"""Which N of all tracks are the sources that a user means, where nobody has said: those always there, and alike.
 
-Bystanders come and go; and a referee, who stays, does not move as players do. So of all sets of N the one is taken whose
-members explain the most frames and are best taken for draws from one population, the others each being a draw of its own.
+Bystanders come and go; and a referee, who stays, does not move as players do. So of all sets of N the one is taken
+whose members explain the most frames and are best taken for draws from one population, each of the others being a draw
+of its own.
 """
 
 from itertools import combinations
@@ -21,6 +22,7 @@ SPARE = 6
 """Tracks beyond N that are looked at: those that would miss the fewest frames."""
 
 MOST_SETS = 20000
+"""Sets that are tried; of more, fewer tracks are looked at."""
 
 
 def choose_tracks(seen: Detections, rates: Rates, n_sources: int) -> list[Track] | None:
@@ -77,7 +79,10 @@ def _always(seen: Detections, track: Track, motion: Motion, rates: Rates) -> flo
 
 
 def traits_of(seen: Detections, track: Track) -> Floats:
-    """The logarithms of a target's size, by the unit of its noise, and of how far it gets in `LAG` frames, in that unit."""
+    """The logarithms of a target's size, by the unit of its noise, and of how far it gets in a frame, in that unit.
+
+    As a mean over `LAG` frames, or a quarter of the track.
+    """
     frames = np.array([t for t, _ in track])
     content = np.stack([seen.content[place] for place in track])
     unit = np.stack([seen.unit[place] for place in track])

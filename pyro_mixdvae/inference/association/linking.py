@@ -104,7 +104,8 @@ def link(
     weights[coming, np.arange(n)] = np.log(np.where(first > 0, COMES, THERE)) + own
     weights[np.arange(n), coming] = np.log(np.where(last < n_frames - 1, COMES, 1.0))
     weights[n + n_sources :, n + n_sources :] = 0.0
-    after = dict(zip(*linear_sum_assignment(weights, maximize=True), strict=True))
+    rows, columns = linear_sum_assignment(weights, maximize=True)
+    after = dict(zip(rows.tolist(), columns.tolist(), strict=True))
     entries = [_followed(after, start, n) for start in range(n, 2 * n + n_sources)]
     others = [track for track in entries[n_sources:] if track]
     return Linked(entries[:n_sources], others, first, last, n_frames, going_on)

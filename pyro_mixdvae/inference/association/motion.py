@@ -4,11 +4,11 @@ The prior p(s, z) of the model, which may be any network, filters forwards alone
 another, many frames later, is asked of this chain, which runs both ways in closed form. It proposes; the model decides.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Place = tuple[int, int]
@@ -26,16 +26,16 @@ LEAST_SHARE = 0.02
 
 
 class Detections(NamedTuple):
-    """What a scene shows: content [T, K, D], its unit of noise [T, K, D], log density as clutter [T, K], which there are."""
+    """What a scene shows: content and its unit of noise [T, K, D], log density as clutter, and which there are."""
 
     content: Floats
     unit: Floats
-    clutter: Floats
-    mask: NDArray[np.bool_]
+    clutter: Floats  # [T, K]
+    mask: NDArray[np.bool_]  # [T, K]
 
 
 class Motion(NamedTuple):
-    """Variances [D] in squared units: of a step of the velocity, of a step of the place, of a detection, of a velocity."""
+    """Variances [D] in squared units: of a step of the velocity, of one of the place, of a detection, of a velocity."""
 
     process: Floats
     position: Floats
@@ -58,7 +58,7 @@ def first_belief(motion: Motion, content: Floats, unit: Floats) -> Belief:
     return Belief(np.stack([content, np.zeros_like(content)], -1), covariance)
 
 
-def ahead(motion: Motion, belief: Belief, unit: Floats, steps: Floats) -> Belief:
+def ahead(motion: Motion, belief: Belief, unit: Floats, steps: ArrayLike) -> Belief:
     """`steps` frames later [*]: `s + u n z`, and the sums of all steps' noise."""
     n = np.asarray(steps, float)[..., None]
     place, velocity = belief.mean[..., 0], belief.mean[..., 1]
@@ -137,7 +137,7 @@ def along(motion: Motion, seen: Detections, track: Track) -> tuple[Floats, Float
     """Mean and variance of each detection but the first, predicted from those before it: [n - 1, D] each."""
     belief = first_belief(motion, seen.content[track[0]], seen.unit[track[0]])
     means, variances = [], []
-    for before, place in zip(track[:-1], track[1:], strict=True):
+    for before, place in itertools.pairwise(track):
         unit = seen.unit[place]
         belief = ahead(motion, belief, unit, np.float64(place[0] - before[0]))
         means.append(belief.mean[..., 0])

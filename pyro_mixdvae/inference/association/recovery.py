@@ -1,11 +1,12 @@
 """Sources that the filter has lost are found again, and who takes no part is told from clutter.
 
-A filter that decides every frame as it comes may lose a source: to a bystander who passes, or at a jump. What the source
-then shows lies unexplained among the detections, as a track of its own. So the tracks of the filter are cut where they
-may have gone wrong, and put together anew with the unexplained ones (`linking`); those that no source continues in are
-bystanders.
+A filter that decides every frame as it comes may lose a source: to a bystander who passes, or at a jump. What the
+source then shows lies unexplained among the detections, as a track of its own. So the tracks of the filter are cut
+where they may have gone wrong, and put together anew with the unexplained ones (`linking`); those that no source
+continues in are bystanders.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -68,7 +69,7 @@ def recover(seen: Detections, owners: Owners, starts: Starts, rates: Rates) -> R
     for n, track in enumerate(cuts):
         if track:
             entering[n, number[track[0][0]]] += CERTAIN
-        for one, other in zip(track[:-1], track[1:], strict=True):
+        for one, other in itertools.pairwise(track):
             preferred[number[one[0]], number[other[0]]] = CERTAIN
     linked = come_back(link(seen, pieces, motion, rates, n_sources, entering, preferred), rates)
     found = np.full_like(owners, -1)
@@ -100,11 +101,11 @@ def cut(track: Track, runs: list[Track], seen: Detections, motion: Motion) -> li
             if 0 < at < len(track) and _touches(seen, place, track[at], motion):
                 places.add(at)
     edges = [0, *sorted(places), len(track)]
-    return [track[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return [track[a:b] for a, b in itertools.pairwise(edges) if b > a]
 
 
 def _touches(seen: Detections, one: Place, other: Place, motion: Motion) -> bool:
-    """Whether two detections could be of one target: no further apart than it gets in the frames between, at 50 to 1."""
+    """Whether two detections could be of one target: no further apart than its fastest steps would take it."""
     apart = (seen.content[one] - seen.content[other]) / seen.unit[one]
     steps = max(1, abs(one[0] - other[0]))
     return bool((np.abs(apart) < 48 * np.sqrt(motion.velocity * steps + 2 * motion.noise)).all())

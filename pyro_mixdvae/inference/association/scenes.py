@@ -23,10 +23,10 @@ def detections_of(model: MixtureModel, scene: Scene, b: int) -> Detections:
     """What scene b shows; the unit is the scale of the noise of the model's first source."""
     assert model.clutter is not None  # who looks for bystanders has looked for that
     one = torch.tensor([b], device=scene.mask.device)
-    own, scenes = model.scenes(one), scene.scenes(one)
-    unit = own.likelihood.noise.scale(scenes)[..., 0, :]
-    clutter = own.clutter.density(scenes).log_prob(scenes.observations)
-    content, unit, clutter = (_numpy(part[0]) for part in (scenes.observations, unit, clutter))
+    own = scene.scenes(one)
+    scale = model.scenes(one).likelihood.noise.scale(own)[..., 0, :]
+    density = model.clutter.scenes(one).density(own).log_prob(own.observations)
+    content, unit, clutter = (_numpy(part[0]) for part in (own.observations, scale, density))
     mask = (scene.mask[b] & scene.present[b].unsqueeze(-1)).cpu().numpy()
     return Detections(content, np.where(mask[..., None], unit, 1.0), clutter, mask)
 
