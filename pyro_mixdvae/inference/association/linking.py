@@ -5,6 +5,7 @@ pair of pieces of which one goes on in the other the best explanation is a match
 cost flow, Zhang, Li and Nevatia 2008), found exactly.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,8 @@ def link(
     rates: Rates,
     n_sources: int,
     starts: Floats | None = None,
-    preferred: Floats | None = None,
+    known: Sequence[tuple[int, int]] = (),
+    preference: float = 0.0,
 ) -> Linked:
     """The likeliest tracks through n pieces.
 
@@ -84,6 +86,8 @@ def link(
         n_sources: N.
         starts: log odds against clutter of each piece's first box being where each source starts [N, n]; None: nothing
             is known of where they start.
+        known: pairs of pieces of which a filter has gone from one to the other.
+        preference: log odds that it is right in these.
     """
     n, n_frames = len(pieces), len(seen.mask)
     ends = [followed(motion, seen, piece) for piece in pieces]
@@ -93,8 +97,8 @@ def link(
     weights = np.full((n + n_sources + n, n + n_sources + n), IMPOSSIBLE)
     going_on = _going_on(seen, pieces, motion, rates, [belief for belief, _ in ends], begins)
     weights[:n, :n] = going_on + own
-    if preferred is not None:
-        weights[:n, :n] += preferred
+    for i, j in known:
+        weights[i, j] += preference
     weights[np.arange(n), np.arange(n)] = 0.0  # clutter
     named, coming = slice(n, n + n_sources), n + n_sources + np.arange(n)
     entered = np.zeros((n_sources, n)) if starts is None else starts
@@ -125,22 +129,24 @@ def _going_on(
     """Log odds [n, n] that piece j is of the target of piece i, against j's being of one that has come into view."""
     n = len(pieces)
     first, last = (np.array([piece[number][0] for piece in pieces], int) for number in (0, -1))
-    beginning = Belief(np.stack([b.mean for b in begins]), np.stack([b.covariance for b in begins]))
-    fresh = log_velocity(motion, beginning) + np.array([seen.clutter[piece[0]] for piece in pieces])
     found = np.full((n, n), IMPOSSIBLE)
+    if n == 0:
+        return found
+    beginning = _stacked(begins)
+    fresh = log_velocity(motion, beginning) + np.array([seen.clutter[piece[0]] for piece in pieces])
     for i, piece in enumerate(pieces):
         later = np.flatnonzero(first > last[i])
-        if len(later) == 0:
-            continue
-        gap = first[later] - last[i]
-        end = Belief(
-            np.broadcast_to(ends[i].mean, (len(later), *ends[i].mean.shape)),
-            np.broadcast_to(ends[i].covariance, (len(later), *ends[i].covariance.shape)),
-        )
-        reached = ahead(motion, end, np.broadcast_to(seen.unit[piece[-1]], end.mean.shape[:-1]), gap)
-        joined = log_joined(reached, Belief(beginning.mean[later], beginning.covariance[later]))
-        found[i, later] = joined - fresh[later] + log_missed(rates, gap - 1)
+        if len(later):
+            gap, end = first[later] - last[i], _stacked([ends[i]] * len(later))
+            reached = ahead(motion, end, np.broadcast_to(seen.unit[piece[-1]], end.mean.shape[:-1]), gap)
+            joined = log_joined(reached, Belief(beginning.mean[later], beginning.covariance[later]))
+            found[i, later] = joined - fresh[later] + log_missed(rates, gap - 1)
     return found
+
+
+def _stacked(beliefs: list[Belief]) -> Belief:
+    """Several as one."""
+    return Belief(*(np.stack([belief[part] for belief in beliefs]) for part in range(2)))
 
 
 def log_missed(rates: Rates, frames: Frames) -> Floats:

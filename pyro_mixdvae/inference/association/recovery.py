@@ -7,6 +7,7 @@ continues in are bystanders.
 """
 
 import itertools
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ def recover(seen: Detections, owners: Owners, starts: Starts, rates: Rates) -> R
     n_sources = len(starts.content)
     own = [tracks_of(owners, n) for n in range(n_sources)]
     motion = estimated(seen, own, guessed(seen))
-    runs = [run for run in pieces_of(seen._replace(mask=seen.mask & (owners < 0)), motion) if len(run) >= LASTS]
+    runs = runs_in(seen, owners, motion)
     if not runs:
         return Recovered(owners, [], motion)
     motion = estimated(seen, own + runs, motion)
@@ -65,18 +66,32 @@ def recover(seen: Detections, owners: Owners, starts: Starts, rates: Rates) -> R
     pieces = sorted([piece for track in cuts for piece in track] + runs, key=lambda piece: piece[0])
     number = {piece[0]: n for n, piece in enumerate(pieces)}
     # The filter, whose prior knows more of motion, has gone its own way: it counts as a certain piece does.
-    entering, preferred = entered(seen, pieces, motion, starts), np.zeros((len(pieces), len(pieces)))
+    entering, known = entered(seen, pieces, motion, starts), []
     for n, track in enumerate(cuts):
         if track:
             entering[n, number[track[0][0]]] += CERTAIN
-        for one, other in itertools.pairwise(track):
-            preferred[number[one[0]], number[other[0]]] = CERTAIN
-    linked = come_back(link(seen, pieces, motion, rates, n_sources, entering, preferred), rates)
+        known += [(number[one[0]], number[other[0]]) for one, other in pairwise(track)]
+    linked = come_back(link(seen, pieces, motion, rates, n_sources, entering, known, CERTAIN), rates)
     found = np.full_like(owners, -1)
     for n, numbers in enumerate(linked.named):
         for place in places_of(pieces, numbers):
             found[place] = n
     return Recovered(found, [places_of(pieces, numbers) for numbers in linked.bystanders], motion)
+
+
+def without_sources(seen: Detections, owners: Owners, motion: Motion, rates: Rates) -> Recovered:
+    """The filter's own tracks, and those of bystanders in what is left."""
+    runs = runs_in(seen, owners, motion)
+    if not runs:
+        return Recovered(owners, [], motion)
+    linked = link(seen, runs, motion, rates, 0)
+    return Recovered(owners, [places_of(runs, numbers) for numbers in linked.bystanders], motion)
+
+
+def runs_in(seen: Detections, owners: Owners, motion: Motion) -> list[Track]:
+    """Pieces of tracks among the detections that no source explains."""
+    rest = seen._replace(mask=seen.mask & (owners < 0))
+    return [run for run in pieces_of(rest, motion) if len(run) >= LASTS]
 
 
 def tracks_of(owners: Owners, n: int) -> Track:

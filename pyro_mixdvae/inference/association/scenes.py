@@ -7,7 +7,7 @@ from torch import Tensor
 from pyro_mixdvae.engines.protocol import Filtered
 from pyro_mixdvae.inference.association.linking import Rates
 from pyro_mixdvae.inference.association.motion import SPREADS, WEIGHTS, Detections, Floats, Motion, Track, along
-from pyro_mixdvae.inference.association.recovery import Owners, Recovered, Starts, recover
+from pyro_mixdvae.inference.association.recovery import Owners, Recovered, Starts, recover, without_sources
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
 from pyro_mixdvae.models.assignments.rates import LEAST_CLUTTER
@@ -49,7 +49,29 @@ def recovered(model: MixtureModel, scene: Scene, start: Filtered, first: int, b:
     content = scene.start[b]
     unit = model.scenes(torch.tensor([b])).likelihood.noise.at(content[None])[0]
     starts = Starts(_numpy(content), _numpy(unit), _numpy(unit), first)
-    return recover(seen, owners_of(start, scene, b), starts, rates_of(assignment, seen, b))
+    before = owners_of(start, scene, b)
+    found = recover(seen, before, starts, rates_of(assignment, seen, b))
+    # Sources are there in every frame: who sees them less often has recovered none.
+    if scene.label_mask[b].any() and not confirmed(before, found.owners, scene, seen, b):
+        return without_sources(seen, before, found.motion, rates_of(assignment, seen, b))
+    return found
+
+
+def confirmed(before: Owners, after: Owners, scene: Scene, seen: Detections, b: int) -> bool:
+    """Whether what was put together anew is better than what the filter made of the labels, by the labels themselves.
+
+    The filter starts where a person has said; so it is only left where sources are seen no less often, and no source
+    has another detection than the nearest to its label, in a frame in which it has one.
+    """
+    if (after >= 0).sum() < (before >= 0).sum():
+        return False
+    for n, t in scene.label_mask[b].nonzero().tolist():
+        own = np.flatnonzero(after[t] == n)
+        if len(own):
+            apart = (((seen.content[t] - _numpy(scene.labels[b, n, t])) / seen.unit[t]) ** 2).sum(-1)
+            if own[0] != np.where(seen.mask[t], apart, np.inf).argmin():
+                return False
+    return True
 
 
 def owners_of(start: Filtered, scene: Scene, b: int) -> Owners:
