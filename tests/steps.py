@@ -12,6 +12,7 @@ from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.guides import Collapsed, MeanField
 from pyro_mixdvae.inference import chain_updates
 from pyro_mixdvae.inference.chain_updates import ChainUpdates
+from pyro_mixdvae.inference.initialise import Start
 from pyro_mixdvae.models import MixtureModel, Scene
 from pyro_mixdvae.testing.gaussians import fed
 from pyro_mixdvae.testing.scenes import EXACT
@@ -64,7 +65,7 @@ def poor_updates(
         memory, eta, torch.zeros_like(eta), transitions, belief._replace(covariance=1e7 * belief.covariance)
     )
     with monkeypatch.context() as patch:
-        patch.setattr(chain_updates, "initialise", lambda engine, first: start)
+        patch.setattr(chain_updates, "initialise", lambda engine, first: Start(start, engine.model))
         return ChainUpdates(model, scene, guide)
 
 

@@ -48,8 +48,14 @@ class Track(Protocol):
 
 
 def first_block(ends: Ends, start: Start) -> int:
-    """The frame that the first block ends before: a block's length after the sources start, until when it goes back."""
-    return min(max(ends.since, start.frame) + BLOCK, ends.until)
+    """The frame that the first block ends before: a block's length after the sources start, until when it goes back.
+
+    Where tracks were compared to choose the start, it ends with them at the latest.
+    """
+    end = start.frame + BLOCK
+    if start.compared is not None:
+        end = min(end, start.compared[1] + 1)
+    return min(max(ends.since + BLOCK, end), ends.until)
 
 
 def track_blocks(

@@ -135,7 +135,7 @@ def test_the_program_as_a_user_starts_it(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_in_130(mixdvae: Run, dataset: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pyro_mixdvae.tracking.scores.clear.score", interrupt)

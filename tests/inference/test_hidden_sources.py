@@ -136,7 +136,7 @@ def test_the_best_start_is_searched_and_among_clutter_the_better_of_two_in_eithe
         assert crowded.tolist() == [True, False, True]
         parts.append(better_of_two(engine, hard, crowded))
         torch.testing.assert_close(parts[-1].mean[1], hard.mean[1], **EXACT)
-    found = initialise(engine_of(model, scene), first=5)
+    found = initialise(engine_of(model, scene), first=5).filtered
     torch.testing.assert_close(found.mean[:, :, 5:], parts[0].mean, **EXACT)
     torch.testing.assert_close(found.mean[:, :, :5], parts[1].mean.flip(-2)[:, :, :5], **EXACT)
     torch.testing.assert_close(found.responsibilities[:, :5], parts[1].responsibilities.flip(1)[:, :5], **EXACT)

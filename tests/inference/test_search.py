@@ -114,7 +114,7 @@ def crossing(n_frames: int = 20) -> tuple[Scene, MixtureModel]:
 
 def initialised(model: MixtureModel, scene: Scene, first: int = 0) -> Filtered:
     """The start of the updates, with its search."""
-    return initialise(engine_of(model, scene), first)
+    return initialise(engine_of(model, scene), first).filtered
 
 
 def identities(scene: Scene, found: Filtered) -> torch.Tensor:

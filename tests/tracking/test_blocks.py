@@ -137,12 +137,55 @@ def test_rates_are_those_of_the_film_and_the_noise_goes_on(short_blocks: None) -
     assert len({noise for _, noise, _ in seen}) == len(seen)
 
 
+def test_points_go_in_blocks_and_their_motion_goes_on(short_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = film(150)[:, :2]
+    points = (boxes[..., :2] + boxes[..., 2:]) / 2
+    begun: list[float] = []
+    tracker = Tracker(2, "points")
+    run = tracker._run
+
+    def spy(sequences, model, n_samples):  # type: ignore[no-untyped-def]
+        begun.append(float(model.sources.network.constants[1].mean()))
+        return run(sequences, model, n_samples)
+
+    monkeypatch.setattr(tracker, "_run", spy)
+    found = tracker.track(points, SIZE, origin=0)
+    monkeypatch.setattr(blocks, "BLOCK", 150)
+    whole = tracker.track(points, SIZE, origin=0)
+    assert (found.boxes.shape, found.origin, found.block) == ((150, 2, 2), 0, None)
+    assert np.median(np.abs(found.boxes - whole.boxes)) < 0.5
+    first, *others, _ = begun
+    assert len(others) >= 2
+    assert first not in others
+    assert len(set(others)) == len(others)
+
+
+def test_doubts_and_verdicts_are_of_the_whole_film(short_blocks: None) -> None:
+    boxes = film(200)
+    boxes[110:, 1] = np.nan
+    pieces = list(Tracker(2).track_blocks(ArrayFilm.of(boxes, SIZE, None, None)))
+    found = tracked(boxes)
+    assert len(pieces) > 2
+    assert all(piece.warnings == () for piece in pieces[:-1])
+    assert pieces[-1].warnings == found.warnings
+    told = [sentence for sentence in found.warnings if "is inference alone" in sentence]
+    assert len(told) == 1
+    assert "-200 is" in told[0]
+    assert sorted(doubt for piece in pieces for doubt in piece.doubts) == sorted(found.doubts)
+    assert [doubt.probability for doubt in found.doubts] == sorted(
+        (doubt.probability for doubt in found.doubts), reverse=True
+    )
+    for piece in pieces:
+        for doubt in piece.doubts:
+            assert 0 <= (doubt.first + doubt.last) // 2 - piece.first < len(piece.boxes)
+
+
 def test_who_is_not_seen_where_a_block_begins_is_as_unsure_there(short_blocks: None) -> None:
     """Through a gap of several blocks both stay in the image, as wide as in one block; and are found again."""
     boxes = film(320)
     boxes[30:290] = np.nan
     result = tracked(boxes)
-    assert not any("outside" in note for note in result.notes)
+    assert not any("outside" in sentence for sentence in result.warnings)
     gap = (result.upper - result.lower)[100:220]
     assert gap.min() > 100
     assert result.observed[295:].mean() > 0.8
