@@ -43,7 +43,8 @@ def test_methods_run_on_sequences_of_different_sizes(changing_sizes: Path, tmp_p
     # A sample by itself says nothing of how far others would be from it.
     assert found["OVERALL", "sort"]["MOTA low"] != ""
     assert found["SEQ-3", "sort"]["MOTA low"] == ""
-    assert float(found["OVERALL", "mixdvae"]["90 % observed"]) > 0
+    # What is not annotated is not held against an interval.
+    assert found["OVERALL", "mixdvae"]["NLL observed"] != ""
     assert "## Whole sequences, 2 samples" in (tmp_path / "a" / "table.md").read_text()
 
     again = ("bench", "mot", changing_sizes, "--methods", "sort", "--workers", 1, "--samples", tmp_path / "a" / LIST)
