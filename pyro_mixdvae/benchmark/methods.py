@@ -11,7 +11,9 @@ from pyro_mixdvae.benchmark.counts.outcome import Outcome, outcome_of
 from pyro_mixdvae.benchmark.samples.trials import Trial
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.presets import PRESETS
+from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.tracker import Tracker
 
 # From a batch of trials to the outcome of each.
@@ -28,11 +30,13 @@ class MethodSettings:
         n_sources: N, which all methods know.
         published_weights: file of imported weights of the authors, for `published`.
         seed: of what a method draws.
+        first_labelled: a method that takes labels is given the true box of each target in the first frame that has it.
     """
 
     n_sources: int
     published_weights: str | None = None
     seed: int = 0
+    first_labelled: bool = False
 
 
 def method_names() -> list[str]:
@@ -58,16 +62,33 @@ def make_method(name: str, settings: MethodSettings) -> Method:
     weights = settings.published_weights if name == "published" else None
     preset = "default" if name == OURS else name
     tracker = Tracker(settings.n_sources, preset=preset, weights=weights, seed=settings.seed)
-    return lambda trials: _track(tracker, trials)
+    track = _track_labelled if settings.first_labelled else _track
+    return lambda trials: [
+        outcome_of(result, len(trial.detections)) for result, trial in zip(track(tracker, trials), trials, strict=True)
+    ]
 
 
-def _track(tracker: Tracker, trials: Sequence[Trial]) -> list[Outcome]:
-    results = tracker.track_many(
+def _track(tracker: Tracker, trials: Sequence[Trial]) -> list[TrackingResult]:
+    return tracker.track_many(
         [trial.detections for trial in trials],
         sizes=[trial.sample.size for trial in trials],
         confidences=[trial.confidence for trial in trials],
     )
-    return [outcome_of(result, len(trial.detections)) for result, trial in zip(results, trials, strict=True)]
+
+
+def _track_labelled(tracker: Tracker, trials: Sequence[Trial]) -> list[TrackingResult]:
+    return [
+        tracker.track(trial.detections, trial.sample.size, first_labels(trial), confidence=trial.confidence)
+        for trial in trials
+    ]
+
+
+def first_labels(trial: Trial) -> Labels:
+    """The true box of each target in the first frame in which it is annotated."""
+    truth = trial.sample.ground_truth
+    source = np.arange(truth.shape[1])
+    frame = (~np.isnan(truth[..., 0])).argmax(axis=0)
+    return Labels(frame, source, truth[frame, source])
 
 
 def _one_by_one(track: Callable[[Array, int], Array]) -> Callable[[MethodSettings], Method]:

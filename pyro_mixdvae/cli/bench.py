@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyro_mixdvae.benchmark.methods import MethodSettings
     from pyro_mixdvae.benchmark.report.rows import MethodResult
     from pyro_mixdvae.benchmark.running.blocks import Block, BlockResult
-    from pyro_mixdvae.benchmark.samples.sample_list import SampleList
+    from pyro_mixdvae.benchmark.samples.sample_list import SampleList, SampleOptions
 
 app = typer.Typer(help="Compare methods on the same samples.", no_args_is_help=True)
 
@@ -50,6 +50,12 @@ def mot(
     samples: Annotated[
         Path | None, typer.Option(help="Run the samples of this list: a samples.json of another run.")
     ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole", help="Each sequence is a sample, with all its detections and as many sources as targets."
+        ),
+    ] = False,
     sources: Annotated[int, typer.Option(help="Targets in a sample, N.")] = 3,
     step: Annotated[
         int | None, typer.Option(help="Frames from one window to the next; side by side if not given.")
@@ -59,6 +65,10 @@ def mot(
     clutter: Annotated[float, typer.Option(help="False boxes a frame to add, on average.")] = 0.0,
     spared_frames: Annotated[int, typer.Option(help="First frames without extra misses and clutter.")] = 5,
     seed: Annotated[int, typer.Option(help="The same seed gives the same samples and scores.")] = 0,
+    first_labelled: Annotated[
+        bool,
+        typer.Option("--first-labelled", help="Give our methods the true boxes of the first frame as labels."),
+    ] = False,
     published_weights: Annotated[
         Path | None, typer.Option(help="Imported weights of the authors, for the method published.")
     ] = None,
@@ -70,7 +80,7 @@ def mot(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score methods on samples of a few targets cut from annotated sequences (MOT17-3T).
+    """Score methods on samples of a few targets cut from annotated sequences (MOT17-3T), or on sequences as they are.
 
     Writes the list of samples, a table (table.csv, .json, .md) with 95 % bootstrap intervals, the counts of each sample
     (per_sample.csv), and pictures (scores.png, reliability.png). After a kill the same command goes on where it was.
@@ -92,34 +102,46 @@ def mot(
     from pyro_mixdvae.benchmark.methods import DEFAULT_METHODS, MethodSettings
     from pyro_mixdvae.benchmark.running.blocks import blocks_of
     from pyro_mixdvae.benchmark.running.work import close_work, open_work
-    from pyro_mixdvae.benchmark.samples.sample_list import SampleOptions, draw_list, format_list, read_list
+    from pyro_mixdvae.benchmark.samples.sample_list import SampleOptions, draw_list, format_list, read_list, whole_list
+    from pyro_mixdvae.benchmark.samples.whole import WholeOptions
 
     chosen = list(dict.fromkeys(methods or DEFAULT_METHODS))
     _check_methods(chosen)
     options = SampleOptions(sources, step, triples_per_window, extra_misses, clutter, spared_frames, seed)
-    if samples and options != SampleOptions():
+    if samples and (whole or options != SampleOptions()):
         raise InputError("--samples says how the samples were drawn, seed and all: leave out the options that say so.")
     if samples:
         drawn = read_list(samples, data, frames)
+    elif whole:
+        _refuse_cutting(options, frames)
+        drawn = whole_list(data, WholeOptions(seed))
     else:
         drawn = draw_list(data, list(dict.fromkeys(frames or DEFAULT_LENGTHS)), options)
-    lengths = list(dict.fromkeys(sample.n_frames for sample in drawn.samples))
-    _tell_of_missing(lengths, frames or (lengths if samples else DEFAULT_LENGTHS))
+    lengths = drawn.lengths
+    _tell_of_missing(lengths, frames or (lengths if samples or whole else DEFAULT_LENGTHS))
 
     settings = MethodSettings(
-        drawn.options.n_sources, str(published_weights.resolve()) if published_weights else None, drawn.options.seed
+        n_sources=len(drawn.samples[0].ids),
+        published_weights=str(published_weights.resolve()) if published_weights else None,
+        seed=drawn.options.seed,
+        first_labelled=first_labelled,
     )
     work = output / WORK
     if not work.exists():
         refuse_existing([output / LIST], overwrite)
-    fixed = {"block": block, "published weights": settings.published_weights, "version": __version__}
-    open_work(work, {**vars(drawn.options), **fixed}, overwrite)
+    fixed = {
+        "block": block,
+        "first labelled": first_labelled,
+        "published weights": settings.published_weights,
+        "version": __version__,
+    }
+    open_work(work, {"kind": drawn.kind, **vars(drawn.options), **fixed}, overwrite)
     write_atomically(output / LIST, format_list(drawn))
     unavailable = _unavailable(chosen, settings)
     runnable = [name for name in chosen if name not in unavailable]
     blocks = list(blocks_of(drawn, runnable, lengths, settings, block))
     done = _run(blocks, work, min(workers, len(blocks)), cluster)
-    _write(output, drawn, _joined(blocks, done, chosen, lengths, unavailable), overwrite)
+    _write(output, drawn, settings, _joined(blocks, done, chosen, lengths, unavailable), overwrite)
     close_work(work)
 
 
@@ -131,7 +153,22 @@ def _check_methods(names: Sequence[str]) -> None:
             raise InputError(f"There is no method '{name}': choose from {', '.join(method_names())}.")
 
 
-def _tell_of_missing(found: Sequence[int], wanted: Sequence[int]) -> None:
+def _refuse_cutting(options: "SampleOptions", frames: Sequence[int] | None) -> None:
+    """Refuse what says how samples are cut, where none is."""
+    from pyro_mixdvae.benchmark.samples.sample_list import SampleOptions
+
+    default = SampleOptions(seed=options.seed)
+    given = ["-T"] if frames else []
+    given += [
+        f"--{name.replace('n_', '').replace('_', '-')}"
+        for name, value in vars(options).items()
+        if value != vars(default)[name]
+    ]
+    if given:
+        raise InputError(f"With --whole nothing is cut or drawn, so that {given[0]} says nothing: leave it out.")
+
+
+def _tell_of_missing(found: Sequence[int | None], wanted: Sequence[int | None]) -> None:
     for length in wanted:
         if length not in found:
             remark(f"T = {length} has no rows: no window of so many frames holds enough targets.")
@@ -153,6 +190,7 @@ def _unavailable(names: Sequence[str], settings: "MethodSettings") -> dict[str, 
 
 def _run(blocks: "Sequence[Block]", work: Path, workers: int, cluster: str) -> "dict[str, BlockResult]":
     """The results of all blocks by the names of their files, those of an earlier run among them."""
+    from pyro_mixdvae.benchmark.report.rows import length_text
     from pyro_mixdvae.benchmark.running.blocks import write_result
     from pyro_mixdvae.benchmark.running.work import results_so_far
     from pyro_mixdvae.benchmark.running.workers import run_blocks
@@ -165,7 +203,7 @@ def _run(blocks: "Sequence[Block]", work: Path, workers: int, cluster: str) -> "
         for block, result in run_blocks(missing, workers, cluster):
             write_result(work, block, result)
             done[block.file_name] = result
-            advance(f"T = {block.n_frames}, {block.method}")
+            advance(f"{length_text(block.n_frames)}, {block.method}")
     return done
 
 
@@ -173,7 +211,7 @@ def _joined(
     blocks: "Sequence[Block]",
     done: "dict[str, BlockResult]",
     methods: Sequence[str],
-    lengths: Sequence[int],
+    lengths: Sequence[int | None],
     unavailable: dict[str, str],
 ) -> "list[MethodResult]":
     from pyro_mixdvae.benchmark.report.rows import MethodResult, join
@@ -189,7 +227,13 @@ def _joined(
     return results
 
 
-def _write(output: Path, samples: "SampleList", results: "Sequence[MethodResult]", overwrite: bool) -> None:
+def _write(
+    output: Path,
+    samples: "SampleList",
+    settings: "MethodSettings",
+    results: "Sequence[MethodResult]",
+    overwrite: bool,
+) -> None:
     from functools import partial
 
     from pyro_mixdvae.benchmark.report.charts import bar_chart, reliability_diagram
@@ -198,7 +242,12 @@ def _write(output: Path, samples: "SampleList", results: "Sequence[MethodResult]
     from pyro_mixdvae.reporting.pictures import add_picture
 
     rows = rows_of(results, samples)
-    contents = (as_csv(rows), as_json(rows, samples), as_markdown(rows, samples), per_sample_csv(results, samples))
+    contents = (
+        as_csv(rows),
+        as_json(rows, samples, settings),
+        as_markdown(rows, samples, settings),
+        per_sample_csv(results, samples),
+    )
     write_together({output / name: content for name, content in zip(TABLES, contents, strict=True)}, overwrite)
     for name, draw in zip(PICTURES, (bar_chart, reliability_diagram), strict=True):
         note = add_picture(output / name, partial(draw, rows), overwrite)

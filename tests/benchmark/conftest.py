@@ -40,3 +40,27 @@ def write(path: Path, boxes: np.ndarray, identified: bool) -> None:
             cells = ",".join(f"{number:.4f}" for number in xyxy_to_ltwh(boxes[t, n]))
             rows.append(f"{t + 1},{n + 1},{cells},1,1,1" if identified else f"{t + 1},-1,{cells},0.9,-1,-1")
     path.write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="session")
+def changing_sizes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two short sequences of two and of three targets that walk side by side, and in each a bystander, seen at times.
+
+    The second target of the first sequence is not annotated in frame 1.
+    """
+    folder = tmp_path_factory.mktemp("changing")
+    for name, n_targets, n_frames in (("SEQ-2", 2, 12), ("SEQ-3", 3, 16)):
+        step = np.arange(n_frames)[:, None, None]
+        left = 40 + 100 * np.arange(n_targets)[:, None]
+        truth = np.array([0, 50, 30, 110]) + left * np.array([1, 0, 1, 0]) + step * np.array([3, 1, 3, 1])
+        truth = truth.astype(float)
+        bystander = np.where(step % 4 == 1, np.array([500.0, 300, 530, 360]), np.nan)
+        seen = np.concatenate([bystander, truth + 0.2 * (-1) ** step], axis=1)
+        seen[5, 1] = np.nan
+        if n_targets == 2:
+            truth[0, 1] = np.nan
+        write(folder / name / "gt" / "gt.txt", truth, identified=True)
+        write(folder / name / "det" / "det.txt", seen, identified=False)
+        info = f"[Sequence]\nimWidth={WIDTH}\nimHeight={HEIGHT}\nseqLength={n_frames}\n"
+        (folder / name / "seqinfo.ini").write_text(info)
+    return folder

@@ -44,7 +44,7 @@ def test_other_data_and_other_files_are_noticed(data: Path, tmp_path: Path) -> N
     shutil.rmtree(other / "SEQ-B")
     with pytest.raises(InputError, match="no sequence SEQ-B"):
         read_list(path, other)
-    for text in ("", "[]", json.dumps({"format": 1, "options": {}, "samples": [{}]})):
+    for text in ("", "[]", json.dumps({"format": 2, "kind": "triples", "options": {}, "samples": [{}]})):
         path.write_text(text)
         with pytest.raises(InputError, match="no list of samples"):
             read_list(path, data)

@@ -42,7 +42,7 @@ def interval_counts(outcome: Outcome, trial: Trial) -> Counts:
     inside = np.abs(score)[..., None] <= _REACH
     surprise = 0.5 * score**2 + np.log(outcome.deviation) + 0.5 * np.log(2 * np.pi)
     crps = gaussian_crps(score) * outcome.deviation
-    is_told = ~np.isnan(outcome.boxes[..., 0])
+    is_told = ~np.isnan(outcome.boxes[..., 0]) & ~np.isnan(truth[..., 0])
     counts: Counts = {}
     for kind, chosen in (("observed", outcome.observed & is_told), ("inferred", ~outcome.observed & is_told)):
         counts[f"{kind} corners"] = np.array(4.0 * chosen.sum())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyro_mixdvae.benchmark.counts.calibration import LEVELS
-from pyro_mixdvae.benchmark.report.rows import Row
+from pyro_mixdvae.benchmark.report.rows import Row, length_text
 from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, png
 from pyro_mixdvae.tracking.report.plots import colour_of
 from pyro_mixdvae.tracking.scores.clear import OVERALL
@@ -26,13 +26,14 @@ def bar_chart(rows: Sequence[Row]) -> bytes:
         for row in chosen:
             m = methods.index(row.method)
             x = lengths.index(row.n_frames) + width * (m - (len(methods) - 1) / 2)
-            value, (low, high) = row.columns[name], row.intervals[name]
+            value = row.columns[name]
+            low, high = row.intervals.get(name, (value, value))
             axes.bar(x, value, width, color=colour_of(m), label=row.method)
             axes.plot([x, x], [low, high], color="#222222", linewidth=1)
-        lowest = min((row.intervals[name][0] for row in chosen), default=0.0)
+        lowest = min((row.intervals.get(name, (row.columns[name],))[0] for row in chosen), default=0.0)
         # Rows that are nearly perfect differ in the last percents: the axis begins a little below the lowest.
         axes.set_ylim(math.floor(20 * lowest - 0.5) / 20, 1.0)
-        axes.set_xticks(range(len(lengths)), [f"T = {length}" for length in lengths])
+        axes.set_xticks(range(len(lengths)), [length_text(length) for length in lengths])
         axes.set_title(name)
         axes.grid(axis="y", alpha=0.25)
     if chosen:
@@ -63,7 +64,7 @@ def reliability_diagram(rows: Sequence[Row]) -> bytes:
                 axes.plot(LEVELS, share, style, marker=".", color=colour, label=f"{row.method}, {kind}")
         axes.set_xlabel("level of the interval")
         axes.set_ylabel("share of true corners inside")
-        axes.set_title(f"T = {lengths[column]}" if lengths else "no method has intervals")
+        axes.set_title(length_text(lengths[column]) if lengths else "no method has intervals")
         axes.set_aspect("equal")
         axes.grid(alpha=0.25)
         if lengths:

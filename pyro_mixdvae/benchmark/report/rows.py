@@ -21,18 +21,18 @@ class Row:
 
     Attributes:
         method: its name.
-        n_frames: T.
+        n_frames: T; None for whole sequences.
         sequence: whose samples these are, or OVERALL.
         samples: how many there are.
         columns: by name; empty where the method could not run.
-        intervals: lower and upper limit of the 95 % bootstrap interval of some columns.
+        intervals: lower and upper limit of the 95 % bootstrap interval of some columns; empty for a single sample.
         seconds: a sample took, on average over all sequences of the length; NaN where the method could not run.
         counts: the sums that the columns follow from.
         note: why the method could not run, a sentence.
     """
 
     method: str
-    n_frames: int
+    n_frames: int | None
     sequence: str
     samples: int
     columns: Mapping[str, float] = field(default_factory=dict)
@@ -42,18 +42,23 @@ class Row:
     note: str = ""
 
 
+def length_text(n_frames: int | None) -> str:
+    """What a table or picture calls samples of so many frames."""
+    return "whole sequences" if n_frames is None else f"T = {n_frames}"
+
+
 @dataclass(frozen=True)
 class MethodResult:
     """All results of a method on the samples of one length, in their order."""
 
     method: str
-    n_frames: int
+    n_frames: int | None
     counts: tuple[Counts, ...]
     seconds: float
     note: str = ""
 
 
-def join(method: str, n_frames: int, results: Sequence[BlockResult]) -> MethodResult:
+def join(method: str, n_frames: int | None, results: Sequence[BlockResult]) -> MethodResult:
     """The results of a method's blocks as one; if one of them could not run, none counts."""
     for result in results:
         if result.error:
@@ -73,7 +78,7 @@ def rows_of(results: Sequence[MethodResult], samples: SampleList) -> list[Row]:
     ]
 
 
-def _groups(samples: SampleList, n_frames: int) -> Iterator[tuple[str, list[int]]]:
+def _groups(samples: SampleList, n_frames: int | None) -> Iterator[tuple[str, list[int]]]:
     """The sequences of a length, and which of its samples are theirs."""
     names = [samples.samples[i].sequence for i in samples.of_length(n_frames)]
     for sequence in dict.fromkeys(names):
@@ -88,7 +93,7 @@ def _row(result: MethodResult, sequence: str, members: list[int], seed: int) -> 
     total = {name: value.sum(axis=0) for name, value in counts.items()}
     # A mean over no matches is NaN in a draw, and so is the limit then.
     with np.errstate(invalid="ignore"):
-        intervals = bootstrap(counts, columns, INTERVALS, seed)
+        intervals = bootstrap(counts, columns, INTERVALS, seed) if len(members) > 1 else {}
     return Row(
         method=result.method,
         n_frames=result.n_frames,

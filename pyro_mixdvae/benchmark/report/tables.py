@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from pyro_mixdvae.benchmark.report.rows import INTERVALS, MethodResult, Row
+from pyro_mixdvae.benchmark.methods import MethodSettings
+from pyro_mixdvae.benchmark.report.rows import INTERVALS, MethodResult, Row, length_text
 from pyro_mixdvae.benchmark.samples.sample_list import SampleList
 from pyro_mixdvae.reporting.tables import csv_text, json_text, markdown_table, number_text
 from pyro_mixdvae.tracking.scores.clear import OVERALL
@@ -20,14 +21,14 @@ CALIBRATION = (
 )  # fmt: skip
 LEGEND = (
     "MOTP is a distance: 1 - IoU, the mean over matches, 0 at best; mean IoU = 1 - MOTP. Percentages are of the "
-    "ground-truth boxes. MT and ML are numbers of targets. In brackets 95 % intervals of a bootstrap over samples; "
-    "samples of a window share targets, so that other windows would move the numbers further."
+    "ground-truth boxes. MT and ML are numbers of targets. In brackets 95 % intervals of a bootstrap over samples."
 )
 CALIBRATION_LEGEND = (
     "Share of true corners inside the credible intervals of 50, 90 and 95 %, NLL (nats) and CRPS (pixels) a corner, "
     "where a detection belongs to the source (observed) and where the box is inferred from other frames; Brier score "
     "and expected calibration error (ten bins) of whose a detection is. Methods without such numbers have no row."
 )
+LABELLED = "Our methods were given the true box of each target in the first frame that has it."
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -44,10 +45,10 @@ def as_csv(rows: Sequence[Row]) -> str:
     return csv_text(header, lines)
 
 
-def as_json(rows: Sequence[Row], samples: SampleList) -> str:
+def as_json(rows: Sequence[Row], samples: SampleList, settings: MethodSettings) -> str:
     """Options and rows, with the sums that the columns follow from; null where a number does not exist."""
     content = {
-        "options": asdict(samples.options),
+        "options": {"kind": samples.kind, **asdict(samples.options), "first_labelled": settings.first_labelled},
         "rows": [
             {
                 "T": row.n_frames,
@@ -78,17 +79,20 @@ def per_sample_csv(results: Iterable[MethodResult], samples: SampleList) -> str:
             sample = samples.samples[i]
             ids = " ".join(map(str, sample.ids))
             numbers = [_exact(float(counts[name])) for name in names]
-            lines.append([result.n_frames, sample.sequence, sample.first_frame + 1, ids, result.method, *numbers])
+            lines.append([sample.n_frames, sample.sequence, sample.first_frame + 1, ids, result.method, *numbers])
     return csv_text(["T", "sequence", "first frame", "ids", "method", *names], lines)
 
 
-def as_markdown(rows: Sequence[Row], samples: SampleList) -> str:
+def as_markdown(rows: Sequence[Row], samples: SampleList, settings: MethodSettings) -> str:
     """For each length: all sequences together with the paper's columns, calibration, and each sequence in short."""
-    parts = [f"# Benchmark\n\n{_about(samples)}\n\n{LEGEND}"]
+    about = f"{samples.options} {LABELLED}" if settings.first_labelled else str(samples.options)
+    parts = [f"# Benchmark\n\n{about}\n\n{LEGEND}"]
     for n_frames in dict.fromkeys(row.n_frames for row in rows):
         chosen = [row for row in rows if row.n_frames == n_frames]
         overall = [row for row in chosen if row.sequence == OVERALL]
-        parts.append(f"## T = {n_frames}, {overall[0].samples} samples\n\n{overall_table(overall)}")
+        parts.append(
+            f"## {length_text(n_frames).capitalize()}, {overall[0].samples} samples\n\n{overall_table(overall)}"
+        )
         if calibrated := [row for row in overall if any(name in row.columns for name in CALIBRATION)]:
             header = ["method", *CALIBRATION]
             cells = [[row.method, *(_cell(row, name, 3) for name in CALIBRATION)] for row in calibrated]
@@ -117,7 +121,7 @@ def short_table(rows: Sequence[Row]) -> str:
     cells = [
         [
             row.method,
-            row.n_frames,
+            "whole" if row.n_frames is None else row.n_frames,
             row.samples,
             *(_cell(row, name, digits) for name, digits in names.items()),
             _cell(row, "90 % observed", 3),
@@ -128,16 +132,6 @@ def short_table(rows: Sequence[Row]) -> str:
         if row.sequence == OVERALL
     ]
     return markdown_table(header, cells)
-
-
-def _about(samples: SampleList) -> str:
-    options = samples.options
-    step = "side by side" if options.step is None else f"every {options.step} frames"
-    return (
-        f"Samples of {options.n_sources} targets; windows {step}, up to {options.triples_per_window} samples in each; "
-        f"{100 * options.extra_misses:g} % extra misses and {options.clutter:g} clutter boxes a frame, none of them in "
-        f"the first {options.spared_frames} frames; seed {options.seed}. The list of samples is in samples.json."
-    )
 
 
 def _by_sequence(rows: Sequence[Row]) -> str:

@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ class Block:
 
     Attributes:
         method: its name.
-        settings: what it is made with.
-        n_frames: T.
+        settings: what it is made with, N of its trials among it.
+        n_frames: T; None for whole sequences.
         number: of the block among those of its length, from 0.
         trials: its samples.
         checksum: of the samples, so that results of others are not taken for theirs.
@@ -43,7 +43,7 @@ class Block:
 
     method: str
     settings: MethodSettings
-    n_frames: int
+    n_frames: int | None
     number: int
     trials: tuple[Trial, ...]
     checksum: int
@@ -51,7 +51,8 @@ class Block:
     @property
     def file_name(self) -> str:
         """The name of the file that keeps the results."""
-        return f"T{self.n_frames}-{self.method}-{self.number:04d}.json"
+        length = "whole" if self.n_frames is None else f"T{self.n_frames}"
+        return f"{length}-{self.method}-{self.number:04d}.json"
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,13 @@ class BlockResult:
 
 
 def blocks_of(
-    samples: SampleList, methods: Sequence[str], lengths: Sequence[int], settings: MethodSettings, size: int
+    samples: SampleList, methods: Sequence[str], lengths: Sequence[int | None], settings: MethodSettings, size: int
 ) -> Iterator[Block]:
-    """All blocks of a benchmark, of up to ``size`` samples; they do not depend on who runs them."""
+    """All blocks of a benchmark, of up to ``size`` samples; they do not depend on who runs them.
+
+    Whole sequences, which are long and have an N of their own, are blocks by themselves.
+    """
+    size = 1 if samples.is_whole else size
     for n_frames in lengths:
         members = samples.of_length(n_frames)
         for method in methods:
@@ -81,7 +86,7 @@ def blocks_of(
                 checksums = [samples.samples[i].checksum for i in chosen]
                 yield Block(
                     method=method,
-                    settings=settings,
+                    settings=replace(settings, n_sources=len(samples.samples[chosen[0]].ids)),
                     n_frames=n_frames,
                     number=number,
                     trials=tuple(samples.trials[i] for i in chosen),

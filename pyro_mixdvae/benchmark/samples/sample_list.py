@@ -11,11 +11,12 @@ import numpy as np
 
 from pyro_mixdvae.benchmark.samples.trials import Difficulty, Trial, make_trial
 from pyro_mixdvae.benchmark.samples.triples import Annotated, Sample, draw_samples, read_annotated
+from pyro_mixdvae.benchmark.samples.whole import WholeOptions, whole_trial
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import read_text
 from pyro_mixdvae.tracking.files.sequences import find_sequences
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,19 @@ class SampleOptions:
         """What is done to the detections of each sample."""
         return Difficulty(self.extra_misses, self.clutter, self.spared_frames)
 
+    def __str__(self) -> str:
+        step = "side by side" if self.step is None else f"every {self.step} frames"
+        return (
+            f"Samples of {self.n_sources} targets; windows {step}, up to {self.triples_per_window} samples in each; "
+            f"{100 * self.extra_misses:g} % extra misses and {self.clutter:g} clutter boxes a frame, none of them in "
+            f"the first {self.spared_frames} frames; seed {self.seed}. The list of samples is in samples.json. "
+            "Samples of a window share targets, so that other windows would move the numbers more than intervals say."
+        )
+
+
+# What a list calls the ways to come by its samples.
+_KINDS: dict[str, type[SampleOptions] | type[WholeOptions]] = {"triples": SampleOptions, "whole": WholeOptions}
+
 
 @dataclass(frozen=True)
 class ListedSample:
@@ -79,13 +93,30 @@ class ListedSample:
 class SampleList:
     """The options, and the samples with their trials in the same order."""
 
-    options: SampleOptions
+    options: SampleOptions | WholeOptions
     samples: tuple[ListedSample, ...]
     trials: tuple[Trial, ...]
 
-    def of_length(self, n_frames: int) -> list[int]:
-        """The positions of the samples of so many frames."""
-        return [number for number, sample in enumerate(self.samples) if sample.n_frames == n_frames]
+    @property
+    def is_whole(self) -> bool:
+        """Whether its samples are whole sequences."""
+        return isinstance(self.options, WholeOptions)
+
+    @property
+    def kind(self) -> str:
+        """How it came by its samples: "triples" or "whole"."""
+        return next(kind for kind, options in _KINDS.items() if isinstance(self.options, options))
+
+    @property
+    def lengths(self) -> list[int | None]:
+        """The numbers of frames that have rows of their own; None for whole sequences, whose lengths differ."""
+        if self.is_whole:
+            return [None]
+        return list(dict.fromkeys(sample.n_frames for sample in self.samples))
+
+    def of_length(self, n_frames: int | None) -> list[int]:
+        """The positions of the samples of one of `lengths`."""
+        return [number for number, sample in enumerate(self.samples) if n_frames in (None, sample.n_frames)]
 
 
 def draw_list(data: Path, lengths: Sequence[int], options: SampleOptions) -> SampleList:
@@ -120,11 +151,22 @@ def draw_list(data: Path, lengths: Sequence[int], options: SampleOptions) -> Sam
     return SampleList(options, tuple(listed), tuple(trials))
 
 
+def whole_list(data: Path, options: WholeOptions) -> SampleList:
+    """All sequences of a folder, each a sample.
+
+    Raises:
+        InputError: a sequence cannot be read, or has targets that come and go; says so.
+    """
+    trials = tuple(whole_trial(read_annotated(folder)) for folder in find_sequences(data))
+    return SampleList(options, tuple(_listed(trial.sample, trial, options.seed) for trial in trials), trials)
+
+
 def format_list(samples: SampleList) -> str:
     """The list as JSON text."""
     rows = ",\n".join(f"    {json.dumps(asdict(sample))}" for sample in samples.samples)
     return (
-        f'{{\n  "format": {FORMAT},\n  "options": {json.dumps(asdict(samples.options))},\n'
+        f'{{\n  "format": {FORMAT},\n  "kind": "{samples.kind}",\n'
+        f'  "options": {json.dumps(asdict(samples.options))},\n'
         f'  "samples": [\n{rows}\n  ]\n}}\n'
     )
 
@@ -141,6 +183,8 @@ def read_list(path: Path, data: Path, lengths: Sequence[int] | None = None) -> S
         InputError: the file is no such list, or the data are not those that it was made from.
     """
     options, samples = _parse(path)
+    if isinstance(options, WholeOptions) and lengths is not None:
+        raise InputError(f"{path} is a list of whole sequences: leave -T out.")
     samples = tuple(sample for sample in samples if lengths is None or sample.n_frames in lengths)
     if not samples:
         raise InputError(f"{path} holds no sample of the lengths asked for: leave -T out to take all that it holds.")
@@ -150,7 +194,7 @@ def read_list(path: Path, data: Path, lengths: Sequence[int] | None = None) -> S
     }
     trials = []
     for sample in samples:
-        trial = make_trial(_cut(annotated[sample.sequence], sample, path), options.difficulty, sample.seed)
+        trial = _again(annotated[sample.sequence], sample, options, path)
         if _checksum(trial) != sample.checksum:
             raise _other_data(path, sample)
         trials.append(trial)
@@ -175,14 +219,14 @@ def _checksum(trial: Trial) -> int:
     return zlib.crc32(thousandths.tobytes())
 
 
-def _parse(path: Path) -> tuple[SampleOptions, tuple[ListedSample, ...]]:
+def _parse(path: Path) -> tuple[SampleOptions | WholeOptions, tuple[ListedSample, ...]]:
     broken = InputError(f"{path} is no list of samples: give a samples.json that `mixdvae bench mot` wrote.")
     try:
         content = json.loads(read_text(path))
         if content["format"] != FORMAT:
             raise InputError(f"{path} has format {content['format']}, not {FORMAT}: write it anew with this version.")
         return (
-            SampleOptions(**content["options"]),
+            _KINDS[content["kind"]](**content["options"]),
             tuple(ListedSample(**{**_only(row), "ids": tuple(row["ids"])}) for row in content["samples"]),
         )
     except (ValueError, KeyError, TypeError) as error:
@@ -197,6 +241,12 @@ def _known(folders: dict[str, Path], name: str, path: Path, data: Path) -> Path:
     if name not in folders:
         raise InputError(f"{data} holds no sequence {name}, which {path} names: give the data it was made from.")
     return folders[name]
+
+
+def _again(annotated: Annotated, sample: ListedSample, options: SampleOptions | WholeOptions, path: Path) -> Trial:
+    if isinstance(options, WholeOptions):
+        return whole_trial(annotated)
+    return make_trial(_cut(annotated, sample, path), options.difficulty, sample.seed)
 
 
 def _cut(annotated: Annotated, sample: ListedSample, path: Path) -> Sample:

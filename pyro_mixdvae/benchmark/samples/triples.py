@@ -91,15 +91,15 @@ class Annotated:
 
     Attributes:
         ground_truth: of n targets in T frames.
+        detections: of the sequence, those of nobody among them.
         seen: ``[T, n, 4]`` xyxy in pixels, NaN where a target was not detected.
         confidence: ``[T, n]``, NaN where a target was not detected.
-        size: width and height of the image in pixels.
     """
 
     ground_truth: Tracks
+    detections: Detections
     seen: Array
     confidence: Array
-    size: Size
 
     def cut(self, first_frame: int, n_frames: int, columns: Integers) -> Sample:
         """The sample of ``n_frames`` from ``first_frame`` (0-based) of the targets in some columns ``[N]``."""
@@ -111,7 +111,7 @@ class Annotated:
             ground_truth=self.ground_truth.boxes[window, columns],
             detections=self.seen[window, columns],
             confidence=self.confidence[window, columns],
-            size=self.size,
+            size=self.detections.size,
         )
 
 
@@ -123,7 +123,7 @@ def read_annotated(folder: str | Path) -> Annotated:
     """
     ground_truth, detections = read_ground_truth(folder), read_detections(folder)
     seen, confidence = match_detections(ground_truth, detections)
-    return Annotated(ground_truth, seen, confidence, detections.size)
+    return Annotated(ground_truth, detections, seen, confidence)
 
 
 def match_detections(ground_truth: Tracks, detections: Detections) -> tuple[Array, Array]:
@@ -137,14 +137,28 @@ def match_detections(ground_truth: Tracks, detections: Detections) -> tuple[Arra
     """
     boxes = np.full(ground_truth.boxes.shape, np.nan)
     confidence = np.full(boxes.shape[:2], np.nan)
-    for t in range(min(len(boxes), len(detections.boxes))):
-        overlap = iou(ground_truth.boxes[t], detections.boxes[t])
+    frame, target, column = matched_detections(ground_truth.boxes, detections.boxes)
+    boxes[frame, target] = detections.boxes[frame, column]
+    confidence[frame, target] = detections.confidence[frame, column]
+    return boxes, confidence
+
+
+def matched_detections(ground_truth: Array, detections: Array) -> tuple[Integers, Integers, Integers]:
+    """Which detection is of which target, as `match_detections` says: frames, targets and columns of detections.
+
+    Args:
+        ground_truth: ``[T, n, 4]`` xyxy in pixels, NaN where a target is absent.
+        detections: ``[T, K, 4]`` likewise; the number of frames may differ, those that both have are matched.
+    """
+    matched = np.zeros((3, 0), dtype=np.int64)
+    for t in range(min(len(ground_truth), len(detections))):
+        overlap = iou(ground_truth[t], detections[t])
         overlap = np.where(overlap >= LEAST_IOU, overlap, 0.0)
         target, column = linear_sum_assignment(overlap, maximize=True)
         kept = overlap[target, column] > 0
-        boxes[t, target[kept]] = detections.boxes[t, column[kept]]
-        confidence[t, target[kept]] = detections.confidence[t, column[kept]]
-    return boxes, confidence
+        rows = np.stack([np.full(kept.sum(), t), target[kept], column[kept]])
+        matched = np.concatenate([matched, rows], axis=1)
+    return matched[0], matched[1], matched[2]
 
 
 def draw_samples(
