@@ -8,6 +8,7 @@ after a kill puts the former files back.
 import json
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,6 +22,7 @@ from pyro_mixdvae.inputs import reason
 PREFIX, SUFFIX = ".mixdvae-", ".part"
 LOCK, JOURNAL = "lock", "journal"
 EXCHANGE = f"{PREFIX}exchange.lock"
+ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,24 @@ def hidden_folder(beside: Path) -> Iterator[Path]:
                 break
         yield folder
     finally:
-        if not (folder / JOURNAL).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-        if descriptor is not None:
-            os.close(descriptor)
+        with _undisturbed():
+            if not (folder / JOURNAL).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """What ends the process from outside waits for the end of the block: half of a folder is soon removed."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def exchange(moves: Sequence[Move], overwrite: bool) -> None:

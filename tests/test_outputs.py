@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -361,3 +362,24 @@ def test_a_journal_of_somebody_else_is_not_followed(tmp_path: Path) -> None:
 def test_a_name_that_is_no_text_is_written_as_escapes(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a", os.fsdecode(b"caf\xe9"))
     assert (tmp_path / "a").read_text() == "caf\\udce9"
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot wait here")
+def test_a_signal_waits_until_parts_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remove = shutil.rmtree
+
+    def interrupted(folder: Path, ignore_errors: bool) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        remove(folder, ignore_errors=ignore_errors)
+
+    def end(*_: object) -> None:
+        raise SystemExit(143)
+
+    monkeypatch.setattr("pyro_mixdvae.exchange.shutil.rmtree", interrupted)
+    former = signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(SystemExit):
+            write_atomically(tmp_path / "a.txt", "whole")
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert everything(tmp_path) == {"a.txt"}

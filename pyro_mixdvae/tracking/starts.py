@@ -40,7 +40,9 @@ def likely_start(film: Film, start: Start, preset: Preset) -> Start:
         return start
     count = np.bincount([t for track in tracks for t, _ in track], minlength=until - since)
     frame = int(count.argmax())
-    boxes = np.stack([sequence.boxes[_nearest(track, frame)] for track in tracks])
+    # Sources are numbered in the order of the detections that they start at.
+    places = sorted((_nearest(track, frame) for track in tracks), key=lambda place: (abs(place[0] - frame), place[1]))
+    boxes = np.stack([sequence.boxes[place] for place in places])
     return Start(since + frame, boxes, int(film.counts[since + frame]), (since, until - 1))
 
 
