@@ -60,7 +60,7 @@ class ChainUpdates:
         self.responsibilities = self._fed = start.responsibilities
         self._moments: tuple[Tensor, Tensor] | None = None
         self._conditioned: Conditioned | None = None
-        self._is_first = True
+        self._n_steps = 0
         transitions = start.transitions
         if start.belief is not None:
             self._moments = start.belief.mean[..., 0], start.belief.covariance[..., 0, 0]
@@ -84,17 +84,10 @@ class ChainUpdates:
 
     @torch.no_grad()
     def step(self) -> Record:
-        """E-S, E-V, E-W, and the record of what they come to; the first time again, if names are put right."""
-        record = self._step()
-        if self._is_first:
-            self._is_first = False
-            found = put_right(self.posterior([])) if self.scene.n_sources > 1 else None
-            if found is not None:
-                self.responsibilities = found
-                record = self._step()
-        return record
-
-    def _step(self) -> Record:
+        """E-S, E-V, E-W, and the record of what they come to; before the second, names are put right (`renaming`)."""
+        if self._n_steps == 1 and self.scene.n_sources > 1:
+            self.responsibilities = put_right(self.posterior([]))
+        self._n_steps += 1
         chain = self._update_sources()
         self.engine.set_chain(self.guide, chain)
         self._chain, self._moments = chain, (chain.mean[..., 0], chain.covariance[..., 0, 0])

@@ -15,8 +15,8 @@ SURE = 0.9
 
 
 @torch.no_grad()
-def put_right(posterior: Posterior) -> Tensor | None:
-    """Responsibilities [B, T, K, C] with the names exchanged, from the middle of each such encounter on; None: nowhere.
+def put_right(posterior: Posterior) -> Tensor:
+    """Responsibilities [B, T, K, C] with the names exchanged, from the middle of each such encounter on.
 
     Of encounters that share a source the likeliest counts: the others were judged under the names that it had.
     """
@@ -28,7 +28,7 @@ def put_right(posterior: Posterior) -> Tensor | None:
             if found is posterior.responsibilities:
                 found = found.clone()
             found[b, since:, :, pair] = found[b, since:][..., pair[::-1]]
-    return None if found is posterior.responsibilities else found
+    return found
 
 
 def _independent(exchanges: list[Exchange]) -> list[Exchange]:

@@ -8,6 +8,12 @@ from pyro_mixdvae.engines.numba.assigning import LOG_2_PI
 from pyro_mixdvae.engines.numba.compiled import Array, kernel, part
 from pyro_mixdvae.engines.numba.matching import best_event
 
+FAR = 200.0
+"""A square, in those of the widest part of the mixture: 100 nats below its peak."""
+
+MOST = 64
+"""Columns of a frame, of more than which no pair is certain that another competes with."""
+
 
 @kernel
 def successors(
@@ -44,7 +50,7 @@ def successors(
             for k in range(n_columns):
                 for i in range(n_columns):
                     scores[k, i] = -np.inf
-                    if mask[t, k] and mask[t - 1, i]:
+                    if mask[t, k] and mask[t - 1, i] and is_near(now, i, content[t, k], unit[t, k], variances, spreads):
                         density = log_density(now, i, content[t, k], unit[t, k], variances, spreads, weights)
                         scores[k, i] = density - clutter[t, k] - least
             best_event(scores, event)
@@ -74,6 +80,16 @@ def step(belief: Array, i: int, unit: Array, variances: Array) -> None:
 
 
 @part
+def is_near(belief: Array, i: int, content: Array, unit: Array, variances: Array, spreads: Array) -> bool:
+    """Whether a detection is not so far off that even the widest part of the mixture gives it no density."""
+    square = 0.0
+    for d in range(content.shape[0]):
+        variance = belief[2, i, d] + variances[2, d] * unit[d] * unit[d]
+        square += (content[d] - belief[0, i, d]) ** 2 / variance
+    return square < FAR * spreads[-1] * spreads[-1]
+
+
+@part
 def log_density(
     belief: Array, i: int, content: Array, unit: Array, variances: Array, spreads: Array, weights: Array
 ) -> float:
@@ -95,8 +111,8 @@ def is_certain(scores: Array, event: Array, k: int, certain: float, again: Array
     before, competes = event[k], False
     for n in range(scores.shape[0]):
         competes = competes or (n != k and scores[n, before] > 0) or (n != before and scores[k, n] > 0)
-    if not competes:
-        return True
+    if not competes or scores.shape[0] > MOST:
+        return not competes
     again[:] = scores
     again[k, before] = -np.inf
     best_event(again, other)

@@ -12,7 +12,7 @@ from scipy.special import gammaln
 
 from pyro_mixdvae.inference.association.linking import COMES, THERE, Rates, explained, link, log_missed
 from pyro_mixdvae.inference.association.motion import Detections, Floats, Motion, Track, followed
-from pyro_mixdvae.inference.association.pieces import find_pieces
+from pyro_mixdvae.inference.association.pieces import find_pieces, longest
 from pyro_mixdvae.inference.association.recovery import LASTS, places_of
 
 LAG = 30
@@ -28,7 +28,7 @@ MOST_SETS = 20000
 def choose_tracks(seen: Detections, rates: Rates, n_sources: int) -> list[Track] | None:
     """The tracks of N sources through a scene, where nothing says where they start; None: there are too few."""
     pieces, motion = find_pieces(seen)
-    pieces = [piece for piece in pieces if len(piece) >= LASTS]
+    pieces = longest(pieces, LASTS)
     if len(pieces) < n_sources:
         return None
     linked = link(seen, pieces, motion, rates, n_sources)

@@ -19,6 +19,9 @@ CERTAIN = 8.0
 LEAST = 0.0
 """Nats against clutter below which nothing goes on."""
 
+MOST_PIECES = 1000
+"""Pieces that are put together at once: the memory that this takes grows with the square of their number."""
+
 ROUNDS = 2
 """Estimates of the motion, each from the pieces that the one before it gives."""
 
@@ -31,6 +34,15 @@ def find_pieces(seen: Detections) -> tuple[list[Track], Motion]:
         motion = estimated(seen, pieces, motion)
         pieces = pieces_of(seen, motion)
     return pieces, motion
+
+
+def longest(pieces: list[Track], least: int) -> list[Track]:
+    """Those of so many detections at least, and of very many the longest, in the order that they have."""
+    kept = [piece for piece in pieces if len(piece) >= least]
+    if len(kept) <= MOST_PIECES:
+        return kept
+    shortest = sorted(map(len, kept))[-MOST_PIECES]
+    return [piece for piece in kept if len(piece) >= shortest][:MOST_PIECES]
 
 
 def pieces_of(seen: Detections, motion: Motion) -> list[Track]:

@@ -27,7 +27,7 @@ from pyro_mixdvae.inference.association.motion import (
     guessed,
     log_predictive,
 )
-from pyro_mixdvae.inference.association.pieces import CERTAIN, pieces_of
+from pyro_mixdvae.inference.association.pieces import CERTAIN, MOST_PIECES, longest, pieces_of
 
 Owners = NDArray[np.int64]
 """The source of each detection [T, K], -1 for none."""
@@ -64,6 +64,8 @@ def recover(seen: Detections, owners: Owners, starts: Starts, rates: Rates) -> R
     motion = estimated(seen, own + runs, motion)
     cuts = [cut(track, runs, seen, motion) for track in own]
     pieces = sorted([piece for track in cuts for piece in track] + runs, key=lambda piece: piece[0])
+    if len(pieces) > 2 * MOST_PIECES:
+        return without_sources(seen, owners, motion, rates)
     number = {piece[0]: n for n, piece in enumerate(pieces)}
     # The filter, whose prior knows more of motion, has gone its own way: it counts as a certain piece does.
     entering, known = entered(seen, pieces, motion, starts), []
@@ -91,7 +93,7 @@ def without_sources(seen: Detections, owners: Owners, motion: Motion, rates: Rat
 def runs_in(seen: Detections, owners: Owners, motion: Motion) -> list[Track]:
     """Pieces of tracks among the detections that no source explains."""
     rest = seen._replace(mask=seen.mask & (owners < 0))
-    return [run for run in pieces_of(rest, motion) if len(run) >= LASTS]
+    return longest(pieces_of(rest, motion), LASTS)
 
 
 def tracks_of(owners: Owners, n: int) -> Track:

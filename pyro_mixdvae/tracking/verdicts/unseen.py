@@ -11,6 +11,9 @@ from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.verdicts.setting import Setting
 from pyro_mixdvae.tracking.verdicts.stretches import Marks
 
+LEAST_REACH = 1e-6
+"""Of limits, in standard deviations, from which a spread is read."""
+
 LEVEL = 0.9
 """Of the interval that is held against the box, whatever level the result has."""
 
@@ -64,7 +67,8 @@ class Inferred:
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
         """How wide the intervals of the next frames are."""
-        spread = (result.upper - result.lower) / (2 * reach(result.level))
+        # Limits of no probability lie together, and say nothing of a spread.
+        spread = (result.upper - result.lower) / (2 * max(reach(result.level), LEAST_REACH))
         wide = (2 * reach(LEVEL) * spread > _room(result.boxes)).any(-1) & ~result.observed
         self._wide.add(wide, result.first)
 
