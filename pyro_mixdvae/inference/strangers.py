@@ -81,8 +81,10 @@ def runs_of(posterior: Posterior, chains: Conditioned, scene: int) -> list[Run]:
     if not posterior.model.assignment.has_clutter:
         return []
     is_left = posterior.scene.mask[scene].numpy() & (posterior.responsibilities[scene, ..., -1] > 0.5).numpy()
+    if is_left.sum() < LEAST:
+        return []
     weight = _weights(*(part[scene].numpy() for part in chains.observation))
-    if is_left.sum() < LEAST or weight is None:
+    if weight is None:
         return []
     observed = posterior.scene.observations[scene].numpy()
     going: list[Run] = []

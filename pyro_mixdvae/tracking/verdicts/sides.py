@@ -15,7 +15,10 @@ class Sides:
         """The boxes of the next frames ``[L, K, 4]``, NaN where there is none."""
         full = boxes[(~np.isnan(boxes[..., 0])).any(-1)]
         if len(full):
-            self._of_frames.append(np.nanmedian(full[..., 2:] - full[..., :2], axis=1))
+            # By hand: numpy's own median of what is not NaN takes many times as long for few frames.
+            ordered, count = np.sort(full[..., 2:] - full[..., :2], axis=1), (~np.isnan(full[..., 0])).sum(1)
+            row = np.arange(len(full))
+            self._of_frames.append((ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2)
 
     def median(self) -> Array:
         """Width and height in pixels ``[2]``; there has been a box."""
