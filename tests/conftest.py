@@ -17,9 +17,11 @@ from pyro_mixdvae.cli.main import run
 
 @pytest.fixture(autouse=True, scope="session")
 def _hears_ctrl_c() -> None:
-    """Also where the tests were started in the background of a script, which has its children ignore SIGINT."""
+    """Also where the tests were started in the background of a script, which has its children ignore signals."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as nohup has it
 
 
 @pytest.fixture(autouse=True)
