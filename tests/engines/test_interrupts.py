@@ -219,7 +219,7 @@ def main(folder: Path) -> None:
     def command(n_frames: int, out: Path) -> None:
         path = folder / f"{n_frames}.txt"
         path.write_text(detections(n_frames))
-        options = ["-n", "2", "--size", "640x480", "--iterations", "1000", "--no-report"]
+        options = ["-n", "2", "--size", "640x480", "--iterations", "1000", "--no-report", "--quiet"]
         sys.argv = ["mixdvae", "track", str(path), *options, "-o", str(out / "out.txt")]
 
     command(100, folder)
