@@ -151,7 +151,7 @@ class AmongBystanders(TorchDistribution):
         index = which.unsqueeze(-1).expand(*which.shape, drawn.shape[-1])
         mean, variance = (torch.take_along_dim(own, index, -2) for own in (part.mean, part.variance))
         wider = part.spreads[Categorical(part.weights).sample(drawn.shape)]
-        is_one = torch.rand(shape, dtype=drawn.dtype) > self._log_clutter().exp()
+        is_one = torch.rand_like(drawn[..., 0]) > self._log_clutter().exp()
         return torch.where(is_one.unsqueeze(-1), Normal(mean, wider * variance.sqrt()).sample(), drawn)
 
     def _log_clutter(self) -> Tensor:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from numpy.random import Generator
 
 from pyro_mixdvae.inference.association.choice import choose_tracks, log_alike
@@ -27,6 +28,8 @@ from pyro_mixdvae.inference.association.motion import (
 )
 from pyro_mixdvae.inference.association.pieces import CERTAIN, LEAST, find_pieces, pieces_of
 from pyro_mixdvae.inference.association.recovery import Starts, recover, tracks_of
+from pyro_mixdvae.inference.association.scenes import confirmed
+from pyro_mixdvae.models.scene import Scene
 
 RATES = Rates(detection=0.95, clutter=0.05, hide=0.002, reappear=0.01)
 MOTION = Motion(*(np.full(2, variance) for variance in (1e-4, 1e-4, 1e-3, 0.05)))
@@ -211,8 +214,29 @@ def test_what_is_followed_is_predicted() -> None:
     seen = scene_of([walk(30, (0.1, 0.5), (0.01, 0.0), rng)])
     track = [(t, 0) for t in range(30)]
     motion = estimated(seen, [track], guessed(seen))
-    belief, density = followed(motion, seen, track)
-    np.testing.assert_allclose(belief.mean[:, 0], seen.content[-1, 0], atol=2e-3)
-    backwards, _ = followed(motion, seen, track, backwards=True)
-    assert np.sign(backwards.mean[0, 1]) == np.sign(belief.mean[0, 1]) == 1
-    assert (density[5:] > seen.clutter[5:, 0]).all()
+    forwards, backwards = (followed(motion, seen, track, backwards=is_back) for is_back in (False, True))
+    np.testing.assert_allclose(forwards.belief.mean[:, 0], seen.content[-1, 0], atol=2e-3)
+    np.testing.assert_allclose(backwards.belief.mean[:, 0], seen.content[0, 0], atol=2e-3)
+    for found in (forwards, backwards):
+        np.testing.assert_allclose(found.belief.mean[0, 1], 0.5, atol=0.1)  # half a unit a frame, as time runs
+        assert (found.log_density[5:] > seen.clutter[5:, 0]).all()
+    np.testing.assert_allclose(forwards.mean[10:], seen.content[11:, 0], atol=5e-3)
+    alone = followed(motion, seen, track[:1])
+    assert alone.mean.shape == alone.variance.shape == (0, 2)
+    assert alone.log_density.tolist() == [seen.clutter[0, 0]]
+
+
+def test_with_labels_what_contradicts_them_or_sees_less_is_no_recovery() -> None:
+    rng = np.random.default_rng(7)
+    seen = scene_of([walk(6, (0.1, 0.5), (0.01, 0.0), rng), walk(6, (0.9, 0.5), (-0.01, 0.0), rng)])
+    observations = torch.from_numpy(seen.content)[None]
+    labels = torch.full((1, 1, 6, 2), torch.nan, dtype=torch.double)
+    labels[0, 0, [0, 4]] = observations[0, [0, 4], 0]
+    scene = Scene.of(observations, observations[:, 0, :1], labels=labels)
+    before, right, less, wrong = np.full((4, 6, 2), -1)
+    before[:3, 0] = right[:, 0] = less[:2, 0] = wrong[:3, 0] = wrong[3:, 1] = 0
+    assert confirmed(before, right, scene, seen, 0)
+    assert not confirmed(before, less, scene, seen, 0)
+    assert not confirmed(before, wrong, scene, seen, 0)
+    wrong[4] = -1  # where the label is nothing is said
+    assert confirmed(before, wrong, scene, seen, 0)

@@ -6,6 +6,7 @@ of its own.
 """
 
 from itertools import combinations
+from math import comb
 
 import numpy as np
 from scipy.special import gammaln
@@ -26,7 +27,13 @@ MOST_SETS = 20000
 
 
 def choose_tracks(seen: Detections, rates: Rates, n_sources: int) -> list[Track] | None:
-    """The tracks of N sources through a scene, where nothing says where they start; None: there are too few."""
+    """The tracks of N sources through a scene, where nothing says where they start; None: there are too few.
+
+    Args:
+        seen: all detections.
+        rates: of p(w).
+        n_sources: N.
+    """
     pieces, motion = find_pieces(seen)
     pieces = longest(pieces, LASTS)
     if len(pieces) < n_sources:
@@ -51,7 +58,7 @@ def chosen(seen: Detections, tracks: list[Track], motion: Motion, rates: Rates, 
     always = np.array([_always(seen, track, motion, rates) for track in tracks])
     order = np.argsort(-always, kind="stable")
     spare = SPARE
-    while spare > 0 and _n_sets(min(n_sources + spare, len(tracks)), n_sources) > MOST_SETS:
+    while spare > 0 and comb(min(n_sources + spare, len(tracks)), n_sources) > MOST_SETS:
         spare -= 1
     order = order[: n_sources + spare]
     traits = np.stack([traits_of(seen, tracks[n]) for n in order])
@@ -65,14 +72,10 @@ def chosen(seen: Detections, tracks: list[Track], motion: Motion, rates: Rates, 
     return sorted(int(n) for n in found)
 
 
-def _n_sets(n: int, k: int) -> float:
-    return float(np.exp(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)))
-
-
 def _always(seen: Detections, track: Track, motion: Motion, rates: Rates) -> float:
     """Log odds of being there in all frames, and missed outside of the track, against coming and going, or clutter."""
     first, last, n_frames = track[0][0], track[-1][0], len(seen.mask)
-    own = explained(seen, track, followed(motion, seen, track)[1], rates)
+    own = explained(seen, track, followed(motion, seen, track).log_density, rates)
     missed = float(log_missed(rates, np.array([first, n_frames - 1 - last])).sum())
     comes = np.log(COMES if first > 0 else THERE) + (np.log(COMES) if last < n_frames - 1 else 0.0)
     return missed + own - max(float(comes) + own, 0.0)

@@ -91,11 +91,11 @@ def link(
     """
     n, n_frames = len(pieces), len(seen.mask)
     ends = [followed(motion, seen, piece) for piece in pieces]
-    begins = [followed(motion, seen, piece, backwards=True)[0] for piece in pieces]
-    own = np.array([explained(seen, piece, end[1], rates) for piece, end in zip(pieces, ends, strict=True)])
+    begins = [followed(motion, seen, piece, backwards=True).belief for piece in pieces]
+    own = np.array([explained(seen, piece, end.log_density, rates) for piece, end in zip(pieces, ends, strict=True)])
     first, last = (np.array([piece[number][0] for piece in pieces], int) for number in (0, -1))
     weights = np.full((n + n_sources + n, n + n_sources + n), IMPOSSIBLE)
-    going_on = _going_on(seen, pieces, motion, rates, [belief for belief, _ in ends], begins)
+    going_on = _going_on(seen, pieces, motion, rates, [end.belief for end in ends], begins)
     weights[:n, :n] = going_on + own
     for i, j in known:
         weights[i, j] += preference

@@ -4,7 +4,7 @@ The prior p(s, z) of the model, which may be any network, filters forwards alone
 another, many frames later, is asked of this chain, which runs both ways in closed form. It proposes; the model decides.
 """
 
-import itertools
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -85,8 +85,12 @@ def updated(motion: Motion, belief: Belief, content: Floats, unit: Floats) -> Be
 
 def log_predictive(motion: Motion, belief: Belief, content: Floats, unit: Floats) -> Floats:
     """log p of detections [*, D] -> [*], with the heavy tails of steps."""
-    variance = belief.covariance[..., 0, 0] + motion.noise * unit**2
-    return _mixed((content - belief.mean[..., 0]) ** 2 / variance, np.log(variance), 1)
+    return log_observed(belief.mean[..., 0], belief.covariance[..., 0, 0] + motion.noise * unit**2, content)
+
+
+def log_observed(mean: Floats, variance: Floats, content: Floats) -> Floats:
+    """The same, of detections predicted with a mean and a variance [*, D]."""
+    return _mixed((content - mean) ** 2 / variance, np.log(variance), 1)
 
 
 def log_joined(one: Belief, other: Belief) -> Floats:
@@ -114,37 +118,36 @@ def _mixed(square: Floats, log_volume: Floats, size: int) -> Floats:
     return found
 
 
-def followed(motion: Motion, seen: Detections, track: Track, backwards: bool = False) -> tuple[Belief, Floats]:
-    """Filter along a track: the belief at its last detection, and log p of each one given those before it, [n].
+class Followed(NamedTuple):
+    """A filter along n detections of a track, in time or against it.
 
-    `backwards` starts at the end; the velocity is that of time as it runs. The first of a track counts as clutter does.
+    Attributes:
+        belief: at the last of them; its velocity is that of time as it runs.
+        mean, variance: of each of them but the first, predicted from those before it [n - 1, D].
+        log_density: log p of each given those before it [n]; the first counts as clutter does.
     """
+
+    belief: Belief
+    mean: Floats
+    variance: Floats
+    log_density: Floats
+
+
+def followed(motion: Motion, seen: Detections, track: Track, backwards: bool = False) -> Followed:
+    """Filter along a track, or `backwards` from its end."""
     order = track[::-1] if backwards else track
-    belief, log_density = None, np.empty(len(order))
-    for number, place in enumerate(order):
-        content, unit = seen.content[place], seen.unit[place]
-        if belief is None:
-            belief, log_density[number] = first_belief(motion, content, unit), seen.clutter[place]
-            continue
-        belief = ahead(motion, belief, unit, np.float64(abs(place[0] - order[number - 1][0])))
-        log_density[number] = log_predictive(motion, belief, content, unit)
-        belief = updated(motion, belief, content, unit)
-    assert belief is not None  # no track is empty
-    return (_reversed(belief) if backwards else belief), log_density
-
-
-def along(motion: Motion, seen: Detections, track: Track) -> tuple[Floats, Floats]:
-    """Mean and variance of each detection but the first, predicted from those before it: [n - 1, D] each."""
-    belief = first_belief(motion, seen.content[track[0]], seen.unit[track[0]])
-    means, variances = [], []
-    for before, place in itertools.pairwise(track):
-        unit = seen.unit[place]
-        belief = ahead(motion, belief, unit, np.float64(place[0] - before[0]))
-        means.append(belief.mean[..., 0])
-        variances.append(belief.covariance[..., 0, 0] + motion.noise * unit**2)
-        belief = updated(motion, belief, seen.content[place], unit)
-    size = (len(means), seen.content.shape[-1])
-    return np.array(means).reshape(size), np.array(variances).reshape(size)
+    belief = first_belief(motion, seen.content[order[0]], seen.unit[order[0]])
+    predicted: list[Belief] = []
+    for before, place in pairwise(order):
+        predicted.append(ahead(motion, belief, seen.unit[place], abs(place[0] - before[0])))
+        belief = updated(motion, predicted[-1], seen.content[place], seen.unit[place])
+    frames, columns = np.array(order[1:], int).reshape(-1, 2).T
+    content, unit = seen.content[frames, columns], seen.unit[frames, columns]
+    mean = np.array([each.mean[:, 0] for each in predicted]).reshape(content.shape)
+    place_variance = np.array([each.covariance[:, 0, 0] for each in predicted]).reshape(content.shape)
+    variance = place_variance + motion.noise * unit**2
+    log_density = np.concatenate([[seen.clutter[order[0]]], log_observed(mean, variance, content)])
+    return Followed(_reversed(belief) if backwards else belief, mean, variance, log_density)
 
 
 def _reversed(belief: Belief) -> Belief:

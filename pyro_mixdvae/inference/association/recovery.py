@@ -6,7 +6,6 @@ where they may have gone wrong, and put together anew with the unexplained ones 
 continues in are bystanders.
 """
 
-import itertools
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -32,6 +31,9 @@ from pyro_mixdvae.inference.association.pieces import CERTAIN, MOST_PIECES, long
 Owners = NDArray[np.int64]
 """The source of each detection [T, K], -1 for none."""
 
+REACH = 48.0
+"""Standard deviations beyond which two detections are not looked at together: cutting more costs time alone."""
+
 LASTS = 3
 """Detections that a run has at least: two give a velocity, and a third shows that it lasts."""
 
@@ -54,7 +56,14 @@ class Recovered(NamedTuple):
 
 
 def recover(seen: Detections, owners: Owners, starts: Starts, rates: Rates) -> Recovered:
-    """Tracks through a scene from those of a filter."""
+    """Tracks through a scene from those of a filter.
+
+    Args:
+        seen: all detections.
+        owners: whose each of them is by the filter.
+        starts: where the filter started.
+        rates: of p(w).
+    """
     n_sources = len(starts.content)
     own = [tracks_of(owners, n) for n in range(n_sources)]
     motion = estimated(seen, own, guessed(seen))
@@ -118,14 +127,14 @@ def cut(track: Track, runs: list[Track], seen: Detections, motion: Motion) -> li
             if 0 < at < len(track) and _touches(seen, place, track[at], motion):
                 places.add(at)
     edges = [0, *sorted(places), len(track)]
-    return [track[a:b] for a, b in itertools.pairwise(edges) if b > a]
+    return [track[a:b] for a, b in pairwise(edges) if b > a]
 
 
 def _touches(seen: Detections, one: Place, other: Place, motion: Motion) -> bool:
-    """Whether two detections could be of one target: no further apart than its fastest steps would take it."""
+    """Whether two detections could be of one target: no further apart than `REACH` of its steps, in each coordinate."""
     apart = (seen.content[one] - seen.content[other]) / seen.unit[one]
     steps = max(1, abs(one[0] - other[0]))
-    return bool((np.abs(apart) < 48 * np.sqrt(motion.velocity * steps + 2 * motion.noise)).all())
+    return bool((np.abs(apart) < REACH * np.sqrt(motion.velocity * steps + 2 * motion.noise)).all())
 
 
 def entered(seen: Detections, pieces: list[Track], motion: Motion, starts: Starts) -> Floats:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pyro_mixdvae.engines.protocol import Filtered
 from pyro_mixdvae.inference.association.linking import Rates
-from pyro_mixdvae.inference.association.motion import SPREADS, WEIGHTS, Detections, Floats, Motion, Track, along
+from pyro_mixdvae.inference.association.motion import SPREADS, WEIGHTS, Detections, Floats, Motion, Track, followed
 from pyro_mixdvae.inference.association.recovery import Owners, Recovered, Starts, recover, without_sources
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
@@ -49,11 +49,10 @@ def recovered(model: MixtureModel, scene: Scene, start: Filtered, first: int, b:
     content = scene.start[b]
     unit = model.scenes(torch.tensor([b])).likelihood.noise.at(content[None])[0]
     starts = Starts(_numpy(content), _numpy(unit), _numpy(unit), first)
-    before = owners_of(start, scene, b)
-    found = recover(seen, before, starts, rates_of(assignment, seen, b))
-    # Sources are there in every frame: who sees them less often has recovered none.
+    before, rates = owners_of(start, scene, b), rates_of(assignment, seen, b)
+    found = recover(seen, before, starts, rates)
     if scene.label_mask[b].any() and not confirmed(before, found.owners, scene, seen, b):
-        return without_sources(seen, before, found.motion, rates_of(assignment, seen, b))
+        return without_sources(seen, before, found.motion, rates)
     return found
 
 
@@ -116,8 +115,8 @@ def with_bystanders(model: MixtureModel, scene: Scene, found: dict[int, Recovere
 def _write(seen: Detections, motion: Motion, track: Track, mean: Tensor, variance: Tensor, there: Tensor) -> None:
     """What is predicted of each detection of a bystander but the first: [T, D], [T, D] and [T]."""
     frames = [t for t, _ in track[1:]]
-    means, variances = along(motion, seen, track)
-    mean[frames], variance[frames] = (torch.as_tensor(part).to(mean) for part in (means, variances))
+    found = followed(motion, seen, track)
+    mean[frames], variance[frames] = (torch.as_tensor(part).to(mean) for part in (found.mean, found.variance))
     there[frames] = True
 
 
