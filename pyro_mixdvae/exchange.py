@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -113,15 +114,28 @@ def hidden_folder(beside: Path) -> Iterator[Path]:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """What ends the process from outside waits for the end of the block: half of a folder is soon removed."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
+    """What ends the process from outside waits for the end of the block: half of a folder is soon removed.
+
+    A mask of the thread would not do: the system then gives the signal to another thread, of which libraries have
+    several, and Python runs the handler in the main one all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread alone
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    came: list[int] = []
+    former = {}
+    for ending in ENDINGS:
+        handler = signal.getsignal(ending)
+        if handler not in (None, signal.SIG_IGN):
+            former[ending] = handler
+            signal.signal(ending, lambda number, frame: came.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for ending, handler in former.items():
+            signal.signal(ending, handler)
+        for ending in came:
+            signal.raise_signal(ending)
 
 
 def exchange(moves: Sequence[Move], overwrite: bool) -> None:

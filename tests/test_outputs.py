@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -364,9 +365,11 @@ def test_a_name_that_is_no_text_is_written_as_escapes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_text() == "caf\\udce9"
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot wait here")
 def test_a_signal_waits_until_parts_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remove = shutil.rmtree
+
+    ended = threading.Event()
+    idle = threading.Thread(target=ended.wait)  # it takes the signals that the main one does not
 
     def interrupted(folder: Path, ignore_errors: bool) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -377,9 +380,13 @@ def test_a_signal_waits_until_parts_are_removed(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr("pyro_mixdvae.exchange.shutil.rmtree", interrupted)
     former = signal.signal(signal.SIGTERM, end)
+    idle.start()
     try:
         with pytest.raises(SystemExit):
             write_atomically(tmp_path / "a.txt", "whole")
+        assert signal.getsignal(signal.SIGTERM) is end
     finally:
         signal.signal(signal.SIGTERM, former)
+        ended.set()
+        idle.join()
     assert everything(tmp_path) == {"a.txt"}
