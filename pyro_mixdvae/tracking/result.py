@@ -37,6 +37,7 @@ class TrackingResult:
         notes: facts on the run that the user should read: frames that were cut, the engine.
         block: the frames that were inferred together, first and last, from 0, of which the records are; None: those of
             the result, or of several blocks.
+        presence: ``[T, N]``, the probability that a source is in the picture; None: all are there throughout.
     """
 
     boxes: Array
@@ -54,6 +55,7 @@ class TrackingResult:
     warnings: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
     block: tuple[int, int] | None = None
+    presence: Array | None = None
 
     @property
     def points(self) -> Array:

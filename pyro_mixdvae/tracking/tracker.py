@@ -152,13 +152,25 @@ class Tracker:
         """
         own = self._tracker_of_film(film)
         start, ends = own._bounds(film, labels, origin)
-        start = own._likely(film, start, labels)
+        yield from own.track_from(film, own._likely(film, start, labels), ends, labels, n_samples)
+
+    def track_from(
+        self, film: Film, start: Start, ends: Ends, labels: Labels | None = None, n_samples: int = 0
+    ) -> Iterator[TrackingResult]:
+        """The same between two frames of a film, where it is known where the sources start."""
+        own = self._tracker_of_film(film)
 
         def track(sequence: BoxSequence, model: Any) -> Tracked:
             results, posterior = own._run([sequence], model, n_samples)
             return Tracked(results[0], posterior)
 
         yield from track_blocks(film, start, ends, labels, own.preset.model, track)
+
+    def of(self, n_sources: int) -> "Tracker | None":
+        """The same for another number of sources; None where the model is no declared one, and is of that number."""
+        if self.declaration is None:
+            return None
+        return Tracker(n_sources, self.declaration, level=self.level, seed=self.seed)
 
     def memory_needed(self, film: Film, labels: Labels | None = None, n_samples: int = 0) -> tuple[Extent, int]:
         """How much `track_blocks` would have to do at once with these arguments, and the bytes it would take, about.

@@ -1,0 +1,1 @@
+"""What a person says of a result, and the result that follows from it."""
