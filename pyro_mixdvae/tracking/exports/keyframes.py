@@ -1,5 +1,7 @@
 """The frames of a path that a person needs to be shown: between them it goes straight."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from pyro_mixdvae.tracking.boxes import Array
@@ -17,7 +19,7 @@ def keyframes(path: Array, kept: Flags, tolerance: float) -> Flags:
     chosen = kept.copy()
     chosen[[0, -1]] = True
     ends = np.flatnonzero(chosen).tolist()
-    stretches = list(zip(ends[:-1], ends[1:], strict=True))
+    stretches = list(pairwise(ends))
     while stretches:
         since, until = stretches.pop()
         if until - since < 2:

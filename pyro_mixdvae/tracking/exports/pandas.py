@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def to_dataframe(result: TrackingResult) -> "DataFrame":
-    """The columns of ``OUT.boxes.csv``, of points of ``OUT.points.csv``, in full precision; rows by frame, then source."""
+    """The columns of ``OUT.boxes.csv``, of points of ``OUT.points.csv``, in full precision; by frame, then source."""
     from pandas import DataFrame
 
     t, n = np.nonzero(present(result))
