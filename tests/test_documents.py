@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_mixdvae.separation.separator import Separation
+from pyro_mixdvae.separation.result import Separation
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -23,7 +23,7 @@ LAYERS = (
     ("outputs",),
     ("exchange",),
     ("locks",),
-    ("inputs", "process_state", "resources"),
+    ("extras", "inputs", "process_state", "resources"),
     ("errors",),
 )
 # In one line, but the first knows nothing of the second.

@@ -1,9 +1,8 @@
 """Packages that some baselines are of, and that come with an extra."""
 
-from importlib import import_module
 from types import ModuleType
 
-from pyro_mixdvae.errors import InputError
+from pyro_mixdvae import extras
 
 PACKAGES = {"trackers": "bytetrack and ocsort need", "stonesoup": "pmht needs"}
 
@@ -14,9 +13,4 @@ def require(name: str) -> ModuleType:
     Raises:
         InputError: it is not installed.
     """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise InputError(
-            f'{PACKAGES[name]} the package {name}: install it with pip install "pyro-mixdvae[baselines]".'
-        ) from error
+    return extras.require(name, PACKAGES[name], "baselines")

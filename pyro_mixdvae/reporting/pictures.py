@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from pyro_mixdvae.outputs import write_together
 
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Arguments = ParamSpec("Arguments")
+Drawn = TypeVar("Drawn")
 # matplotlib's settings are one for all threads.
 _drawing = threading.RLock()
 
 
-def by_default_settings(draw: Callable[Arguments, bytes]) -> Callable[Arguments, bytes]:
+def by_default_settings(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
     """The same function, drawing as matplotlib does without a matplotlibrc; afterwards all settings are as before."""
 
     @wraps(draw)
-    def call(*arguments: Arguments.args, **options: Arguments.kwargs) -> bytes:
+    def call(*arguments: Arguments.args, **options: Arguments.kwargs) -> Drawn:
         import matplotlib
 
         default = matplotlib.rcParamsDefault

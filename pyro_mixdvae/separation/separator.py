@@ -1,7 +1,7 @@
 """`Separator`: from a waveform to the sounds in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +24,7 @@ from pyro_mixdvae.separation.audio.reading import LOUDEST, unusable
 from pyro_mixdvae.separation.audio.resampling import resample
 from pyro_mixdvae.separation.fit import Fit, fit_of
 from pyro_mixdvae.separation.presets import build, weights_of
+from pyro_mixdvae.separation.result import Separation
 from pyro_mixdvae.separation.source_files import source_names
 from pyro_mixdvae.separation.stream import Segmenting, SegmentStream
 
@@ -37,28 +38,6 @@ BATCH_SECONDS = 24.0
 
 QUIETEST = float(np.finfo(np.float32).tiny)
 """Sounds with a smaller peak are silence: single precision has no number that would make them louder."""
-
-
-@dataclass(frozen=True)
-class Separation:
-    """What `Separator.separate` gives.
-
-    Attributes:
-        names: of the N sources.
-        stems: ``[N, *]``, of the kind, the shape and the rate of the mixture.
-        fits: how well each source's model explains what it was given.
-        note: a sentence where the compiled engine could not serve; says which part it does not know.
-    """
-
-    names: tuple[str, ...]
-    stems: npt.NDArray[np.floating] | Tensor
-    fits: tuple[Fit, ...]
-    note: str | None = None
-
-    @property
-    def warnings(self) -> list[str]:
-        """A sentence for each source whose model explains the mixture badly."""
-        return [fit.warning for fit in self.fits if fit.warning]
 
 
 class Separator:
@@ -149,7 +128,7 @@ class Separator:
         result = (
             torch.from_numpy(shaped).to(waveform) if isinstance(waveform, Tensor) else shaped.astype(waveform.dtype)
         )
-        return Separation(self.names, result, fits.fits(), fits.note)
+        return Separation(self.names, result, fits.fits(), waveform, rate, fits.note)
 
     def stream(self, peak: float, meter: "FitMeter | None" = None) -> SegmentStream:
         """Separates a channel that comes block by block at the model's rate, in bounded memory.

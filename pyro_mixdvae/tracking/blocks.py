@@ -161,6 +161,14 @@ def judged(film: Film, result: TrackingResult, verdicts: Verdicts) -> TrackingRe
     return replace(result, warnings=verdicts.sentences())
 
 
+def of_film(result: TrackingResult, film: Film) -> TrackingResult:
+    """With the detections of its frames, and the size of their image."""
+    width, height = film.size
+    detections = film.frames(result.first, result.first + len(result.boxes))[0]
+    detections = detections[:, : result.responsibilities.shape[1]].copy()  # what the user gave may change later
+    return replace(result, detections=detections, size=(float(width), float(height)))
+
+
 def _part(result: TrackingResult, since: int, until: int) -> TrackingResult:
     """Of some of its frames, which count from 0 in the film; a doubt belongs to the frame in its middle."""
     own = slice(since - result.first, until - result.first)

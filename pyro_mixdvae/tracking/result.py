@@ -1,18 +1,28 @@
 """What tracking one scene gives."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_mixdvae.tracking.boxes import Array, centres
+from pyro_mixdvae.reporting.sameness import same
+from pyro_mixdvae.tracking.boxes import Array, centres, kinds
 from pyro_mixdvae.tracking.doubts import Doubt
 
+if TYPE_CHECKING:
+    from arviz import InferenceData
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+    from supervision import Detections
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class TrackingResult:
     """Every source in every frame, and how sure that is; boxes are (x1, y1, x2, y2) in pixels.
 
-    Of points (x, y) that were tracked all that is ``[..., 4]`` here is ``[..., 2]``.
+    Of points (x, y) that were tracked all that is ``[..., 4]`` here is ``[..., 2]``. Two results are equal where all
+    that they hold is. A notebook shows one as a picture with its verdict.
 
     Attributes:
         boxes: posterior mean ``[T, N, 4]``.
@@ -38,6 +48,8 @@ class TrackingResult:
         block: the frames that were inferred together, first and last, from 0, of which the records are; None: those of
             the result, or of several blocks.
         presence: ``[T, N]``, the probability that a source is in the picture; None: all are there throughout.
+        detections: that the result is of ``[T, K, 4]``, of its frames; None where the result came in pieces.
+        size: width and height of the image in pixels; None where it is not known.
     """
 
     boxes: Array
@@ -56,6 +68,41 @@ class TrackingResult:
     notes: tuple[str, ...] = field(default=())
     block: tuple[int, int] | None = None
     presence: Array | None = None
+    detections: Array | None = None
+    size: tuple[float, float] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and same(vars(self), vars(other))
+
+    __hash__ = None  # type: ignore[assignment]  # arrays can change
+
+    def __repr__(self) -> str:
+        last, what = self.number + len(self.boxes) - 1, kinds(self.boxes)
+        facts = [
+            f"{self.boxes.shape[1]} sources",
+            f"frames {self.number}-{last}",
+            f"{int(self.observed.sum())} of {self.observed.size} {what} observed",
+            f"{100 * self.level:g} % intervals",
+            f"{len(self.doubts)} doubts",
+            f"{len(self.warnings)} warnings",
+        ]
+        return f"TrackingResult({', '.join(facts)})"
+
+    def _repr_html_(self) -> str:
+        from pyro_mixdvae.tracking.report.notebook import html_of
+
+        return html_of(self)
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Width and height of the image in pixels, or, where nobody said them, where the furthest boxes end."""
+        if self.size is not None:
+            return self.size
+        places = [
+            places.reshape(-1, places.shape[-1]) for places in (self.boxes, self.detections) if places is not None
+        ]
+        far = np.nanmax(np.concatenate([np.ones((1, 2)), *(each[:, -2:] for each in places)]), axis=0)
+        return float(np.ceil(far[0])), float(np.ceil(far[1]))
 
     @property
     def points(self) -> Array:
@@ -77,3 +124,69 @@ class TrackingResult:
         p = self.responsibilities
         terms = np.where(p > 0, -p * np.log2(np.where(p > 0, p, 1.0)), 0.0)
         return np.where(np.isnan(p[..., 0]), np.nan, terms.sum(-1))
+
+    def plot(self, name: str = "") -> "Figure":
+        """Paths over the image, position over time with bands, and uncertainty, as a figure of matplotlib.
+
+        Args:
+            name: of the sequence, for the title.
+        """
+        from pyro_mixdvae.tracking.report.plots import figure_of_result
+
+        return figure_of_result(self, name)
+
+    def save(self, folder: str | Path, name: str = "tracks", overwrite: bool = False) -> list[Path]:
+        """Write what `mixdvae track` writes, but the declaration of the model: tracks, tables, samples and picture.
+
+        Args:
+            folder: is made where it is missing.
+            name: of the files, before their suffixes.
+            overwrite: existing files may be replaced.
+
+        Returns:
+            the paths.
+
+        Raises:
+            InputError: a file exists already, or cannot be written.
+        """
+        from pyro_mixdvae.tracking.files.saving import save
+
+        return save(self, Path(folder), name, overwrite)
+
+    def to_dataframe(self) -> "DataFrame":
+        """For pandas: a row for every source in every frame (`exports.pandas`)."""
+        from pyro_mixdvae.tracking.exports.pandas import to_dataframe
+
+        return to_dataframe(self)
+
+    def to_detections(self) -> "list[Detections]":
+        """For supervision: `Detections` of each frame, with `tracker_id` (`exports.supervision`).
+
+        Raises:
+            InputError: supervision is not installed.
+        """
+        from pyro_mixdvae.tracking.exports.supervision import to_detections
+
+        return to_detections(self)
+
+    def to_napari(self) -> dict[str, Any]:
+        """For napari: the arguments of `viewer.add_tracks` (`exports.napari`)."""
+        from pyro_mixdvae.tracking.exports.napari import to_napari
+
+        return to_napari(self)
+
+    def to_inference_data(self) -> "InferenceData":
+        """For ArviZ: the posterior trajectories (`exports.arviz`).
+
+        Raises:
+            InputError: no samples were drawn, or arviz is not installed.
+        """
+        from pyro_mixdvae.tracking.exports.arviz import to_inference_data
+
+        return to_inference_data(self)
+
+    def to_cvat(self, name: str = "tracks") -> str:
+        """For CVAT: the text of an XML file of a video, version 1.1 (`exports.cvat`)."""
+        from pyro_mixdvae.tracking.exports.cvat import to_cvat
+
+        return to_cvat(self, name)

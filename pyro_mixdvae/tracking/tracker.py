@@ -17,7 +17,7 @@ from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.inference.preset import METHODS, Method, Preset, chosen_algorithm
 from pyro_mixdvae.resources import require_memory
-from pyro_mixdvae.tracking.blocks import Tracked, first_block, joined, judged, track_blocks, with_ends
+from pyro_mixdvae.tracking.blocks import Tracked, first_block, joined, judged, of_film, track_blocks, with_ends
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.ends import Ends, ends_of
 from pyro_mixdvae.tracking.files.labels import Labels
@@ -130,7 +130,7 @@ class Tracker:
         """
         own = self.tracker_of(boxes)
         film = ArrayFilm.of(boxes, size, confidence, labels)
-        return joined(list(own.track_blocks(film, labels, n_samples, origin)))
+        return of_film(joined(list(own.track_blocks(film, labels, n_samples, origin))), film)
 
     def track_blocks(
         self, film: Film, labels: Labels | None = None, n_samples: int = 0, origin: int = 1
@@ -213,14 +213,14 @@ class Tracker:
             start, ends[b] = self._bounds(film, None)
             starts[b] = start = self._likely(film, start, None)
             if first_block(ends[b], start) < ends[b].until:
-                results[b] = joined(list(self.track_blocks(film, None, n_samples)))
+                results[b] = of_film(joined(list(self.track_blocks(film, None, n_samples))), film)
             else:
                 found[b] = stretch_of(film, ends[b].since, ends[b].until, start, None)
         for members in self._batches(found):
             tracked, _ = self._run([found[b] for b in members], self.preset.model, n_samples)
             for b, result in zip(members, tracked, strict=True):
                 verdicts = Verdicts(Setting(films[b].size, starts[b]))
-                results[b] = judged(films[b], with_ends(result, ends[b]), verdicts)
+                results[b] = of_film(judged(films[b], with_ends(result, ends[b]), verdicts), films[b])
         return [results[b] for b in range(len(films))]
 
     def _batches(self, sequences: dict[int, BoxSequence]) -> list[list[int]]:

@@ -70,6 +70,7 @@ class Excerpts:
                 observed=result.observed[kept],
                 responsibilities=result.responsibilities[kept, : boxes.shape[1]],
                 samples=result.samples[:0],
+                detections=None,
             )
         )
 
@@ -82,3 +83,13 @@ class Excerpts:
         ]
         result = joined(self._results)
         return Excerpt(np.concatenate(boxes), result, np.concatenate(self._numbers), self._first, self._last, self.step)
+
+
+def excerpt_of(result: TrackingResult) -> Excerpt:
+    """The frames to show of a result that is whole; where it does not know its detections there are none."""
+    boxes = result.detections
+    if boxes is None:
+        boxes = np.full((*result.responsibilities.shape[:2], result.boxes.shape[-1]), np.nan)
+    excerpts = Excerpts(len(result.boxes))
+    excerpts.add(boxes, result)
+    return excerpts.excerpt()

@@ -12,12 +12,13 @@ from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, pla
 from pyro_mixdvae.tracking.boxes import Array, centres
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.files.sequences import Size
-from pyro_mixdvae.tracking.report.excerpt import Excerpt
+from pyro_mixdvae.tracking.report.excerpt import Excerpt, excerpt_of
 from pyro_mixdvae.tracking.report.tables import frame_entropy
 from pyro_mixdvae.tracking.result import TrackingResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which differ for colour-blind readers too, and three darker ones for N up to 10.
 PALETTE = (
@@ -35,6 +36,13 @@ PALETTE = (
 CLUTTER = "#9a9a9a"
 DOUBT = "#D55E00"
 BOXES_A_SOURCE = 5
+
+
+@by_default_settings
+def figure_of_result(result: TrackingResult, name: str = "") -> "Figure":
+    """The figure of a result that is whole; without its detections their dots are missing."""
+    width, height = result.extent
+    return _figure(excerpt_of(result), (round(width), round(height)), name)
 
 
 def picture(boxes: Array, result: TrackingResult, size: Size, name: str = "") -> bytes:
@@ -55,6 +63,10 @@ def picture_of(shown: Excerpt, size: Size, name: str = "") -> bytes:
         size: width and height of the image in pixels.
         name: of the sequence, for the title.
     """
+    return png(_figure(shown, size, name))
+
+
+def _figure(shown: Excerpt, size: Size, name: str) -> "Figure":
     result, n_frames = shown.result, shown.last - shown.first + 1
     figure = new_figure(14, 7)
     grid = figure.add_gridspec(3, 2, width_ratios=(1.15, 1), height_ratios=(5, 5, 2))
@@ -78,8 +90,7 @@ def picture_of(shown: Excerpt, size: Size, name: str = "") -> bytes:
         title += f", of each {shown.step} the least certain"
     figure.suptitle(plain(f"{name}: {title}") if name else title)
     figure.legend(handles=_legend(result), loc="outside lower center", ncols=6, fontsize=9, frameon=False)
-
-    return png(figure)
+    return figure
 
 
 def colour_of(source: int) -> str:

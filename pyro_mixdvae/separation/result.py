@@ -1,0 +1,91 @@
+"""What separating one waveform gives."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from pyro_mixdvae.reporting.sameness import same
+from pyro_mixdvae.separation.audio.reading import Samples
+from pyro_mixdvae.separation.fit import Fit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Separation:
+    """What `Separator.separate` gives. A notebook shows it as players with a verdict; equal is what holds the same.
+
+    Attributes:
+        names: of the N sources.
+        stems: ``[N, *]``, of the kind, the shape and the rate of the mixture.
+        fits: how well each source's model explains what it was given.
+        mixture: the waveform ``[*]`` that was separated.
+        rate: samples a second.
+        note: a sentence where the compiled engine could not serve; says which part it does not know.
+    """
+
+    names: tuple[str, ...]
+    stems: npt.NDArray[np.floating] | Tensor
+    fits: tuple[Fit, ...]
+    mixture: npt.NDArray[np.floating] | Tensor
+    rate: int
+    note: str | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each source whose model explains the mixture badly."""
+        return [fit.warning for fit in self.fits if fit.warning]
+
+    @property
+    def sounds(self) -> Samples:
+        """The mixture and the stems ``[1 + N, channels, n]``, as NumPy has them in single precision."""
+        mixture, stems = _array(self.mixture), _array(self.stems)
+        sounds: Samples = np.concatenate([mixture[None], stems]).reshape(1 + len(self.names), -1, mixture.shape[-1])
+        return sounds
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and same(vars(self), vars(other))
+
+    __hash__ = None  # type: ignore[assignment]  # waveforms can change
+
+    def __repr__(self) -> str:
+        seconds = self.mixture.shape[-1] / self.rate
+        names, warnings = ", ".join(self.names), len(self.warnings)
+        return f"Separation({names}: {seconds:.2f} s at {self.rate} a second, {warnings} warnings)"
+
+    def _repr_html_(self) -> str:
+        from pyro_mixdvae.separation.show import html_of
+
+        return html_of(self)
+
+    def plot(self) -> "Figure":
+        """Spectrograms of the mixture and the stems, of the first half minute, as a figure of matplotlib."""
+        from pyro_mixdvae.separation.show import figure_of
+
+        return figure_of(self)
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> list[Path]:
+        """Write NAME.wav of each source (32-bit floats) and the picture, separation.png.
+
+        Args:
+            folder: is made where it is missing.
+            overwrite: existing files may be replaced.
+
+        Returns:
+            the paths.
+
+        Raises:
+            InputError: a file exists already, cannot be written, or a source has a name that no file has.
+        """
+        from pyro_mixdvae.separation.show import save
+
+        return save(self, Path(folder), overwrite)
+
+
+def _array(waveform: npt.NDArray[np.floating] | Tensor) -> Samples:
+    return np.asarray(waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""A tracking result as other tools have it: one module a tool."""

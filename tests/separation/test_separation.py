@@ -1,0 +1,80 @@
+"""A separation shows itself, is compared, and is saved."""
+
+import base64
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from matplotlib.figure import Figure
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.separation.fit import Fit
+from pyro_mixdvae.separation.result import Separation
+from pyro_mixdvae.separation.separator import Separator
+from pyro_mixdvae.separation.spectrograms import RANGE, levels
+
+RATE = 16000
+
+
+@pytest.fixture
+def separation() -> Separation:
+    """Two tones of one second, in stereo."""
+    tones = np.sin(2 * np.pi * np.array([500.0, 3000])[:, None, None] * np.arange(RATE) / RATE).astype(np.float32)
+    stems = np.tile(tones, (1, 2, 1)) * np.array([2.0, 0.5], np.float32)[:, None, None]
+    return Separation(("low", "<high>"), stems, (Fit("low", 0.2), Fit("<high>", 1.7)), stems.sum(0), RATE)
+
+
+def test_what_is_separated_is_known_and_equal_twice() -> None:
+    torch.set_default_dtype(torch.float32)
+    mixture = torch.from_numpy(0.1 * np.random.default_rng(0).standard_normal(8000).astype(np.float32))
+    once, again = (Separator().separate(mixture, RATE) for _ in range(2))
+    assert once == again
+    assert once != Separator().separate(mixture.flip(0), RATE)
+    assert once.mixture is mixture
+    assert repr(once).startswith("Separation(speech, flute: 0.50 s at 16000 a second")
+    np.testing.assert_allclose(once.sounds[0, 0], once.sounds[1:, 0].sum(0), atol=1e-6)
+
+
+def test_a_notebook_plays_it_and_says_what_is_wrong(separation: Separation) -> None:
+    page = separation._repr_html_()
+    sounds = re.findall(r'<audio controls[^>]* src="data:audio/wav;base64,([^"]+)"', page)
+    mixture, low, high = (soundfile.read(io.BytesIO(base64.b64decode(sound))) for sound in sounds)
+    assert mixture[1] == RATE
+    assert low[0].shape == (RATE, 2)
+    assert np.abs(low[0]).max() / np.abs(high[0]).max() == pytest.approx(4, rel=1e-3)  # as loud as to one another
+    assert "<high>" not in page
+    assert "explains its part of the mixture badly" in page
+    assert separation != replace(separation, rate=8000)
+
+
+def test_the_picture_has_a_spectrogram_of_each(separation: Separation) -> None:
+    figure = separation.plot()
+    assert isinstance(figure, Figure)
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["mixture", "low", "<high>"]
+
+
+def test_levels_lie_where_the_sound_is(separation: Separation) -> None:
+    found = levels(separation.sounds[:, 0], RATE)
+    assert found.max() == 0
+    assert found.min() >= -RANGE
+    loudest = found[1].mean(-1).argmax() * RATE / 2 / (found.shape[1] - 1)
+    assert loudest == pytest.approx(500, abs=40)
+    assert (levels(np.zeros((1, 3), np.float32), RATE) == -RANGE).all()
+
+
+def test_stems_are_saved_as_they_are(separation: Separation, tmp_path: Path) -> None:
+    named = replace(separation, names=("low", "high"))
+    written = named.save(tmp_path / "out")
+    assert [path.name for path in written] == ["low.wav", "high.wav", "separation.png"]
+    samples, rate = soundfile.read(written[0], dtype="float32")
+    assert rate == RATE
+    np.testing.assert_array_equal(samples.T, np.asarray(named.stems)[0])
+    with pytest.raises(InputError, match="exists already"):
+        named.save(tmp_path / "out")
+    with pytest.raises(InputError, match="cannot be called"):
+        separation.save(tmp_path / "other")
