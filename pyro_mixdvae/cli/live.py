@@ -66,8 +66,9 @@ def track_live(
 
 def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":
     """What is to be read, and the size of the image."""
-    from pyro_mixdvae.tracking.files.columns import has_columns
+    from pyro_mixdvae.tracking.files.formats.registry import recognised
     from pyro_mixdvae.tracking.files.sequences import kind_of, read_info
+    from pyro_mixdvae.tracking.live.rows import STREAMED
 
     if sequence != STANDARD_INPUT:
         kind = kind_of(sequence)
@@ -76,10 +77,12 @@ def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":
         if kind == "sequence":
             info = read_info(sequence)
             sequence, size = sequence / "det" / "det.txt", size or (info.size if info else None)
-        elif sequence.is_file() and has_columns(sequence):
-            raise InputError(f"{sequence} has a header, and --live reads rows of boxes as they come: leave it out.")
+        elif sequence.is_file() and not isinstance(found := recognised(sequence), STREAMED):
+            raise InputError(f"{sequence} is {found.name}, and --live reads rows as they come: leave --live out.")
     if size is None:
-        raise InputError("--live cannot wait for the furthest box: say how large the image is with --size WxH.")
+        raise InputError(
+            "With --live frames are tracked as they come: say how large the image is, as --size 1920x1080."
+        )
     if min(size) < 1:
         raise InputError(f"the image size {size[0]}x{size[1]} has no pixels: give a width and height above 0.")
     return sequence, size

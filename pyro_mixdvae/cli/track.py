@@ -17,7 +17,9 @@ from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import Advance, progress, remark, say
 
 if TYPE_CHECKING:
+    from pyro_mixdvae.tracking.files.detections import Detections
     from pyro_mixdvae.tracking.files.labels import Labels
+    from pyro_mixdvae.tracking.files.sequences import Size
 
 DEFAULT_FOLDER = Path("tracks")
 OTHER_NAME = "give OUT another name, as results.txt"
@@ -28,8 +30,8 @@ def track(
         Path,
         typer.Argument(
             metavar="SEQ",
-            help="A sequence folder, a det.txt, a CSV whose header names frame, x and y (points), or a folder of "
-            "sequences; with --live, also - for standard input.",
+            help="Detections: a file or folder of any format that is recognised, as det.txt, CSV, COCO or CVAT, or a "
+            "folder of sequences; with --live, also - for standard input.",
             show_default=False,
         ),
     ],
@@ -113,7 +115,9 @@ def track(
     when a row of a later one comes, or a line that holds the number of the next frame and nothing else.
     """
     _check_numbers(sources, iterations, level, samples, seed)
-    of_points = not live and sequence != STANDARD_INPUT and _are_points(sequence)
+    image = _parse_size(size)
+    known = None if live or sequence == STANDARD_INPUT else _read_whole(sequence, image)
+    of_points = known is not None and known.width == 2
     if of_points and preset == "default":
         preset = POINTS
     declaration = declared(preset, model, sets or (), weights, method, iterations)
@@ -129,22 +133,22 @@ def track(
         ):
             if is_given:
                 raise InputError(f"{option} has no meaning with --live, which filters and prints: leave it out.")
-        track_live(sequence, sources, _parse_size(size), init, declaration, level, lag or 0, written_as or "mot")
+        track_live(sequence, sources, image, init, declaration, level, lag or 0, written_as or "mot")
         return
     if sequence == STANDARD_INPUT:
         raise InputError("- stands for standard input, which only --live reads: add it, or give a file.")
     if lag is not None or written_as is not None:
         raise InputError("--lag and --format belong to --live: add it, or leave them out.")
+    from pyro_mixdvae.tracking.files.formats.registry import files_read
     from pyro_mixdvae.tracking.files.jobs import check_job, read_jobs, targets_of, track_job
     from pyro_mixdvae.tracking.files.results import result_paths
-    from pyro_mixdvae.tracking.files.sequences import files_of
 
-    targets = targets_of(sequence, output or DEFAULT_FOLDER, output is None)
+    targets = targets_of(sequence, output or DEFAULT_FOLDER, output is None, of_points)
     paths = [path for _, result in targets for path in result_paths(result, not no_report, samples > 0, of_points)]
-    inputs = [*files_of(sequence), *declaration.files, *(Path(text) for text in (init, model) if text)]
+    inputs = [*files_read(sequence), *declaration.files, *(Path(text) for text in (init, model) if text)]
     check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
-    labels = _labels(init, targets, of_points)
-    jobs = read_jobs(targets, _parse_size(size), labels)
+    labels = _labels(init, targets, of_points, 1 if known is None else known.origin)
+    jobs = read_jobs(targets, image, labels, known)
     for job in jobs:
         for sentence in job.notes:
             remark(sentence)
@@ -194,21 +198,17 @@ def _parse_size(text: str) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-def _are_points(sequence: Path) -> bool:
-    from pyro_mixdvae.tracking.files.jobs import are_points
+def _read_whole(sequence: Path, size: "Size | None") -> "Detections | None":
+    from pyro_mixdvae.tracking.files.jobs import read_whole
 
-    return are_points(sequence)
+    return read_whole(sequence, size)
 
 
-def _labels(init: str, targets: Sequence[tuple[Path, Path]], of_points: bool) -> "Labels | None":
+def _labels(init: str, targets: Sequence[tuple[Path, Path]], of_points: bool, origin: int) -> "Labels | None":
     if not init:
         return None
     from pyro_mixdvae.tracking.files.labels import read_labels
 
     if len(targets) > 1:
         raise InputError("--init labels boxes of one sequence, and there are several: track that one by itself.")
-    if of_points:
-        from pyro_mixdvae.tracking.files.columns import read_columns
-
-        return read_labels(init, of_points, read_columns(targets[0][0]).origin)
-    return read_labels(init)
+    return read_labels(init, of_points, origin)

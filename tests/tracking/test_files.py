@@ -74,6 +74,9 @@ def test_boxes_keep_the_order_of_the_file_within_a_frame(tmp_path: Path) -> None
         "1,-1,1,2,3,4,1,\r\n2,-1,1,2,3,4,1,,\r\n\r\n",
         "1 -1 1 2 3 4 1\n2\t-1\t1  2 3 4 1",
         " 1, -1, 1, 2, 3, 4, 1 \r2.0,-1,1,2,3,4e0,1",
+        "frame,id,left,top,width,height,confidence\n1,-1,1,2,3,4,1\n2,-1,1,2,3,4,1\n",
+        "frame,id,bb_left,bb_top,bb_width,bb_height,conf\n\n1,-1,1,2,3,4,1\n2,-1,1,2,3,4,1\n",
+        "frame id left top width height conf\n1 -1 1 2 3 4 1\n2 -1 1 2 3 4 1\n",
     ],
 )
 def test_other_habits_of_writing_read_the_same(tmp_path: Path, text: str) -> None:
@@ -90,7 +93,8 @@ def test_other_habits_of_writing_read_the_same(tmp_path: Path, text: str) -> Non
         ("1,-1,1,2,3,4\n1,-1,1,2,3\n", r"line 2: 5 column"),
         ("1,-1,1,2,3,4,1,2,3,4,5\n", r"line 1: 11 column"),
         ("1,-1,1,2,3,4\n\n1,-1,1,2,3,4,1\n", r"line 3: 7 columns where line 1 has 6"),
-        ("frame,id,left,top,width,height\n", r"line 1: column 1 is 'frame'"),
+        ("frame,id,left,top,width,height\n", "has a header and no rows"),
+        ("frame,id,left,top,width,height\n1,-1,1,2,3,nan\n", r"line 2: column 6 is 'nan'"),
         ("1,-1,1,2,3,4\r\n1,-1,1,x,3,4\r\n", r"line 2: column 4 is 'x'"),
         ("1,-1,1,2,3,4\n1,-1,,2,3,4\n", r"line 2: column 3 is ''"),
         ("1,-1,1,2,3,nan\n", r"line 1: column 6 is 'nan'"),

@@ -1,23 +1,23 @@
-"""MOTChallenge text files in and out: detections, ground truth, results."""
+"""Detections as a detector left them, of any format that is recognised; and what else is read and written of tracks."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.boxes import Array, is_outside, xyxy_to_ltwh
-from pyro_mixdvae.tracking.files.columns import Columns, has_columns, ids_of_columns, read_columns
+from pyro_mixdvae.tracking.boxes import Array, is_outside
+from pyro_mixdvae.tracking.files.formats.contract import Format
+from pyro_mixdvae.tracking.files.formats.registry import MOTCHALLENGE, recognised
+from pyro_mixdvae.tracking.files.formats.table import DetectionTable
 from pyro_mixdvae.tracking.files.labels import Labels, read_labels
 from pyro_mixdvae.tracking.files.rows import (
-    Flags,
     Integers,
     Rows,
     boxes_of,
     frames_of,
-    ids_of,
     read_rows,
     refuse_outside,
     refuse_vast,
@@ -28,9 +28,11 @@ from pyro_mixdvae.tracking.files.sequences import (
     Size,
     find_sequences,
     kind_of,
+    locate,
     name_of,
-    read_info,
 )
+from pyro_mixdvae.tracking.files.tracks import Tracks, read_ground_truth, read_results
+from pyro_mixdvae.tracking.files.writing import format_points, format_results
 from pyro_mixdvae.tracking.footprint import BLOCK, Extent, tracking_bytes
 
 __all__ = [
@@ -64,7 +66,7 @@ class Detections:
         frame_rate: frames a second, if known.
         path: the file that was read.
         origin: the number that the file gives the first frame, 0 or 1.
-        note: what was read, where that is not said by the kind of file.
+        note: what was recognised and read.
     """
 
     boxes: Array
@@ -93,66 +95,22 @@ class Detections:
         return self.boxes[since:until], self.confidence[since:until]
 
 
-@dataclass(frozen=True)
-class Tracks:
-    """Boxes that carry identities: ground truth or results.
-
-    Attributes:
-        ids: ``[n]``, rising.
-        boxes: ``[T, n, 4]`` xyxy in pixels, NaN where the target is absent.
-        name: of the sequence.
-        size: width and height of the image in pixels, if known.
-        frame_rate: frames a second, if known.
-        path: the file that was read; None where the tracks come from no file.
-        notes: sentences that the user should read.
-        origin: the number that the file gives the first frame.
-    """
-
-    ids: Integers
-    boxes: Array
-    name: str = ""
-    size: Size | None = None
-    frame_rate: float | None = None
-    path: Path | None = None
-    notes: tuple[str, ...] = ()
-    origin: int = 1
-
-    @classmethod
-    def from_boxes(cls, boxes: Array, name: str = "") -> "Tracks":
-        """Tracks with the ids 1..N from boxes ``[T, N, 4]`` xyxy, NaN where a target is absent."""
-        return cls(np.arange(1, boxes.shape[1] + 1), np.asarray(boxes, dtype=np.float64), name)
-
-    def with_ids(self, ids: list[int]) -> "Tracks":
-        """The same sequence with some of its targets only.
-
-        Raises:
-            InputError: there is no target with one of the ids.
-        """
-        known = [int(number) for number in self.ids]
-        for number in ids:
-            if number not in known:
-                shown = ", ".join(map(str, known[:20])) + (", ..." if len(known) > 20 else "")
-                raise InputError(f"{self.path or self.name}: there is no id {number}: choose among {shown}.")
-        kept = np.isin(self.ids, ids)
-        return replace(self, ids=self.ids[kept], boxes=self.boxes[:, kept])
-
-
 def read_detections(path: str | Path, size: Size | None = None) -> Detections:
-    """Read the detections of a sequence folder (``det/det.txt``, ``seqinfo.ini``) or of a bare file.
+    """Read the detections of a sequence folder (``det/det.txt``, ``seqinfo.ini``), or of a path of any format.
 
     Corners are x1 = left, y1 = top, x2 = left + width, y2 = top + height; nothing is shifted by one.
     The image size is that of ``seqinfo.ini``, else ``size``, else where the furthest boxes end. The number of
     frames is ``seqLength``, else the last frame of the file. Boxes may overhang the image, as they do in
     real files, but each must touch it. The column of ids is not used.
 
-    A bare file may also be a CSV whose header names its columns: points, or boxes (`files.columns`).
+    Which format it is of is recognised (`formats.registry`).
 
     Raises:
         InputError: the file, ``seqinfo.ini`` or ``size`` cannot be used; says where and why.
     """
     film = DetectionFile.of(path, size)
-    if film.info is None and has_columns(film.path):
-        return _of_columns(read_columns(film.path), size)
+    if film.format is not MOTCHALLENGE:
+        return _of_table(film, film.format.read(film.path, film.size), size)
     rows = read_rows(film.path)
     frames, boxes = film.checked(rows)
     counts = np.bincount(frames, minlength=film.length or 0)
@@ -167,6 +125,7 @@ def read_detections(path: str | Path, size: Size | None = None) -> Detections:
         name=film.name,
         frame_rate=film.frame_rate,
         path=film.path,
+        note=film.note(len(frames), int(frames.min()), int(frames.max())),
     )
 
 
@@ -176,6 +135,7 @@ class DetectionFile:
 
     Attributes:
         path: of the file.
+        format: that it is of.
         name: of the sequence.
         size: width and height of the image in pixels, where anyone says it.
         origin: who says it, for messages.
@@ -185,6 +145,7 @@ class DetectionFile:
     """
 
     path: Path
+    format: Format
     name: str
     size: Size | None
     origin: str
@@ -194,11 +155,18 @@ class DetectionFile:
 
     @classmethod
     def of(cls, path: str | Path, size: Size | None = None) -> "DetectionFile":
-        """Of a sequence folder or a bare file; raises InputError as `read_detections`."""
-        file, info = _locate(Path(path), "det/det.txt")
+        """Of a sequence folder, or of a path of any format; raises InputError as `read_detections`."""
+        file, info = locate(Path(path), "det/det.txt")
         chosen, origin = _size(info, size)
         known = (info.length, info.path, info.frame_rate) if info else (None, None, None)
-        return cls(file, name_of(Path(path)), chosen, origin, *known)
+        return cls(file, recognised(file), name_of(Path(path)), chosen, origin, *known)
+
+    def note(self, n_boxes: int, first: int, last: int) -> str:
+        """What was recognised and read: so many boxes, the first and the last in such frames, from 0."""
+        return (
+            f"{self.path}: recognised as {self.format.name}: {n_boxes} boxes (left, top, width, height) in pixels, "
+            f"frames {first + 1} to {last + 1}."
+        )
 
     def checked(self, rows: Rows) -> tuple[Integers, Array]:
         """The frames ``[n]``, from 0, and boxes ``[n, 4]`` of some of its rows.
@@ -239,29 +207,36 @@ def padded_frames(frames: Integers, values: Array, counts: Integers) -> Array:
     return padded
 
 
-def _of_columns(columns: Columns, size: Size | None) -> Detections:
-    frames, places = columns.frame - columns.origin, columns.places
-    chosen, origin = _size(None, size)
-    width, height = chosen or furthest(places)
+def _of_table(film: DetectionFile, table: DetectionTable, given: Size | None) -> Detections:
+    frames, places = table.frame - table.origin, table.places
+    size, origin = film.size, film.origin
+    if film.info is None and table.size is not None:
+        size, origin = _agreed(table.size, table.path, given), f"by {table.path}"
+    width, height = size or table.furthest
     outside = is_outside(places, (width, height))
     if outside.any():
         raise InputError(
-            f"{columns.path}, line {columns.lines[int(np.argmax(outside))]}: it lies outside the image of "
-            f"{width}x{height} pixels ({origin}): correct the size or the row."
+            f"{table.where(int(np.argmax(outside)))}: it lies outside the image of {width}x{height} {table.unit} "
+            f"({origin}): correct the size or the row."
         )
-    counts = np.bincount(frames)
-    _refuse_vast(columns.path, frames, counts)
-    padded = padded_frames(frames, np.column_stack([places, columns.confidence]), counts)
+    if film.length and frames.max() >= film.length:
+        raise InputError(
+            f"{table.where(int(np.argmax(frames)))}: frame {table.frame.max()} lies beyond {film.length} frames, the "
+            f"seqLength of {film.info}: correct the row or that number."
+        )
+    counts = np.bincount(frames, minlength=film.length or 0)
+    _refuse_vast(table.path, frames, counts)
+    padded = padded_frames(frames, np.column_stack([places, table.confidence]), counts)
     return Detections(
         boxes=padded[..., :-1],
         confidence=padded[..., -1],
         size=(width, height),
-        size_is_guessed=chosen is None,
-        name=name_of(columns.path),
-        frame_rate=None,
-        path=columns.path,
-        origin=columns.origin,
-        note=columns.sentence,
+        size_is_guessed=size is None,
+        name=film.name,
+        frame_rate=film.frame_rate,
+        path=table.path,
+        origin=table.origin,
+        note=table.sentence,
     )
 
 
@@ -271,139 +246,20 @@ def _refuse_vast(path: Path, frames: Integers, counts: Integers) -> None:
     refuse_vast(path, len(counts), int(counts.max()), "boxes", least)
 
 
-def read_ground_truth(path: str | Path) -> Tracks:
-    """Read the ground truth of a sequence folder (``gt/gt.txt``) or of a bare file.
-
-    Rows with flag 0 (7th column) do not count. In files of nine columns (MOT16, MOT17, MOT20) the 8th is a
-    class, and only pedestrians, class 1, count. Where every flag is -1 no flag is given: all rows count,
-    and a note says so.
-
-    Raises:
-        InputError: the file cannot be used, or no row counts; says where and why.
-    """
-    file, info = _locate(Path(path), "gt/gt.txt")
-    if info is None and has_columns(file):
-        return _tracks_of_columns(read_columns(file))
-    rows = read_rows(file)
-    columns = rows.values.shape[1]
-    counted = np.ones(len(rows.values), dtype=np.bool_)
-    notes: tuple[str, ...] = ()
-    if columns == 6 or (rows.values[:, 6] == -1).all():
-        notes = (f"{file} does not say which boxes count (its flag is -1 or missing), so all of them do.",)
-    else:
-        counted &= rows.values[:, 6] != 0
-    if columns == 9:
-        counted &= rows.values[:, 7] == 1
-    if not counted.any():
-        raise InputError(f"{file}: no row counts, all have flag 0 or are not class 1: give another ground truth.")
-    return replace(_tracks(rows, counted, Path(path), info), notes=notes)
-
-
-def read_results(path: str | Path) -> Tracks:
-    """Read the result file of a tracker.
-
-    Raises:
-        InputError: the file cannot be used; says where and why.
-    """
-    path = Path(path)
-    if kind_of(path) != "file":
-        raise InputError(f"{path} is a folder where a result file is needed: give the path of a file.")
-    if has_columns(path):
-        return _tracks_of_columns(read_columns(path))
-    rows = read_rows(path)
-    return _tracks(rows, np.ones(len(rows.values), dtype=np.bool_), path, None)
-
-
-def _tracks_of_columns(columns: Columns) -> Tracks:
-    """Frames are counted from 0: of two such files, one of which begins with frame 1, both mean the same frame 1."""
-    ids, target = np.unique(ids_of_columns(columns), return_inverse=True)
-    total = int(columns.frame.max()) + 1
-    refuse_vast(columns.path, total, len(ids), "ids")
-    padded = np.full((total, len(ids), columns.places.shape[1]), np.nan)
-    padded[columns.frame, target] = columns.places
-    return Tracks(ids, padded, name_of(columns.path), path=columns.path, origin=0)
-
-
-def format_points(points: Array, first: int = 1) -> str:
-    """CSV of N tracks over T frames, ``frame,id,x,y``: every source in every frame, ids 1..N, two decimals.
-
-    Args:
-        points: ``[T, N, 2]`` in pixels.
-        first: number of the first frame.
-
-    Raises:
-        ValueError: a point is not finite.
-    """
-    if not np.isfinite(points).all():
-        raise ValueError("results hold a point that is not finite")
-    rounded = np.round(points, 2) + 0.0
-    return "frame,id,x,y\n" + "".join(
-        f"{frame},{source},{x:.2f},{y:.2f}\n"
-        for frame, sources in enumerate(rounded.tolist(), start=first)
-        for source, (x, y) in enumerate(sources, start=1)
-    )
-
-
-def format_results(boxes: Array, first: int = 1, lost: Flags | None = None) -> str:
-    """MOTChallenge result text of N tracks over T frames: every source in every frame, ids 1..N.
-
-    Frames and ids count from 1; two decimals; a size never falls below 0.01, so that the text can be read.
-
-    Args:
-        boxes: ``[T, N, 4]`` xyxy in pixels.
-        first: number of the first frame.
-        lost: ``[T, N]``, sources of which nothing is known but where they were: their confidence is 0; None: nobody.
-
-    Raises:
-        ValueError: a box is not finite (a tracker says where its target is in every frame).
-    """
-    if not np.isfinite(boxes).all():
-        raise ValueError("results hold a box that is not finite")
-    rounded = np.round(xyxy_to_ltwh(boxes), 2) + 0.0  # + 0.0 turns -0.0 into 0.0
-    rounded[..., 2:] = np.maximum(rounded[..., 2:], 0.01)
-    confidence = np.ones(boxes.shape[:2], int) if lost is None else 1 - lost.astype(int)
-    return "".join(
-        f"{frame},{source},{left:.2f},{top:.2f},{width:.2f},{height:.2f},{sure},-1,-1,-1\n"
-        for frame, (sources, known) in enumerate(zip(rounded.tolist(), confidence, strict=True), start=first)
-        for source, ((left, top, width, height), sure) in enumerate(zip(sources, known, strict=True), start=1)
-    )
-
-
-def _locate(path: Path, part: str) -> tuple[Path, SequenceInfo | None]:
-    """The file to read, and what is known about the sequence it belongs to."""
-    kind = kind_of(path)
-    if kind == "folder":
-        raise InputError(f"{path} is no sequence folder: it holds no {part}; give such a folder or a text file.")
-    return (path, None) if kind == "file" else (path / part, read_info(path))
-
-
-def _length(info: SequenceInfo | None) -> tuple[int, str] | None:
-    return (info.length, f"the seqLength of {info.path}") if info and info.length else None
-
-
 def _size(info: SequenceInfo | None, given: Size | None) -> tuple[Size | None, str]:
     """The size of the image if anyone gave it, and who did."""
     if given and min(given) < 1:
         raise InputError(f"the image size {given[0]}x{given[1]} has no pixels: give a width and height above 0.")
-    if info and given and info.size != given:
-        raise InputError(
-            f"{info.path} says that images have {info.size[0]}x{info.size[1]} pixels, "
-            f"not {given[0]}x{given[1]} as given: leave the given size out, or correct one of the two."
-        )
     if info:
-        return info.size, f"by {info.path}"
+        return _agreed(info.size, info.path, given), f"by {info.path}"
     return (given, "as given") if given else (None, "guessed from the boxes")
 
 
-def _tracks(rows: Rows, counted: Flags, path: Path, info: SequenceInfo | None) -> Tracks:
-    """The tracks of the rows that count; the others are checked as well, and make the sequence as long."""
-    length = _length(info)
-    frames = frames_of(rows, *length) if length else frames_of(rows)
-    boxes = boxes_of(rows)
-    ids, target = np.unique(ids_of(rows)[counted], return_inverse=True)
-    total = length[0] if length else int(frames.max()) + 1
-    refuse_vast(rows.path, total, len(ids), "ids")
-    padded = np.full((total, len(ids), 4), np.nan)
-    padded[frames[counted], target] = boxes[counted]
-    size, rate = (info.size, info.frame_rate) if info else (None, None)
-    return Tracks(ids, padded, name_of(path), size, rate, rows.path)
+def _agreed(size: Size, path: Path, given: Size | None) -> Size:
+    """What a file says is the size of the image, unless another was given."""
+    if given and size != given:
+        raise InputError(
+            f"{path} says that images have {size[0]}x{size[1]} pixels, not {given[0]}x{given[1]} as given: "
+            "leave the given size out, or correct one of the two."
+        )
+    return size

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.reporting.pictures import add_picture
 from pyro_mixdvae.resources import require_memory
-from pyro_mixdvae.tracking.files.columns import has_columns, read_columns
-from pyro_mixdvae.tracking.files.detections import Detections
-from pyro_mixdvae.tracking.files.sequences import Size, find_sequences, kind_of, name_of
+from pyro_mixdvae.tracking.files.detections import DetectionFile, Detections, read_detections
+from pyro_mixdvae.tracking.files.formats.registry import MOTCHALLENGE, is_one_film
+from pyro_mixdvae.tracking.files.sequences import Size, find_sequences, name_of
 from pyro_mixdvae.tracking.files.spooled import SpooledDetections, read_film
 from pyro_mixdvae.tracking.footprint import ADVICE, writing_bytes
 
@@ -34,6 +34,10 @@ class Job:
     def notes(self) -> list[str]:
         """Sentences that the user should read."""
         note = [] if self.detections.note is None else [self.detections.note]
+        if self.detections.origin == 0 and self.detections.width == 4:
+            note.append(
+                f"{self.output}: frames are counted from 1 there, as in the MOTChallenge; frame 0 is its frame 1."
+            )
         if not self.detections.size_is_guessed:
             return note
         width, height = self.detections.size
@@ -44,48 +48,67 @@ class Job:
         ]
 
 
-def are_points(sequence: Path) -> bool:
-    """Whether a path is a file of points: a CSV whose header names x and y, and no sizes.
+def read_whole(sequence: Path, size: Size | None) -> Detections | None:
+    """The detections of one film of any other format than the MOTChallenge's: what they are decides what is written.
+
+    None of one of that format, which holds boxes, and may be long; and of several films.
+
+    Args:
+        sequence: a path as `targets_of` takes it.
+        size: (width, height) of the image; None: as the file says, if it does.
 
     Raises:
-        InputError: there is no such file, or it cannot be read.
+        InputError: there is nothing at the path, or it cannot be used.
     """
-    return kind_of(sequence) == "file" and has_columns(sequence) and read_columns(sequence).places.shape[1] == 2
+    if not is_one_film(sequence) or DetectionFile.of(sequence, size).format is MOTCHALLENGE:
+        return None
+    return read_detections(sequence, size)
 
 
-def targets_of(sequence: Path, output: Path, is_folder: bool) -> list[tuple[Path, Path]]:
+def targets_of(sequence: Path, output: Path, is_folder: bool, of_points: bool = False) -> list[tuple[Path, Path]]:
     """Each sequence, and its result file.
 
     Args:
-        sequence: a file or folder of one, or a folder of several.
+        sequence: a file or folder of one film, of any format, or a folder of several sequences.
         output: the result file of a single sequence; of several, and where `is_folder`, the folder of SEQ.txt each.
         is_folder: whether the output is a folder for a single sequence too.
+        of_points: a single sequence is of points.
 
     Raises:
         InputError: there is no sequence, or the output of several is a file.
     """
-    if kind_of(sequence) == "folder":
+    if not is_one_film(sequence):
         if output.exists() and not output.is_dir():
             raise InputError(f"{output} is a file, and {sequence} holds several sequences: give a folder for OUT.")
         return [(path, output / f"{name_of(path)}.txt") for path in find_sequences(sequence)]
     if not is_folder and output.is_dir():
         raise InputError(f"{output} is a folder, and {sequence} a single sequence: give the path of a file for OUT.")
-    suffix = "csv" if are_points(sequence) else "txt"
+    suffix = "csv" if of_points else "txt"
     return [(sequence, output / f"{name_of(sequence)}.{suffix}" if is_folder else output)]
 
 
-def read_jobs(targets: Sequence[tuple[Path, Path]], size: Size | None, labels: "Labels | None" = None) -> list[Job]:
+def read_jobs(
+    targets: Sequence[tuple[Path, Path]],
+    size: Size | None,
+    labels: "Labels | None" = None,
+    known: Detections | None = None,
+) -> list[Job]:
     """The detections of all sequences: each is checked before the first is tracked.
 
     Args:
         targets: each sequence, and its result file.
         size: (width, height) of the image; None: that of its ``seqinfo.ini``.
         labels: boxes drawn by hand, which an image of unknown size holds too.
+        known: the detections of the only sequence, where they were read before (`read_whole`).
 
     Raises:
         InputError: detections cannot be used.
     """
-    return [Job(_around(read_film(path, size), labels), result) for path, result in targets]
+    films = [known or read_film(path, size) for path, _ in targets]
+    points = next((film.path for film in films if film.width == 2), None)
+    if points is not None and len(films) > 1:
+        raise InputError(f"{points} holds points, and other sequences stand beside it: track it by itself.")
+    return [Job(_around(film, labels), result) for film, (_, result) in zip(films, targets, strict=True)]
 
 
 def _around(found: Detections | SpooledDetections, labels: "Labels | None") -> Detections | SpooledDetections:

@@ -10,7 +10,8 @@ import numpy as np
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import number
 from pyro_mixdvae.tracking.boxes import Array, is_outside, ltwh_to_xyxy
-from pyro_mixdvae.tracking.files.columns import has_columns, ids_of_columns, read_columns
+from pyro_mixdvae.tracking.files.formats.registry import MOTCHALLENGE, recognised
+from pyro_mixdvae.tracking.files.formats.table import ids_of_table
 from pyro_mixdvae.tracking.files.rows import (
     FURTHEST_PIXEL,
     LAST_FRAME,
@@ -75,20 +76,23 @@ def read_labels(text_or_path: str | Path, of_points: bool = False, origin: int =
     if not is_file:
         kind, place = ("points", "x,y") if of_points else ("boxes", "left,top,width,height")
         raise InputError(f"{text} is neither a file nor labelled {kind}: write frame:{place};..., or give a file.")
-    if of_points:
-        return _of_columns(Path(text), origin)
-    rows = read_rows(Path(text))
-    return Labels(frames_of(rows), ids_of(rows, smallest=1) - 1, boxes_of(rows))
+    path = Path(text)
+    if not of_points and recognised(path) is MOTCHALLENGE:
+        rows = read_rows(path)
+        return Labels(frames_of(rows), ids_of(rows, smallest=1) - 1, boxes_of(rows))
+    return _of_table(path, of_points, origin)
 
 
-def _of_columns(path: Path, origin: int) -> Labels:
-    if not has_columns(path):
-        raise InputError(f"{path} labels no points: give a CSV whose first line names frame,id,x,y.")
-    columns = read_columns(path)
-    ids = ids_of_columns(columns)
-    if columns.places.shape[1] != 2 or ids.min() < 1 or columns.frame.min() < origin:
-        raise InputError(f"{path} labels no points of the sources 1, 2, ... in frames from {origin}: correct it.")
-    return Labels(columns.frame - origin, ids - 1, columns.places)
+def _of_table(path: Path, of_points: bool, origin: int) -> Labels:
+    kind, columns = ("points", "frame,id,x,y") if of_points else ("boxes", "frame,id,x,y,w,h")
+    format = recognised(path)
+    if format is MOTCHALLENGE:
+        raise InputError(f"{path} labels no {kind}: give a CSV whose first line names {columns}.")
+    table = format.read(path, None)
+    ids, has_id = ids_of_table(table)
+    if table.is_of_points != of_points or ids.min() < 1 or table.frame[has_id].min() < origin:
+        raise InputError(f"{path} labels no {kind} of the sources 1, 2, ... in frames from {origin}: correct it.")
+    return Labels(table.frame[has_id] - origin, ids - 1, table.places[has_id])
 
 
 def _parse(text: str, width: int, origin: int) -> Labels:

@@ -54,7 +54,7 @@ class ResultFiles:
         if result.boxes.shape[-1] == 2:
             self._write_rows("", format_points(result.boxes, result.number))
         else:
-            self._write("", format_results(result.boxes, result.number))
+            self._write("", format_results(result.boxes, result.first + 1))
         places = next((suffix for suffix in (BOXES, POINTS) if suffix in self._streams), None)
         if places is not None:
             self._write_rows(places, boxes_table(result))

@@ -1,7 +1,8 @@
 """Rows of numbers from a text file of the MOTChallenge family, each remembered by its line.
 
-A row is ``frame, id, left, top, width, height`` and up to four columns more, separated by commas or blanks.
-Blank lines, CRLF, a byte order mark and trailing commas are tolerated; everything else raises `InputError`.
+A row is ``frame, id, left, top, width, height`` and up to four columns more, separated by commas or blanks. The first
+line may name them (`is_header`). Blank lines, CRLF, a byte order mark and trailing commas are tolerated; everything
+else raises `InputError`.
 """
 
 from collections.abc import Iterator
@@ -23,6 +24,12 @@ Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 FEWEST_COLUMNS, MOST_COLUMNS = 6, 10
+HEADER = (
+    {"frame"},
+    {"id"},
+    *({side, f"bb_{side}", f"bbox_{side}"} for side in ("left", "top", "width", "height")),
+)
+"""What the first columns are called in a header."""
 LAST_FRAME = 1_000_000
 LINES_AT_ONCE = 50_000
 # Beyond this no image is meant, and sums of coordinates would lose their fractions.
@@ -49,6 +56,12 @@ class Rows:
             raise self.error(row, f"{problem} in {cells}: {advice}.")
 
 
+def is_header(text: str) -> bool:
+    """Whether a line names the columns of a row, in their order."""
+    cells = [cell.strip(" \t\r\n\"'").lower() for cell in (text.split(",") if "," in text else text.split())]
+    return len(cells) >= len(HEADER) and all(cell in names for cell, names in zip(cells, HEADER, strict=False))
+
+
 def read_rows(path: Path) -> Rows:
     """All rows of a file with 6 to 10 columns of finite numbers.
 
@@ -70,12 +83,16 @@ def read_in_parts(path: Path, most: int = LINES_AT_ONCE) -> Iterator[Rows]:
     refuse_irregular(path)
     columns: tuple[int, int] | None = None  # how many, and the line that said so
     line = 0
+    begins = False
     try:
         # Lines end as in `open`: str.splitlines would also split at form feeds, and the count of lines would be off.
         with path.open(encoding="utf-8-sig") as stream:
             while texts := list(islice(stream, most)):
                 stripped = [text.strip().rstrip(", \t") for text in texts]
                 kept = [number for number, text in enumerate(stripped) if text]
+                if kept and not begins:
+                    begins = True
+                    kept = kept[1:] if is_header(stripped[kept[0]]) else kept
                 if kept:
                     lines = np.array(kept, dtype=np.int64) + line + 1
                     columns = columns or (0, int(lines[0]))
@@ -87,7 +104,8 @@ def read_in_parts(path: Path, most: int = LINES_AT_ONCE) -> Iterator[Rows]:
         read_text(path)  # says what it is, and where
         raise
     if columns is None:
-        raise InputError(f"{path} is empty: give a file with rows of frame,id,left,top,width,height.")
+        problem = "has a header and no rows" if begins else "is empty"
+        raise InputError(f"{path} {problem}: give a file with rows of frame,id,left,top,width,height.")
 
 
 def _numbers(texts: list[str], lines: Integers, path: Path, columns: tuple[int, int]) -> Array:

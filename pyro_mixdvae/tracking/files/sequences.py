@@ -123,3 +123,12 @@ def _positive(path: Path, section: configparser.SectionProxy, key: str, whole: b
             "correct it."
         )
     return found
+
+
+def locate(path: Path, part: str) -> tuple[Path, SequenceInfo | None]:
+    """The file of a sequence folder, or the path itself, and what is known about the sequence it belongs to.
+
+    Raises:
+        InputError: there is nothing at the path, or ``seqinfo.ini`` cannot be used.
+    """
+    return (path / part, read_info(path)) if kind_of(path) == "sequence" else (path, None)

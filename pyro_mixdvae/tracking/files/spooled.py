@@ -13,7 +13,6 @@ import numpy as np
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import reason
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.files.columns import has_columns
 from pyro_mixdvae.tracking.files.detections import (
     DetectionFile,
     Detections,
@@ -22,6 +21,7 @@ from pyro_mixdvae.tracking.files.detections import (
     padded_frames,
     read_detections,
 )
+from pyro_mixdvae.tracking.files.formats.registry import MOTCHALLENGE
 from pyro_mixdvae.tracking.files.rows import LAST_FRAME, Integers, Rows, read_in_parts
 from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.footprint import BLOCK
@@ -73,7 +73,6 @@ class SpooledDetections:
 
     origin: ClassVar[int] = 1
     width: ClassVar[int] = 4
-    note: ClassVar[None] = None
 
     counts: Integers
     size: Size
@@ -81,6 +80,7 @@ class SpooledDetections:
     name: str
     frame_rate: float | None
     path: Path
+    note: str
     _spool: Spool
     _ends: Integers  # how many rows there are up to and with each frame, [T]
     _order: Integers | None  # of the rows by frame; None: they are in order
@@ -94,15 +94,13 @@ class SpooledDetections:
 
 
 def read_film(path: str | Path, size: Size | None = None) -> Detections | SpooledDetections:
-    """The detections of a sequence folder or of a bare file, as `read_detections` reads them; long files are spooled.
-
-    CSV files, of points say, are read whole.
+    """The detections that `read_detections` reads; long files of the MOTChallenge are spooled, all others read whole.
 
     Raises:
         InputError: as of `read_detections`, or there is no room for a temporary file.
     """
     file = DetectionFile.of(path, size)
-    if file.info is None and has_columns(file.path):
+    if file.format is not MOTCHALLENGE:
         return read_detections(path, size)
     parts = read_in_parts(file.path)
     first = next(parts)
@@ -133,5 +131,7 @@ def _spooled(file: DetectionFile, parts: Iterator[Rows]) -> SpooledDetections:
     counts = counts[: file.length or latest + 1]
     order = None if is_sorted else np.argsort(spool.frames(), kind="stable")
     size = file.size or corner
-    known = (size, file.size is None, file.name, file.frame_rate, file.path)
+    seen = np.flatnonzero(counts)
+    note = file.note(int(counts.sum()), int(seen[0]), int(seen[-1]))
+    known = (size, file.size is None, file.name, file.frame_rate, file.path, note)
     return SpooledDetections(counts, *known, spool, np.cumsum(counts), order)

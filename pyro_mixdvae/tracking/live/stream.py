@@ -1,7 +1,8 @@
 """Detections as lines that come one by one, and results as lines that go out one by one.
 
-A line is a row of a MOTChallenge file. A frame is complete when a row of a later frame comes, or the input ends; a row
-that holds the number of a frame and nothing else says that the detector is that far, with or without detections.
+A line is a row of a MOTChallenge file, or has the columns that the first line names (`live.rows`). A frame is complete
+when a row of a later frame comes, or the input ends; a row that holds the number of a frame and nothing else says that
+the detector is that far, with or without detections.
 """
 
 import json
@@ -16,16 +17,14 @@ import numpy as np
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.detections import format_results
-from pyro_mixdvae.tracking.files.rows import Rows, boxes_of, frames_of, numbers_of, refuse_outside
+from pyro_mixdvae.tracking.files.rows import Rows, boxes_of, refuse_outside
 from pyro_mixdvae.tracking.files.sequences import Size
+from pyro_mixdvae.tracking.live.rows import Row, read_rows
 from pyro_mixdvae.tracking.live.tracker import LiveResult, LiveTracker
 from pyro_mixdvae.tracking.report.tables import BOX_COLUMNS, box_cells, written, written_limits
 
 MOST_SKIPPED = 1000
 """Frames without detections between two rows: a source that is not seen for longer could be anywhere."""
-
-LAST_NUMBER = 2**53
-"""A stream may be longer than any file, but its frames must be countable."""
 
 
 class LiveFrame(NamedTuple):
@@ -37,14 +36,6 @@ class LiveFrame(NamedTuple):
     number: int
     boxes: Array
     confidence: Array
-
-
-class _Row(NamedTuple):
-    """A row of the stream: its line, from 1, its frame, and its numbers."""
-
-    line: int
-    frame: int
-    numbers: list[float]
 
 
 def read_frames(lines: Iterable[str], name: Path, size: Size, first: int | None = None) -> Iterator[LiveFrame]:
@@ -61,9 +52,9 @@ def read_frames(lines: Iterable[str], name: Path, size: Size, first: int | None 
             all, or none so late as `first`.
     """
     due = first
-    number = 0
+    number: int | None = None
     # groupby gives a group away when the first row of the next one has been read.
-    for number, group in groupby(_rows(lines, name), key=lambda row: row.frame):
+    for number, group in groupby(read_rows(lines, name), key=lambda row: row.frame):
         rows = list(group)
         due = number if due is None else due
         if number - due > MOST_SKIPPED:
@@ -76,39 +67,12 @@ def read_frames(lines: Iterable[str], name: Path, size: Size, first: int | None 
         if number >= due:
             yield frame
         due = max(due, number + 1)
-    if number < (first or 1):
-        ends = f"ends at frame {number}, before frame {first}" if number else "is empty"
+    if number is None or number < (first or 0):
+        ends = "is empty" if number is None else f"ends at frame {number}, before frame {first}"
         raise InputError(f"{name} {ends}: give rows of frame,id,left,top,width,height.")
 
 
-def _rows(lines: Iterable[str], name: Path) -> Iterator[_Row]:
-    """The rows of a stream: frames do not go back, and all rows of boxes have the same columns."""
-    last = 0
-    columns: tuple[int, int] | None = None  # how many, and the line that said so
-    for line, text in enumerate(lines, start=1):
-        text = text.strip().rstrip(", \t")
-        if not text:
-            continue
-        is_box = "," in text or len(text.split()) > 1
-        # A frame's number alone is checked as if it stood before a box.
-        numbers = numbers_of(text if is_box else f"{text},-1,0,0,1,1", f"{name}, line {line}")
-        frame = int(frames_of(Rows(name, np.array([numbers]), np.array([line])), LAST_NUMBER, "more than can be")[0])
-        if frame + 1 < last:
-            raise InputError(
-                f"{name}, line {line}: frame {frame + 1} comes after frame {last}: give frames in their order."
-            )
-        last = frame + 1
-        if is_box:
-            columns = columns or (len(numbers), line)
-            if len(numbers) != columns[0]:
-                raise InputError(
-                    f"{name}, line {line}: {len(numbers)} columns where line {columns[1]} has {columns[0]}: "
-                    "give every row the same columns."
-                )
-        yield _Row(line, last, numbers if is_box else [])
-
-
-def _frame(rows: list[_Row], name: Path, size: Size) -> LiveFrame:
+def _frame(rows: list[Row], name: Path, size: Size) -> LiveFrame:
     """The frame that its rows make, those without a box not counted."""
     detections = [row for row in rows if row.numbers]
     if not detections:

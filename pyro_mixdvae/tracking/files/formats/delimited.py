@@ -1,0 +1,150 @@
+"""Text whose cells are delimited: the header of its first line, and its rows, each with its line."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import number, read_text, refuse_irregular
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.formats.naming import Naming, naming_of, plain
+from pyro_mixdvae.tracking.files.formats.table import DetectionTable
+
+DELIMITERS = (",", ";", "\t", " ")
+
+
+class Row(NamedTuple):
+    """The cells of a row, and the line, from 1, where it ends."""
+
+    line: int
+    cells: list[str]
+
+
+def delimiter_of(line: str) -> str:
+    """What stands between the cells of a line: the first of `DELIMITERS` that it holds."""
+    return next((sign for sign in DELIMITERS if sign in line.strip()), ",")
+
+
+def header_of(head: str) -> list[str]:
+    """The names (`plain`) in the first line of a text that is not blank."""
+    first = next((line for line in head.splitlines() if line.strip()), "").rstrip(",;\t ")
+    try:
+        cells = next(csv.reader([first], delimiter=delimiter_of(first), skipinitialspace=True), [])
+    except csv.Error:
+        return []
+    return [plain(cell) for cell in cells]
+
+
+def rows_of(path: Path) -> Iterator[Row]:
+    """All rows of a file that are not blank, the header first; what is delimited is told from the first line.
+
+    Raises:
+        InputError: it cannot be read, is no text, or a quote in it does not end.
+    """
+    refuse_irregular(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            first = ""
+            while not first.strip():
+                first = stream.readline()
+                if not first:
+                    return
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=delimiter_of(first), skipinitialspace=True)
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    yield Row(reader.line_num, cells)
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}: correct the row.") from error
+    except (OSError, UnicodeDecodeError):
+        read_text(path)  # says what it is, and where
+        raise
+
+
+def read_named(path: Path, format: str, header_lines: int = 1, unit: str = "pixels") -> DetectionTable:
+    """The table of a file whose header names its columns.
+
+    Args:
+        path: of the file.
+        format: what its format is called.
+        header_lines: how many rows come before those of numbers.
+        unit: of the places.
+
+    Raises:
+        InputError: a column is missing or stands twice, a row is too short or too long, or a cell cannot be used.
+    """
+    rows = rows_of(path)
+    header = next(rows)
+    names = [plain(cell) for cell in header.cells]
+    while names and not names[-1]:
+        names.pop()
+    naming = naming_of(names)
+    if naming is None or naming.frame is None:
+        raise InputError(f"{path}, line {header.line}: no column is called frame: name that of the frame so.")
+    read = {naming.frame, *naming.place, *({naming.id} - {None}), *({naming.confidence} - {None})}
+    twice = next((names[column] for column in sorted(read) if names.count(names[column]) > 1), None)  # type: ignore[type-var, index]
+    if twice is not None:
+        raise InputError(f"{path}, line {header.line}: two columns are called {twice}: rename one of them.")
+    for _ in range(header_lines - 1):
+        next(rows, None)
+    lines: list[int] = []
+    numbers: list[list[float]] = []
+    for line, cells in rows:
+        refuse_other_length(cells, len(names), f"{path}, line {line}")
+        numbers.append(numbers_named(cells, names, naming, f"{path}, line {line}"))
+        lines.append(line)
+    if not lines:
+        raise InputError(f"{path} has a header and no rows: give a file with rows of {','.join(names)}.")
+    return table_of(path, format, naming, np.array(numbers), lines, unit)
+
+
+def refuse_other_length(cells: Sequence[str], n_names: int, place: str) -> None:
+    """Raise InputError where a row has fewer cells than the header has names, or more that are not empty."""
+    if len(cells) < n_names or any(cell.strip() for cell in cells[n_names:]):
+        raise InputError(f"{place}: {len(cells)} cells where the header names {n_names}.")
+
+
+def numbers_named(cells: Sequence[str], names: Sequence[str], naming: Naming, place: str) -> list[float]:
+    """The frame, the place, the id and the confidence of a row; id and confidence are NaN where they are empty.
+
+    Raises:
+        InputError: a cell is no number.
+    """
+    found = [_number(cells, names, column, place) for column in (naming.frame, *naming.place)]
+    return found + [_number_or_none(cells, names, column, place) for column in (naming.id, naming.confidence)]
+
+
+def table_of(
+    path: Path, format: str, naming: Naming, numbers: Array, lines: Sequence[int], unit: str = "pixels"
+) -> DetectionTable:
+    """The table of rows of `numbers_named`, ``[n, ...]``, with the line of each."""
+    return DetectionTable.of(
+        path,
+        format,
+        numbers[:, 0],
+        numbers[:, 1:-2],
+        naming.form,
+        lambda row: f"{path}, line {lines[row]}",
+        naming.columns,
+        None if naming.id is None else numbers[:, -2],
+        numbers[:, -1],
+        unit=unit,
+    )
+
+
+def _number(cells: Sequence[str], names: Sequence[str], column: int | None, place: str) -> float:
+    cell = "" if column is None else cells[column]
+    found = number(cell)
+    if found is None:
+        name = "frame" if column is None else names[column]
+        raise InputError(f"{place}: {name} is {cell.strip()[:30]!r}, not a finite number: correct the cell.")
+    return found
+
+
+def _number_or_none(cells: Sequence[str], names: Sequence[str], column: int | None, place: str) -> float:
+    if column is None or cells[column].strip().lower() in ("", "nan", "none"):
+        return float("nan")
+    return _number(cells, names, column, place)

@@ -1,0 +1,170 @@
+"""Poses: SLEAP's files through sleap-io, and DeepLabCut's CSV. An animal is where the mean of its seen parts is."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import number
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.formats.delimited import rows_of
+from pyro_mixdvae.tracking.files.formats.numbered import numbered
+from pyro_mixdvae.tracking.files.formats.table import DetectionTable
+from pyro_mixdvae.tracking.files.sequences import Size
+
+MEAN = "mean of the parts of each animal"
+LEAST_LIKELIHOOD = 0.6
+"""Parts below it are not seen: DeepLabCut's own ``pcutoff``."""
+
+
+class SLEAP:
+    """``.slp``, and ``.analysis.h5``: points, the ids those of tracks, where there are some."""
+
+    name = "SLEAP's poses"
+    looks_like = "SLEAP's .slp or .analysis.h5"
+
+    def recognises(self, path: Path, head: str) -> bool:
+        """Whether it is called so."""
+        return path.is_file() and (path.suffix == ".slp" or path.name.endswith((".analysis.h5", ".sleap.h5")))
+
+    def read(self, path: Path, size: Size | None) -> DetectionTable:
+        """All of it; raises InputError where sleap-io is not installed, or cannot read it."""
+        labels = _loaded(path)
+        if len(labels.videos) > 1:
+            raise InputError(f"{path} holds poses of {len(labels.videos)} films: save those of one by themselves.")
+        names: dict[str, int] = {}
+        rows = []
+        for frame in labels.labeled_frames:
+            for animal in frame.instances:
+                parts = np.asarray(animal.numpy(), dtype=float)[:, :2]
+                seen = parts[np.isfinite(parts).all(1)]
+                if len(seen):
+                    track = float("nan")
+                    if animal.track is not None:
+                        track = names.setdefault(str(animal.track.name), len(names) + 1)
+                    score = getattr(animal, "score", None)
+                    rows.append((frame.frame_idx, *seen.mean(0), track, float("nan") if score is None else score))
+        values = np.array(rows, dtype=float).reshape(-1, 5)
+        return DetectionTable.of(
+            path,
+            self.name,
+            values[:, 0],
+            values[:, 1:3],
+            "point",
+            lambda row: f"{path}, animal {row + 1}",
+            MEAN,
+            values[:, 3],
+            values[:, 4],
+            counts_from=0,
+        )
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        import sleap_io
+    except ImportError as error:
+        raise InputError(
+            f'{path}: poses are read by the package sleap-io: install it with pip install "pyro-mixdvae[pose]".'
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if path.suffix == ".slp":
+                return sleap_io.load_slp(str(path), open_videos=False)
+            return sleap_io.load_analysis_h5(str(path))
+    except Exception as error:  # whatever h5py or JSON within make of a broken file
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(f"{path}: sleap-io cannot read it ({reason}): give a file that SLEAP has saved.") from error
+
+
+class DeepLabCut:
+    """The CSV of an analysed film: three lines of header (four with several animals), then a row a frame."""
+
+    name = "DeepLabCut's CSV"
+    looks_like = "DeepLabCut's CSV (scorer, individuals, bodyparts, coords)"
+
+    def recognises(self, path: Path, head: str) -> bool:
+        """Whether the first cell is ``scorer``."""
+        return head.lstrip().partition(",")[0].strip().lower() == "scorer"
+
+    def read(self, path: Path, size: Size | None) -> DetectionTable:
+        """All of it; raises InputError with the line."""
+        header: dict[str, list[str]] = {}
+        frames: list[str] = []
+        lines: list[int] = []
+        numbers: list[list[float]] = []
+        for line, cells in rows_of(path):
+            first = cells[0].strip().lower()
+            if not frames and first in ("scorer", "individuals", "bodyparts", "coords"):
+                header[first] = cells
+                continue
+            if "coords" not in header or "bodyparts" not in header:
+                raise InputError(
+                    f"{path}, line {line}: no line of bodyparts and coords comes before: correct the header."
+                )
+            if len(cells) != len(header["coords"]):
+                raise InputError(f"{path}, line {line}: {len(cells)} cells where coords has {len(header['coords'])}.")
+            # Labelled pictures have three cells of names before the numbers, analysed films one.
+            since = next(at for at, cell in enumerate([*header["coords"], "x"]) if cell.strip() == "x")
+            frames.append(next((cell for cell in reversed(cells[:since]) if cell.strip()), ""))
+            numbers.append(_numbers(cells, since, f"{path}, line {line}"))
+            lines.append(line)
+        if not frames:
+            raise InputError(f"{path} has a header and no rows: give a file with poses.")
+        return _table(path, self.name, header, numbered([Path(f).stem for f in frames], path), np.array(numbers), lines)
+
+
+def _numbers(cells: list[str], since: int, place: str) -> list[float]:
+    found = []
+    for cell in cells[since:]:
+        value = float("nan") if cell.strip().lower() in ("", "nan") else number(cell)
+        if value is None:
+            raise InputError(f"{place}: {cell.strip()[:30]!r} is not a finite number: correct the cell.")
+        found.append(value)
+    return found
+
+
+def _table(
+    path: Path, name: str, header: dict[str, list[str]], frames: list[int], numbers: Array, lines: list[int]
+) -> DetectionTable:
+    since = len(header["coords"]) - numbers.shape[1]
+    coords = [cell.strip() for cell in header["coords"][since:]]
+    owners = [cell.strip() for cell in header.get("individuals", header["coords"])[since:]]
+    if "individuals" not in header:
+        owners = ["animal"] * len(coords)
+    rows: list[tuple[float, ...]] = []
+    at: list[int] = []
+    for which, owner in enumerate(dict.fromkeys(owners), start=1):
+        places = {
+            coord: numbers[
+                :,
+                [k for k, (who, what) in enumerate(zip(owners, coords, strict=True)) if (who, what) == (owner, coord)],
+            ]
+            for coord in ("x", "y", "likelihood")
+        }
+        x, y, likelihood = places["x"], places["y"], places["likelihood"]
+        if x.shape != y.shape or likelihood.shape[1] not in (0, x.shape[1]):
+            raise InputError(f"{path}: {owner} has not as many y as x: correct the header.")
+        seen = np.isfinite(x) & np.isfinite(y)
+        if likelihood.shape[1]:
+            seen &= likelihood >= LEAST_LIKELIHOOD
+        for row in np.flatnonzero(seen.any(1)):
+            own = seen[row]
+            sure = likelihood[row, own].mean() if likelihood.shape[1] else float("nan")
+            rows.append((frames[row], x[row, own].mean(), y[row, own].mean(), which, sure))
+            at.append(lines[row])
+    values = np.array(rows, dtype=float).reshape(-1, 5)
+    return DetectionTable.of(
+        path,
+        name,
+        values[:, 0],
+        values[:, 1:3],
+        "point",
+        lambda row: f"{path}, line {at[row]}",
+        MEAN,
+        values[:, 3],
+        values[:, 4],
+        counts_from=0,
+    )

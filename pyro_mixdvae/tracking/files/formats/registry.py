@@ -1,0 +1,73 @@
+"""Which format a path is of: the first of all that recognises it."""
+
+from pathlib import Path
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import text_at_start
+from pyro_mixdvae.tracking.files.formats.coco import COCO
+from pyro_mixdvae.tracking.files.formats.columns import NamedColumns
+from pyro_mixdvae.tracking.files.formats.contract import HEAD, Format
+from pyro_mixdvae.tracking.files.formats.cvat import CVAT
+from pyro_mixdvae.tracking.files.formats.motchallenge import MOTChallenge
+from pyro_mixdvae.tracking.files.formats.pose import SLEAP, DeepLabCut
+from pyro_mixdvae.tracking.files.formats.supervision import SupervisionCSV, SupervisionJSON
+from pyro_mixdvae.tracking.files.formats.trackmate import TrackMateSpots
+from pyro_mixdvae.tracking.files.formats.ultralytics import LabelFolder, UltralyticsCSV, label_files
+from pyro_mixdvae.tracking.files.sequences import files_of, kind_of
+
+MOTCHALLENGE = MOTChallenge()
+FORMATS: tuple[Format, ...] = (
+    MOTCHALLENGE,
+    SLEAP(),
+    SupervisionCSV(),
+    SupervisionJSON(),
+    LabelFolder(),
+    UltralyticsCSV(),
+    COCO(),
+    CVAT(),
+    TrackMateSpots(),
+    DeepLabCut(),
+    NamedColumns(),
+)
+"""In the order in which they are asked: what is common to several tools last."""
+
+
+def recognised(path: Path) -> Format:
+    """The format of a file, or of a folder that is one.
+
+    Raises:
+        InputError: it cannot be read, or is of none of `FORMATS`; says what was looked for.
+    """
+    head = "" if path.is_dir() else text_at_start(path, HEAD)
+    found = next((format for format in FORMATS if format.recognises(path, head)), None)
+    if found is None and path.is_dir():
+        raise InputError(
+            f"{path} is a folder, and no sequence folder (det/det.txt) nor {LabelFolder.looks_like}: give one, or a "
+            "file."
+        )
+    if found is None:
+        raise InputError(
+            f"{path} holds no detections of a known format: looked for "
+            f"{'; '.join(format.looks_like for format in FORMATS)}."
+        )
+    return found
+
+
+def is_one_film(path: Path) -> bool:
+    """Whether a path is a file, a sequence folder, or a folder of a format, and not a folder of several films.
+
+    Raises:
+        InputError: there is nothing at the path, or it may not be looked at.
+    """
+    return kind_of(path) != "folder" or any(format.recognises(path, "") for format in FORMATS)
+
+
+def files_read(path: Path) -> list[Path]:
+    """The files that may be read of a path: of a film of any format, or of each sequence in a folder.
+
+    Raises:
+        InputError: as of `sequences.files_of`.
+    """
+    if path.is_dir() and kind_of(path) == "folder" and is_one_film(path):
+        return label_files(path)
+    return files_of(path)

@@ -1,0 +1,51 @@
+"""Tracks as text: MOTChallenge results, and CSV of points."""
+
+import numpy as np
+
+from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
+from pyro_mixdvae.tracking.files.rows import Flags
+
+
+def format_points(points: Array, first: int = 1) -> str:
+    """CSV of N tracks over T frames, ``frame,id,x,y``: every source in every frame, ids 1..N, two decimals.
+
+    Args:
+        points: ``[T, N, 2]`` in pixels.
+        first: number of the first frame.
+
+    Raises:
+        ValueError: a point is not finite.
+    """
+    if not np.isfinite(points).all():
+        raise ValueError("results hold a point that is not finite")
+    rounded = np.round(points, 2) + 0.0
+    return "frame,id,x,y\n" + "".join(
+        f"{frame},{source},{x:.2f},{y:.2f}\n"
+        for frame, sources in enumerate(rounded.tolist(), start=first)
+        for source, (x, y) in enumerate(sources, start=1)
+    )
+
+
+def format_results(boxes: Array, first: int = 1, lost: Flags | None = None) -> str:
+    """MOTChallenge result text of N tracks over T frames: every source in every frame, ids 1..N.
+
+    Frames and ids count from 1; two decimals; a size never falls below 0.01, so that the text can be read.
+
+    Args:
+        boxes: ``[T, N, 4]`` xyxy in pixels.
+        first: number of the first frame.
+        lost: ``[T, N]``, sources of which nothing is known but where they were: their confidence is 0; None: nobody.
+
+    Raises:
+        ValueError: a box is not finite (a tracker says where its target is in every frame).
+    """
+    if not np.isfinite(boxes).all():
+        raise ValueError("results hold a box that is not finite")
+    rounded = np.round(xyxy_to_ltwh(boxes), 2) + 0.0  # + 0.0 turns -0.0 into 0.0
+    rounded[..., 2:] = np.maximum(rounded[..., 2:], 0.01)
+    confidence = np.ones(boxes.shape[:2], int) if lost is None else 1 - lost.astype(int)
+    return "".join(
+        f"{frame},{source},{left:.2f},{top:.2f},{width:.2f},{height:.2f},{sure},-1,-1,-1\n"
+        for frame, (sources, known) in enumerate(zip(rounded.tolist(), confidence, strict=True), start=first)
+        for source, ((left, top, width, height), sure) in enumerate(zip(sources, known, strict=True), start=1)
+    )
