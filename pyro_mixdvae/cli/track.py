@@ -19,6 +19,7 @@ from pyro_mixdvae.progress import Advance, progress, remark, say
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.files.detections import Detections
     from pyro_mixdvae.tracking.files.labels import Labels
+    from pyro_mixdvae.tracking.files.revising import Revision
     from pyro_mixdvae.tracking.files.sequences import Size
 
 DEFAULT_FOLDER = Path("tracks")
@@ -60,6 +61,24 @@ def track(
             "or a file of frame,id,left,top,width,height; points: frame:x,y;..., or a CSV of frame,id,x,y.",
         ),
     ] = "",
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            show_default=False,
+            metavar="FILE",
+            help="What is wrong with a run: a CSV of frame,kind,source,other,until,x1,y1,x2,y2 (kinds swap, absent, "
+            "label), or its tracks corrected in CVAT (XML). All else stays.",
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            show_default=False,
+            metavar="TRACKS",
+            help="With --corrections: the result file of that run, its tables beside it; if not given, SEQ is tracked "
+            "first.",
+        ),
+    ] = None,
     preset: Annotated[
         str,
         typer.Option(
@@ -125,6 +144,7 @@ def track(
     if live:
         for option, is_given in (
             ("--output", output is not None),
+            ("--corrections", corrections is not None),
             ("--method", method is not None),
             ("--iterations", iterations is not None),
             ("--samples", samples > 0),
@@ -144,8 +164,10 @@ def track(
     from pyro_mixdvae.tracking.files.results import result_paths
 
     targets = targets_of(sequence, output or DEFAULT_FOLDER, output is None, of_points)
+    revision = _revision(corrections, run, len(targets))
     paths = [path for _, result in targets for path in result_paths(result, not no_report, samples > 0, of_points)]
     inputs = [*files_read(sequence), *declaration.files, *(Path(text) for text in (init, model) if text)]
+    inputs += [] if revision is None else revision.files
     check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
     labels = _labels(init, targets, of_points, 1 if known is None else known.origin)
     jobs = read_jobs(targets, image, labels, known)
@@ -166,7 +188,7 @@ def track(
             for job in jobs:
                 tell = partial(_tell, advance, job.detections.name, done)
                 tell(0)
-                summaries.append(track_job(job, tracker, labels, samples, not no_report, overwrite, tell))
+                summaries.append(track_job(job, tracker, labels, samples, not no_report, overwrite, tell, revision))
                 done += len(job.detections.counts)
                 tell(len(job.detections.counts))
     finally:
@@ -202,6 +224,18 @@ def _read_whole(sequence: Path, size: "Size | None") -> "Detections | None":
     from pyro_mixdvae.tracking.files.jobs import read_whole
 
     return read_whole(sequence, size)
+
+
+def _revision(corrections: Path | None, run: Path | None, n_targets: int) -> "Revision | None":
+    if corrections is None:
+        if run is not None:
+            raise InputError("--run names a run to correct: give --corrections as well, or leave it out.")
+        return None
+    if n_targets > 1:
+        raise InputError("--corrections is of one sequence, and there are several: track that one by itself.")
+    from pyro_mixdvae.tracking.files.revising import Revision
+
+    return Revision(corrections, run)
 
 
 def _labels(init: str, targets: Sequence[tuple[Path, Path]], of_points: bool, origin: int) -> "Labels | None":

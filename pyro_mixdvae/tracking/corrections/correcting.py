@@ -151,9 +151,7 @@ class _Work:
             before = lost_at(result, source, self.since([source], frame), frame)
         elif holder != source:
             when = exchange_of(result, source, holder, self.since([source, holder], frame), frame)
-            result = self.around(
-                renamed(result, _exchanged(result, source, holder), when), source, holder, when
-            )
+            result = self.around(renamed(result, _exchanged(result, source, holder), when), source, holder, when)
         again = track_again(self.tracker, self.film, result, begin_of(result, before), frame, self.labels)
         if again.keeps_names or holder is None or (again.meets and self.expected(result, again, frame)):
             result = spliced(renamed(result, again.order, again.until), again.part, again.until)
@@ -211,7 +209,8 @@ def exchange_of(result: TrackingResult, source: int, other: int, since: int, fra
     if doubts:
         best = max(doubts, key=lambda doubt: (doubt.probability, doubt.first))
         return max((best.first + best.last + 1) // 2, result.first + 1)
-    own = slice(max(since + 1, result.first + 1) - result.first, frame + 1 - result.first)
+    at = frame - result.first
+    own = slice(min(max(since - result.first, 0) + 1, at), at + 1)
     one, two = result.boxes[own, source], result.boxes[own, other]
     return int(own.start + np.abs(one - two).max(-1).argmin()) + result.first
 
@@ -246,4 +245,5 @@ def _joined(one: Labels, other: Labels) -> Labels:
 
 
 def _no_labels(width: int) -> Labels:
-    return Labels(*np.empty((2, 0)), np.empty((0, width)))
+    nobody = np.empty(0, np.int64)
+    return Labels(nobody, nobody, np.empty((0, width)))

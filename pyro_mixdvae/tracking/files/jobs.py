@@ -18,7 +18,9 @@ from pyro_mixdvae.tracking.footprint import ADVICE, writing_bytes
 
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.files.labels import Labels
+    from pyro_mixdvae.tracking.files.revising import Revision
     from pyro_mixdvae.tracking.report.excerpt import Excerpts
+    from pyro_mixdvae.tracking.report.tables import Records
     from pyro_mixdvae.tracking.result import TrackingResult
     from pyro_mixdvae.tracking.tracker import Tracker
 
@@ -140,6 +142,7 @@ def track_job(
     report: bool,
     overwrite: bool = False,
     tell: Callable[[int], None] = lambda _: None,
+    revision: "Revision | None" = None,
 ) -> str:
     """Track one sequence and write its files, all or none, and then their picture; a summary of the result.
 
@@ -151,6 +154,7 @@ def track_job(
         report: write tables and picture too.
         overwrite: existing files may be replaced.
         tell: is given the number of frames that are done.
+        revision: what is corrected of it.
 
     Raises:
         InputError: the sequence cannot be tracked, or its files cannot be written.
@@ -169,9 +173,9 @@ def track_job(
     ]
     overview, excerpts = Overview(), Excerpts(len(found.counts))
     with result_files(written, overwrite) as files:
-        for result in _results(job, tracker, labels, samples):
+        for result, records in _results(job, tracker, labels, samples, revision):
             boxes, _ = found.frames(result.first, result.first + len(result.boxes))
-            files.add(boxes, result)
+            files.add(boxes, result, records)
             overview.add(result)
             excerpts.add(boxes, result)
             tell(result.first + len(result.boxes))
@@ -187,9 +191,17 @@ def track_job(
     return "\n".join([*(f"{found.name}: {line}" for line in lines), f"Written: {', '.join(map(str, written))}"])
 
 
-def _results(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int) -> "Iterator[TrackingResult]":
-    with _named(job.detections.path):
-        yield from tracker.track_blocks(job.detections, labels, samples, job.detections.origin)
+def _results(
+    job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, revision: "Revision | None"
+) -> "Iterator[tuple[TrackingResult, Sequence[Records] | None]]":
+    """Results that follow on one another, and their records where these are of other frames."""
+    film = job.detections
+    with _named(film.path):
+        if revision is not None:
+            yield revision.result(tracker, film, labels, samples, film.origin)
+            return
+        for result in tracker.track_blocks(film, labels, samples, film.origin):
+            yield result, None
 
 
 def _picture(found: Detections | SpooledDetections, excerpts: "Excerpts") -> bytes:

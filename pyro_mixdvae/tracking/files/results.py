@@ -45,8 +45,11 @@ class ResultFiles:
         self._records: list[Records] = []
         self._doubts: list[Doubt] = []
 
-    def add(self, boxes: Array, result: TrackingResult) -> None:
-        """The next frames, and their detections ``[L, K, 4]`` xyxy in pixels, or points, NaN where there is none."""
+    def add(self, boxes: Array, result: TrackingResult, records: "Sequence[Records] | None" = None) -> None:
+        """The next frames, and their detections ``[L, K, 4]`` xyxy in pixels, or points, NaN where there is none.
+
+        `records` are given where they are of other frames than the result's own.
+        """
         from pyro_mixdvae.tracking.files.detections import format_points, format_results
         from pyro_mixdvae.tracking.report.tables import Records, assignments_table, boxes_table, samples_table
 
@@ -62,7 +65,7 @@ class ResultFiles:
         if SAMPLES in self._streams:
             self._write_rows(SAMPLES, samples_table(result))
         first, last = result.block or (result.first, result.first + len(result.boxes) - 1)
-        self._records.append(Records(first, last, result.records))
+        self._records += [Records(first, last, result.records)] if records is None else records
         self._doubts += result.doubts
         self._is_first = False
 

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.parsers import expat
 
 from pyro_mixdvae.errors import InputError
@@ -28,30 +28,49 @@ class CVAT:
         """All of it; raises InputError with the line."""
         reader = _Reader(path)
         reader.run()
-        rows = reader.boxes or reader.points
+        seen = [shape for shape in reader.shapes if not shape.is_outside]
+        boxes = [shape for shape in seen if len(shape.place) == 4]
+        rows = boxes or seen
         if not rows:
             raise InputError(f"{path} holds no boxes and no points: give annotations with some.")
-        form: Form = "corners" if reader.boxes else "point"
+        form: Form = "corners" if boxes else "point"
         return DetectionTable.of(
             path,
             self.name,
-            [row[1] for row in rows],
-            [row[3:] for row in rows],
+            [row.frame for row in rows],
+            [row.place for row in rows],
             form,
-            lambda row: f"{path}, line {rows[row][0]}",
-            ", ".join(CORNERS) if reader.boxes else "points",
-            [row[2] for row in rows],
+            lambda row: f"{path}, line {rows[row].line}",
+            ", ".join(CORNERS) if boxes else "points",
+            [row.track for row in rows],
             size=reader.size,
             counts_from=0,
         )
+
+
+class Shape(NamedTuple):
+    """A box or a point of a track, NaN of none, as it stands in a line; frames count from 0."""
+
+    line: int
+    frame: float
+    track: float
+    place: tuple[float, ...]
+    is_outside: bool
+    is_key: bool
+
+
+def shapes_of(path: Path) -> list[Shape]:
+    """All of a file, in its order; raises InputError with the line."""
+    reader = _Reader(path)
+    reader.run()
+    return reader.shapes
 
 
 class _Reader:
     """Goes through the elements one by one, so that no tree stands in memory and every place has its line."""
 
     def __init__(self, path: Path):
-        self.boxes: list[tuple[float, ...]] = []  # line, frame, id, and the corners
-        self.points: list[tuple[float, ...]] = []
+        self.shapes: list[Shape] = []
         self._path = path
         self._id = float("nan")
         self._frame: float | None = None  # of the image that the parser is in
@@ -96,13 +115,13 @@ class _Reader:
         elif name == "image":
             self._id, self._frame = float("nan"), self._number(attributes, "id")
             self._sizes.add((attributes.get("width", ""), attributes.get("height", "")))
-        elif name in ("box", "points") and attributes.get("outside") != "1":
+        elif name in ("box", "points"):
             frame = self._number(attributes, "frame") if self._frame is None else self._frame
-            known = (float(self._parser.CurrentLineNumber), frame, self._id)
-            if name == "box":
-                self.boxes.append((*known, *(self._number(attributes, corner) for corner in CORNERS)))
-            else:
-                self.points.append((*known, *self._point(attributes.get("points", ""))))
+            is_box = name == "box"
+            corners = tuple(self._number(attributes, corner) for corner in CORNERS) if is_box else ()
+            place = corners or self._point(attributes.get("points", ""))
+            flags = attributes.get("outside") == "1", attributes.get("keyframe") == "1"
+            self.shapes.append(Shape(self._parser.CurrentLineNumber, frame, self._id, place, *flags))
 
     def _end(self, name: str) -> None:
         self._open.pop()
@@ -119,7 +138,7 @@ class _Reader:
             raise self._error(f"{name} is {attributes.get(name, '')[:30]!r}, not a finite number")
         return found
 
-    def _point(self, text: str) -> tuple[float, float]:
+    def _point(self, text: str) -> tuple[float, ...]:
         found = [number(cell) for cell in text.split(";")[0].split(",")]
         if ";" in text or len(found) != 2 or found[0] is None or found[1] is None:
             raise self._error(f"points are {text[:30]!r}, not x,y of one point")

@@ -1,0 +1,103 @@
+"""A run that is corrected: what a person has written of it, and the files that it left, if it is not tracked anew."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.tracking.blocks import joined
+from pyro_mixdvae.tracking.corrections.correcting import corrected
+from pyro_mixdvae.tracking.files.corrections import read_corrections
+from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.files.results import ASSIGNMENTS, BOXES, CHECK, ELBO, POINTS
+from pyro_mixdvae.tracking.files.runs import read_run
+from pyro_mixdvae.tracking.films import Film
+from pyro_mixdvae.tracking.report.tables import Records
+from pyro_mixdvae.tracking.result import TrackingResult
+from pyro_mixdvae.tracking.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What is corrected.
+
+    Attributes:
+        corrections: the file that says it.
+        run: tracks with their tables beside them; None: the film is tracked first.
+    """
+
+    corrections: Path
+    run: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """All that is read."""
+        if self.run is None:
+            return [self.corrections]
+        beside = (self.run.with_suffix(suffix) for suffix in (BOXES, POINTS, ASSIGNMENTS, CHECK, ELBO))
+        return [self.corrections, self.run, *beside]
+
+    def result(
+        self, tracker: Tracker, film: Film, labels: Labels | None, samples: int, origin: int
+    ) -> tuple[TrackingResult, tuple[Records, ...]]:
+        """The corrected result, and the records of the run.
+
+        Args:
+            tracker: of the film.
+            film: its detections.
+            labels: boxes drawn by hand before.
+            samples: posterior trajectories to draw, where it is tracked first.
+            origin: the number of the first frame.
+
+        Raises:
+            InputError: the corrections, or the run, cannot be used.
+        """
+        if self.run is None:
+            result = joined(list(tracker.track_blocks(film, labels, samples, origin)))
+            last = result.first + len(result.boxes) - 1
+            records: tuple[Records, ...] = (Records(result.first, last, result.records),)
+        else:
+            result, records = _read(self.run, tracker, film, origin)
+        return corrected(tracker, film, result, read_corrections(self.corrections, result), labels), records
+
+
+def _read(run: Path, tracker: Tracker, film: Film, origin: int) -> tuple[TrackingResult, tuple[Records, ...]]:
+    """A run on this film.
+
+    Raises:
+        InputError: it is of other detections, or of another number of sources, or its tables are not there.
+    """
+    found = read_run(run)
+    result, shift = found.result, found.result.origin - origin
+    if result.boxes.shape[1] != tracker.n_sources:
+        raise InputError(
+            f"{run} holds {result.boxes.shape[1]} sources, and {tracker.n_sources} are asked for: give its own number."
+        )
+    doubts = tuple(doubt._replace(first=doubt.first + shift, last=doubt.last + shift) for doubt in result.doubts)
+    result = replace(result, first=result.first + shift, origin=origin, doubts=doubts)
+    n_seen = (~np.isnan(result.responsibilities[..., 0])).sum(1)
+    if result.level == 0 or not result.responsibilities.shape[1]:
+        missing = run.with_suffix(ASSIGNMENTS if result.level else BOXES if result.boxes.shape[-1] == 4 else POINTS)
+        raise InputError(f"{missing} is not there: give a run with its tables, or leave --run out to track first.")
+    counts = film.counts[result.first : result.first + len(result.boxes)]
+    if result.first < 0 or len(counts) != len(n_seen) or (counts != n_seen).any():
+        raise InputError(f"{run} is of other detections: give the run that tracked these, or leave --run out.")
+    return _present(result), tuple(
+        each._replace(first=each.first + shift, last=each.last + shift) for each in found.records
+    )
+
+
+def _present(result: TrackingResult) -> TrackingResult:
+    """With a place for absent sources too, on the way between those where they are, and who is there beside it."""
+    there = ~np.isnan(result.boxes[..., 0])
+    if there.all():
+        return result
+    places = {name: getattr(result, name).copy() for name in ("boxes", "lower", "upper")}
+    frames = np.arange(len(there))
+    for n in np.flatnonzero(~there.all(0)):
+        known = there[:, n]
+        for array in places.values():
+            for column in range(array.shape[-1]):
+                array[:, n, column] = np.interp(frames, frames[known], array[known, n, column])
+    return replace(result, boxes=places["boxes"], lower=places["lower"], upper=places["upper"], presence=there * 1.0)
