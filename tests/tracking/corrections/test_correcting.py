@@ -114,7 +114,7 @@ def test_without_a_doubtful_moment_it_was_where_they_met(
     tracker: Tracker, film: ArrayFilm, right: TrackingResult
 ) -> None:
     wrong = renamed(right, [1, 0, 2], MEET[0])
-    assert_right(corrected(tracker, film, wrong, [Drawn(110, 0, walkers()[110, 0])]))
+    assert_right(corrected(tracker, film, wrong, [Drawn(110, 0, walkers()[110, 0])]), 0.3)
 
 
 def test_a_source_that_follows_nobody_is_found_again(tracker: Tracker, film: ArrayFilm, right: TrackingResult) -> None:
