@@ -129,7 +129,7 @@ def track(
         ):
             if is_given:
                 raise InputError(f"{option} has no meaning with --live, which filters and prints: leave it out.")
-        track_live(sequence, sources, _parse_size(size), init, declaration, level, lag or 0, written_as or "mot")
+        track_live(sequence, sources, parse_size(size), init, declaration, level, lag or 0, written_as or "mot")
         return
     if sequence == STANDARD_INPUT:
         raise InputError("- stands for standard input, which only --live reads: add it, or give a file.")
@@ -144,7 +144,7 @@ def track(
     inputs = [*files_of(sequence), *declaration.files, *(Path(text) for text in (init, model) if text)]
     check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
     labels = _labels(init, targets, of_points)
-    jobs = read_jobs(targets, _parse_size(size), labels)
+    jobs = read_jobs(targets, parse_size(size), labels)
     for job in jobs:
         for sentence in job.notes:
             remark(sentence)
@@ -185,7 +185,12 @@ def _check_numbers(sources: int | None, iterations: int | None, level: float, sa
         raise InputError(f"--level is {level:g}: give a probability between 0 and 1, as 0.9.")
 
 
-def _parse_size(text: str) -> tuple[int, int] | None:
+def parse_size(text: str) -> tuple[int, int] | None:
+    """Width and height of ``640x480``; None of nothing.
+
+    Raises:
+        InputError: it is written otherwise.
+    """
     if not text:
         return None
     found = re.fullmatch(r"([0-9]{1,6})[xX×]([0-9]{1,6})", text.strip())
