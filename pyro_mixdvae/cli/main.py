@@ -23,6 +23,7 @@ from pyro_mixdvae.cli.import_weights import import_weights
 from pyro_mixdvae.cli.mix import mix
 from pyro_mixdvae.cli.options import ManyValues, refuse_unnamed
 from pyro_mixdvae.cli.render import render
+from pyro_mixdvae.cli.report import report
 from pyro_mixdvae.cli.separate import separate
 from pyro_mixdvae.cli.standard_output import guarded_output
 from pyro_mixdvae.cli.track import track
@@ -40,6 +41,7 @@ app = typer.Typer(
 
 app.command("track")(track)
 app.command("render")(render)
+app.command("report")(report)
 app.command("export")(export)
 app.command("eval")(evaluate)
 app.add_typer(train.app, name="train")
