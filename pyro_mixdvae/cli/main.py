@@ -18,9 +18,12 @@ from pyro_mixdvae.cli.check_elbo import OptionalFile, check_elbo
 from pyro_mixdvae.cli.demo import demo
 from pyro_mixdvae.cli.eval import evaluate
 from pyro_mixdvae.cli.eval_audio import evaluate_audio
+from pyro_mixdvae.cli.export import export
 from pyro_mixdvae.cli.import_weights import import_weights
 from pyro_mixdvae.cli.mix import mix
 from pyro_mixdvae.cli.options import ManyValues, refuse_unnamed
+from pyro_mixdvae.cli.render import render
+from pyro_mixdvae.cli.report import report
 from pyro_mixdvae.cli.separate import separate
 from pyro_mixdvae.cli.standard_output import guarded_output
 from pyro_mixdvae.cli.track import track
@@ -37,6 +40,9 @@ app = typer.Typer(
 )
 
 app.command("track")(track)
+app.command("render")(render)
+app.command("report")(report)
+app.command("export")(export)
 app.command("eval")(evaluate)
 app.add_typer(train.app, name="train")
 app.add_typer(bench.app, name="bench")

@@ -134,7 +134,7 @@ def track(
     when a row of a later one comes, or a line that holds the number of the next frame and nothing else.
     """
     _check_numbers(sources, iterations, level, samples, seed)
-    image = _parse_size(size)
+    image = parse_size(size)
     known = None if live or sequence == STANDARD_INPUT else _read_whole(sequence, image)
     of_points = known is not None and known.width == 2
     if of_points and preset == "default":
@@ -211,7 +211,12 @@ def _check_numbers(sources: int | None, iterations: int | None, level: float, sa
         raise InputError(f"--level is {level:g}: give a probability between 0 and 1, as 0.9.")
 
 
-def _parse_size(text: str) -> tuple[int, int] | None:
+def parse_size(text: str) -> tuple[int, int] | None:
+    """Width and height of ``640x480``; None of nothing.
+
+    Raises:
+        InputError: it is written otherwise.
+    """
     if not text:
         return None
     found = re.fullmatch(r"([0-9]{1,6})[xX×]([0-9]{1,6})", text.strip())

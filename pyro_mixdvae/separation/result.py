@@ -86,6 +86,14 @@ class Separation:
 
         return save(self, Path(folder), overwrite)
 
+    def to_html(self, title: str = "mixture") -> str:
+        """The text of a page with players that keep step, solo and mute, and spectrograms (`separation.pages`)."""
+        from pyro_mixdvae.separation.pages import LONGEST, SoundPage, Stems
+
+        sounds = self.sounds[1:]
+        held = sounds[..., : int(LONGEST * self.rate)]
+        return SoundPage(Stems(title, self.names, held, self.rate, sounds.shape[-1] / self.rate)).html()
+
 
 def _array(waveform: npt.NDArray[np.floating] | Tensor) -> Samples:
     return np.asarray(waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform, dtype=np.float32)

@@ -1,5 +1,6 @@
 """What tracking one scene gives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,45 @@ class TrackingResult:
         from pyro_mixdvae.tracking.files.saving import save
 
         return save(self, Path(folder), name, overwrite)
+
+    def render(
+        self, path: str | Path, over: str | Path | None = None, names: Sequence[str] | None = None,
+        rate: float | None = None, overwrite: bool = False,
+    ) -> None:  # fmt: skip
+        """Draw the result as a film (`render.films`).
+
+        Args:
+            path: an MP4, for which the extra `video` is needed, or a GIF.
+            over: a film, a folder of images, or a sequence with its images; None: over nothing.
+            names: of the sources; None: 1 to N.
+            rate: frames a second; None: as the images have it, or 25.
+            overwrite: a former film may be replaced.
+
+        Raises:
+            InputError: the film cannot be written, or there are no images to draw over.
+        """
+        from pyro_mixdvae.tracking.files.runs import Run
+        from pyro_mixdvae.tracking.render.films import render
+        from pyro_mixdvae.tracking.render.grounds import PlainGround, ground_of
+
+        width, height = (round(side) for side in self.extent)
+        ground = PlainGround((width, height)) if over is None else ground_of(Path(over), (width, height))
+        render(Run.of(self, names), ground, Path(path), rate, overwrite=overwrite)
+
+    def to_html(self, title: str = "tracks", names: Sequence[str] | None = None) -> str:
+        """The text of a page that shows the result in any browser, with a slider (`report.pages`).
+
+        Args:
+            title: of the page.
+            names: of the sources; None: 1 to N.
+
+        Raises:
+            InputError: there is not one name for each source.
+        """
+        from pyro_mixdvae.tracking.files.runs import Run
+        from pyro_mixdvae.tracking.report.pages import TrackingPage
+
+        return TrackingPage(Run.of(self, names, title)).html()
 
     def to_dataframe(self) -> "DataFrame":
         """For pandas: a row for every source in every frame (`exports.pandas`)."""

@@ -78,3 +78,10 @@ def test_stems_are_saved_as_they_are(separation: Separation, tmp_path: Path) -> 
         named.save(tmp_path / "out")
     with pytest.raises(InputError, match="cannot be called"):
         separation.save(tmp_path / "other")
+
+
+def test_a_page_holds_the_stems(separation: Separation) -> None:
+    page = separation.to_html("two tones")
+    assert "<title>two tones</title>" in page
+    assert '"name": "low"' in page
+    assert '"channels": 2, "length": 16000' in page

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from pyro_mixdvae.reporting.palette import PALETTE, colour_of
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.report.plots import PALETTE, centre_band, colour_of, picture
+from pyro_mixdvae.tracking.report.plots import centre_band, picture
 from pyro_mixdvae.tracking.result import TrackingResult
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from pyro_mixdvae import Tracker
 from pyro_mixdvae.errors import InputError
@@ -66,3 +67,12 @@ def test_save_writes_what_track_writes(result: TrackingResult, tmp_path: Path) -
     with pytest.raises(InputError, match="exists already"):
         result.save(tmp_path / "out", "two")
     result.save(tmp_path / "out", "two", overwrite=True)
+
+
+def test_it_becomes_a_page_and_a_film(result: TrackingResult, tmp_path: Path) -> None:
+    assert '"names": ["Ann", "Bob"]' in result.to_html("crossing", ["Ann", "Bob"])
+    result.render(tmp_path / "film.gif", names=["Ann", "Bob"], rate=10)
+    with Image.open(tmp_path / "film.gif") as film:
+        assert (film.n_frames, film.size) == (20, (320, 240))
+    with pytest.raises(InputError, match="does not exist"):
+        result.render(tmp_path / "other.gif", over=tmp_path / "img1")

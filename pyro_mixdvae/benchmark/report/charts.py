@@ -7,8 +7,8 @@ import numpy as np
 
 from pyro_mixdvae.benchmark.counts.calibration import LEVELS
 from pyro_mixdvae.benchmark.report.rows import Row, length_text
+from pyro_mixdvae.reporting.palette import colour_of
 from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, png
-from pyro_mixdvae.tracking.report.plots import colour_of
 from pyro_mixdvae.tracking.scores.clear import OVERALL
 
 _SCORES = ("MOTA", "IDF1", "HOTA")

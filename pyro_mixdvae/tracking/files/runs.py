@@ -24,13 +24,15 @@ class Run:
     Attributes:
         result: where a source is absent its boxes are NaN; without a table of boxes all are taken to be observed, with
             no interval.
-        names: of the N sources: their ids in the file.
+        ids: of the N sources, as in the file.
+        names: of them, for the eye: the ids if nothing else is given.
         title: of the sequence.
         records: of the ELBO, an entry for frames that were inferred together.
         files: that were read.
     """
 
     result: TrackingResult
+    ids: tuple[int, ...]
     names: tuple[str, ...]
     title: str
     records: tuple[Records, ...] = ()
@@ -45,7 +47,8 @@ class Run:
         """
         first, last = result.block or (result.first, result.first + len(result.boxes) - 1)
         records = (Records(first, last, result.records),) if result.records else ()
-        own = cls(result, tuple(str(n + 1) for n in range(result.boxes.shape[1])), title, records)
+        ids = tuple(range(1, result.boxes.shape[1] + 1))
+        own = cls(result, ids, tuple(map(str, ids)), title, records)
         return own if names is None else own.named(names)
 
     def named(self, names: Sequence[str]) -> "Run":
@@ -83,7 +86,8 @@ def read_run(path: str | Path) -> Run:
     reader = _Beside(path, tracks, result)
     result = replace(reader.with_limits(result), doubts=reader.doubts())
     result = reader.with_assignments(result)
-    return Run(result, tuple(map(str, tracks.ids.tolist())), path.stem, reader.records(), (path, *reader.found))
+    ids = tuple(tracks.ids.tolist())
+    return Run(result, ids, tuple(map(str, ids)), path.stem, reader.records(), (path, *reader.found))
 
 
 class _Beside:

@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from pyro_mixdvae.reporting.palette import CLUTTER, DOUBT, colour_of
 from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, plain, png
 from pyro_mixdvae.tracking.boxes import Array, centres
 from pyro_mixdvae.tracking.files.rows import Flags
@@ -20,21 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which differ for colour-blind readers too, and three darker ones for N up to 10.
-PALETTE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-    "#882255",
-    "#999933",
-    "#332288",
-)
-CLUTTER = "#9a9a9a"
-DOUBT = "#D55E00"
 BOXES_A_SOURCE = 5
 
 
@@ -91,11 +77,6 @@ def _figure(shown: Excerpt, size: Size, name: str) -> "Figure":
     figure.suptitle(plain(f"{name}: {title}") if name else title)
     figure.legend(handles=_legend(result), loc="outside lower center", ncols=6, fontsize=9, frameon=False)
     return figure
-
-
-def colour_of(source: int) -> str:
-    """The colour of a source, counted from 0; they repeat after ten."""
-    return PALETTE[source % len(PALETTE)]
 
 
 def centre_band(result: TrackingResult) -> tuple[Array, Array]:
