@@ -31,9 +31,7 @@ def test_points_are_read_in_any_order_of_columns_and_frames_keep_their_numbers(t
     np.testing.assert_array_equal(found.boxes, [[[5, 6], [7, 8]], [[nan, nan], [nan, nan]], [[9, 10], [nan, nan]]])
     assert (found.origin, found.size, found.size_is_guessed) == (0, (9, 10), True)
     assert found.note is not None
-    assert found.note.endswith(
-        "CSV with named columns: 3 points (x, y) in pixels, frames 0 to 2, numbered from 0."
-    )
+    assert found.note.endswith("CSV with named columns: 3 points (x, y) in pixels, frames 0 to 2, numbered from 0.")
 
 
 def test_frames_that_begin_later_count_from_one(tmp_path: Path) -> None:
