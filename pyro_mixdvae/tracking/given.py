@@ -52,8 +52,8 @@ def as_arrays(detections: Any) -> Given:
         return Given(np.asarray(detections.detach().cpu()))
     if isinstance(detections, (str, Path)):
         raise InputError(
-            f"{str(detections)[:200]!r} is a path: read it with read_detections of pyro_mixdvae.tracking.files.detections,"
-            " and track its boxes."
+            f"{str(detections)[:200]!r} is a path: read it with read_detections of "
+            "pyro_mixdvae.tracking.files.detections, and track its boxes."
         )
     if isinstance(detections, (dict, bytes)) or not isinstance(detections, Sequence):
         raise InputError(f"Detections of the type {type(detections).__name__} are not understood: give {KINDS}.")
