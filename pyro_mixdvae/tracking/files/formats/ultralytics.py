@@ -58,7 +58,7 @@ class LabelFolder:
             np.array([row.numbers[1:5] for row in rows]).reshape(-1, 4) * [*size, *size],
             "centre and size",
             lambda row: f"{rows[row].file}, line {rows[row].line}",
-            "x, y, w, h as shares",
+            "x, y, w, h",
             ids,
             confidence,
             size,
