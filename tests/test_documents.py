@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from foreign_files import examples
 
 from pyro_mixdvae.separation.result import Separation
 
@@ -63,3 +64,22 @@ def test_the_parts_that_contributing_shows_run() -> None:
 def test_the_pages_of_the_site_run(page: Path) -> None:
     namespace = run_blocks(page)
     assert len(namespace) > 1
+
+
+def test_every_command_for_own_detections_runs(mixdvae: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On files as the tools write them, two things that walk for six frames; what needs an extra says so without it."""
+    page = (ROOT / "docs" / "how_to" / "own_detections.md").read_text()
+    commands = re.findall(r"^\|.*\| `mixdvae (track .*?)` \|$", page, flags=re.M)
+    assert len(commands) == 10
+    monkeypatch.chdir(tmp_path)
+    for name, text in examples().items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for command in commands:
+        code, _, err = mixdvae(*command.split(), "--overwrite", "--no-report")
+        if "poses.slp" in command:
+            assert code == 2
+            assert "sleap-io" in err
+        else:
+            assert code == 0, err
+            assert "recognised as" in err, command

@@ -36,7 +36,11 @@ def _bench() -> None:
 @app.command("mot", cls=ManyValues)
 def mot(
     data: Annotated[
-        Path, typer.Argument(help="Folder of sequences with gt/gt.txt and det/det.txt.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Folder of sequences with gt/gt.txt and det/det.txt, or files of other formats there.",
+            show_default=False,
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write.", show_default=False)],
     frames: Annotated[

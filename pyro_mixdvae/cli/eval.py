@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, Quiet, above_zero
+from pyro_mixdvae.cli.options import ImageSize, Overwrite, Quiet, above_zero, parse_size
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import list_folder
 from pyro_mixdvae.outputs import check_outputs
@@ -27,11 +27,23 @@ LEGEND_WITHIN = (
 )
 
 
+SUFFIXES = (".txt", ".csv", ".json", ".xml", ".slp")
+"""Of files in a folder of results."""
+
+
 def evaluate(
-    results: Annotated[Path, typer.Argument(help="A result file, or a folder of SEQ.txt.", show_default=False)],
+    results: Annotated[
+        Path,
+        typer.Argument(
+            help="A file of tracks, of any format that is recognised, or a folder of one a sequence, as SEQ.txt.",
+            show_default=False,
+        ),
+    ],
     gt: Annotated[
         Path,
-        typer.Option(help="A gt.txt, a sequence folder, or a folder of sequences.", show_default=False),
+        typer.Option(
+            help="A gt.txt or another file of tracks, a sequence folder, or a folder of sequences.", show_default=False
+        ),
     ],
     ids: Annotated[str, typer.Option(help="Score against these targets of the ground truth only, as in 3,6,7.")] = "",
     within: Annotated[
@@ -46,6 +58,7 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write scores and notes to this file as JSON.")
     ] = None,
+    size: ImageSize = "",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -53,19 +66,26 @@ def evaluate(
     # motmetrics and pandas take a second to import: `mixdvae --help` does without them.
     from pyro_mixdvae.reporting.tables import csv_text, json_text, write_scores
     from pyro_mixdvae.tracking.files.detections import read_ground_truth, read_results
-    from pyro_mixdvae.tracking.files.sequences import files_of
+    from pyro_mixdvae.tracking.files.formats.registry import files_read
+    from pyro_mixdvae.tracking.files.tracks import aligned
     from pyro_mixdvae.tracking.scores.clear import Score, Scores, pool, score
     from pyro_mixdvae.tracking.scores.diagnostics import diagnostics
 
     above_zero("--within", within)
     chosen = _parse_ids(ids)
     pairs, notes = _pairs(results, gt)
-    inputs = [*files_of(gt), *(path for path, _ in pairs.values())]
+    inputs = [*files_read(gt), *(file for path, _ in pairs.values() for file in files_read(path))]
     check_outputs([path for path in (csv_file, json_file) if path], overwrite, inputs=inputs)
     if chosen and len(pairs) > 1:
         raise InputError("--ids chooses targets of one sequence, and there are several: give one result file.")
-    tracks = {name: replace(read_results(path), name=name) for name, (path, _) in pairs.items()}
-    truths = {name: read_ground_truth(path) for name, (_, path) in pairs.items()}
+    image = parse_size(size)
+    truths = {name: read_ground_truth(path, image) for name, (_, path) in pairs.items()}
+    tracks = {
+        name: replace(read_results(path, image or truths[name].size), name=name) for name, (path, _) in pairs.items()
+    }
+    for name in pairs:
+        tracks[name], truths[name], note = aligned(tracks[name], truths[name])
+        notes += [*tracks[name].notes, *([note] if note else [])]
     if chosen:
         truths = {name: truth.with_ids(chosen) for name, truth in truths.items()}
     points = [one.path for one in (*tracks.values(), *truths.values()) if one.boxes.shape[-1] == 2]
@@ -108,16 +128,19 @@ def _parse_ids(text: str) -> list[int]:
 
 def _pairs(results: Path, gt: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
     """Result file and ground truth of each sequence by its name, and notes on what has no counterpart."""
+    from pyro_mixdvae.tracking.files.formats.registry import is_one_film
     from pyro_mixdvae.tracking.files.sequences import find_sequences, kind_of, name_of
 
-    truth_kind = kind_of(gt)
-    truths = {name_of(path): path for path in (find_sequences(gt) if truth_kind == "folder" else [gt])}
-    if kind_of(results) == "file":
-        name = name_of(gt) if truth_kind == "sequence" else name_of(results)
-        if truth_kind == "folder" and name not in truths:
+    of_one = is_one_film(gt)
+    truths = {name_of(path): path for path in ([gt] if of_one else find_sequences(gt))}
+    if is_one_film(results) and kind_of(results) != "sequence":
+        name = name_of(gt) if kind_of(gt) == "sequence" else name_of(results)
+        if not of_one and name not in truths:
             raise InputError(f"{gt} holds no sequence {name} for {results}: give its ground truth itself.")
         return {name: (results, truths.get(name, gt))}, []
-    found = {path.stem: path for path in list_folder(results) if path.suffix == ".txt"}
+    # Of files that are called alike the result of `mixdvae track` counts, which comes last.
+    files = sorted(list_folder(results), key=lambda path: path.suffix == ".txt")
+    found = {path.stem: path for path in files if path.suffix in SUFFIXES}
     pairs = {name: (found[name], truth) for name, truth in truths.items() if name in found}
     if not pairs:
         raise InputError(

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, Quiet
-from pyro_mixdvae.cli.track import parse_size
+from pyro_mixdvae.cli.options import Overwrite, Quiet, parse_size
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, write_together
 from pyro_mixdvae.progress import say

@@ -67,7 +67,7 @@ def track_live(
 def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":
     """What is to be read, and the size of the image."""
     from pyro_mixdvae.tracking.files.formats.registry import recognised
-    from pyro_mixdvae.tracking.files.sequences import kind_of, read_info
+    from pyro_mixdvae.tracking.files.sequences import kind_of, part_of, read_info
     from pyro_mixdvae.tracking.live.rows import STREAMED
 
     if sequence != STANDARD_INPUT:
@@ -76,7 +76,7 @@ def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":
             raise InputError(f"{sequence} is no sequence, and --live follows one: give -, a det.txt or a sequence.")
         if kind == "sequence":
             info = read_info(sequence)
-            sequence, size = sequence / "det" / "det.txt", size or (info.size if info else None)
+            sequence, size = part_of(sequence, "det/det.txt"), size or (info.size if info else None)
         elif sequence.is_file() and not isinstance(found := recognised(sequence), STREAMED):
             raise InputError(f"{sequence} is {found.name}, and --live reads rows as they come: leave --live out.")
     if size is None:

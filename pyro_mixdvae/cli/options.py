@@ -21,6 +21,9 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print errors alone (and the scores asked for).", callback=_be_quiet),
 ]
+ImageSize = Annotated[
+    str, typer.Option("--size", metavar="WxH", help="Size of the image in pixels, as 1920x1080.", show_default=False)
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
 SeedOfFiles = Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")]
 SeedOfWeights = Annotated[int, typer.Option("--seed", help="The same seed gives the same weights.")]
@@ -41,6 +44,20 @@ def use_one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """The width and height that an option says; None: it says none.
+
+    Raises:
+        InputError: it is no size.
+    """
+    if not text:
+        return None
+    found = re.fullmatch(r"([0-9]{1,6})[xX×]([0-9]{1,6})", text.strip())
+    if not found:
+        raise InputError(f"--size {text!r} is no image size: write width and height in pixels, as in 640x480.")
+    return int(found[1]), int(found[2])
 
 
 def at_least(option: str, value: int | None, least: int) -> None:

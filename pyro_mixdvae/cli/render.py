@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, Quiet, above_zero, at_least
-from pyro_mixdvae.cli.track import parse_size
+from pyro_mixdvae.cli.options import Overwrite, Quiet, above_zero, at_least, parse_size
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import progress, remark, say

@@ -1,6 +1,5 @@
 """``mixdvae track``: follow a fixed number of sources through detection files."""
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 
 from pyro_mixdvae.cli.live import STANDARD_INPUT, track_live
 from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets, run_numbers
-from pyro_mixdvae.cli.options import Overwrite, Quiet, at_least, check_seed, use_one_thread
+from pyro_mixdvae.cli.options import ImageSize, Overwrite, Quiet, at_least, check_seed, parse_size, use_one_thread
 from pyro_mixdvae.declaration.shipped import POINTS, declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
@@ -52,7 +51,7 @@ def track(
             help="Result file to write, or folder for SEQ.txt each; tracks/SEQ.txt if not given.",
         ),
     ] = None,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the image in pixels.", show_default=False)] = "",
+    size: ImageSize = "",
     init: Annotated[
         str,
         typer.Option(
@@ -209,20 +208,6 @@ def _check_numbers(sources: int | None, iterations: int | None, level: float, sa
     check_seed("--seed", seed)
     if not 0 < level < 1:
         raise InputError(f"--level is {level:g}: give a probability between 0 and 1, as 0.9.")
-
-
-def parse_size(text: str) -> tuple[int, int] | None:
-    """Width and height of ``640x480``; None of nothing.
-
-    Raises:
-        InputError: it is written otherwise.
-    """
-    if not text:
-        return None
-    found = re.fullmatch(r"([0-9]{1,6})[xX×]([0-9]{1,6})", text.strip())
-    if not found:
-        raise InputError(f"--size {text!r} is no image size: write width and height in pixels, as in 640x480.")
-    return int(found[1]), int(found[2])
 
 
 def _read_whole(sequence: Path, size: "Size | None") -> "Detections | None":

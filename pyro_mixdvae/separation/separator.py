@@ -23,6 +23,7 @@ from pyro_mixdvae.representations.stft import HIGHEST_RATE, LOWEST_RATE, STFT
 from pyro_mixdvae.separation.audio.reading import LOUDEST, unusable
 from pyro_mixdvae.separation.audio.resampling import resample
 from pyro_mixdvae.separation.fit import Fit, fit_of
+from pyro_mixdvae.separation.high_band import HighBand
 from pyro_mixdvae.separation.presets import build, weights_of
 from pyro_mixdvae.separation.result import Separation
 from pyro_mixdvae.separation.source_files import source_names
@@ -103,12 +104,21 @@ class Separator:
         self.segmenting = _segmenting(segment, overlap, self.stft, len(self.names))
 
     def separate(self, waveform: Waveform, rate: int) -> Separation:
-        """Separate a waveform [*, n] at `rate` samples a second, of any level.
+        """Separate a waveform at `rate` samples a second, of any level.
+
+        It is ``[n]`` or, of several channels, ``[n, channels]`` as `soundfile` reads them, or ``[channels, n]``: the
+        longer axis is that of the samples. Of more axes the last one is. Stems have the mixture's shape.
+
+        The models know sounds up to half their own rate, 8 kHz. What the mixture has above it goes with the source that
+        is likelier to make it (`high_band`); without `sums` it is in no stem.
 
         Raises:
-            InputError: it is empty, holds NaN, infinity or numbers beyond any sound, or has a rate that no sound has.
+            InputError: it is empty, holds NaN, infinity or numbers beyond any sound, has as many channels as samples,
+                or a rate that no sound has.
         """
-        samples = _checked(waveform, rate)
+        given = _checked(waveform, rate)
+        is_turned = given.ndim == 2 and given.shape[0] > given.shape[1]
+        samples = np.ascontiguousarray(given.T) if is_turned else given
         channels = samples.reshape(-1, samples.shape[-1])
         peak = float(np.abs(channels).max())
         fits = FitMeter(self)
@@ -121,10 +131,12 @@ class Separator:
             separated.append(torch.cat(ready, 1).numpy())
         stems = np.stack(separated, 1)  # [N, channels, n]
         back = resample(stems.reshape(-1, stems.shape[-1]), self.stft.rate, rate, samples.shape[-1])
-        shaped = back.reshape(len(self.names), *samples.shape)
+        by_channel = back.reshape(len(self.names), *channels.shape)
         if self.sums and rate != self.stft.rate:
-            # Above the model's highest frequency nothing is known of the sources: each takes an equal share.
-            shaped = shaped + (samples - shaped.sum(0)) / len(self.names)
+            by_channel = HighBand(rate, self.stft.rate).add(by_channel, channels)
+        shaped = by_channel.reshape(len(self.names), *samples.shape)
+        if is_turned:
+            shaped = shaped.swapaxes(1, 2)
         result = (
             torch.from_numpy(shaped).to(waveform) if isinstance(waveform, Tensor) else shaped.astype(waveform.dtype)
         )
@@ -199,6 +211,11 @@ def _checked(waveform: npt.NDArray[np.floating] | Tensor, rate: int) -> npt.NDAr
         samples = np.asarray(waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform, dtype=np.float32)
     if samples.ndim == 0 or samples.size == 0:
         raise InputError("the waveform holds no samples: give one that is not empty.")
+    if samples.ndim == 2 and samples.shape[0] == samples.shape[1] > 1:
+        raise InputError(
+            f"the waveform has the shape {samples.shape}, and the longer axis is that of the samples: give more "
+            "samples than channels."
+        )
     if not (np.abs(samples) <= LOUDEST).all():
         raise InputError(f"the waveform holds {unusable(samples)}: repair it first.")
     return samples

@@ -23,6 +23,7 @@ from pyro_mixdvae.tracking.ends import Ends, ends_of
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.films import ArrayFilm, BoxSequence, Film, Start, start_of, stretch_of
 from pyro_mixdvae.tracking.footprint import ADVICE, Extent, tracking_bytes
+from pyro_mixdvae.tracking.given import as_arrays
 from pyro_mixdvae.tracking.intervals import require_level
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.result import TrackingResult
@@ -103,12 +104,12 @@ class Tracker:
 
     def track(
         self,
-        boxes: Array,
+        boxes: Any,
         size: tuple[float, float] | None = None,
         labels: Labels | None = None,
         n_samples: int = 0,
         confidence: Array | None = None,
-        origin: int = 1,
+        origin: int | None = None,
     ) -> TrackingResult:
         """Track through one sequence.
 
@@ -118,18 +119,23 @@ class Tracker:
 
         Args:
             boxes: detections ``[T, K, 4]``, (x1, y1, x2, y2) in pixels, NaN where there is none, in any order; or
-                points ``[T, K, 2]``, (x, y) in pixels.
+                points ``[T, K, 2]``, (x, y) in pixels. Also a list with those of each frame, a list of
+                `supervision.Detections`, or a `pandas.DataFrame` with a column frame and the columns of places under
+                any of the names that files have (`files.formats.naming`).
             size: (width, height) of the image; None: the far corner of the detections.
             labels: boxes drawn by a person; they are taken as nearly exact, and say where the sources start.
             n_samples: posterior trajectories to draw.
             confidence: ``[T, K]``; without labels the sources start at the most confident detections.
-            origin: the number by which sentences call the first frame.
+            origin: the number by which sentences call the first frame; None: that of a DataFrame, else 1.
 
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
-        own = self.tracker_of(boxes)
-        film = ArrayFilm.of(boxes, size, confidence, labels)
+        given = as_arrays(boxes)
+        own = self.tracker_of(given.boxes)
+        film = ArrayFilm.of(given.boxes, size, given.confidence if confidence is None else confidence, labels)
+        if origin is None:
+            origin = 1 if given.origin is None else given.origin
         return of_film(joined(list(own.track_blocks(film, labels, n_samples, origin))), film)
 
     def track_blocks(
@@ -186,7 +192,7 @@ class Tracker:
 
     def track_many(
         self,
-        sequences: Sequence[Array],
+        sequences: Sequence[Any],
         sizes: Sequence[tuple[float, float] | None] | None = None,
         n_samples: int = 0,
         confidences: Sequence[Array | None] | None = None,
@@ -196,6 +202,9 @@ class Tracker:
         `sizes` and `confidences`, where they are given, hold an entry for each sequence.
         """
         nothing = [None] * len(sequences)
+        given = [as_arrays(boxes) for boxes in sequences]
+        sequences = [each.boxes for each in given]
+        confidences = confidences or [each.confidence for each in given]
         of_points = [self.tracker_of(boxes) is not self for boxes in sequences]
         if any(of_points):
             if not all(of_points):
@@ -203,7 +212,7 @@ class Tracker:
             return self.tracker_of(sequences[0]).track_many(sequences, sizes, n_samples, confidences)
         films = [
             ArrayFilm.of(boxes, size, confidence, None)
-            for boxes, size, confidence in zip(sequences, sizes or nothing, confidences or nothing, strict=True)
+            for boxes, size, confidence in zip(sequences, sizes or nothing, confidences, strict=True)
         ]
         found: dict[int, BoxSequence] = {}
         starts: dict[int, Start] = {}

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 import soundfile
 import torch
+from scipy.signal import butter, sosfilt
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
@@ -17,6 +18,7 @@ from pyro_mixdvae.outputs import staged
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation import fit
 from pyro_mixdvae.separation.audio.writing import WavWriter
+from pyro_mixdvae.separation.high_band import HighBand
 from pyro_mixdvae.separation.separator import Separator
 from pyro_mixdvae.weights.store import save_network
 
@@ -108,6 +110,36 @@ def test_block_by_block_is_as_all_at_once(separate: Run, weights: list[Path], tm
     whole = Separator(weights[:2], segment=2, overlap=0.5).separate(mixture.T, 22_050)
     for written, expected in zip(stems(tmp_path, "mix", "voice", "pipe")[0], whole.stems, strict=True):
         np.testing.assert_allclose(written.T, expected, atol=1e-4 * np.abs(mixture).max())
+
+
+def test_channels_may_come_first_or_last(weights: list[Path]) -> None:
+    """The longer axis is that of the samples; as many of both are refused."""
+    mixture = sound(9_000, 16_000, 2)
+    separator = Separator(weights[:2])
+    last, first = separator.separate(mixture, 16_000).stems, separator.separate(mixture.T, 16_000).stems
+    assert last.shape == (2, 9_000, 2)
+    np.testing.assert_array_equal(last, first.swapaxes(1, 2))
+    with pytest.raises(InputError, match="more samples than channels"):
+        separator.separate(np.zeros((3, 3)), 16_000)
+
+
+def test_what_lies_above_the_models_goes_with_the_source_that_is_strong_below() -> None:
+    """Whatever the blocks; where no stem has anything in the top bands, in equal shares."""
+    rng = np.random.default_rng(0)
+    rate, n = 44_100, 8_820
+    high = sosfilt(butter(6, 9_000, "highpass", fs=rate, output="sos"), rng.standard_normal(n))
+    near = sosfilt(butter(6, [6_000, 7_800], "bandpass", fs=rate, output="sos"), rng.standard_normal(n))
+    stems = np.stack([near, 0.05 * near[::-1]])[:, None].astype(np.float32)
+    mixture = (stems.sum(0) + high[None]).astype(np.float32)
+    whole = HighBand(rate, 16_000).add(stems, mixture)
+    np.testing.assert_allclose(whole.sum(0), mixture, atol=1e-5)
+    took = ((whole - stems)[:, 0, 2_000:] ** 2).sum(-1)
+    assert took[0] > 100 * took[1]
+    band = HighBand(rate, 16_000)
+    pieces = [band.add(stems[..., a:b], mixture[:, a:b]) for a, b in ((0, 7), (7, 5_000), (5_000, n))]
+    np.testing.assert_allclose(np.concatenate(pieces, -1), whole, atol=1e-6)
+    silent = HighBand(rate, 16_000).add(np.zeros_like(stems), mixture)
+    np.testing.assert_allclose(silent[0], silent[1])
 
 
 @pytest.mark.parametrize("kind", ["silence", "click", "clipped", "offset"])

@@ -51,7 +51,10 @@ def test_a_bare_file_gives_every_source_in_every_frame(mixdvae: Run, detections:
     code, out, err = mixdvae(
         "track", detections, "--sources", 3, "--size", "640x480", "-o", out_file, "--samples", 2, "--level", 0.5
     )
-    assert (code, err) == (0, "")
+    assert code == 0
+    n_boxes = len(detections.read_text().splitlines())
+    kind = "boxes (left, top, width, height) in pixels"
+    assert err == f"{detections}: recognised as MOTChallenge: {n_boxes} {kind}, frames 1 to 20.\n"
     tracks = read_results(out_file)
     assert tracks.ids.tolist() == [1, 2, 3]
     assert tracks.boxes.shape == (20, 3, 4)

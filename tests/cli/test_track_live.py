@@ -84,6 +84,33 @@ def test_results_are_those_of_the_live_tracker(
     assert [line.split(",")[:2] for line in out.splitlines()] == [[str(t), n] for t in range(1, 21) for n in "123"]
 
 
+def with_columns(text: str) -> str:
+    """The same detections as corners in columns that a first line names, frames from 0."""
+    rows = [[float(cell) for cell in row.split(",")] for row in text.splitlines()]
+    lines = [f"{x + w},{y + h},{int(frame) - 1},{x},{y},{sure}" for frame, _, x, y, w, h, sure, *_ in rows]
+    return "\n".join(["x2,y2,frame_number,x1,y1,confidence", *lines]) + "\n"
+
+
+def test_columns_may_be_named_by_a_first_line(pipe: Run, text: str) -> None:
+    arguments = ("-n", 3, "--size", "640x480", "--format", "csv")
+    _, expected, _ = pipe(text, *arguments)
+    assert pipe("frame,id,left,top,width,height,conf,x,y,z\n" + text, *arguments) == (0, expected, "")
+    code, out, err = pipe(with_columns(text), *arguments)
+    assert (code, err) == (0, "")
+    theirs = [line.split(",", 1) for line in out.splitlines()]
+    ours = [line.split(",", 1) for line in expected.splitlines()]
+    assert [int(frame) + 1 for frame, _ in theirs[1:]] == [int(frame) for frame, _ in ours[1:]]
+    assert [rest for _, rest in theirs] == [rest for _, rest in ours]
+    for wrong, says in (
+        ("1,2\n", "line 2: 2 cells"),
+        ("1,1,-1,0,0,1\n", "the frame is -1"),
+        ("5,5,0,9,0,1\n", "no width"),
+    ):
+        code, _, err = pipe("x2,y2,frame_number,x1,y1,confidence\n" + wrong, *arguments)
+        assert code == 2
+        assert says in err
+
+
 def test_csv_and_json_say_how_sure_it_is(mixdvae: Run, detections: Path) -> None:
     arguments = ("track", detections, "--live", "-n", 3, "--size", "640x480", "--level", 0.5, "--lag", 2)
     expected = in_python(detections, lag=2, level=0.5)
@@ -217,7 +244,7 @@ def test_rows_that_cannot_be_used(pipe: Run, given: str | bytes, says: str) -> N
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "--size WxH"),
+        ((), "say how large the image is, as --size 1920x1080"),
         (("--size", "0x480"), "no pixels"),
         (("--size", "640x480", "--lag", -1), "lag of -1"),
         (("--size", "640x480", "--format", "xml"), "--format is 'xml'"),

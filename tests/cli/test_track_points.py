@@ -36,7 +36,7 @@ def test_points_in_and_points_out_in_the_numbering_of_the_film(mixdvae: Run, poi
     with only_torch():
         code, out, err = mixdvae("track", points, "-n", "2", "-o", out_file, "--samples", "1")
     assert (code, "Traceback" in err) == (0, False)
-    assert "15 points x, y in pixels, frames 0 to 7, numbered from 0" in err
+    assert "15 points (x, y) in pixels, frames 0 to 7, numbered from 0" in err
     assert "15 points observed, 1 inferred" in out
     found = read(out_file)
     assert list(found[0]) == ["frame", "id", "x", "y"]
@@ -74,7 +74,7 @@ def test_labels_say_which_point_is_which(mixdvae: Run, points: Path, tmp_path: P
 def test_what_cannot_be_done_with_points_is_one_sentence(mixdvae: Run, points: Path, tmp_path: Path) -> None:
     for arguments, says in (
         (("--preset", "vkf"), 'take the preset "points"'),
-        (("--live", "--size", "300x200"), "has a header, and --live reads rows"),
+        (("--live", "--size", "300x200"), "line 1: --live follows boxes, and the columns are of points"),
         (("--size", "100x100"), "lies outside the image of 100x100 pixels"),
     ):
         code, _, err = mixdvae("track", points, "-n", "2", *arguments)

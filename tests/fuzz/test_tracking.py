@@ -1,14 +1,20 @@
 """Whatever a detection file, a label or a ground truth holds: tracks that can be relied on, or one sentence."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from fuzz.effort import tried
+from fuzz.formats import foreign
 from fuzz.inputs import HOSTILE_NUMBERS, detections, tables, tracks
 from fuzz.tracks import check_tracks
 from fuzz.workplace import workplace
 from hypothesis import given
 from hypothesis import strategies as st
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.tracking.files.detections import Detections, Tracks, read_detections, read_results
 
 PRESETS = ["default", "default", "default", "vkf", "deep-ar"]
 METHODS = [[], [], [], ["--method", "svi", "--iterations", "3"], ["--method", "hybrid", "--iterations", "3"]]
@@ -40,6 +46,31 @@ def test_options(option: str, value: str) -> None:
             place.run("track", source, "-o", result, "-n", value)
         elif place.run("track", source, "-n2", "-o", result, f"{option}={value}").code == 0:
             check_tracks(result, 2)
+
+
+@tried(40)
+@given(foreign())
+def test_formats_of_other_tools(given_file: tuple[str, bytes]) -> None:
+    """Boxes or points of which every number is finite, or one sentence that names the file."""
+    name, data = given_file
+    with workplace() as place:
+        path = place.give(name, data)
+        for read in (read_detections, read_results):
+            said = _refusal(read, path)
+            assert "\n" not in said, said
+            assert not said or str(place.inputs) in said, said
+
+
+def _refusal(read: Callable[..., Detections | Tracks], path: Path) -> str:
+    """What is said of a file that cannot be used; nothing of one whose numbers are all finite."""
+    try:
+        found = read(path, (640, 480))
+    except InputError as error:
+        return str(error)
+    seen = found.boxes[~np.isnan(found.boxes).any(-1)]
+    assert len(seen)
+    assert np.isfinite(seen).all()
+    return ""
 
 
 labels = tables(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array, iou
 from pyro_mixdvae.tracking.files.detections import Detections, Tracks, read_detections, read_ground_truth
 from pyro_mixdvae.tracking.files.rows import Flags, Integers
@@ -121,7 +122,9 @@ def read_annotated(folder: str | Path) -> Annotated:
     Raises:
         InputError: the sequence cannot be read.
     """
-    ground_truth, detections = read_ground_truth(folder), read_detections(folder)
+    ground_truth, detections = read_ground_truth(folder).from_its_beginning(), read_detections(folder)
+    if ground_truth.boxes.shape[-1] != 4 or detections.width != 4:
+        raise InputError(f"{folder} holds points, and samples are cut of boxes: give sequences of boxes.")
     seen, confidence = match_detections(ground_truth, detections)
     return Annotated(ground_truth, detections, seen, confidence)
 

@@ -19,7 +19,7 @@ Stems = npt.NDArray[np.float32]
 class BlockSeparation:
     """Stems of what is pushed, later and in blocks of other sizes: to the model's rate, its segments, and back.
 
-    The channels keep in step. What lies above the model's band is in no stem yet: see `share_rest`.
+    The channels keep in step. What lies above the model's band is in no stem yet: see `high_band`.
 
     Args:
         separator: what separates each channel.
@@ -58,14 +58,6 @@ class BlockSeparation:
 
     def _unflatten(self, flat: Samples) -> Stems:
         return flat.reshape(self._n_sources, len(self._streams), flat.shape[-1])
-
-
-def share_rest(stems: Stems, mixture: Samples) -> Stems:
-    """Stems [N, channels, n] that sum to the mixture [channels, n]: each takes an equal part of the rest.
-
-    Of what lies above the model's highest frequency, nothing is known of the sources.
-    """
-    return stems + (mixture - stems.sum(0)) / np.float32(len(stems))
 
 
 def _tensor(channel: Samples) -> Tensor:

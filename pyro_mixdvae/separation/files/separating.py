@@ -16,9 +16,10 @@ from pyro_mixdvae.reporting.pictures import add_picture
 from pyro_mixdvae.separation.audio.reading import Samples, SoundReader
 from pyro_mixdvae.separation.audio.resampling import resample
 from pyro_mixdvae.separation.audio.writing import WavWriter
-from pyro_mixdvae.separation.files.blocks import BlockSeparation, Stems, share_rest
+from pyro_mixdvae.separation.files.blocks import BlockSeparation, Stems
 from pyro_mixdvae.separation.files.jobs import JobPaths, MixtureFile, mixed_down
 from pyro_mixdvae.separation.files.posterior import PosteriorMeter, fits_of_all
+from pyro_mixdvae.separation.high_band import HighBand
 from pyro_mixdvae.separation.plots import picture
 from pyro_mixdvae.separation.separator import Separator
 
@@ -141,6 +142,7 @@ def _in_step(
     """The mixture [channels, n] and its stems [N, channels, n], piece by piece."""
     separation = BlockSeparation(separator, mixture, meters)
     shares = separator.sums and mixture.rate != separator.stft.rate
+    high = HighBand(mixture.rate, separator.stft.rate)
 
     def ready() -> Iterator[Stems]:
         for block in mixture.blocks(BLOCK):
@@ -155,7 +157,7 @@ def _in_step(
                 observed = again.read(position, piece.shape[-1])
                 observed = mixed_down(observed) if mixture.is_mixed_down else observed
                 position += piece.shape[-1]
-                yield observed, share_rest(piece, observed) if shares else piece
+                yield observed, high.add(piece, observed) if shares else piece
 
 
 def _picture(separator: Separator, mixture: MixtureFile, stems: Sequence[Path], meter: PosteriorMeter) -> bytes:

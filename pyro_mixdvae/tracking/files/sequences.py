@@ -1,4 +1,7 @@
-"""Sequence folders of the MOTChallenge: ``det/det.txt``, ``gt/gt.txt`` and ``seqinfo.ini``."""
+"""Sequence folders as of the MOTChallenge: ``det/det.txt``, ``gt/gt.txt`` and ``seqinfo.ini``.
+
+In place of the first two ``det`` and ``gt`` may hold one file of another format.
+"""
 
 import configparser
 from dataclasses import dataclass
@@ -28,7 +31,8 @@ class SequenceInfo:
 def kind_of(path: str | Path) -> Kind:
     """Which of three things a path is: a file, a sequence folder, or some other folder.
 
-    A folder is a sequence if it holds one of ``det/det.txt``, ``gt/gt.txt`` and ``seqinfo.ini``.
+    A folder is a sequence if it holds one of ``det/det.txt``, ``gt/gt.txt`` (or what stands there alone) and
+    ``seqinfo.ini``.
 
     Raises:
         InputError: there is nothing at the path, or it may not be looked at.
@@ -39,10 +43,19 @@ def kind_of(path: str | Path) -> Kind:
             raise InputError(f"{path} does not exist: check the path.")
         if not path.is_dir():
             return "file"
-        is_sequence = any((path / part).exists() for part in PARTS)
+        is_sequence = any(part_of(path, part).exists() for part in PARTS)
     except OSError as error:
         raise unreadable(path, error, "path") from error
     return "sequence" if is_sequence else "folder"
+
+
+def part_of(folder: Path, part: str) -> Path:
+    """One of `PARTS` of a sequence; where it is missing, the only file that stands in its place, if there is one."""
+    path = folder / part
+    if path.parent != folder and not path.exists() and path.parent.is_dir():
+        files = [file for file in list_folder(path.parent) if file.is_file()]
+        return files[0] if len(files) == 1 else path
+    return path
 
 
 def find_sequences(folder: str | Path) -> list[Path]:
@@ -70,7 +83,7 @@ def files_of(path: str | Path) -> list[Path]:
     if kind_of(path) == "file":
         return [path]
     folders = find_sequences(path) if kind_of(path) == "folder" else [path]
-    return [folder / part for folder in folders for part in PARTS]
+    return [part_of(folder, part) for folder in folders for part in PARTS]
 
 
 def name_of(path: Path) -> str:
@@ -81,7 +94,7 @@ def name_of(path: Path) -> str:
     path = path.absolute()
     if path.is_dir():
         return path.resolve().name
-    if path.stem == path.parent.name and path.stem in ("det", "gt"):
+    if path.parent.name in ("det", "gt") and path.stem == path.parent.name:
         return path.parent.parent.name
     return path.stem
 
@@ -112,6 +125,16 @@ def read_info(folder: Path) -> SequenceInfo | None:
     return SequenceInfo(path, (int(width), int(height)), None if length is None else int(length), rate)
 
 
+def neighbouring_info(file: Path) -> SequenceInfo | None:
+    """What the ``seqinfo.ini`` says that stands beside a file, or beside its folder ``gt`` or ``det``, if there is one.
+
+    Raises:
+        InputError: as of `read_info`.
+    """
+    folder = file.absolute().parent
+    return read_info(folder) or (read_info(folder.parent) if folder.name in ("gt", "det") else None)
+
+
 def _positive(path: Path, section: configparser.SectionProxy, key: str, whole: bool = True) -> float:
     text = section.get(key)
     if text is None:
@@ -131,4 +154,4 @@ def locate(path: Path, part: str) -> tuple[Path, SequenceInfo | None]:
     Raises:
         InputError: there is nothing at the path, or ``seqinfo.ini`` cannot be used.
     """
-    return (path / part, read_info(path)) if kind_of(path) == "sequence" else (path, None)
+    return (part_of(path, part), read_info(path)) if kind_of(path) == "sequence" else (path, None)

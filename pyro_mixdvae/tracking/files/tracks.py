@@ -53,6 +53,10 @@ class Tracks:
         """Tracks with the ids 1..N from boxes ``[T, N, 4]`` xyxy, NaN where a target is absent."""
         return cls(np.arange(1, boxes.shape[1] + 1), np.asarray(boxes, dtype=np.float64), name)
 
+    def from_its_beginning(self) -> "Tracks":
+        """The same from the first frame of the film on, as detections have it."""
+        return replace(self, boxes=self.boxes[self.begins - self.origin :], origin=self.begins)
+
     def with_ids(self, ids: list[int]) -> "Tracks":
         """The same sequence with some of its targets only.
 
@@ -118,6 +122,22 @@ def read_results(path: str | Path, size: Size | None = None) -> Tracks:
         return _of_table(format.read(path, size), None)
     rows = read_rows(path)
     return _tracks(rows, np.ones(len(rows.values), dtype=np.bool_), path, None)
+
+
+def aligned(tracks: Tracks, truth: Tracks) -> tuple[Tracks, Tracks, str | None]:
+    """Results and ground truth whose frames count alike, and a sentence where they did not.
+
+    The MOTChallenge counts frames from 1. What stands beside it and counts from 0 means the same frames by numbers that
+    are less by one; of two files that may begin with either, equal numbers are equal frames.
+    """
+    for zero, one in ((tracks, truth), (truth, tracks)):
+        if zero.begins == 0 and one.origin == 1:
+            moved = replace(zero, origin=1)
+            sentence = (
+                f"{zero.path} counts frames from 0, {one.path} from 1: frame 0 of the one is frame 1 of the other."
+            )
+            return (moved, truth, sentence) if zero is tracks else (tracks, moved, sentence)
+    return tracks, truth, None
 
 
 def _of_table(table: DetectionTable, info: SequenceInfo | None) -> Tracks:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.detections import Tracks, read_ground_truth
+from pyro_mixdvae.tracking.files.sequences import neighbouring_info
 
 
 class RecordedTracks(NamedTuple):
@@ -29,7 +30,7 @@ class RecordedTracks(NamedTuple):
 
 
 def tracks_from_files(paths: Sequence[str | Path], n_frames: int = 60) -> RecordedTracks:
-    """Cut the tracks of MOTChallenge ground-truth or result files into windows of T frames.
+    """Cut the tracks of ground-truth or result files, of any format with ids, into windows of T frames.
 
     Every stretch of at least T frames in which a target is always there is covered by as few windows as can;
     they overlap where its length is no multiple of T.
@@ -43,6 +44,8 @@ def tracks_from_files(paths: Sequence[str | Path], n_frames: int = 60) -> Record
     seen = too_short = 0
     for path in paths:
         tracks = read_ground_truth(path)
+        if tracks.boxes.shape[-1] == 2:
+            raise InputError(f"{path} holds points, and a motion of boxes is learned: give tracks of boxes.")
         notes += tracks.notes
         width, height = _image_size(tracks, notes)
         scaled = tracks.boxes / np.array([width, height, width, height])
@@ -65,6 +68,9 @@ def tracks_from_files(paths: Sequence[str | Path], n_frames: int = 60) -> Record
 def _image_size(tracks: Tracks, notes: list[str]) -> tuple[float, float]:
     if tracks.size is not None:
         return tracks.size
+    info = None if tracks.path is None else neighbouring_info(tracks.path)
+    if info is not None:
+        return info.size
     width, height = np.nanmax(tracks.boxes[..., 2:], axis=(0, 1))
     notes.append(f"{tracks.path} does not give the image size: taken as {width:.0f}x{height:.0f}, where boxes end.")
     return max(1.0, float(width)), max(1.0, float(height))

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import quoted
 from pyro_mixdvae.tracking.files.formats.numbered import numbered
@@ -40,7 +42,7 @@ class COCO:
             path,
             self.name,
             _frames(boxes, where, path, frames),
-            [[finite(number) for number in box["bbox"]] for box in boxes],
+            np.array([box["bbox"] for box in boxes], dtype=float),
             "left top and size",
             where.__getitem__,
             "bbox",

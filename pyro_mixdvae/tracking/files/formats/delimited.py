@@ -1,7 +1,8 @@
 """Text whose cells are delimited: the header of its first line, and its rows, each with its line."""
 
 import csv
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,9 +29,14 @@ def delimiter_of(line: str) -> str:
     return next((sign for sign in DELIMITERS if sign in line.strip()), ",")
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a text; str.splitlines would also split at form feeds, where files do not end lines."""
+    return re.split(r"\r\n|\n|\r", text)
+
+
 def header_of(head: str) -> list[str]:
     """The names (`plain`) in the first line of a text that is not blank."""
-    first = next((line for line in head.splitlines() if line.strip()), "").rstrip(",;\t ")
+    first = next((line for line in lines_of(head) if line.strip()), "").rstrip(",;\t ")
     try:
         cells = next(csv.reader([first], delimiter=delimiter_of(first), skipinitialspace=True), [])
     except csv.Error:
@@ -62,6 +68,19 @@ def rows_of(path: Path) -> Iterator[Row]:
     except (OSError, UnicodeDecodeError):
         read_text(path)  # says what it is, and where
         raise
+
+
+def header_with(row: Row, wanted: Collection[str], path: Path) -> list[str]:
+    """The names (`plain`) in a header, in which those that are wanted stand.
+
+    Raises:
+        InputError: one is missing.
+    """
+    names = [plain(cell) for cell in row.cells]
+    missing = next((name for name in wanted if name not in names), None)
+    if missing is not None:
+        raise InputError(f"{path}, line {row.line}: no column is called {missing}: correct the header.")
+    return names
 
 
 def read_named(path: Path, format: str, header_lines: int = 1, unit: str = "pixels") -> DetectionTable:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pyro_mixdvae.inputs import number
+from pyro_mixdvae.tracking.files.formats.delimited import lines_of
 from pyro_mixdvae.tracking.files.formats.table import DetectionTable
 from pyro_mixdvae.tracking.files.rows import boxes_of, is_header, read_rows
 from pyro_mixdvae.tracking.files.sequences import Size
@@ -18,7 +19,7 @@ class MOTChallenge:
         """Whether the first line begins with a number, or is such a header; an empty file is said to be one by it."""
         if path.is_dir():
             return False
-        first = next((line for line in head.splitlines() if line.strip()), "")
+        first = next((line for line in lines_of(head) if line.strip()), "")
         cells = first.replace(",", " ").replace(";", " ").split()
         return not cells or number(cells[0]) is not None or is_header(first)
 

@@ -106,6 +106,8 @@ class DeepLabCut:
                 )
             if len(cells) != len(header["coords"]):
                 raise InputError(f"{path}, line {line}: {len(cells)} cells where coords has {len(header['coords'])}.")
+            if len({len(names) for names in header.values()}) > 1:
+                raise InputError(f"{path}, line {line}: the lines of the header above are not alike: correct them.")
             # Labelled pictures have three cells of names before the numbers, analysed films one.
             since = next(at for at, cell in enumerate([*header["coords"], "x"]) if cell.strip() == "x")
             frames.append(next((cell for cell in reversed(cells[:since]) if cell.strip()), ""))

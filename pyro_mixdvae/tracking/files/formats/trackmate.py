@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pyro_mixdvae.tracking.files.formats.delimited import header_of, read_named, rows_of
+from pyro_mixdvae.inputs import number
+from pyro_mixdvae.tracking.files.formats.delimited import header_of, header_with, read_named, rows_of
 from pyro_mixdvae.tracking.files.formats.table import DetectionTable
 from pyro_mixdvae.tracking.files.sequences import Size
 
@@ -22,22 +23,20 @@ class TrackMateSpots:
 
     def read(self, path: Path, size: Size | None) -> DetectionTable:
         """All of it; raises InputError with the line."""
-        header: list[list[str]] = []
-        for row in rows_of(path):
+        rows = rows_of(path)
+        header = next(rows)
+        names = header_with(header, sorted(SIGNATURE), path)
+        frame, place = names.index("frame"), names.index("position_x")
+        above = [header.cells]
+        for _, cells in rows:
             # Other programs write the same columns with fewer lines of names above the numbers.
-            if len(header) == HEADER_LINES or (header and _holds_numbers(row.cells, header[0])):
+            if len(above) == HEADER_LINES or (frame < len(cells) and number(cells[frame]) is not None):
                 break
-            header.append(row.cells)
-        unit = _unit(header[-1], header[0]) if len(header) == HEADER_LINES else "pixels"
-        return read_named(path, self.name, len(header), unit)
+            above.append(cells)
+        is_whole = len(above) == HEADER_LINES and place < len(above[-1])
+        return read_named(path, self.name, len(above), _unit(above[-1][place]) if is_whole else "pixels")
 
 
-def _holds_numbers(cells: list[str], names: list[str]) -> bool:
-    at = [name.strip().upper() for name in names].index("FRAME")
-    return at < len(cells) and cells[at].strip().replace(".", "", 1).isdigit()
-
-
-def _unit(cells: list[str], names: list[str]) -> str:
-    at = [name.strip().upper() for name in names].index("POSITION_X")
-    unit = cells[at].strip().strip("()") if at < len(cells) else ""
+def _unit(cell: str) -> str:
+    unit = cell.strip().strip("()")
     return "pixels" if unit in ("", "pixel") else unit

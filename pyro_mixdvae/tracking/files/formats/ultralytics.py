@@ -10,8 +10,8 @@ import numpy as np
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import list_folder, number, read_text
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.files.formats.delimited import header_of, refuse_other_length, rows_of
-from pyro_mixdvae.tracking.files.formats.naming import FRAMES, IDS, plain
+from pyro_mixdvae.tracking.files.formats.delimited import header_of, header_with, lines_of, refuse_other_length, rows_of
+from pyro_mixdvae.tracking.files.formats.naming import FRAMES, IDS
 from pyro_mixdvae.tracking.files.formats.numbered import numbered
 from pyro_mixdvae.tracking.files.formats.table import DetectionTable
 from pyro_mixdvae.tracking.files.sequences import Size
@@ -36,7 +36,7 @@ class LabelFolder:
         if first is None:
             return False
         try:
-            rows = [line.split() for line in read_text(first).splitlines() if line.strip()]
+            rows = [line.split() for line in lines_of(read_text(first)) if line.strip()]
         except InputError:
             return False
         shares = [number(cell) for cell in (rows[0][1:5] if rows else [])]
@@ -58,7 +58,7 @@ class LabelFolder:
             np.array([row.numbers[1:5] for row in rows]).reshape(-1, 4) * [*size, *size],
             "centre and size",
             lambda row: f"{rows[row].file}, line {rows[row].line}",
-            "x, y, w, h as shares",
+            "x, y, w, h",
             ids,
             confidence,
             size,
@@ -81,7 +81,7 @@ class _Row(NamedTuple):
 
 def _rows(file: Path, frame: int) -> list[_Row]:
     rows = []
-    for line, text in enumerate(read_text(file).splitlines(), start=1):
+    for line, text in enumerate(lines_of(read_text(file)), start=1):
         cells = text.split()
         if not cells:
             continue
@@ -129,7 +129,7 @@ class UltralyticsCSV:
     def read(self, path: Path, size: Size | None) -> DetectionTable:
         """All of it; raises InputError with the line."""
         rows = rows_of(path)
-        names = [plain(cell) for cell in next(rows).cells]
+        names = header_with(next(rows), ("confidence", "box"), path)
         frame = next((name for name in FRAMES if name in names), None)
         if frame is None:
             raise InputError(

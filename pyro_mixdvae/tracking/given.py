@@ -1,0 +1,129 @@
+"""Detections as people have them in Python: arrays, ragged lists, tables of pandas, `supervision.Detections`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.detections import padded_frames
+from pyro_mixdvae.tracking.files.formats.naming import LOOKED_FOR, naming_of, plain
+from pyro_mixdvae.tracking.files.formats.table import DetectionTable
+
+KINDS = (
+    "an array [frames, detections, 4] of boxes x1, y1, x2, y2 (NaN where there is none) or [frames, detections, 2] of "
+    "points; a list with the boxes [detections, 4] of each frame; a pandas DataFrame with the columns frame and x, y "
+    "(or x_min, y_min, x_max, y_max, ...); or a list of supervision.Detections, one a frame"
+)
+"""What detections can be, for the sentence that says so."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Detections as arrays.
+
+    Attributes:
+        boxes: ``[T, K, 4]`` xyxy, or points ``[T, K, 2]``, NaN where there is none.
+        confidence: ``[T, K]``; None where nobody says it.
+        origin: the number of the first frame; None where frames have no numbers.
+    """
+
+    boxes: Any
+    confidence: Array | None = None
+    origin: int | None = None
+
+
+def as_arrays(detections: Any) -> Given:
+    """Detections of any of `KINDS` as arrays; what is an array already stays as it is, unchecked.
+
+    Raises:
+        InputError: they are of another kind, or a frame or a row of them cannot be used; says which.
+    """
+    if isinstance(detections, np.ndarray):
+        return Given(detections)
+    if hasattr(detections, "columns") and hasattr(detections, "iloc"):
+        return _of_frame(detections)
+    if hasattr(detections, "xyxy"):
+        raise InputError("This is one frame's supervision.Detections: give a list with those of each frame.")
+    if hasattr(detections, "detach"):  # a tensor
+        return Given(np.asarray(detections.detach().cpu()))
+    if isinstance(detections, (str, Path)):
+        raise InputError(
+            f"{str(detections)[:200]!r} is a path: read it with read_detections of "
+            "pyro_mixdvae.tracking.files.detections, and track its boxes."
+        )
+    if isinstance(detections, (dict, bytes)) or not isinstance(detections, Sequence):
+        raise InputError(f"Detections of the type {type(detections).__name__} are not understood: give {KINDS}.")
+    if detections and all(hasattr(frame, "xyxy") for frame in detections):
+        confidences = [getattr(frame, "confidence", None) for frame in detections]
+        known = None if all(each is None for each in confidences) else confidences
+        return _padded([frame.xyxy for frame in detections], known)
+    return _padded(detections)
+
+
+def _padded(frames: Sequence[Any], confidences: Sequence[Any] | None = None) -> Given:
+    arrays = [_frame(frame, number) for number, frame in enumerate(frames, start=1)]
+    widths = {array.shape[1] for array in arrays if len(array)}
+    if len(widths) > 1:
+        raise InputError("Some frames hold boxes of four numbers and some points of two: give one kind.")
+    width = widths.pop() if widths else 4
+    most = max([1, *map(len, arrays)])
+    boxes = np.full((len(arrays), most, width), np.nan)
+    confidence = np.full((len(arrays), most), np.nan)
+    for t, array in enumerate(arrays):
+        if len(array):
+            boxes[t, : len(array)] = array
+        if confidences is not None and confidences[t] is not None and len(array):
+            confidence[t, : len(array)] = np.asarray(confidences[t], dtype=float)
+    return Given(boxes, None if confidences is None else confidence)
+
+
+def _frame(frame: Any, number: int) -> Array:
+    """The boxes ``[K, 4]`` or points ``[K, 2]`` of one frame; none where it is None or empty."""
+    try:
+        array = np.asarray([] if frame is None else frame, dtype=float)
+    except (TypeError, ValueError):
+        array = np.zeros(1)
+    if array.size == 0:
+        return np.zeros((0, 4))
+    if array.ndim != 2 or array.shape[1] not in (2, 4):
+        raise InputError(
+            f"Frame {number} of the list holds no boxes [detections, 4] nor points [detections, 2], but "
+            f"{repr(frame)[:80]}: give {KINDS}."
+        )
+    return array
+
+
+def _of_frame(frame: Any) -> Given:
+    """Of a table of pandas, under any of the names that files have; a row whose place is missing is no detection."""
+    table = frame if "frame" in {plain(str(name)) for name in frame.columns} else frame.reset_index()
+    names = [plain(str(name)) for name in table.columns]
+    naming = naming_of(names)
+    if naming is None or naming.frame is None:
+        raise InputError(f"The DataFrame has the columns {', '.join(names)[:200]}: name {LOOKED_FOR}.")
+
+    def column(at: int) -> Array:
+        try:
+            return table.iloc[:, at].to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"The column {names[at]} of the DataFrame holds what is no number: correct it.") from error
+
+    places = np.stack([column(at) for at in naming.place], -1)
+    rows = np.flatnonzero(~np.isnan(places).any(1))
+    confidence = None if naming.confidence is None else column(naming.confidence)[rows]
+    found = DetectionTable.of(
+        Path("DataFrame"),
+        "a DataFrame of pandas",
+        column(naming.frame)[rows],
+        places[rows],
+        naming.form,
+        lambda row: f"The DataFrame, row {rows[row] + 1}",
+        naming.columns,
+        confidence=confidence,
+    )
+    frames = found.frame - found.origin
+    padded = padded_frames(frames, np.column_stack([found.places, found.confidence]), np.bincount(frames))
+    return Given(padded[..., :-1], None if confidence is None else padded[..., -1], found.origin)
