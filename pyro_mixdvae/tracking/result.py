@@ -35,6 +35,8 @@ class TrackingResult:
         warnings: what the result cannot be trusted in, a sentence each: the figure, the frames, and what to do. Of
             results that follow on one another the last has them, of the whole film (`Tracker.track_blocks`).
         notes: facts on the run that the user should read: frames that were cut, the engine.
+        presence: ``[T, N]``, the probability that a source is in the picture; where it is below .5, no row is written,
+            and its box says little. None: all are there throughout.
         block: the frames that were inferred together, first and last, from 0, of which the records are; None: those of
             the result, or of several blocks.
     """
@@ -54,6 +56,15 @@ class TrackingResult:
     warnings: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
     block: tuple[int, int] | None = None
+    presence: Array | None = None
+
+    @property
+    def there(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Whether each source is in the picture, more likely than not, ``[T, N]``."""
+        if self.presence is None:
+            return np.ones(self.observed.shape, bool)
+        there: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = self.presence >= 0.5
+        return there
 
     @property
     def points(self) -> Array:
