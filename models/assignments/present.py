@@ -65,9 +65,9 @@ class PresentAssignment(PersistentAssignment):
         detection: float | Tensor = 0.92,
         clutter: float | Tensor = 0.01,
         hide: float | Tensor = 0.01,
-        reappear: float | Tensor = 0.05,
+        reappear: float | Tensor = 0.1,
         leave: float | Tensor = 0.002,
-        come: float | Tensor = 0.002,
+        come: float | Tensor = 0.005,
         there: float | Tensor = 0.5,
         ghost: float = 0.001,
     ):

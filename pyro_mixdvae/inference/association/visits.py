@@ -10,11 +10,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from pyro_mixdvae.inference.association.linking import IMPOSSIBLE, Rates, explained, link
+from pyro_mixdvae.inference.association.linking import IMPOSSIBLE, Rates, Turnover, explained, link
 from pyro_mixdvae.inference.association.motion import Detections, Floats, Motion, Track, followed
 from pyro_mixdvae.inference.association.pieces import find_pieces, longest
 from pyro_mixdvae.inference.association.recovery import LASTS, places_of
 from pyro_mixdvae.models.assignments.rates import LEAST_CLUTTER, PRIOR_DETECTION
+
+COMMON = Turnover(0.01, 0.002, 1.0)
+"""Of targets in a film, before any is known."""
+
+ROUNDS = 3
+"""Estimates of how often targets come and leave, each from the tracks of the one before it."""
 
 HIDE, REAPPEAR = 0.01, 0.05
 """Of targets, before anything is known of them: the inverse of the mean number of frames in view, and out of it."""
@@ -52,10 +58,21 @@ def tracks_in(seen: Detections) -> Tracks:
     pieces = longest(pieces, LASTS)
     lone = (int(seen.mask.sum()) - sum(map(len, pieces))) / len(seen.mask)
     rates = Rates(PRIOR_DETECTION, max(lone, LEAST_CLUTTER), HIDE, REAPPEAR)
-    linked = link(seen, pieces, motion, rates, 0)
-    each = sorted((places_of(pieces, numbers) for numbers in linked.bystanders), key=lambda track: track[0])
+    turnover = COMMON
+    for _ in range(ROUNDS):
+        linked = link(seen, pieces, motion, rates, 0, turnover=turnover)
+        each = sorted((places_of(pieces, numbers) for numbers in linked.bystanders), key=lambda track: track[0])
+        turnover = turnover_of(each, len(seen.mask))
     odds = [explained(seen, track, followed(motion, seen, track).log_density, rates) for track in each]
     return Tracks(each, np.array(odds), motion)
+
+
+def turnover_of(tracks: list[Track], n_frames: int) -> Turnover:
+    """How often targets come and leave, of which these are the tracks; what is common counts as one that has."""
+    first, last = (np.array([track[place][0] for track in tracks], int) for place in (0, -1))
+    comes = ((first > 0).sum() + 1) / (n_frames + 1 / COMMON.comes)
+    leaves = ((last < n_frames - 1).sum() + 1) / ((last - first + 1).sum() + 1 / COMMON.leaves)
+    return Turnover(float(comes), float(leaves), float((first == 0).sum() + COMMON.there))
 
 
 def visits_of(tracks: Tracks, most: int) -> list[Visit]:
