@@ -103,6 +103,9 @@ def track_coming(
         there = np.where(is_outside(result.boxes, film.size), 0.0, there)
     n_sources = tracker.n_sources if course.stays is not None else 1 + max(visit.source for visit in course.visits)
     merged = replace(_merged(result, course, there, n_sources), origin=origin)
+    if course.stays is None:
+        found = f"{n_sources} source{'s were' if n_sources > 1 else ' was'} found, of at most {tracker.n_sources}."
+        merged = replace(merged, notes=(*merged.notes, found))
     verdicts = Verdicts(Setting(film.size, Start(0, merged.boxes[0]), origin))
     verdicts.add(sequence.boxes, merged)
     return replace(merged, warnings=verdicts.sentences())

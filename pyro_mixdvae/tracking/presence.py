@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,14 +64,26 @@ class Presence:
         return found
 
 
-def intervals_of(presence: Array) -> list[tuple[int, int, int, float]]:
-    """Each source's stays: source, first and last frame, and the mean probability in between.
+class Span(NamedTuple):
+    """A stay in the picture: source, first and last frame, from 0, and the mean probability in between."""
+
+    source: int
+    first: int
+    last: int
+    probability: float
+
+
+def spans_of(presence: Array, first: int = 0) -> list[Span]:
+    """The stays of each source, one source after the other.
 
     Args:
         presence: ``[T, N]``.
+        first: number of its first frame.
     """
-    found = []
+    found: list[Span] = []
     for source, each in enumerate(presence.T):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], (each >= LEAST).astype(int), [0]])))
-        found += [(source, int(a), int(b) - 1, float(each[a:b].mean())) for a, b in edges.reshape(-1, 2)]
+        found += [
+            Span(source, first + int(a), first + int(b) - 1, float(each[a:b].mean())) for a, b in edges.reshape(-1, 2)
+        ]
     return found

@@ -18,6 +18,7 @@ from pyro_mixdvae.tracking.footprint import ADVICE, writing_bytes
 
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.files.labels import Labels
+    from pyro_mixdvae.tracking.presence import Presence
     from pyro_mixdvae.tracking.report.excerpt import Excerpts
     from pyro_mixdvae.tracking.result import TrackingResult
     from pyro_mixdvae.tracking.tracker import Tracker
@@ -97,7 +98,14 @@ def _around(found: Detections | SpooledDetections, labels: "Labels | None") -> D
     return replace(found, size=(width, height))
 
 
-def check_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, report: bool) -> None:
+def check_job(
+    job: Job,
+    tracker: "Tracker",
+    labels: "Labels | None",
+    samples: int,
+    report: bool,
+    presence: "Presence | None" = None,
+) -> None:
     """Whether the sources have somewhere to start, and what `track_job` needs of memory is there.
 
     Raises:
@@ -105,7 +113,7 @@ def check_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: in
     """
     found = job.detections
     with _named(found.path):
-        extent, needed = tracker.memory_needed(found, labels, samples)
+        extent, needed = tracker.memory_needed(found, labels, samples, presence)
         require_memory(needed + writing_bytes(extent, report), str(extent), ADVICE)
 
 
@@ -117,6 +125,7 @@ def track_job(
     report: bool,
     overwrite: bool = False,
     tell: Callable[[int], None] = lambda _: None,
+    presence: "Presence | None" = None,
 ) -> str:
     """Track one sequence and write its files, all or none, and then their picture; a summary of the result.
 
@@ -128,6 +137,7 @@ def track_job(
         report: write tables and picture too.
         overwrite: existing files may be replaced.
         tell: is given the number of frames that are done.
+        presence: when each source is in the picture, where they come and go.
 
     Raises:
         InputError: the sequence cannot be tracked, or its files cannot be written.
@@ -141,12 +151,12 @@ def track_job(
     left_out = [PICTURE] if model is not None else [PICTURE, MODEL]
     written = [
         path
-        for path in result_paths(job.output, report, samples > 0, found.width == 2)
+        for path in result_paths(job.output, report, samples > 0, found.width == 2, presence is not None)
         if not any(path == job.output.with_suffix(suffix) for suffix in left_out)
     ]
     overview, excerpts = Overview(), Excerpts(len(found.counts))
     with result_files(written, overwrite) as files:
-        for result in _results(job, tracker, labels, samples):
+        for result in _results(job, tracker, labels, samples, presence):
             boxes, _ = found.frames(result.first, result.first + len(result.boxes))
             files.add(boxes, result)
             overview.add(result)
@@ -164,9 +174,11 @@ def track_job(
     return "\n".join([*(f"{found.name}: {line}" for line in lines), f"Written: {', '.join(map(str, written))}"])
 
 
-def _results(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int) -> "Iterator[TrackingResult]":
+def _results(
+    job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, presence: "Presence | None"
+) -> "Iterator[TrackingResult]":
     with _named(job.detections.path):
-        yield from tracker.track_blocks(job.detections, labels, samples, job.detections.origin)
+        yield from tracker.track_blocks(job.detections, labels, samples, job.detections.origin, presence)
 
 
 def _picture(found: Detections | SpooledDetections, excerpts: "Excerpts") -> bytes:

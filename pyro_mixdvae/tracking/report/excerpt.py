@@ -70,6 +70,7 @@ class Excerpts:
                 observed=result.observed[kept],
                 responsibilities=result.responsibilities[kept, : boxes.shape[1]],
                 samples=result.samples[:0],
+                presence=None if result.presence is None else result.presence[kept],
             )
         )
 
