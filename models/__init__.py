@@ -7,6 +7,7 @@ from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.assignments.independent import AdaptiveIndependentAssignment, IndependentAssignment
 from pyro_mixdvae.models.assignments.learned_weights import LearnedWeights
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
+from pyro_mixdvae.models.assignments.present import PresentAssignment
 from pyro_mixdvae.models.clutter import Clutter, SizedClutter
 from pyro_mixdvae.models.labels import Labels, NearlyExactLabels
 from pyro_mixdvae.models.lasting import LastingError
@@ -64,6 +65,7 @@ __all__ = [
     "Part",
     "PersistentAssignment",
     "PowerNoise",
+    "PresentAssignment",
     "Reappearance",
     "RelativeNoise",
     "RepeatedError",

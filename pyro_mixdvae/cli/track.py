@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyro_mixdvae.tracking.files.labels import Labels
     from pyro_mixdvae.tracking.files.revising import Revision
     from pyro_mixdvae.tracking.files.sequences import Size
+    from pyro_mixdvae.tracking.presence import Presence
 
 DEFAULT_FOLDER = Path("tracks")
 OTHER_NAME = "give OUT another name, as results.txt"
@@ -78,6 +79,20 @@ def track(
             "first.",
         ),
     ] = None,
+    presence: Annotated[
+        Path | None,
+        typer.Option(
+            show_default=False,
+            help="When each source is in the picture: a CSV of id,from,to; sources that it does not name always are.",
+        ),
+    ] = None,
+    max_sources: Annotated[
+        int | None,
+        typer.Option(
+            show_default=False,
+            help="In place of --sources: at most so many sources, which come and go; when each is there is inferred.",
+        ),
+    ] = None,
     preset: Annotated[
         str,
         typer.Option(
@@ -126,19 +141,25 @@ def track(
     --model takes again. Of points OUT.csv holds frame,id,x,y, in the same numbering of frames, and OUT.points.csv what
     OUT.boxes.csv does.
 
+    Sources are there in every frame, unless --presence says otherwise, or --max-sources leaves it open. They then have
+    no rows where they are likelier absent, and OUT.presence.csv says when each is in the picture.
+
     What the model is made of comes from the preset, then from --model, then from --weights, --method and --iterations,
     then from --set: what is later counts. A table that names its family is taken whole.
 
     With --live nothing is written but standard output, a line for every source in every frame. A frame is complete
     when a row of a later one comes, or a line that holds the number of the next frame and nothing else.
     """
-    _check_numbers(sources, iterations, level, samples, seed)
+    _check_numbers(sources, max_sources, iterations, level, samples, seed)
     image = parse_size(size)
     known = None if live or sequence == STANDARD_INPUT else _read_whole(sequence, image)
     of_points = known is not None and known.width == 2
     if of_points and preset == "default":
         preset = POINTS
     declaration = declared(preset, model, sets or (), weights, method, iterations)
+    if max_sources is not None:
+        _refuse_beside_max(sources=sources, init=init, presence=presence)
+        sources = max_sources
     sources, seed = run_numbers(sources, seed, declaration)
     if live:
         for option, is_given in (
@@ -149,6 +170,8 @@ def track(
             ("--samples", samples > 0),
             ("--no-report", no_report),
             ("--overwrite", overwrite),
+            ("--presence", presence is not None),
+            ("--max-sources", max_sources is not None),
         ):
             if is_given:
                 raise InputError(f"{option} has no meaning with --live, which filters and prints: leave it out.")
@@ -163,13 +186,20 @@ def track(
     from pyro_mixdvae.tracking.files.results import result_paths
 
     targets = targets_of(sequence, output or DEFAULT_FOLDER, output is None, of_points)
+    comes = presence is not None or max_sources is not None
     revision = _revision(corrections, run, len(targets))
-    paths = [path for _, result in targets for path in result_paths(result, not no_report, samples > 0, of_points)]
-    inputs = [*files_read(sequence), *declaration.files, *(Path(text) for text in (init, model) if text)]
+    if revision is not None and comes:
+        raise InputError("--corrections say when a source is away: leave --presence and --max-sources out.")
+    absences = comes or revision is not None
+    paths = [
+        path for _, result in targets for path in result_paths(result, not no_report, samples > 0, of_points, absences)
+    ]
+    inputs = [*files_read(sequence), *declaration.files, *(Path(text) for text in (init, model, presence) if text)]
     inputs += [] if revision is None else revision.files
     check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
     labels = _labels(init, targets, of_points, 1 if known is None else known.origin)
     jobs = read_jobs(targets, image, labels, known)
+    coming = _presence(presence, [job.detections.origin for job in jobs]) if comes else None
     for job in jobs:
         for sentence in job.notes:
             remark(sentence)
@@ -179,7 +209,7 @@ def track(
 
     tracker = Tracker(n_sources=sources, preset=declaration, level=level, seed=seed)
     for job in jobs:
-        check_job(job, tracker, labels, samples, not no_report)
+        check_job(job, tracker, labels, samples, not no_report, coming)
     summaries = []
     try:
         with progress("frame", sum(len(job.detections.counts) for job in jobs)) as advance:
@@ -187,7 +217,9 @@ def track(
             for job in jobs:
                 tell = partial(_tell, advance, job.detections.name, done)
                 tell(0)
-                summaries.append(track_job(job, tracker, labels, samples, not no_report, overwrite, tell, revision))
+                summaries.append(
+                    track_job(job, tracker, labels, samples, not no_report, overwrite, tell, revision, coming)
+                )
                 done += len(job.detections.counts)
                 tell(len(job.detections.counts))
     finally:
@@ -201,8 +233,16 @@ def _tell(advance: Advance, name: str, before: int, frames: int) -> None:
     advance(name, before + frames)
 
 
-def _check_numbers(sources: int | None, iterations: int | None, level: float, samples: int, seed: int | None) -> None:
+def _check_numbers(
+    sources: int | None,
+    max_sources: int | None,
+    iterations: int | None,
+    level: float,
+    samples: int,
+    seed: int | None,
+) -> None:
     at_least("--sources", sources, 1)
+    at_least("--max-sources", max_sources, 1)
     at_least("--iterations", iterations, 1)
     at_least("--samples", samples, 0)
     check_seed("--seed", seed)
@@ -236,3 +276,24 @@ def _labels(init: str, targets: Sequence[tuple[Path, Path]], of_points: bool, or
     if len(targets) > 1:
         raise InputError("--init labels boxes of one sequence, and there are several: track that one by itself.")
     return read_labels(init, of_points, origin)
+
+
+def _refuse_beside_max(sources: int | None, init: str, presence: Path | None) -> None:
+    """Raise InputError for what says who there is, where --max-sources leaves it open."""
+    for option, is_given in (("--sources", sources is not None), ("--init", init), ("--presence", presence)):
+        if is_given:
+            raise InputError(
+                f"{option} says who there is, and --max-sources leaves it open: give --sources with it, or neither."
+            )
+
+
+def _presence(path: Path | None, origins: Sequence[int]) -> "Presence":
+    """When each source is in the picture, as a file says; to be inferred where there is none."""
+    from pyro_mixdvae.tracking.files.presence import read_presence
+    from pyro_mixdvae.tracking.presence import Presence
+
+    if path is None:
+        return Presence()
+    if len(origins) > 1:
+        raise InputError("--presence is of one sequence, and there are several: track that one by itself.")
+    return read_presence(path, origins[0])

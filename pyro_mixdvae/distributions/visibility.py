@@ -70,20 +70,32 @@ def smooth(rates: Rates, log_odds: Tensor) -> tuple[Tensor, Tensor]:
 
     By forward and backward messages; with gradients in a.
     """
-    log_matrix = rates.matrix().clamp(min=LEAST).log()
     zero = torch.zeros_like(log_odds[..., 0])
-    forward = torch.stack([zero + math.log(LEAST), zero], -1)  # log p(v_{-1}): visible
-    weights = torch.stack([torch.zeros_like(log_odds), log_odds], -1).unbind(-2)
-    before, total = [], zero
+    before = torch.stack([zero + math.log(LEAST), zero], -1)  # log p(v_{-1}): visible
+    weights = torch.stack([torch.zeros_like(log_odds), log_odds], -1)
+    return smooth_states(before, rates.matrix().clamp(min=LEAST).log(), weights)
+
+
+def smooth_states(before: Tensor, log_matrix: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """A chain of S states, each weighed in each frame: its pairs [B, N, T, S, S], and the log of its sum [B, N].
+
+    Args:
+        before: log p(v_{-1}) [B, N, S].
+        log_matrix: log p(v_t | v_{t-1}), rows v_{t-1}: [B, 1, S, S].
+        log_weights: of each state in each frame [B, N, T, S].
+    """
+    forward, total = before, torch.zeros_like(before[..., 0])
+    weights, shape = log_weights.unbind(-2), log_matrix.shape[-2:]
+    earlier = []
     for weight in weights:
-        before.append(forward)
+        earlier.append(forward)
         forward = torch.logsumexp(forward.unsqueeze(-1) + log_matrix, -2) + weight
         scale = torch.logsumexp(forward, -1)
         forward, total = forward - scale.unsqueeze(-1), total + scale
     backward, pairs = torch.zeros_like(forward), []
-    for weight, earlier in zip(reversed(weights), reversed(before), strict=True):
-        joint = earlier.unsqueeze(-1) + log_matrix + (weight + backward).unsqueeze(-2)
-        pairs.append(joint.flatten(-2).softmax(-1).unflatten(-1, (2, 2)))
+    for weight, own in zip(reversed(weights), reversed(earlier), strict=True):
+        joint = own.unsqueeze(-1) + log_matrix + (weight + backward).unsqueeze(-2)
+        pairs.append(joint.flatten(-2).softmax(-1).unflatten(-1, shape))
         backward = torch.logsumexp(log_matrix + (weight + backward).unsqueeze(-2), -1)
         backward = backward - backward.amax(-1, keepdim=True)
     return torch.stack(pairs[::-1], -3), total

@@ -1,5 +1,6 @@
 """How the guide moves: an algorithm is an object with the numbers that it needs."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
@@ -8,6 +9,7 @@ from pyro_mixdvae.engines.protocol import Record
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.errors import InputError, require_positive
 from pyro_mixdvae.guides.contract import N_DRAWS, Guide, Program
+from pyro_mixdvae.inference.association.recovery import Recovered
 from pyro_mixdvae.inference.chain_updates import ChainUpdates, expected_responsibilities, is_updated_in_closed_form
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.inference.records import with_errors
@@ -49,6 +51,25 @@ class Coordinate:
     def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
         """From a filtering pass; see `ChainUpdates`."""
         updates = _updates(model, scene, guide, first)
+        return updates.posterior(_iterate(updates, self.n_iterations))
+
+
+@dataclass(frozen=True)
+class AlongTracks:
+    """`Coordinate`, but what it starts from is known: whose each detection is, to be judged anew by every E-W.
+
+    Attributes:
+        tracks: of each scene.
+        n_iterations: of E-S, E-V, E-W and M.
+    """
+
+    tracks: Sequence[Recovered]
+    n_iterations: int = 2
+
+    def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
+        """See `ChainUpdates`."""
+        _require_updates(guide)
+        updates = ChainUpdates(model, scene, guide, first, self.tracks)
         return updates.posterior(_iterate(updates, self.n_iterations))
 
 

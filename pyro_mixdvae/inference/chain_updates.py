@@ -1,5 +1,6 @@
 """The coordinate updates of a mixture of Gaussian chains: E-V, E-W, E-S with E-Z, and M, in any model of that kind."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,8 +12,9 @@ from pyro_mixdvae.engines.registry import chain_engine
 from pyro_mixdvae.guides.additive import AdditiveGuide
 from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.guides.contract import Guide
+from pyro_mixdvae.inference.association.recovery import Recovered
 from pyro_mixdvae.inference.estimates import begun, fitted, settled
-from pyro_mixdvae.inference.initialise import initialise
+from pyro_mixdvae.inference.initialise import initialise, initialise_along
 from pyro_mixdvae.inference.posterior import Conditioned, Posterior
 from pyro_mixdvae.inference.records import with_errors
 from pyro_mixdvae.inference.renaming import put_right
@@ -41,14 +43,25 @@ class ChainUpdates:
         scene: where `start` says where the sources are at frame `first`.
         guide: the family of q, made as `guide(model, scene)`.
         first: the frame that the filter starts from.
+        tracks: of each scene, whose each detection is at first; None: the filter finds out.
     """
 
-    def __init__(self, model: MixtureModel, scene: Scene, guide: Any, first: int = 0):
+    def __init__(
+        self,
+        model: MixtureModel,
+        scene: Scene,
+        guide: Any,
+        first: int = 0,
+        tracks: Sequence[Recovered] | None = None,
+    ):
         with torch.no_grad():
             model = model.replace(assignment=model.assignment.fitted(scene))
             choice = chain_engine(begun(model, scene), guide, scene)
-            self.engine, self.note = settled(choice.engine, first), choice.sentence
-            start, model = initialise(self.engine, first)
+            self.engine, self.note = settled(choice.engine, first, tracks), choice.sentence
+            if tracks is None:
+                start, model = initialise(self.engine, first)
+            else:
+                start, model = initialise_along(self.engine, tracks, first)
             if first > 0:
                 scene = scene.starting_at(start.mean[..., 0, :])
             if first > 0 or model is not self.model:

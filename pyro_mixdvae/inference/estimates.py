@@ -1,5 +1,6 @@
 """What the scene itself says of motion and noise, before the updates begin: EM over filtering passes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Chain
 from pyro_mixdvae.engines.protocol import ChainEngine
+from pyro_mixdvae.inference.association.recovery import Recovered
 from pyro_mixdvae.inference.initialise import filtered
 from pyro_mixdvae.models.scene import Scene
 
@@ -42,17 +44,18 @@ def fitted(model: Any, engine: ChainEngine, chain: Chain, responsibilities: Tens
 
 
 @torch.no_grad()
-def settled(engine: ChainEngine, first: int = 0) -> ChainEngine:
+def settled(engine: ChainEngine, first: int = 0, tracks: Sequence[Recovered] | None = None) -> ChainEngine:
     """The engine of a model whose constants of motion are those of the scene; the same where none is left to it.
 
     Each round filters, smooths what was found, and takes M: with what is then known of motion the next filter
-    associates anew, as an E-step that only went on from the last one could not. The scene starts at frame `first`.
+    associates anew, as an E-step that only went on from the last one could not; or it goes along `tracks`, where they
+    are known. The scene starts at frame `first`.
     """
     if not engine.model.sources.is_estimated:
         return engine
     for _ in range(ROUNDS):
         before = engine.model
-        start = filtered(engine, first)
+        start = filtered(engine, first, tracks)
         own = engine.with_scene(before, engine.scene.starting_at(start.mean[..., 0, :])) if first > 0 else engine
         belief = start.belief
         at = None if belief is None else (belief.mean[..., 0], belief.covariance[..., 0, 0])

@@ -45,7 +45,7 @@ FEW = 30
 """So many gaps of sources that are near one another say what such gaps are like; where there are fewer, all do."""
 
 HALF = 0.5
-"""Of the probability of an exchange, that the frames which are named hold."""
+"""Of the probability of an exchange, that the frames which are named hold; and of presence, from which one counts."""
 
 
 class Exchange(NamedTuple):
@@ -94,6 +94,7 @@ def possible_exchanges(posterior: Posterior) -> list[list[Exchange]]:
     n_sources, size = scene.n_sources, chains.transitions.offset.shape[-1]
     sources = track_gaps(chains, UNSETTLED)
     is_near = sources.near(NEAR)
+    is_there = None if posterior.presence is None else (posterior.presence > HALF).numpy()
     is_seen, is_known = (chains.observation.precision > 0).any(-1).numpy(), scene.label_mask.numpy()
     found: list[list[Exchange]] = []
     for b in range(len(scene.present)):
@@ -107,6 +108,9 @@ def possible_exchanges(posterior: Posterior) -> list[list[Exchange]]:
             near[:, :, n_sources:] &= strangers.is_run.T[:, None]
             seen = (strangers.chains.observation.precision[0] > 0).any(-1).numpy()
         near[: UNSETTLED + 1] = False  # no frame says yet who is who
+        if is_there is not None:  # who is not in the picture meets nobody
+            near[:, :n_sources] &= is_there[b].T[:, :, None]
+            near[:, :, :n_sources] &= is_there[b].T[:, None]
         n_frames = int(scene.present[b].sum())
         frame, first, second = np.nonzero(near[:n_frames])
         encounters: list[Exchange] = []

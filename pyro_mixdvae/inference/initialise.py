@@ -1,6 +1,6 @@
 """The start of all updates: a filtering pass that predicts with the prior, assigns, and updates, frame by frame."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,14 @@ from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Gaussian
 from pyro_mixdvae.engines.protocol import ChainEngine, Filtered
-from pyro_mixdvae.inference.association.scenes import owners_of, penalties_of, recovered, with_bystanders
+from pyro_mixdvae.inference.association.recovery import Recovered
+from pyro_mixdvae.inference.association.scenes import (
+    of_sources,
+    owners_of,
+    penalties_of,
+    recovered,
+    with_bystanders,
+)
 from pyro_mixdvae.inference.local_search import local_search
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.mixture import MixtureModel
@@ -20,6 +27,24 @@ class Start(NamedTuple):
 
     filtered: Filtered
     model: MixtureModel
+
+
+@torch.no_grad()
+def followed(engine: ChainEngine, tracks: Sequence[Recovered], first: int = 0) -> Filtered:
+    """The filter along known tracks of each scene: every detection has its owner."""
+    scene = engine.scene
+    like = scene.start.new_zeros(*scene.mask.shape, engine.model.assignment.n_classes)
+    forced = penalties_of([each.owners for each in tracks], like)
+    return bidirectional(lambda index: in_frames(engine, index, first).filter(penalties=forced[:, index]), first)
+
+
+@torch.no_grad()
+def initialise_along(engine: ChainEngine, tracks: Sequence[Recovered], first: int = 0) -> Start:
+    """A start on known tracks, of which some are of bystanders: nothing is searched for, and nobody is lost."""
+    known = dict(enumerate(tracks))
+    return Start(
+        followed(engine, tracks, first), with_bystanders(engine.model, engine.scene, known, of_sources(tracks))
+    )
 
 
 @torch.no_grad()
@@ -47,8 +72,10 @@ def initialise(engine: ChainEngine, first: int = 0) -> Start:
     return Start(found.replaced(scenes, again), model)
 
 
-def filtered(engine: ChainEngine, first: int = 0) -> Filtered:
-    """The same both ways, without a second look at anything."""
+def filtered(engine: ChainEngine, first: int = 0, tracks: Sequence[Recovered] | None = None) -> Filtered:
+    """The same both ways, without a second look at anything; along tracks, where they are known."""
+    if tracks is not None:
+        return followed(engine, tracks, first)
     return bidirectional(lambda index: searched(in_frames(engine, index, first), looks_again=False), first)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyro_mixdvae.distributions.kalman import Transition
 from pyro_mixdvae.engines.protocol import PseudoObservation, Record
+from pyro_mixdvae.models.assignments.present import Presence
 from pyro_mixdvae.models.scene import Scene
 
 
@@ -44,3 +45,9 @@ class Posterior:
     engine: str
     note: str | None = None
     conditioned: Conditioned | None = None
+
+    @property
+    def presence(self) -> Tensor | None:
+        """The probability that each source is in the picture [B, N, T]; None in a model in which all always are."""
+        latent = getattr(self.guide, "latent", None)
+        return latent.presence() if isinstance(latent, Presence) else None

@@ -144,6 +144,7 @@ def joined(results: Sequence[TrackingResult]) -> TrackingResult:
         records=tuple(_summed([result.records[number] for result in results]) for number in range(length)),
         samples=np.concatenate([result.samples for result in results], 1),
         doubts=ranked(doubt for result in results for doubt in result.doubts),
+        presence=None if first.presence is None else np.concatenate([_presence(result) for result in results]),
         warnings=results[-1].warnings,
         notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
         block=None,
@@ -182,9 +183,15 @@ def _part(result: TrackingResult, since: int, until: int) -> TrackingResult:
         observed=result.observed[own],
         responsibilities=result.responsibilities[own],
         samples=result.samples[:, own],
+        presence=None if result.presence is None else result.presence[own],
         doubts=tuple(doubt for doubt in result.doubts if since <= (doubt.first + doubt.last) // 2 < until),
         first=since,
     )
+
+
+def _presence(result: TrackingResult) -> Array:
+    assert result.presence is not None  # pieces of one film all say it, or none does
+    return result.presence
 
 
 def _padded(responsibilities: Array, most: int) -> Array:

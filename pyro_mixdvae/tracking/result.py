@@ -46,9 +46,10 @@ class TrackingResult:
         warnings: what the result cannot be trusted in, a sentence each: the figure, the frames, and what to do. Of
             results that follow on one another the last has them, of the whole film (`Tracker.track_blocks`).
         notes: facts on the run that the user should read: frames that were cut, the engine.
+        presence: ``[T, N]``, the probability that a source is in the picture; where it is below .5, no row is written,
+            and its box says little. None: all are there throughout.
         block: the frames that were inferred together, first and last, from 0, of which the records are; None: those of
             the result, or of several blocks.
-        presence: ``[T, N]``, the probability that a source is in the picture; None: all are there throughout.
         detections: that the result is of ``[T, K, 4]``, of its frames; None where the result came in pieces.
         size: width and height of the image in pixels; None where it is not known.
     """
@@ -104,6 +105,14 @@ class TrackingResult:
         ]
         far = np.nanmax(np.concatenate([np.ones((1, 2)), *(each[:, -2:] for each in places)]), axis=0)
         return float(np.ceil(far[0])), float(np.ceil(far[1]))
+
+    @property
+    def there(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Whether each source is in the picture, more likely than not, ``[T, N]``."""
+        if self.presence is None:
+            return np.ones(self.observed.shape, bool)
+        there: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = self.presence >= 0.5
+        return there
 
     @property
     def points(self) -> Array:

@@ -19,12 +19,14 @@ from pyro_mixdvae.inference.preset import METHODS, Method, Preset, chosen_algori
 from pyro_mixdvae.resources import require_memory
 from pyro_mixdvae.tracking.blocks import Tracked, first_block, joined, judged, of_film, track_blocks, with_ends
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.coming import track_coming, whole
 from pyro_mixdvae.tracking.ends import Ends, ends_of
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.films import ArrayFilm, BoxSequence, Film, Start, start_of, stretch_of
 from pyro_mixdvae.tracking.footprint import ADVICE, Extent, tracking_bytes
 from pyro_mixdvae.tracking.given import as_arrays
 from pyro_mixdvae.tracking.intervals import require_level
+from pyro_mixdvae.tracking.presence import Presence
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import make_scene
@@ -110,6 +112,7 @@ class Tracker:
         n_samples: int = 0,
         confidence: Array | None = None,
         origin: int | None = None,
+        presence: Presence | None = None,
     ) -> TrackingResult:
         """Track through one sequence.
 
@@ -127,19 +130,26 @@ class Tracker:
             n_samples: posterior trajectories to draw.
             confidence: ``[T, K]``; without labels the sources start at the most confident detections.
             origin: the number by which sentences call the first frame; None: that of a DataFrame, else 1.
+            presence: when each source is in the picture; `Presence()`: N is how many there are at most, and when each is
+                there is inferred. None: all are there in every frame.
 
         Raises:
-            InputError: the detections or labels cannot be used; says why.
+            InputError: the detections, labels or presence cannot be used; says why.
         """
         given = as_arrays(boxes)
         own = self.tracker_of(given.boxes)
         film = ArrayFilm.of(given.boxes, size, given.confidence if confidence is None else confidence, labels)
         if origin is None:
             origin = 1 if given.origin is None else given.origin
-        return of_film(joined(list(own.track_blocks(film, labels, n_samples, origin))), film)
+        return of_film(joined(list(own.track_blocks(film, labels, n_samples, origin, presence))), film)
 
     def track_blocks(
-        self, film: Film, labels: Labels | None = None, n_samples: int = 0, origin: int = 1
+        self,
+        film: Film,
+        labels: Labels | None = None,
+        n_samples: int = 0,
+        origin: int = 1,
+        presence: Presence | None = None,
     ) -> Iterator[TrackingResult]:
         """Track through a film of any length, in the memory that one of its blocks takes (`tracking.blocks`).
 
@@ -151,12 +161,15 @@ class Tracker:
         Args:
             film: `films.ArrayFilm` of arrays, `files.spooled.SpooledFilm` of a file, or an object of yours that hands
                 out its detections stretch by stretch.
-            labels, n_samples, origin: as of `track`.
+            labels, n_samples, origin, presence: as of `track`; where sources come and go a film is one block.
 
         Raises:
-            InputError: the detections or labels cannot be used; says why.
+            InputError: the detections, labels or presence cannot be used; says why.
         """
         own = self._tracker_of_film(film)
+        if presence is not None:
+            yield track_coming(own, film, labels, presence, n_samples, origin)
+            return
         start, ends = own._bounds(film, labels, origin)
         yield from own.track_from(film, own._likely(film, start, labels), ends, labels, n_samples)
 
@@ -178,13 +191,20 @@ class Tracker:
             return None
         return Tracker(n_sources, self.declaration, level=self.level, seed=self.seed)
 
-    def memory_needed(self, film: Film, labels: Labels | None = None, n_samples: int = 0) -> tuple[Extent, int]:
+    def memory_needed(
+        self, film: Film, labels: Labels | None = None, n_samples: int = 0, presence: Presence | None = None
+    ) -> tuple[Extent, int]:
         """How much `track_blocks` would have to do at once with these arguments, and the bytes it would take, about.
 
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
         own = self._tracker_of_film(film)
+        if (
+            presence is not None
+        ):  # each visit takes as much as a source; how many there are is looked at when it is known
+            sequence, most = whole(film), int(film.counts.max())
+            return own._needed(sequence, Extent(len(film.counts), min(self.n_sources, most), most, n_samples))
         start, ends = own._bounds(film, labels)
         sequence = stretch_of(film, start.frame, start.frame + 1, start, labels)
         n_frames, most = first_block(ends, start) - ends.since, int(film.counts.max())

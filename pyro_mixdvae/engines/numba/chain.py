@@ -31,6 +31,7 @@ from pyro_mixdvae.models.assignments.counted import CountedAssignment
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.assignments.independent import AdaptiveIndependentAssignment, IndependentAssignment
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
+from pyro_mixdvae.models.assignments.present import Presence, PresentAssignment
 from pyro_mixdvae.models.likelihoods.normal import Normal
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
@@ -44,6 +45,7 @@ ASSIGNMENTS = (
     ExclusiveAssignment,
     PersistentAssignment,
     CountedAssignment,
+    PresentAssignment,
 )
 
 _NO_PENALTIES = np.empty((0, 0, 0, 0))
@@ -175,6 +177,8 @@ class NumbaChainEngine:
     def _expected(self, guide: Collapsed, assignment: PersistentAssignment) -> tuple[PersistentAssignment, Tensor]:
         """`exp E_q(v)[log p(w | v)]`, and E_q[log p(v) - log q(v)] of each scene [B]."""
         assert guide.latent is not None
+        if isinstance(guide.latent, Presence):  # of three states, in PyTorch: few steps on all sources at once
+            return guide.latent.expected(assignment), guide.latent.gap()
         odds = guide.latent.log_odds.detach()
         visible, log_sums = (torch.from_numpy(part) for part in visibility.smooth(self._rates(assignment), array(odds)))
         gap = log_sums.sum(-1) - (odds.double() * visible.transpose(1, 2)).sum((-2, -1))
@@ -188,6 +192,8 @@ class NumbaChainEngine:
         """p(w_t | w_<t) of all frames, by `visibility.predicted`."""
         assignment = self.model.assignment
         if not isinstance(assignment, PersistentAssignment) or not assignment.hides:
+            return assignment
+        if isinstance(assignment, PresentAssignment):
             return assignment
         seen = assignment.seen(responsibilities)
         # The last number that a pass carries of a source: p(v) in the frame that it enters.

@@ -47,6 +47,20 @@ class Rates(NamedTuple):
     reappear: float
 
 
+class Turnover(NamedTuple):
+    """Of targets that are no named sources.
+
+    Attributes:
+        comes: how many come into view a frame.
+        leaves: chance a frame that one that is there leaves.
+        there: how many are there in the first frame, or the chance that one is.
+    """
+
+    comes: float
+    leaves: float
+    there: float
+
+
 class Linked(NamedTuple):
     """Tracks through n pieces, as their numbers.
 
@@ -75,6 +89,7 @@ def link(
     starts: Floats | None = None,
     known: Sequence[tuple[int, int]] = (),
     preference: float = 0.0,
+    turnover: Turnover = Turnover(COMES, COMES, THERE),
 ) -> Linked:
     """The likeliest tracks through n pieces.
 
@@ -88,6 +103,7 @@ def link(
             is known of where they start.
         known: pairs of pieces of which a filter has gone from one to the other.
         preference: log odds that it is right in these.
+        turnover: how often bystanders come and leave.
     """
     n, n_frames = len(pieces), len(seen.mask)
     ends = [followed(motion, seen, piece) for piece in pieces]
@@ -105,8 +121,8 @@ def link(
     weights[named, :n] = entered + log_missed(rates, first) + own
     weights[:n, named] = log_missed(rates, n_frames - 1 - last)[:, None]
     weights[named, named] = log_missed(rates, np.array([n_frames]))
-    weights[coming, np.arange(n)] = np.log(np.where(first > 0, COMES, THERE)) + own
-    weights[np.arange(n), coming] = np.log(np.where(last < n_frames - 1, COMES, 1.0))
+    weights[coming, np.arange(n)] = np.log(np.where(first > 0, turnover.comes, turnover.there)) + own
+    weights[np.arange(n), coming] = np.log(np.where(last < n_frames - 1, turnover.leaves, 1.0))
     weights[n + n_sources :, n + n_sources :] = 0.0
     rows, columns = linear_sum_assignment(weights, maximize=True)
     after = dict(zip(rows.tolist(), columns.tolist(), strict=True))

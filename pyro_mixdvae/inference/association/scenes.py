@@ -1,5 +1,7 @@
 """From the start of inference on a batch to detections and tracks of one scene, and back."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -92,8 +94,18 @@ FORCED = 1e3
 """Nats that no other class makes up for; with more, sums in single precision would lose the others' last."""
 
 
-def with_bystanders(model: MixtureModel, scene: Scene, found: dict[int, Recovered]) -> MixtureModel:
-    """The model whose clutter knows the bystanders of each scene."""
+def of_sources(found: Sequence[Recovered]) -> Tensor:
+    """How many detections a frame of each scene are of sources, [B]."""
+    return torch.tensor([float((each.owners >= 0).sum() / len(each.owners)) for each in found])
+
+
+def with_bystanders(
+    model: MixtureModel, scene: Scene, found: dict[int, Recovered], of_sources: Tensor | None = None
+) -> MixtureModel:
+    """The model whose clutter knows the bystanders of each scene.
+
+    Of the detections of a frame N are taken to be of sources, or as many as is said for each scene, [B].
+    """
     tracks = {b: recovered.bystanders for b, recovered in found.items()}
     most = max(map(len, tracks.values()), default=0)
     if most == 0:
@@ -101,7 +113,8 @@ def with_bystanders(model: MixtureModel, scene: Scene, found: dict[int, Recovere
     n_scenes, n_frames = scene.present.shape
     mean = scene.start.new_zeros(n_scenes, n_frames, most, scene.start.shape[-1])
     variance, there = torch.ones_like(mean), torch.zeros_like(mean[..., 0], dtype=torch.bool)
-    lone = scene.mask.sum((1, 2)).to(mean) / scene.present.sum(1) - scene.n_sources
+    own = scene.n_sources if of_sources is None else of_sources.to(mean)
+    lone = scene.mask.sum((1, 2)).to(mean) / scene.present.sum(1) - own
     for b, each in tracks.items():
         seen = detections_of(model, scene, b)
         for m, track in enumerate(each):

@@ -8,8 +8,8 @@ from pyro_mixdvae.tracking.result import TrackingResult
 
 
 def present(result: TrackingResult) -> Flags:
-    """Where a source has a box, ``[T, N]``: NaN says that it has none."""
-    there: Flags = ~np.isnan(result.boxes[..., 0])
+    """Where a source has a box, ``[T, N]``: NaN says that it has none, as its presence does."""
+    there: Flags = ~np.isnan(result.boxes[..., 0]) & result.there
     return there
 
 

@@ -19,6 +19,7 @@ from pyro_mixdvae.tracking.footprint import ADVICE, writing_bytes
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.files.labels import Labels
     from pyro_mixdvae.tracking.files.revising import Revision
+    from pyro_mixdvae.tracking.presence import Presence
     from pyro_mixdvae.tracking.report.excerpt import Excerpts
     from pyro_mixdvae.tracking.report.tables import Records
     from pyro_mixdvae.tracking.result import TrackingResult
@@ -122,7 +123,14 @@ def _around(found: Detections | SpooledDetections, labels: "Labels | None") -> D
     return replace(found, size=(width, height))
 
 
-def check_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, report: bool) -> None:
+def check_job(
+    job: Job,
+    tracker: "Tracker",
+    labels: "Labels | None",
+    samples: int,
+    report: bool,
+    presence: "Presence | None" = None,
+) -> None:
     """Whether the sources have somewhere to start, and what `track_job` needs of memory is there.
 
     Raises:
@@ -130,7 +138,7 @@ def check_job(job: Job, tracker: "Tracker", labels: "Labels | None", samples: in
     """
     found = job.detections
     with _named(found.path):
-        extent, needed = tracker.memory_needed(found, labels, samples)
+        extent, needed = tracker.memory_needed(found, labels, samples, presence)
         require_memory(needed + writing_bytes(extent, report), str(extent), ADVICE)
 
 
@@ -143,6 +151,7 @@ def track_job(
     overwrite: bool = False,
     tell: Callable[[int], None] = lambda _: None,
     revision: "Revision | None" = None,
+    presence: "Presence | None" = None,
 ) -> str:
     """Track one sequence and write its files, all or none, and then their picture; a summary of the result.
 
@@ -155,6 +164,7 @@ def track_job(
         overwrite: existing files may be replaced.
         tell: is given the number of frames that are done.
         revision: what is corrected of it.
+        presence: when each source is in the picture, where they come and go.
 
     Raises:
         InputError: the sequence cannot be tracked, or its files cannot be written.
@@ -168,12 +178,12 @@ def track_job(
     left_out = [PICTURE] if model is not None else [PICTURE, MODEL]
     written = [
         path
-        for path in result_paths(job.output, report, samples > 0, found.width == 2)
+        for path in result_paths(job.output, report, samples > 0, found.width == 2, presence is not None)
         if not any(path == job.output.with_suffix(suffix) for suffix in left_out)
     ]
     overview, excerpts = Overview(), Excerpts(len(found.counts))
     with result_files(written, overwrite) as files:
-        for result, records in _results(job, tracker, labels, samples, revision):
+        for result, records in _results(job, tracker, labels, samples, revision, presence):
             boxes, _ = found.frames(result.first, result.first + len(result.boxes))
             files.add(boxes, result, records)
             overview.add(result)
@@ -192,7 +202,12 @@ def track_job(
 
 
 def _results(
-    job: Job, tracker: "Tracker", labels: "Labels | None", samples: int, revision: "Revision | None"
+    job: Job,
+    tracker: "Tracker",
+    labels: "Labels | None",
+    samples: int,
+    revision: "Revision | None",
+    presence: "Presence | None",
 ) -> "Iterator[tuple[TrackingResult, Sequence[Records] | None]]":
     """Results that follow on one another, and their records where these are of other frames."""
     film = job.detections
@@ -200,7 +215,7 @@ def _results(
         if revision is not None:
             yield revision.result(tracker, film, labels, samples, film.origin)
             return
-        for result in tracker.track_blocks(film, labels, samples, film.origin):
+        for result in tracker.track_blocks(film, labels, samples, film.origin, presence):
             yield result, None
 
 

@@ -5,6 +5,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+import numpy as np
+
 from pyro_mixdvae.outputs import staged, writing
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.result import TrackingResult
@@ -14,10 +16,12 @@ if TYPE_CHECKING:
     from pyro_mixdvae.tracking.report.tables import Records
 
 BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL = ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png", ".model.toml"
-CHECK, POINTS, SAMPLES = ".check.csv", ".points.csv", ".samples.csv"
+CHECK, POINTS, SAMPLES, PRESENCE = ".check.csv", ".points.csv", ".samples.csv", ".presence.csv"
 
 
-def result_paths(path: Path, report: bool = True, samples: bool = False, of_points: bool = False) -> list[Path]:
+def result_paths(
+    path: Path, report: bool = True, samples: bool = False, of_points: bool = False, presence: bool = False
+) -> list[Path]:
     """All files of a result; companions are named from the result's stem, as out.boxes.csv from out.txt.
 
     Args:
@@ -25,10 +29,13 @@ def result_paths(path: Path, report: bool = True, samples: bool = False, of_poin
         report: with tables, picture and the declaration of the model.
         samples: with posterior trajectories.
         of_points: points are tracked, not boxes.
+        presence: sources come and go.
     """
     suffixes = [POINTS if of_points else BOXES, ASSIGNMENTS, CHECK, ELBO, PICTURE, MODEL] if report else []
     if samples:
         suffixes.append(SAMPLES)
+    if presence:
+        suffixes.append(PRESENCE)
     return [path, *(path.with_suffix(suffix) for suffix in suffixes)]
 
 
@@ -44,20 +51,26 @@ class ResultFiles:
         self._is_first, self._origin = True, 1
         self._records: list[Records] = []
         self._doubts: list[Doubt] = []
+        self._presence: list[Array] = []
+        self._first: int | None = None
 
     def add(self, boxes: Array, result: TrackingResult, records: "Sequence[Records] | None" = None) -> None:
         """The next frames, and their detections ``[L, K, 4]`` xyxy in pixels, or points, NaN where there is none.
 
         `records` are given where they are of other frames than the result's own.
         """
-        from pyro_mixdvae.tracking.files.detections import format_points, format_results
+        from pyro_mixdvae.tracking.files.writing import format_points, format_results
         from pyro_mixdvae.tracking.report.tables import Records, assignments_table, boxes_table, samples_table
 
         self._origin = result.origin
+        self._first = result.first if self._first is None else self._first
+        there = None if result.presence is None else result.there
+        if result.presence is not None:
+            self._presence.append(result.presence)
         if result.boxes.shape[-1] == 2:
-            self._write_rows("", format_points(result.boxes, result.number))
+            self._write_rows("", format_points(result.boxes, result.number, there))
         else:
-            self._write("", format_results(result.boxes, result.first + 1))
+            self._write("", format_results(result.boxes, result.first + 1, there=there))
         places = next((suffix for suffix in (BOXES, POINTS) if suffix in self._streams), None)
         if places is not None:
             self._write_rows(places, boxes_table(result))
@@ -72,10 +85,15 @@ class ResultFiles:
     def end(self, model: str | None) -> None:
         """What is known when all frames are: the records, what to check, the declaration of the model."""
         from pyro_mixdvae.tracking.doubts import ranked
+        from pyro_mixdvae.tracking.files.presence import presence_table
+        from pyro_mixdvae.tracking.presence import spans_of
         from pyro_mixdvae.tracking.report.tables import check_table, elbo_table
 
         if CHECK in self._streams:
             self._write(CHECK, check_table(ranked(self._doubts), self._origin))
+        if PRESENCE in self._streams and self._presence:
+            spans = spans_of(np.concatenate(self._presence), self._first or 0)
+            self._write(PRESENCE, presence_table(spans, self._origin))
         if ELBO in self._streams:
             self._write(ELBO, elbo_table(self._records, self._origin))
         if MODEL in self._streams and model is not None:

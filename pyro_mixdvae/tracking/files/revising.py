@@ -59,6 +59,8 @@ class Revision:
             records: tuple[Records, ...] = (Records(result.first, last, result.records),)
         else:
             result, records = _read(self.run, tracker, film, origin)
+        if result.presence is None:
+            result = replace(result, presence=np.ones(result.observed.shape))
         return corrected(tracker, film, result, read_corrections(self.corrections, result), labels), records
 
 

@@ -6,12 +6,13 @@ from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
 from pyro_mixdvae.tracking.files.rows import Flags
 
 
-def format_points(points: Array, first: int = 1) -> str:
+def format_points(points: Array, first: int = 1, there: Flags | None = None) -> str:
     """CSV of N tracks over T frames, ``frame,id,x,y``: every source in every frame, ids 1..N, two decimals.
 
     Args:
         points: ``[T, N, 2]`` in pixels.
         first: number of the first frame.
+        there: ``[T, N]``, whether a source is in the picture: it has no row where it is not; None: all are.
 
     Raises:
         ValueError: a point is not finite.
@@ -23,10 +24,11 @@ def format_points(points: Array, first: int = 1) -> str:
         f"{frame},{source},{x:.2f},{y:.2f}\n"
         for frame, sources in enumerate(rounded.tolist(), start=first)
         for source, (x, y) in enumerate(sources, start=1)
+        if there is None or there[frame - first, source - 1]
     )
 
 
-def format_results(boxes: Array, first: int = 1, lost: Flags | None = None) -> str:
+def format_results(boxes: Array, first: int = 1, lost: Flags | None = None, there: Flags | None = None) -> str:
     """MOTChallenge result text of N tracks over T frames: every source in every frame, ids 1..N.
 
     Frames and ids count from 1; two decimals; a size never falls below 0.01, so that the text can be read.
@@ -35,6 +37,7 @@ def format_results(boxes: Array, first: int = 1, lost: Flags | None = None) -> s
         boxes: ``[T, N, 4]`` xyxy in pixels.
         first: number of the first frame.
         lost: ``[T, N]``, sources of which nothing is known but where they were: their confidence is 0; None: nobody.
+        there: ``[T, N]``, whether a source is in the picture: it has no row where it is not; None: all are.
 
     Raises:
         ValueError: a box is not finite (a tracker says where its target is in every frame).
@@ -48,4 +51,5 @@ def format_results(boxes: Array, first: int = 1, lost: Flags | None = None) -> s
         f"{frame},{source},{left:.2f},{top:.2f},{width:.2f},{height:.2f},{sure},-1,-1,-1\n"
         for frame, (sources, known) in enumerate(zip(rounded.tolist(), confidence, strict=True), start=first)
         for source, ((left, top, width, height), sure) in enumerate(zip(sources, known, strict=True), start=1)
+        if there is None or there[frame - first, source - 1]
     )

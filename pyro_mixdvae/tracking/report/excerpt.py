@@ -71,6 +71,7 @@ class Excerpts:
                 responsibilities=result.responsibilities[kept, : boxes.shape[1]],
                 samples=result.samples[:0],
                 detections=None,
+                presence=None if result.presence is None else result.presence[kept],
             )
         )
 

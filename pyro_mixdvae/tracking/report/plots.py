@@ -1,5 +1,6 @@
 """A tracking result as one picture: paths over the image, position over time with bands, uncertainty below."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +54,7 @@ def picture_of(shown: Excerpt, size: Size, name: str = "") -> bytes:
 
 
 def _figure(shown: Excerpt, size: Size, name: str) -> "Figure":
+    shown = replace(shown, result=blanked(shown.result))
     result, n_frames = shown.result, shown.last - shown.first + 1
     figure = new_figure(14, 7)
     grid = figure.add_gridspec(3, 2, width_ratios=(1.15, 1), height_ratios=(5, 5, 2))
@@ -79,6 +81,16 @@ def _figure(shown: Excerpt, size: Size, name: str) -> "Figure":
     return figure
 
 
+def blanked(result: TrackingResult) -> TrackingResult:
+    """Without the boxes of sources that are not in the picture: NaN."""
+    if result.presence is None:
+        return result
+    boxes, lower, upper = (
+        np.where(result.there[..., None], part, np.nan) for part in (result.boxes, result.lower, result.upper)
+    )
+    return replace(result, boxes=boxes, lower=lower, upper=upper)
+
+
 def centre_band(result: TrackingResult) -> tuple[Array, Array]:
     """Limits ``[T, N, 2]`` between which the box's centre lies with at least the probability ``result.level``.
 
@@ -103,21 +115,24 @@ def _paths(axes: "Axes", result: TrackingResult, size: Size) -> None:
             )
         )  # fmt: skip
         if result.boxes.shape[-1] == 4:
-            chosen = np.unique(np.linspace(0, len(middle) - 1, BOXES_A_SOURCE).round().astype(int))
+            own = np.flatnonzero(~np.isnan(middle[:, n, 0]))
+            chosen = (
+                own[np.unique(np.linspace(0, len(own) - 1, BOXES_A_SOURCE).round().astype(int))] if len(own) else own
+            )
             outlines = [Rectangle((x1, y1), x2 - x1, y2 - y1) for x1, y1, x2, y2 in result.boxes[chosen, n].tolist()]
             axes.add_collection(
                 PatchCollection(outlines, facecolor="none", edgecolor=colour, linewidth=1, alpha=0.35, zorder=2)
             )
         _line(axes, middle[:, n, 0], middle[:, n, 1], result.observed[:, n], colour)
-        axes.plot(*middle[-1, n], "o", color=colour, markersize=4, zorder=4)
-        _label(axes, middle[0, n, 0], middle[0, n, 1], n)
+        seen = middle[~np.isnan(middle[:, n, 0]), n]
+        if len(seen):
+            axes.plot(*seen[-1], "o", color=colour, markersize=4, zorder=4)
+            _label(axes, seen[0, 0], seen[0, 1], n)
     corners = result.boxes[[0, -1]].reshape(-1, result.boxes.shape[-1])
-    axes.set_xlim(
-        min(0, corners[:, 0].min(), middle[..., 0].min()), max(width, corners[:, -2].max(), middle[..., 0].max())
-    )
-    axes.set_ylim(
-        max(height, corners[:, -1].max(), middle[..., 1].max()), min(0, corners[:, 1].min(), middle[..., 1].min())
-    )
+    x = np.concatenate([[0, width], corners[:, 0], corners[:, -2], middle[..., 0].ravel()])
+    y = np.concatenate([[0, height], corners[:, 1], corners[:, -1], middle[..., 1].ravel()])
+    axes.set_xlim(np.nanmin(x), np.nanmax(x))
+    axes.set_ylim(np.nanmax(y), np.nanmin(y))
     axes.set_aspect("equal")
     axes.set_xlabel("x (pixels)")
     axes.set_ylabel("y (pixels)")
@@ -139,7 +154,9 @@ def _over_time(axes: "Axes", shown: Excerpt, axis: int) -> None:
     for n in range(n_sources):
         axes.fill_between(frames, low[:, n], high[:, n], color=colour_of(n), alpha=0.22, linewidth=0, zorder=1)
         _line(axes, frames, middle[:, n], result.observed[:, n], colour_of(n))
-        _label(axes, float(frames[0]), middle[0, n], n)
+        seen = np.flatnonzero(~np.isnan(middle[:, n]))
+        if len(seen):
+            _label(axes, float(frames[seen[0]]), middle[seen[0], n], n)
     of = " of the centre" if result.boxes.shape[-1] == 4 else ""
     axes.set_ylabel(f"{'xy'[axis]}{of}\n(pixels)")
     axes.grid(alpha=0.25)

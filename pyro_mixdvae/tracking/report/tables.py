@@ -36,13 +36,12 @@ BOX_COLUMNS = source_columns(4)
 
 
 def boxes_table(result: TrackingResult) -> str:
-    """CSV of every source in every frame: mean box, limits of each corner, observed or inferred.
+    """CSV of every source in every frame that it is in the picture in: mean box, limits of each corner, observed or inferred.
 
     Pixels have two decimals, and the box is the one that stands in the MOTChallenge file. ``x1_low`` and ``x1_high``
     are the limits of the left edge's credible interval, ``y1`` is the top, ``x2`` the right and ``y2`` the bottom edge;
     ``level`` is the probability between the limits. Of points it is ``x`` and ``y``, and the limits of both.
     """
-    n_frames, n_sources = result.boxes.shape[:2]
     rows = (
         box_cells(
             result.number + t,
@@ -53,8 +52,7 @@ def boxes_table(result: TrackingResult) -> str:
             result.level,
             "observed" if result.observed[t, n] else "inferred",
         )
-        for t in range(n_frames)
-        for n in range(n_sources)
+        for t, n in np.argwhere(result.there).tolist()
     )
     return csv_text(source_columns(result.boxes.shape[-1]), rows)
 
@@ -129,10 +127,11 @@ def elbo_table(blocks: Sequence[Records], origin: int = 1) -> str:
 
 def samples_table(result: TrackingResult) -> str:
     """CSV of the posterior trajectories, one after the other: each is a possible course of all sources."""
-    boxes = written(result.samples)
+    boxes, there = written(result.samples), result.there
     rows = (
         [number + 1, result.number + t, n + 1, *_pixels(boxes[number, t, n])]
         for number, t, n in np.ndindex(*boxes.shape[:3])
+        if there[t, n]
     )
     return csv_text(["sample", "frame", "source", *place_columns(boxes.shape[-1])], rows)
 
@@ -172,8 +171,8 @@ class Overview:
         """The next frames; the last has the warnings."""
         self._n_sources, self._what = result.boxes.shape[1], kinds(result.boxes)
         self._n_frames += len(result.boxes)
-        self._n_boxes += result.observed.size
-        self._n_observed += int(result.observed.sum())
+        self._n_boxes += int(result.there.sum())
+        self._n_observed += int((result.observed & result.there).sum())
         self._notes.update(dict.fromkeys(result.notes))
         self._warnings = result.warnings
 

@@ -23,7 +23,7 @@ class Outside:
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
         """The boxes of the next frames."""
-        self._outside.add(is_outside(result.boxes, self._setting.size), result.first)
+        self._outside.add(is_outside(result.boxes, self._setting.size) & result.there, result.first)
 
     def sentences(self) -> Iterator[str]:
         """One a source that has left."""

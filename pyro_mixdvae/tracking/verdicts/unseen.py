@@ -30,8 +30,8 @@ class LittleObserved:
         self._observed = Marks(setting.origin)
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
-        """Whether a detection of the next frames belongs to each source."""
-        self._observed.add(result.observed, result.first)
+        """Whether a detection of the next frames belongs to each source; of one that is absent nobody expects it."""
+        self._observed.add(result.observed | ~result.there, result.first)
 
     def sentences(self) -> Iterator[str]:
         """One of all, or one a source."""
@@ -69,7 +69,7 @@ class Inferred:
         """How wide the intervals of the next frames are."""
         # Limits of no probability lie together, and say nothing of a spread.
         spread = (result.upper - result.lower) / (2 * max(reach(result.level), LEAST_REACH))
-        wide = (2 * reach(LEVEL) * spread > _room(result.boxes)).any(-1) & ~result.observed
+        wide = (2 * reach(LEVEL) * spread > _room(result.boxes)).any(-1) & ~result.observed & result.there
         self._wide.add(wide, result.first)
 
     def sentences(self) -> Iterator[str]:

@@ -1,0 +1,140 @@
+"""Tracks of sources that come and go: each of their visits to the picture is one, with a beginning and an end.
+
+At most N sources make all visits, or it is known who is there when. Where a visit goes on after a gap is a matter of
+motion (`linking`); that who comes back after one visit is whoever left after another, only of how many there may be.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from pyro_mixdvae.inference.association.linking import IMPOSSIBLE, Rates, Turnover, explained, link
+from pyro_mixdvae.inference.association.motion import Detections, Floats, Motion, Track, followed
+from pyro_mixdvae.inference.association.pieces import find_pieces, longest
+from pyro_mixdvae.inference.association.recovery import LASTS, places_of
+from pyro_mixdvae.models.assignments.rates import LEAST_CLUTTER, PRIOR_DETECTION
+
+COMMON = Turnover(0.01, 0.002, 1.0)
+"""Of targets in a film, before any is known."""
+
+ROUNDS = 3
+"""Estimates of how often targets come and leave, each from the tracks of the one before it."""
+
+HIDE, REAPPEAR = 0.01, 0.05
+"""Of targets, before anything is known of them: the inverse of the mean number of frames in view, and out of it."""
+
+RETURN = 1e-3
+"""Chance a frame that a source that has left comes back: a target that nobody has seen is as likely to come as all."""
+
+
+class Visit(NamedTuple):
+    """A source in the picture: its number, and its detections."""
+
+    source: int
+    track: Track
+
+
+class Tracks(NamedTuple):
+    """All tracks of a scene, how likely each is a target and no clutter (log odds [n]), and their motion."""
+
+    each: list[Track]
+    odds: Floats
+    motion: Motion
+
+
+class Stay(NamedTuple):
+    """What is known of presence: the source is there from frame `since` to before frame `until`, counted from 0."""
+
+    source: int
+    since: int
+    until: int
+
+
+def tracks_in(seen: Detections) -> Tracks:
+    """The likeliest tracks through a scene, of targets that come and go, in the order of their first frames."""
+    pieces, motion = find_pieces(seen)
+    pieces = longest(pieces, LASTS)
+    lone = (int(seen.mask.sum()) - sum(map(len, pieces))) / len(seen.mask)
+    rates = Rates(PRIOR_DETECTION, max(lone, LEAST_CLUTTER), HIDE, REAPPEAR)
+    turnover = COMMON
+    for _ in range(ROUNDS):
+        linked = link(seen, pieces, motion, rates, 0, turnover=turnover)
+        each = sorted((places_of(pieces, numbers) for numbers in linked.bystanders), key=lambda track: track[0])
+        turnover = turnover_of(each, len(seen.mask))
+    odds = [explained(seen, track, followed(motion, seen, track).log_density, rates) for track in each]
+    return Tracks(each, np.array(odds), motion)
+
+
+def turnover_of(tracks: list[Track], n_frames: int) -> Turnover:
+    """How often targets come and leave, of which these are the tracks; what is common counts as one that has."""
+    first, last = (np.array([track[place][0] for track in tracks], int) for place in (0, -1))
+    comes = ((first > 0).sum() + 1) / (n_frames + 1 / COMMON.comes)
+    leaves = ((last < n_frames - 1).sum() + 1) / ((last - first + 1).sum() + 1 / COMMON.leaves)
+    return Turnover(float(comes), float(leaves), float((first == 0).sum() + COMMON.there))
+
+
+def visits_of(tracks: Tracks, most: int) -> list[Visit]:
+    """The visits of at most so many sources, which explain the most of what is seen.
+
+    While there are sources that have not come yet, who comes is one of them; of those that have left, the one is likely
+    to come back that left last. Exact: a matching of ends and beginnings, as in `linking`.
+    """
+    n = len(tracks.each)
+    first, last = (np.array([track[place][0] for track in tracks.each], int) for place in (0, -1))
+    weights = np.full((n + most, n + most), IMPOSSIBLE)
+    away = first[None] - last[:, None] - 1
+    back = np.log(RETURN) + away * np.log1p(-RETURN)
+    weights[:n, :n] = np.where(away >= 0, back, IMPOSSIBLE) + tracks.odds
+    weights[np.arange(n), np.arange(n)] = 0.0  # of no source
+    weights[n:, :n] = tracks.odds
+    weights[:n, n:] = weights[n:, n:] = 0.0
+    rows, columns = linear_sum_assignment(weights, maximize=True)
+    after = dict(zip(rows.tolist(), columns.tolist(), strict=True))
+    courses = []
+    for start in range(n, n + most):
+        course, at = [], after[start]
+        while at < n:
+            course.append(at)
+            at = after[at]
+        courses.append(course)
+    # Sources are numbered as they come.
+    courses = sorted((course for course in courses if course), key=lambda course: tracks.each[course[0]][0])
+    return [Visit(source, tracks.each[number]) for source, course in enumerate(courses) for number in course]
+
+
+def visits_within(tracks: Tracks, stays: Sequence[Stay], claims: Mapping[int, int] | None = None) -> list[Visit]:
+    """A visit for each stay whose frames are known, of the tracks that fill it best; a track may be empty.
+
+    Each stay takes a track, or the part of it that lies within; then each what fills its gaps best, while anything does.
+
+    Args:
+        tracks: of the scene.
+        stays: of all sources.
+        claims: tracks of which it is known for which stay they are, by their numbers.
+    """
+    found: list[Track] = [[] for _ in stays]
+    rest = [list(track) for track in tracks.each]
+
+    def take(s: int, r: int) -> None:
+        within = {place for place in rest[r] if stays[s].since <= place[0] < stays[s].until}
+        found[s] = sorted([*found[s], *within])
+        rest[r] = [place for place in rest[r] if place not in within]
+
+    for r, s in (claims or {}).items():
+        take(s, r)
+    while True:
+        gain = np.zeros((len(stays), len(rest)))
+        for s, (stay, own) in enumerate(zip(stays, found, strict=True)):
+            taken = {t for t, _ in own}
+            for r, track in enumerate(rest):
+                within = [t for t, _ in track if stay.since <= t < stay.until]
+                clashes = sum(t in taken for t in within)
+                # What lies outside speaks for another stay, but is no reason against this one.
+                gain[s, r] = 0.0 if clashes else len(within) + 1e-3 * len(within) / len(track) if track else 0.0
+        pairs = [(s, r) for s, r in zip(*linear_sum_assignment(gain, maximize=True), strict=True) if gain[s, r] > 0]
+        if not pairs:
+            return [Visit(stay.source, track) for stay, track in zip(stays, found, strict=True)]
+        for s, r in pairs:
+            take(s, r)
