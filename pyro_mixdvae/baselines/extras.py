@@ -2,10 +2,24 @@
 
 from importlib import import_module
 from types import ModuleType
+from typing import NamedTuple
 
 from pyro_mixdvae.errors import InputError
 
-PACKAGES = {"trackers": "bytetrack and ocsort need", "stonesoup": "pmht needs"}
+
+class Package(NamedTuple):
+    """Who needs it, what it is installed as, and which of its modules is asked for."""
+
+    who: str
+    name: str
+    module: str
+
+
+PACKAGES = {
+    "trackers": Package("bytetrack and ocsort need", "trackers", "trackers"),
+    "stonesoup": Package("pmht needs", "stonesoup", "stonesoup"),
+    "sklearn": Package("nmf-is and nmf-kl need", "scikit-learn", "sklearn.decomposition"),
+}
 
 
 def require(name: str) -> ModuleType:
@@ -14,9 +28,11 @@ def require(name: str) -> ModuleType:
     Raises:
         InputError: it is not installed.
     """
+    package = PACKAGES[name]
     try:
+        import_module(package.module)
         return import_module(name)
     except ImportError as error:
         raise InputError(
-            f'{PACKAGES[name]} the package {name}: install it with pip install "pyro-mixdvae[baselines]".'
+            f'{package.who} the package {package.name}: install it with pip install "pyro-mixdvae[baselines]".'
         ) from error

@@ -1,4 +1,4 @@
-"""``mixdvae bench``: our tracker and its baselines on the same samples."""
+"""``mixdvae bench mot``: our tracker and its baselines on the same samples."""
 
 import os
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pyro_mixdvae.cli.bench_audio import audio
 from pyro_mixdvae.cli.bench_blocks import run_all
 from pyro_mixdvae.cli.options import ManyValues, Overwrite, Quiet, at_least, check_seed
 from pyro_mixdvae.errors import InputError
@@ -28,9 +29,7 @@ OUTPUTS = (*TABLES, *PICTURES)
 DEFAULT_LENGTHS = (60, 120, 300)
 
 
-@app.callback()
-def _bench() -> None:
-    """A callback makes `mot` a verb of its own even while it is the only one."""
+app.command("audio", cls=ManyValues)(audio)
 
 
 @app.command("mot", cls=ManyValues)

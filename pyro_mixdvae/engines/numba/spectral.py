@@ -63,7 +63,7 @@ class NumbaSpectralEngine:
 
     def __init__(self, model: Any, scene: Scene):
         self.model, self.scene = model, scene
-        self.networks: list[SpectralSRNN] = model.sources.each()
+        self.networks: list[SpectralSRNN] = list(model.sources.each())
         # How the networks' heads are read.
         read = [(*network.head_units, LOUDEST, network.floor) for network in self.networks]
         self._heads = spectra.Heads(*map(array, torch.tensor(read, dtype=scene.start.dtype).unbind(1)))
