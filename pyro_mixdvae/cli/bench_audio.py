@@ -200,7 +200,7 @@ def _learn(names: Sequence[str], settings: "SoundSettings", workers: int, cluste
 
     stft = stft_of(settings)
     missing = [
-        Learning(name, None, 0, 0, LEARNERS[name], settings, stft)
+        Learning(name, None, 0, 0, LEARNERS[name](settings), settings, stft)
         for name in names
         if name in LEARNERS and not is_learned(name, settings, stft)
     ]

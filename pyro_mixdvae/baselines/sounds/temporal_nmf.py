@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.baselines.sounds.contract import Estimates, Learned, Lesson
-from pyro_mixdvae.baselines.sounds.frames import FLOOR, Array, clip_magnitudes
+from pyro_mixdvae.baselines.sounds.frames import FLOOR, MOST_FRAMES, Array, clip_magnitudes
 from pyro_mixdvae.baselines.sounds.ideal_masks import masked, shares
 from pyro_mixdvae.baselines.sounds.mask_network import error_decibels
 from pyro_mixdvae.baselines.sounds.synthetic import source_spectra
@@ -25,25 +25,25 @@ ITERATIONS = 200
 WEIGHTS = (0.0, 0.1, 1.0, 10.0, 100.0)
 # Mixtures of the clips that alpha is chosen on, of a step that no training has.
 N_CHOSEN_ON, STEP_CHOSEN_ON = 12, 2**31
+# Of each source, that dictionaries are learned from while alpha is chosen.
+FRAMES_CHOSEN_ON = 4000
 
 
 class TemporalNMF:
-    """Learns `ATOMS` spectra a source for each alpha, and keeps those of the best."""
+    """Learns `ATOMS` spectra a source."""
 
     def learn(self, lesson: Lesson) -> dict[str, Tensor]:
         """The dictionaries ``[N, atoms, F]``, and alpha."""
-        magnitudes = [clip_magnitudes(clips, lesson.stft, lesson.seed) for clips in lesson.clips]
         sources = source_spectra(lesson, STEP_CHOSEN_ON, N_CHOSEN_ON)
-        best: tuple[float, dict[str, Tensor]] | None = None
-        for alpha in WEIGHTS:
-            dictionaries = np.stack([_dictionary(each, alpha, lesson.seed) for each in magnitudes])
-            method = ContinuousDictionaries(dictionaries, alpha, lesson.stft)
-            mixtures = sources.sum(1)
-            error = float(error_decibels(sources, method.masks(mixtures) * mixtures.unsqueeze(1)).mean())
-            if best is None or error < best[0]:
-                best = error, {"dictionaries": torch.from_numpy(dictionaries), "alpha": torch.tensor(alpha)}
-        assert best is not None
-        return best[1]
+        mixtures = sources.sum(1)
+
+        def error(alpha: float) -> float:
+            method = ContinuousDictionaries(_dictionaries(lesson, alpha, FRAMES_CHOSEN_ON), alpha, lesson.stft)
+            return float(error_decibels(sources, method.masks(mixtures) * mixtures.unsqueeze(1)).mean())
+
+        alpha = min(WEIGHTS, key=error)
+        dictionaries = _dictionaries(lesson, alpha, MOST_FRAMES)
+        return {"dictionaries": torch.from_numpy(dictionaries), "alpha": torch.tensor(alpha)}
 
     def method(self, learned: Learned, stft: STFT) -> "ContinuousDictionaries":
         """As `Learner.method`."""
@@ -81,6 +81,12 @@ class ContinuousDictionaries:
             activations = updated_activations(values, activations, atoms, self.alpha)
         parts = np.split(activations, len(self.dictionaries), axis=1)
         return np.stack([part @ own for part, own in zip(parts, self.dictionaries, strict=True)])
+
+
+def _dictionaries(lesson: Lesson, alpha: float, most: int) -> Array:
+    """Of each source ``[N, atoms, F]``, from so many frames at most."""
+    magnitudes = [clip_magnitudes(clips, lesson.stft, lesson.seed, most) for clips in lesson.clips]
+    return np.stack([_dictionary(each, alpha, lesson.seed) for each in magnitudes])
 
 
 def _dictionary(magnitudes: Array, alpha: float, seed: int) -> Array:

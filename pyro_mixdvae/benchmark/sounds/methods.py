@@ -9,6 +9,7 @@ from pyro_mixdvae.baselines.sounds.mixit import MixIT
 from pyro_mixdvae.baselines.sounds.nmf import NMF
 from pyro_mixdvae.baselines.sounds.supervised import Supervised
 from pyro_mixdvae.baselines.sounds.temporal_nmf import TemporalNMF
+from pyro_mixdvae.benchmark.sounds.deep_ar import DeepAR
 from pyro_mixdvae.benchmark.sounds.learning import learned_by
 from pyro_mixdvae.benchmark.sounds.mixdvae import MixDVAE
 from pyro_mixdvae.benchmark.sounds.settings import SoundSettings
@@ -46,12 +47,13 @@ READY: dict[str, Make] = {
     "dvae-init": lambda settings: Start(_separator(settings)),
     "vkf-dvae-init": lambda settings: StartedKalmanFilter(_separator(settings, "assignment")),
 }
-LEARNERS: dict[str, Learner] = {
-    "nmf-is": NMF("itakura-saito"),
-    "nmf-kl": NMF("kullback-leibler"),
-    "temporal-nmf": TemporalNMF(),
-    "mixit": MixIT(),
-    "supervised": Supervised(),
+LEARNERS: dict[str, Callable[[SoundSettings], Learner]] = {
+    "deep-ar": lambda settings: DeepAR(settings.weights),
+    "nmf-is": lambda settings: NMF("itakura-saito"),
+    "nmf-kl": lambda settings: NMF("kullback-leibler"),
+    "temporal-nmf": lambda settings: TemporalNMF(),
+    "mixit": lambda settings: MixIT(),
+    "supervised": lambda settings: Supervised(),
 }
 _PACKAGES = {"nmf-is": "sklearn", "nmf-kl": "sklearn"}
 
@@ -82,7 +84,7 @@ def make_method(name: str, settings: SoundSettings) -> SoundMethod:
     stft = stft_of(settings)
     if name in READY:
         return READY[name](settings)
-    return LEARNERS[name].method(learned_by(name, settings, stft), stft)
+    return LEARNERS[name](settings).method(learned_by(name, settings, stft), stft)
 
 
 def check_method(name: str, settings: SoundSettings) -> None:

@@ -6,7 +6,7 @@ transform to the next a phase turns by an angle that depends on where between tw
 that is left to know are the powers v: those of the true sources, or those that DVAEs make of the mixture.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -69,7 +69,7 @@ def start_powers(separator: Separator, mixtures: Tensor) -> Tensor:
     """What the network of each source makes of mixtures [B, n] at a peak of 1, taking them for its source: v."""
     sources: SoundSources = separator.preset.model.sources
     power = squared_modulus(separator.stft.spectrum(mixtures / peaks(mixtures)))
-    return sources.reconstructed(power.unsqueeze(1).expand(-1, sources.n_sources, -1, -1))
+    return sources.reconstructed(power.unsqueeze(1).expand(-1, len(separator.names), -1, -1))
 
 
 def _filtered(separator: Separator, mixtures: Tensor, powers: Tensor) -> Posterior:
@@ -78,9 +78,3 @@ def _filtered(separator: Separator, mixtures: Tensor, powers: Tensor) -> Posteri
     model = preset.model.replace(sources=SoundSources([GivenPower(own) for own in powers.unbind(1)]))
     scene = sound_scene(separator.stft.spectrum(mixtures / peaks(mixtures)), powers.shape[1])
     return infer(model, scene, preset.guide, preset.algorithm, seed=separator.seed)
-
-
-def with_networks(separator: Separator, sources: SoundSources) -> Separator:
-    """The same separator with another p(s, z)."""
-    separator.preset = replace(separator.preset, model=separator.preset.model.replace(sources=sources))
-    return separator

@@ -38,6 +38,8 @@ def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
     for network in model.sources.each():
         if type(network) is not SpectralSRNN:
             return f"the network {type(network).__name__}"
+        if network.latent_dim == 0:
+            return "a network without z"
         if not network.encoder_network.hidden.linear():
             return "an encoder without hidden layers"
     if type(model) is MixtureModel and type(model.assignment) is not IndependentAssignment:
