@@ -33,7 +33,7 @@ class MaskNetwork(nn.Module):
 
     def forward(self, spectrum: Tensor) -> Tensor:
         """Masks [B, M, T, F] of spectra [B, T, F] of any level."""
-        power = spectrum.abs().square()
+        power = spectrum.abs().square().float()
         loudness = power.mean((-2, -1), keepdim=True).clamp(min=1e-20)
         features = ((power / loudness + FLOOR).log() + 4.0) / 4.0
         hidden, _ = self.lstm(torch.tanh(self.input(features)))
@@ -63,7 +63,7 @@ def trained(
         seed: of the first weights.
     """
     with drawing(seeded(seed)):
-        network = MaskNetwork(n_frequencies, n_outputs)
+        network = MaskNetwork(n_frequencies, n_outputs).float()
     optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, n_steps))
     for step in range(n_steps):
@@ -78,6 +78,6 @@ def trained(
 
 def restored(learned: dict[str, Tensor], n_frequencies: int, n_outputs: int) -> MaskNetwork:
     """The network of weights that were kept."""
-    network = MaskNetwork(n_frequencies, n_outputs)
+    network = MaskNetwork(n_frequencies, n_outputs).float()
     network.load_state_dict(learned)
     return network.eval()

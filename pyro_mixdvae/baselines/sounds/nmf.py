@@ -71,7 +71,7 @@ class FixedDictionaries:
 
     def separate(self, mixtures: Tensor, truth: Tensor) -> Estimates:
         """As `SoundMethod.separate`."""
-        magnitudes = self.stft.spectrum(mixtures).abs().numpy()
+        magnitudes = self.stft.spectrum(mixtures).abs().float().numpy()
         models = np.stack([self._models(one) for one in magnitudes])
         return Estimates(masked(mixtures, shares(torch.from_numpy(models)), self.stft))
 

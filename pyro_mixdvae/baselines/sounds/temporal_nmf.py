@@ -70,7 +70,7 @@ class ContinuousDictionaries:
 
     def masks(self, spectra: Tensor) -> Tensor:
         """Each source's share of the magnitudes of spectra [B, T, F]: [B, N, T, F]."""
-        models = np.stack([self._models(magnitudes) for magnitudes in spectra.abs().numpy()])
+        models = np.stack([self._models(magnitudes) for magnitudes in spectra.abs().float().numpy()])
         return shares(torch.from_numpy(models))
 
     def _models(self, magnitudes: Array) -> Array:

@@ -1,6 +1,6 @@
 """The methods of the table of sounds, by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pyro_mixdvae.baselines.extras import require
 from pyro_mixdvae.baselines.sounds.contract import Learner, SoundMethod
@@ -29,10 +29,12 @@ def _separator(settings: SoundSettings, preset: str = "additive") -> Separator:
     return Separator(list(settings.weights), preset, seed=settings.seed)
 
 
-def _published(settings: SoundSettings) -> SoundMethod:
-    """The paper's algorithm; its estimates are posterior means, which need not sum to the mixture."""
-    weights = settings.published_weights or settings.weights
-    return MixDVAE(Separator(list(weights), "published", sums=False, seed=settings.seed))
+def published(weights: Sequence[str], n_iterations: int | None = None, seed: int = 0) -> Separator:
+    """The paper's algorithm; its estimates are posterior means, which need not sum to the mixture.
+
+    Unlike the published code's, the likelihood has a floor: there one silent bin makes the whole mixture NaN.
+    """
+    return Separator(list(weights), "published", n_iterations=n_iterations, sums=False, seed=seed)
 
 
 # In the order of the table: who learns nothing from clips here, and who does.
@@ -42,7 +44,9 @@ READY: dict[str, Make] = {
     "ideal-wiener": lambda settings: IdealWienerFilter(stft_of(settings)),
     "mixdvae": lambda settings: MixDVAE(_separator(settings)),
     "assignment": lambda settings: MixDVAE(_separator(settings, "assignment")),
-    "published": _published,
+    "published": lambda settings: MixDVAE(
+        published(settings.published_weights or settings.weights, seed=settings.seed)
+    ),
     "vkf-oracle": lambda settings: OracleKalmanFilter(_separator(settings, "assignment")),
     "dvae-init": lambda settings: Start(_separator(settings)),
     "vkf-dvae-init": lambda settings: StartedKalmanFilter(_separator(settings, "assignment")),

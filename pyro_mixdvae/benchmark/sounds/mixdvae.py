@@ -42,15 +42,24 @@ class SpectralBelief:
     """q(s) of a posterior at a peak of 1, in units of the mixtures, whose peaks are [B, 1, 1, 1]."""
 
     def __init__(self, posterior: Posterior, peak: Tensor):
-        self.mean, self.variance = peak * posterior.mean, peak.square() * posterior.variance
-        self._guide: Any = posterior.guide
-        self._peak = peak
+        self._posterior, self._peak = posterior, peak
+
+    @property
+    def mean(self) -> Tensor:
+        """m."""
+        return self._peak * self._posterior.mean
+
+    @property
+    def variance(self) -> Tensor:
+        """V."""
+        return self._peak.square() * self._posterior.variance
 
     def draws(self, mixture: int, frequencies: Tensor, count: int, seed: int) -> Tensor:
         """As `Belief.draws`: jointly where sounds add up, else each source by itself, as the guide has it."""
         with torch.no_grad(), drawing(seeded(seed)):
-            if isinstance(self._guide, AdditiveGuide):
-                q = self._guide.posterior()
+            guide: Any = self._posterior.guide
+            if isinstance(guide, AdditiveGuide):
+                q = guide.posterior()
                 own = SharedSum(*(part[mixture][..., frequencies] for part in (q.powers, q.total, q.noise)))
                 return self._peak[mixture] * own.rsample(torch.Size([count]))
             mean, variance = (part[mixture][..., frequencies] for part in (self.mean, self.variance))
