@@ -25,6 +25,11 @@ WORK, LEARNED = "work", "learned"
 TABLES = ("table.csv", "table.json", "table.md", "per_mixture.csv")
 PICTURES = ("scores.png", "by_ratio.png", "reliability.png")
 OUTPUTS = (*TABLES, *PICTURES)
+# Of `benchmark.sounds.methods`, which takes seconds to import.
+METHODS = (
+    "mixture", "ideal-binary", "ideal-wiener", "mixdvae", "assignment", "published", "vkf-oracle", "dvae-init",
+    "vkf-dvae-init", "deep-ar", "nmf-is", "nmf-kl", "temporal-nmf", "mixit", "supervised",
+)  # fmt: skip
 
 
 def audio(
@@ -45,7 +50,7 @@ def audio(
     methods: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to compare; all that there are if not given (an unknown one has them listed).",
+            help=f"What to compare; all if not given: {', '.join(METHODS)}.",
             show_default=False,
         ),
     ] = None,

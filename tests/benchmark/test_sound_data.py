@@ -10,6 +10,7 @@ import soundfile
 from small_sounds import folders, save_weights
 
 
+@pytest.mark.slow
 def test_more_minutes_hold_those_of_fewer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = [save_weights(tmp_path / f"{name}.safetensors") for name in ("speech", "flute")]
     data, train = folders(tmp_path / "data"), folders(tmp_path / "clips", 12.0, seed=3)
