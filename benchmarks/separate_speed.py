@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from report import write
-from sound_methods import by_separator, published, refuse_other_rates, true_sources
 from timing import Timing, measure
 from torch import Tensor
 
+from pyro_mixdvae.benchmark.sounds.methods import published, stft_of
+from pyro_mixdvae.benchmark.sounds.mixdvae import MixDVAE
+from pyro_mixdvae.benchmark.sounds.settings import SoundSettings
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.published import ITERATIONS as PUBLISHED_ITERATIONS
 from pyro_mixdvae.reporting.tables import markdown_table
@@ -78,14 +80,16 @@ def coloured_noise(n_sounds: int, n_samples: int) -> Tensor:
 
 
 def _recorded(*folders: Path) -> Make:
-    return lambda n_mixtures, n_frames: true_sources(
-        list(draw_mixtures(folders, plan_mixtures([0.0], [n_frames], n_mixtures)))
-    ).sum(1)
+    def make(n_mixtures: int, n_frames: int) -> Tensor:
+        drawn = draw_mixtures(folders, plan_mixtures([0.0], [n_frames], n_mixtures))
+        return torch.from_numpy(np.stack([mixture.samples for mixture in drawn]))
+
+    return make
 
 
 def _measure_all(make: Make, options: argparse.Namespace) -> dict[str, Any]:
+    stft_of(SoundSettings(tuple(options.sources)))  # refuses models of another rate than that of the mixtures
     ours = Separator(options.sources)
-    refuse_other_rates(ours.stft)
 
     def separate(preset: str) -> Separate:
         by_count: dict[int, Separator] = {}
@@ -94,7 +98,7 @@ def _measure_all(make: Make, options: argparse.Namespace) -> dict[str, Any]:
             if iterations not in by_count:
                 make_one = published if preset == PUBLISHED else partial(Separator, preset=preset)
                 by_count[iterations] = make_one(options.sources, n_iterations=iterations)
-            return by_separator(by_count[iterations], mixtures)
+            return MixDVAE(by_count[iterations]).separate(mixtures, mixtures.unsqueeze(1)).waveforms
 
         return with_iterations
 

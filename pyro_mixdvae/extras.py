@@ -6,13 +6,14 @@ from types import ModuleType
 from pyro_mixdvae.errors import InputError
 
 
-def require(package: str, what: str, extra: str) -> ModuleType:
+def require(package: str, what: str, extra: str, called: str | None = None) -> ModuleType:
     """A package that is not there in every installation.
 
     Args:
         package: as it is imported.
         what: needs it, with its verb, as "bytetrack and ocsort need".
         extra: of `pyproject.toml`, which brings it.
+        called: as it is installed, where that is another name.
 
     Raises:
         InputError: it is not installed.
@@ -21,5 +22,5 @@ def require(package: str, what: str, extra: str) -> ModuleType:
         return import_module(package)
     except ImportError as error:
         raise InputError(
-            f'{what} the package {package}: install it with pip install "pyro-mixdvae[{extra}]".'
+            f'{what} the package {called or package}: install it with pip install "pyro-mixdvae[{extra}]".'
         ) from error

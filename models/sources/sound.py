@@ -14,7 +14,7 @@ from pyro_mixdvae.models.part import closed_form
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.contract import Before, Sources
 from pyro_mixdvae.models.sources.step import Step
-from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.networks.spectral_network import SpectralNetwork
 
 
 class SoundState(NamedTuple):
@@ -32,13 +32,13 @@ class SoundSources(Sources):
     in silence, so that a `start` [*, N, any] says nothing here.
 
     Args:
-        networks: the pre-trained SRNN of each source, in the order of the sources; equal F and L.
+        networks: the pre-trained network of each source, in the order of the sources; equal F and L.
 
     Raises:
         InputError: networks of unequal F or L.
     """
 
-    def __init__(self, networks: Sequence[SpectralSRNN]):
+    def __init__(self, networks: Sequence[SpectralNetwork]):
         super().__init__()
         sizes = [(network.content_dim, network.latent_dim) for network in networks]
         if len(set(sizes)) > 1:
@@ -138,7 +138,7 @@ class SoundSources(Sources):
             encoders.append(network.encode_power(power[..., n, :, :], own)[1])
         return EachLatentPosterior(encoders)
 
-    def each(self) -> list[SpectralSRNN]:
+    def each(self) -> list[SpectralNetwork]:
         """The N networks."""
         return list(self.networks)  # type: ignore[arg-type]
 

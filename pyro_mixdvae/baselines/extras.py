@@ -1,10 +1,25 @@
 """Packages that some baselines are of, and that come with an extra."""
 
+from importlib import import_module
 from types import ModuleType
+from typing import NamedTuple
 
 from pyro_mixdvae import extras
 
-PACKAGES = {"trackers": "bytetrack and ocsort need", "stonesoup": "pmht needs"}
+
+class Package(NamedTuple):
+    """Who needs it, what it is installed as, and which of its modules is asked for."""
+
+    who: str
+    name: str
+    module: str
+
+
+PACKAGES = {
+    "trackers": Package("bytetrack and ocsort need", "trackers", "trackers"),
+    "stonesoup": Package("pmht needs", "stonesoup", "stonesoup"),
+    "sklearn": Package("nmf-is and nmf-kl need", "scikit-learn", "sklearn.decomposition"),
+}
 
 
 def require(name: str) -> ModuleType:
@@ -13,4 +28,6 @@ def require(name: str) -> ModuleType:
     Raises:
         InputError: it is not installed.
     """
-    return extras.require(name, PACKAGES[name], "baselines")
+    package = PACKAGES[name]
+    extras.require(package.module, package.who, "baselines", package.name)
+    return import_module(name)

@@ -1,4 +1,4 @@
-"""``mixdvae bench``: our tracker and its baselines on the same samples."""
+"""``mixdvae bench mot``: our tracker and its baselines on the same samples."""
 
 import os
 from collections.abc import Sequence
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pyro_mixdvae.cli.bench_audio import audio
+from pyro_mixdvae.cli.bench_blocks import run_all
 from pyro_mixdvae.cli.options import ManyValues, Overwrite, Quiet, at_least, check_seed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, check_removed, refuse_existing, write_atomically, write_together
-from pyro_mixdvae.progress import progress, remark, say
+from pyro_mixdvae.progress import remark, say
 
 if TYPE_CHECKING:
     from pyro_mixdvae.benchmark.methods import MethodSettings
-    from pyro_mixdvae.benchmark.report.rows import MethodResult
-    from pyro_mixdvae.benchmark.running.blocks import Block, BlockResult
+    from pyro_mixdvae.benchmark.running.results import MethodResult
     from pyro_mixdvae.benchmark.samples.sample_list import SampleList, SampleOptions
 
 app = typer.Typer(help="Compare methods on the same samples.", no_args_is_help=True)
@@ -28,9 +29,7 @@ OUTPUTS = (*TABLES, *PICTURES)
 DEFAULT_LENGTHS = (60, 120, 300)
 
 
-@app.callback()
-def _bench() -> None:
-    """A callback makes `mot` a verb of its own even while it is the only one."""
+app.command("audio", cls=ManyValues)(audio)
 
 
 @app.command("mot", cls=ManyValues)
@@ -104,8 +103,9 @@ def mot(
     # torch, Pyro and pandas take seconds to import.
     from pyro_mixdvae import __version__
     from pyro_mixdvae.benchmark.methods import DEFAULT_METHODS, MethodSettings
-    from pyro_mixdvae.benchmark.running.blocks import blocks_of
+    from pyro_mixdvae.benchmark.running.results import join_all
     from pyro_mixdvae.benchmark.running.work import close_work, open_work
+    from pyro_mixdvae.benchmark.samples.blocks import blocks_of
     from pyro_mixdvae.benchmark.samples.sample_list import SampleOptions, draw_list, format_list, read_list, whole_list
     from pyro_mixdvae.benchmark.samples.whole import WholeOptions
 
@@ -144,8 +144,8 @@ def mot(
     unavailable = _unavailable(chosen, settings)
     runnable = [name for name in chosen if name not in unavailable]
     blocks = list(blocks_of(drawn, runnable, lengths, settings, block))
-    done = _run(blocks, work, min(workers, len(blocks)), cluster)
-    _write(output, drawn, settings, _joined(blocks, done, chosen, lengths, unavailable), overwrite)
+    done = run_all(blocks, work, workers, cluster)
+    _write(output, drawn, settings, join_all(blocks, done, chosen, lengths, unavailable), overwrite)
     close_work(work)
 
 
@@ -190,45 +190,6 @@ def _unavailable(names: Sequence[str], settings: "MethodSettings") -> dict[str, 
             sentences[name] = str(error)
             remark(f"{name}: {error}")
     return sentences
-
-
-def _run(blocks: "Sequence[Block]", work: Path, workers: int, cluster: str) -> "dict[str, BlockResult]":
-    """The results of all blocks by the names of their files, those of an earlier run among them."""
-    from pyro_mixdvae.benchmark.report.rows import length_text
-    from pyro_mixdvae.benchmark.running.blocks import write_result
-    from pyro_mixdvae.benchmark.running.work import results_so_far
-    from pyro_mixdvae.benchmark.running.workers import run_blocks
-
-    done = results_so_far(work, blocks)
-    if done:
-        remark(f"{len(done)} of {len(blocks)} blocks were done before.")
-    missing = [block for block in blocks if block.file_name not in done]
-    with progress("block", len(blocks), len(done)) as advance:
-        for block, result in run_blocks(missing, workers, cluster):
-            write_result(work, block, result)
-            done[block.file_name] = result
-            advance(f"{length_text(block.n_frames)}, {block.method}")
-    return done
-
-
-def _joined(
-    blocks: "Sequence[Block]",
-    done: "dict[str, BlockResult]",
-    methods: Sequence[str],
-    lengths: Sequence[int | None],
-    unavailable: dict[str, str],
-) -> "list[MethodResult]":
-    from pyro_mixdvae.benchmark.report.rows import MethodResult, join
-
-    results = []
-    for n_frames in lengths:
-        for name in methods:
-            members = [block for block in blocks if (block.n_frames, block.method) == (n_frames, name)]
-            if name in unavailable:
-                results.append(MethodResult(name, n_frames, (), float("nan"), unavailable[name]))
-            else:
-                results.append(join(name, n_frames, [done[block.file_name] for block in members]))
-    return results
 
 
 def _write(

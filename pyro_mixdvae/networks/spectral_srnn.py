@@ -6,11 +6,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pyro_mixdvae.distributions.complex_normal import ComplexNormal, squared_modulus
+from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.layers import BackwardHistory, GaussianNetwork, History, TanhMLP
-from pyro_mixdvae.networks.recurrent import RecurrentDVAE
+from pyro_mixdvae.networks.spectral_network import SpectralNetwork
 
 # Log powers of sound at full scale lie about here; networks learn best from numbers of order one.
 LOG_CENTRE = -4.0
@@ -20,7 +20,7 @@ LEAST_FLOOR = 1e-30
 """Of a logarithm in single precision."""
 
 
-class SpectralSRNN(RecurrentDVAE):
+class SpectralSRNN(SpectralNetwork):
     """`s_tf ~ N_c(0, v_s,f)(h_t, z_t)`, `h_t = LSTM(MLP(|s_{t-1}|^2), h_{t-1})`, and `q(z_t | g_t, z_{t-1})`.
 
     `g` is an LSTM that runs backwards over h and |s|^2. The default sizes are those of the paper (884,993 weights).
@@ -109,15 +109,6 @@ class SpectralSRNN(RecurrentDVAE):
         """Where the log power is, of which the head gives zero, and what its 1 is."""
         return (0.0, 1.0) if self.encoder_input == "power" else (LOG_CENTRE, LOG_SCALE)
 
-    def emission(self, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (zero) and variance of p(s_t | h_t, z_t), [*, F] each."""
-        power = self.power(h, z)
-        return torch.zeros_like(power), power
-
-    def density(self, h: Tensor, z: Tensor) -> ComplexNormal:
-        """p(s_t | h_t, z_t): complex, batch shape [*, F]."""
-        return ComplexNormal(None, self.power(h, z))
-
     def latent_posterior(self, h: Tensor, y: Tensor, present: Tensor | None = None) -> MarkovGaussian:
         """q(z | s): `g_t = LSTM(h_t, |s_t|^2, g_{t+1})`, then `q(z_t | g_t, z_{t-1})`; y = |s|^2 [*, T, F].
 
@@ -138,18 +129,6 @@ class SpectralSRNN(RecurrentDVAE):
         late = torch.cat([self.history.features(silence), features[..., :-1, :]], -2)
         h = self.history.scan(late)
         return h, self._encoder(h, inputs, present)
-
-    def reconstructed(self, power: Tensor, present: Tensor | None = None) -> Tensor:
-        """v_s at the central path of q(z | s), all networks being fed |s|^2: [*, T, F] -> [*, T, F].
-
-        `present` as in `latent_posterior`.
-        """
-        h, encoder = self.encode_power(power, present)
-        return self.power(h, encoder.central_path())
-
-    def teacher_forced(self, y: Tensor) -> Tensor:
-        """The inputs of the history: y = |s|^2 [*, T, F] one frame late, as it is fed in; silence at the first."""
-        return self.to_input(super().teacher_forced(y))
 
     @torch.no_grad()
     def seen_input(self, y: Tensor, observed: Tensor, generator: torch.Generator | None = None) -> Tensor:

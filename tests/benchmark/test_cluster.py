@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from pyro_mixdvae.benchmark.methods import MethodSettings
-from pyro_mixdvae.benchmark.running.blocks import blocks_of, run_block
+from pyro_mixdvae.benchmark.running.blocks import run_block
 from pyro_mixdvae.benchmark.running.workers import run_blocks
+from pyro_mixdvae.benchmark.samples.blocks import blocks_of
 from pyro_mixdvae.benchmark.samples.sample_list import SampleOptions, draw_list
 from pyro_mixdvae.errors import InputError
 

@@ -1,24 +1,21 @@
-"""The scripts that time and score separation run, and say what they measured."""
+"""The script that times separation runs, and says what it measured."""
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-import separate_quality
 import separate_speed
 import soundfile
 import torch
-from sound_methods import by_separator
 from sounds import spectral_srnn
 
+from pyro_mixdvae.benchmark.sounds.mixdvae import MixDVAE
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.separator import Separator
 from pyro_mixdvae.weights.store import save_network
 
 SMALL = STFT(16_000, 64, 32)
-METHODS = ["default", "first pass", "assignment", "published", "mixture", "ideal binary mask", "ideal Wiener filter"]
 
 
 def save(path: Path, stft: STFT = SMALL) -> str:
@@ -82,7 +79,7 @@ def test_a_batch_is_separated_as_each_sound_of_it_alone(weights: list[str]) -> N
     """By one iteration: which of several was the best is decided by draws, which are others in another batch."""
     separator = Separator(weights, n_iterations=1)
     mixtures = torch.tensor([[0.1], [3.0]]) * separate_speed.coloured_noise(2, 3000)
-    together = by_separator(separator, mixtures)
+    together = MixDVAE(separator).separate(mixtures, mixtures.unsqueeze(1)).waveforms
     for mixture, stems in zip(mixtures, together, strict=True):
         alone = torch.as_tensor(separator.separate(mixture, 16_000).stems)
         torch.testing.assert_close(stems, alone, rtol=0, atol=1e-4 * float(mixture.abs().max()))
@@ -94,47 +91,7 @@ def test_iterations_that_were_not_run_are_reckoned() -> None:
     assert row["seconds_per_mixture"] == (3 + 69 * 2) / 2
 
 
-def test_quality(weights: list[str], folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "out"
-    options = ["--frames", "20", "40", "--snr", "-5", "5", "--count", "2", "-o", str(out)]
-    published = ["--published-weights", *weights[::-1], "--published-iterations", "2"]
-    separate_quality.main([*folders, "--sources", *weights, *published, *options])
-    table = capsys.readouterr().out
-    assert table == (out / "separate_quality.md").read_text()
-    lines = table.splitlines()
-    assert [line for line in lines if line.startswith(("#", "SNR"))] == [
-        "### T = 20", "SNR -5 dB:", "SNR 5 dB:", "### T = 40", "SNR -5 dB:", "SNR 5 dB:",
-    ]  # fmt: skip
-    first = [cells(line) for line in lines[4 : 4 + 2 * len(METHODS)]]
-    assert [row[:3] for row in first] == [[name, source, "4"] for source in ("speech", "flute") for name in METHODS]
-    assert {row[5] for row in first} == {"n/a"}  # PESQ was not asked for
-    results = json.loads((out / "separate_quality.json").read_text())
-    mean = {(row["method"], row["source"], row["snr"]): row["columns"] for row in results["rows"] if row["T"] == 40}
-    # The first source is so much above the second one.
-    for snr in (-5, 5):
-        assert mean["mixture", "speech", snr]["SI-SDR"]["value"] == pytest.approx(snr, abs=1)
-        assert mean["mixture", "flute", snr]["SI-SDR"]["value"] == pytest.approx(-snr, abs=1)
-    for method in METHODS[-2:]:
-        for source in ("speech", "flute"):
-            assert mean[method, source, None]["SI-SDR gain"]["low"] > 5
-    assert {name: len(items) for name, items in results["items"].items()} == dict.fromkeys(METHODS, 16)
-
-
-def test_ideal_masks_of_sounds_that_do_not_overlap_are_exact() -> None:
-    sources = torch.zeros(1, 2, 4000)
-    sources[0, 0, :1500], sources[0, 1, 2500:] = torch.randn(1500), torch.randn(1500)
-    for is_binary in (False, True):
-        estimates = separate_quality.ideal_mask(sources, SMALL, is_binary)
-        torch.testing.assert_close(estimates, sources, rtol=0, atol=1e-5)
-
-
-def test_an_estimate_that_is_not_finite_has_no_scores() -> None:
-    scores = separate_quality._score(np.ones(8000, np.float32), np.full(8000, np.nan, np.float32), True)
-    assert all(map(math.isnan, scores.values()))
-
-
-def test_models_of_another_rate_are_refused(folders: list[str], tmp_path: Path) -> None:
+def test_models_of_another_rate_are_refused(tmp_path: Path) -> None:
     others = [save(tmp_path / f"{name}.safetensors", STFT(8000, 64, 32)) for name in "ab"]
-    for main, data in ((separate_speed.main, []), (separate_quality.main, folders)):
-        with pytest.raises(SystemExit, match="8000 samples a second"):
-            main([*data, "--sources", *others])
+    with pytest.raises(SystemExit, match="8000 samples a second"):
+        separate_speed.main(["--sources", *others])

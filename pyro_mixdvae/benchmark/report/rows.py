@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pyro_mixdvae.benchmark.counts.counting import columns, stack
-from pyro_mixdvae.benchmark.running.blocks import BlockResult
+from pyro_mixdvae.benchmark.running.results import MethodResult
 from pyro_mixdvae.benchmark.samples.sample_list import SampleList
 from pyro_mixdvae.reporting.bootstrap import Counts, bootstrap
 from pyro_mixdvae.tracking.scores.clear import OVERALL
@@ -45,26 +45,6 @@ class Row:
 def length_text(n_frames: int | None) -> str:
     """What a table or picture calls samples of so many frames."""
     return "whole sequences" if n_frames is None else f"T = {n_frames}"
-
-
-@dataclass(frozen=True)
-class MethodResult:
-    """All results of a method on the samples of one length, in their order."""
-
-    method: str
-    n_frames: int | None
-    counts: tuple[Counts, ...]
-    seconds: float
-    note: str = ""
-
-
-def join(method: str, n_frames: int | None, results: Sequence[BlockResult]) -> MethodResult:
-    """The results of a method's blocks as one; if one of them could not run, none counts."""
-    for result in results:
-        if result.error:
-            return MethodResult(method, n_frames, (), float("nan"), result.error)
-    counts = tuple(counts for result in results for counts in result.counts)
-    return MethodResult(method, n_frames, counts, sum(result.seconds for result in results) / len(counts))
 
 
 def rows_of(results: Sequence[MethodResult], samples: SampleList) -> list[Row]:

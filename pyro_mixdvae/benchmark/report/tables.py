@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from pyro_mixdvae.benchmark.methods import MethodSettings
-from pyro_mixdvae.benchmark.report.rows import INTERVALS, MethodResult, Row, length_text
+from pyro_mixdvae.benchmark.report.rows import INTERVALS, Row, length_text
+from pyro_mixdvae.benchmark.running.results import MethodResult
 from pyro_mixdvae.benchmark.samples.sample_list import SampleList
 from pyro_mixdvae.reporting.tables import csv_text, json_text, markdown_table, number_text
 from pyro_mixdvae.tracking.scores.clear import OVERALL

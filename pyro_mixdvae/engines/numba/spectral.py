@@ -38,6 +38,8 @@ def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
     for network in model.sources.each():
         if type(network) is not SpectralSRNN:
             return f"the network {type(network).__name__}"
+        if network.latent_dim == 0:
+            return "a network without z"
         if not network.encoder_network.hidden.linear():
             return "an encoder without hidden layers"
     if type(model) is MixtureModel and type(model.assignment) is not IndependentAssignment:
@@ -63,7 +65,7 @@ class NumbaSpectralEngine:
 
     def __init__(self, model: Any, scene: Scene):
         self.model, self.scene = model, scene
-        self.networks: list[SpectralSRNN] = model.sources.each()
+        self.networks: list[SpectralSRNN] = list(model.sources.each())
         # How the networks' heads are read.
         read = [(*network.head_units, LOUDEST, network.floor) for network in self.networks]
         self._heads = spectra.Heads(*map(array, torch.tensor(read, dtype=scene.start.dtype).unbind(1)))

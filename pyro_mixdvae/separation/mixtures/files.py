@@ -133,7 +133,18 @@ def _header(names: Sequence[str]) -> list[str]:
 def _row(mixture: Mixture, folders: Sequence[Path], names: Sequence[str]) -> list[object]:
     recipe, file = mixture.recipe, f"{mixture.recipe.name}.wav"
     cells: list[object] = [recipe.name, f"{MIXTURES}/{file}", f"{recipe.snr:g}", recipe.n_frames, recipe.seed]
-    for name, folder, segment, gain in zip(names, folders, mixture.segments, mixture.gains, strict=True):
-        recording = segment.path.relative_to(folder).as_posix() if segment.path != folder else segment.path.name
-        cells += [f"{name}/{file}", recording, segment.offset, f"{gain:.9g}"]
+    for name, origin in zip(names, origins(mixture, folders), strict=True):
+        cells += [f"{name}/{file}", *origin]
     return cells
+
+
+def origins(mixture: Mixture, folders: Sequence[Path]) -> list[tuple[str, int, str]]:
+    """Of each source: the recording within its folder, the offset of its first sample, and its gain."""
+    return [
+        (
+            segment.path.relative_to(folder).as_posix() if segment.path != folder else segment.path.name,
+            segment.offset,
+            f"{gain:.9g}",
+        )
+        for folder, segment, gain in zip(folders, mixture.segments, mixture.gains, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Separators that ours is held against: none uses our engine."""

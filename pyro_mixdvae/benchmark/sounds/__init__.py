@@ -1,0 +1,1 @@
+"""The benchmark of sounds: the same mixtures for every method."""
