@@ -88,7 +88,6 @@ def audio(
         check_name(name)
 
     from pyro_mixdvae.separation.audio.reading import find_sounds
-    from pyro_mixdvae.separation.audio.trimming import HOP
     from pyro_mixdvae.separation.mixtures.mixing import RATE
     from pyro_mixdvae.separation.recordings.clips import check_clips
 
@@ -96,10 +95,11 @@ def audio(
     outputs = _outputs(output or Path(f"{name}.safetensors"), sounds, resume, overwrite)
     for folders in (folder, against or []):
         if folders:
-            check_clips(folders, RATE, (frames - 1) * HOP)
+            check_clips(folders, RATE, SHORTEST)
 
+    from pyro_mixdvae.separation.recordings.recipes import SHORTEST
     use_one_thread()
-    from pyro_mixdvae.separation.recordings.recipes import training_clips, training_of
+    from pyro_mixdvae.separation.recordings.recipes import nearest, training_clips, training_of
     from pyro_mixdvae.separation.recordings.resynthesis import resynthesis_scores
 
     clips = training_clips(folder, against or [], frames, seed)

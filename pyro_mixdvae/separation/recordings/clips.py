@@ -10,12 +10,15 @@ import numpy as np
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.separation.audio.reading import Samples, SoundReader, find_sounds
 from pyro_mixdvae.separation.audio.resampling import read_mono, resampled_length
-from pyro_mixdvae.separation.audio.trimming import normalise_peak, peak_level, trim_silence
+from pyro_mixdvae.separation.audio.trimming import FRAME, frame_energy, peak_level, sounding_frames, trim_silence
+from pyro_mixdvae.separation.recordings.clicks import without_clicks
 from pyro_mixdvae.training.data import checksums, split
 
 HELD_OUT = 10  # one clip in so many is for validation
 # Decibels of full scale: whatever has no louder peak (dither, the rounding of 16-bit samples) is not the source.
 QUIETEST = -60.0
+# The same, of the root mean square where a clip sounds: what all clips are brought to.
+LEVEL = -20.0
 
 
 @dataclass(frozen=True)
@@ -122,9 +125,17 @@ def _read_clip(path: Path, rate: int, least: int) -> Samples:
         raise InputError(
             f"{path} is nearly silent in mono: its peak is {level:.1f} dB of full scale, below {QUIETEST:g}."
         )
+    samples, n_clicks = without_clicks(samples, rate)
     trimmed = trim_silence(samples[None])[0]
     _check_length(path, len(trimmed), rate, least)
-    return normalise_peak(trimmed).astype(np.float32)
+    return (trimmed * (10 ** ((LEVEL - loudness(trimmed)) / 20))).astype(np.float32)
+
+
+def loudness(samples: Samples) -> float:
+    """Root mean square of samples ``[n]`` where they sound, in decibels of full scale."""
+    energy = frame_energy(samples[None])[0]
+    sounding = energy[sounding_frames(samples[None])[0]]
+    return 10 * math.log10(float(sounding.mean()) / min(FRAME, len(samples)) + 1e-12)
 
 
 def _check_length(path: Path, n: int, rate: int, least: int) -> None:

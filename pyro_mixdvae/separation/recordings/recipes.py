@@ -1,5 +1,6 @@
 """Pre-training of the model of one source of sound: clips, schedule and network put together."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +13,16 @@ from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.recordings.clips import Clips, hold_out, read_clips
 from pyro_mixdvae.separation.recordings.examples import ClipExamples
 from pyro_mixdvae.training.data import VALIDATION_EPOCH, TrainingData
-from pyro_mixdvae.training.pretrain import Pretraining
+from pyro_mixdvae.training.pretrain import Pretraining, elbo_per_frame
 from pyro_mixdvae.training.schedule import Schedule
+from pyro_mixdvae.weights.store import load_network
 
 N_VALIDATION = 256
+SHORTEST = 1600
+"""Samples of a recording that is of use: shorter ones than pieces are joined."""
+
+SHIPPED = ("speech", "flute")
+"""Models to begin with."""
 
 
 class TrainingClips(NamedTuple):
@@ -57,9 +64,8 @@ def training_clips(
     Raises:
         InputError: a folder has no clip, or only one, that can be used.
     """
-    least = (n_frames - 1) * stft.hop
-    clips = read_clips(folders, stft.rate, least)
-    others = read_clips(against, stft.rate, least) if against else None
+    clips = read_clips(folders, stft.rate, SHORTEST)
+    others = read_clips(against, stft.rate, SHORTEST) if against else None
     minutes = clips.n_samples / stft.rate / 60
     notes = [f"{len(clips.samples)} clips, {minutes:.1f} min."]
     skipped = clips.skipped + (others.skipped if others else [])
@@ -102,10 +108,30 @@ def training_of(
     epochs: int = 400,
     batch_size: int = 16,
     learning_rate: float = 0.002,
+    start: SpectralSRNN | None = None,
 ) -> Pretraining[SpectralSRNN]:
-    """The training of the SRNN of one source. Arguments as in `schedule_of`."""
+    """The training of the SRNN of one source: of a new one, or on from `start`. Arguments as in `schedule_of`."""
     schedule = schedule_of(epochs, batch_size, learning_rate)
-    return Pretraining(new_network(data.validation, seed), data.of_epoch, data.validation, schedule, seed)
+    network = new_network(data.validation, seed) if start is None else copy.deepcopy(start).float().train()
+    return Pretraining(network, data.of_epoch, data.validation, schedule, seed)
+
+
+def nearest(data: TrainingData[ClipExamples], stft: STFT, names: Sequence[str]) -> tuple[str, SpectralSRNN]:
+    """Of the models that ship, name and network of that which explains the held-out pieces best.
+
+    To learn on from it takes less time than to learn from nothing: it knows how to find a source among others.
+    """
+    loaded = [load_network(name) for name in names]
+    best: tuple[float, str, SpectralSRNN] | None = None
+    for name, (network, transform, _) in zip(names, loaded, strict=True):
+        if not isinstance(network, SpectralSRNN) or transform != stft:
+            continue
+        found = elbo_per_frame(network.float(), data.validation)
+        if best is None or found > best[0]:
+            best = found, name, network
+    if best is None:
+        raise ValueError(f"none of {', '.join(names)} is a model of sound of this transform")
+    return best[1:]
 
 
 @torch.no_grad()
