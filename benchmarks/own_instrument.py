@@ -1,8 +1,8 @@
 """A model of one's own instrument: ``python benchmarks/own_instrument.py NOTES PHRASES SPEECH --against SPEECH``.
 
 Trains a model on single notes of a player (or takes one that is there, with --weights), and scores it on mixtures of
-the player's phrases with speech of speakers that nothing was trained on. SNR is the power of the instrument above that
-of the speech, in decibels; figures are means of the gain in SI-SDR over the mixture, with standard errors.
+the player's phrases with speech of speakers that nothing was trained on. SNR is the power of the speech above that of the
+instrument, in decibels; figures are means of the gain in SI-SDR over the mixture, with standard errors.
 """
 
 import argparse
@@ -31,7 +31,7 @@ BATCH = 12
 
 
 class Scored(NamedTuple):
-    """A mixture: its length and SNR, the gains of instrument and speech in decibels, and their misfits."""
+    """A mixture: its length and SNR, the gains of speech and instrument in decibels, and their misfits."""
 
     n_frames: int
     snr: float
@@ -88,9 +88,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _scores(options: argparse.Namespace, weights: Path) -> Iterator[Scored]:
-    separator = Separator([weights, options.other])
+    separator = Separator([options.other, weights])
     recipes = plan_mixtures(options.snr, options.frames, options.count, options.seed)
-    for batch in _batches(draw_mixtures([options.phrases, options.speech], recipes)):
+    for batch in _batches(draw_mixtures([options.speech, options.phrases], recipes)):
         sources = true_sources(batch)
         mixed = sources.sum(1)
         peak = mixed.abs().amax(-1, keepdim=True)
@@ -119,7 +119,7 @@ def _table(scored: Sequence[Scored]) -> str:
         error = gains.std(0, ddof=1) / np.sqrt(len(gains))
         cells = [f"{mean:.1f} ± {spread:.1f}" for mean, spread in zip(gains.mean(0), error, strict=True)]
         rows.append([n_frames, len(gains), *cells])
-    return markdown_table(["T", "mixtures", "instrument, gain in dB", "speech, gain in dB"], rows)
+    return markdown_table(["T", "mixtures", "speech, gain in dB", "instrument, gain in dB"], rows)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,14 @@ def rendered(random: np.random.Generator, program: int, seconds: float, soundfon
         midi, wave = Path(folder, "melody.mid"), Path(folder, "melody.wav")
         _midi(random, program, seconds).save(midi)
         room = random.random() < 0.5
-        effects = ["-R", "1" if room else "0", "-C", "0", "-o", f"synth.reverb.room-size={random.uniform(0.1, 0.7):.2f}"]
+        effects = [
+            "-R",
+            "1" if room else "0",
+            "-C",
+            "0",
+            "-o",
+            f"synth.reverb.room-size={random.uniform(0.1, 0.7):.2f}",
+        ]
         command = ["fluidsynth", "-ni", "-q", *effects, "-r", "48000", "-g", "0.6", "-F", str(wave), str(soundfont)]
         subprocess.run([*command, str(midi)], check=True, stdout=subprocess.DEVNULL)
         samples = read_mono(wave, RATE)

@@ -40,11 +40,13 @@ class Effects:
 
     def __call__(self, samples: Samples, random: Random, rate: int) -> Samples:
         """Of samples ``[n]``: as loud and as long as before."""
+        if not (self.equalised or self.in_room or self.dulled or self.noisy):
+            return samples
         n = len(samples)
         room = None
         if random.random() < self.in_room:
             room = _response(random, rate, random.uniform(*self.decay), random.uniform(*self.direct))
-        size = next_fast_len(n + (len(room) if room is not None else 0), real=True)
+        size = next_fast_len(max(n, 16) + (len(room) if room is not None else 0), real=True)
         spectrum = rfft(samples, size)
         frequency = np.linspace(0, rate / 2, len(spectrum), dtype=np.float32)
         if random.random() < self.equalised:
@@ -65,6 +67,9 @@ class Effects:
             spectrum += np.float32(ratio) * noise
         changed: Samples = irfft(spectrum, size)[:n].astype(np.float32)
         return changed
+
+
+NO_EFFECTS = Effects(equalised=0, in_room=0, dulled=0, noisy=0)
 
 
 def _curve(random: Random, frequency: Samples, spread: float) -> Samples:

@@ -1,6 +1,7 @@
 """Training examples: pieces of clips at any level, alone or with interference, as in a mixture."""
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -32,8 +33,8 @@ class Mixing:
     snr: tuple[float, float] = (-15.0, 15.0)
     alone: float = 0.5
     synthetic: float = 0.2
-    joining: Joining = Joining()
-    effects: Effects = Effects()
+    joining: Joining = field(default_factory=Joining)
+    effects: Effects = field(default_factory=Effects)
 
 
 class ClipExamples:
@@ -66,6 +67,12 @@ class ClipExamples:
 
     def __len__(self) -> int:
         return self.count
+
+    def first(self, count: int) -> "ClipExamples":
+        """The first pieces of these, as many as there are."""
+        some = copy.copy(self)
+        some.count = min(count, self.count)
+        return some
 
     def __getitem__(self, indices: Tensor, /) -> Example:
         """Those with the given numbers: [B, T, F] each."""

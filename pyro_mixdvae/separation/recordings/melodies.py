@@ -79,8 +79,8 @@ class Melodies:
             first, last = max(0, -at), min(len(note), self.length - at)
             if first < last:
                 melody[at + first : at + last] += level * note[first:last]
-            at += max(1, len(note) - overlap) if is_legato else len(note) + int(random.integers(rest + 1))
-        return melody
+            at += len(note) - min(overlap, len(note) // 2) if is_legato else len(note) + int(random.integers(rest + 1))
+        return melody if melody.any() else np.resize(note, self.length)
 
     def _note(self, random: Random) -> Samples:
         """A note, or a part of it, faded in and out."""
