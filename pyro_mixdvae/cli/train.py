@@ -22,6 +22,7 @@ NETWORKS = [
     *("kinematic", "random-walk", "constant-velocity", "constant-acceleration", "hmm", "autoregressive", "artist"),
     *("vrnn", "storn", "dkf", "rvae", "vae", "srnn"),
 ]
+FROM_NOTHING = "nothing"
 FITTED_IN_CLOSED_FORM = ("random-walk", "constant-velocity", "constant-acceleration")
 
 app = typer.Typer(help="Pre-train the prior of one source on its own ELBO.", no_args_is_help=True)
@@ -63,7 +64,15 @@ def audio(
             "Noise and tones if not given."
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="At most so many.")] = 400,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Model to go on from: the name of one that ships, a weights file, or '{FROM_NOTHING}'; the one that "
+            "explains the recordings best of those that ship if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="At most so many.")] = 100,
     count: Annotated[int, typer.Option(help="Pieces of sound in an epoch.")] = 1024,
     frames: Annotated[int, typer.Option(help="Frames of a piece, 16 ms each.")] = 50,
     batch_size: Annotated[int, typer.Option(help="Pieces in a step.")] = 16,
@@ -88,28 +97,39 @@ def audio(
         check_name(name)
 
     from pyro_mixdvae.separation.audio.reading import find_sounds
-    from pyro_mixdvae.separation.audio.trimming import HOP
     from pyro_mixdvae.separation.mixtures.mixing import RATE
-    from pyro_mixdvae.separation.recordings.clips import check_clips
+    from pyro_mixdvae.separation.recordings.clips import SHORTEST, check_clips
 
     sounds = find_sounds([*folder, *(against or [])])
     outputs = _outputs(output or Path(f"{name}.safetensors"), sounds, resume, overwrite)
     for folders in (folder, against or []):
         if folders:
-            check_clips(folders, RATE, (frames - 1) * HOP)
+            check_clips(folders, RATE, round(SHORTEST * RATE))
 
     use_one_thread()
+    from pyro_mixdvae.separation.recordings.expectation import expected
     from pyro_mixdvae.separation.recordings.recipes import training_clips, training_of
     from pyro_mixdvae.separation.recordings.resynthesis import resynthesis_scores
+    from pyro_mixdvae.separation.recordings.starting import loaded, nearest
 
     clips = training_clips(folder, against or [], frames, seed)
     _tell(clips.notes)
     data = clips.examples(count, seed)
-    training = training_of(data, seed, epochs, batch_size, learning_rate)
+    begun = None
+    if start != FROM_NOTHING:
+        begun = nearest(data.validation) if start is None else loaded(start, clips.stft)
+        say(f"The training goes on from {begun.name}.")
+    training = training_of(data, seed, epochs, batch_size, learning_rate, begun.network if begun else None)
+    data.description["start"] = begun.name if begun else FROM_NOTHING
     identity = {"network": "spectral-srnn", "data": data.description}
     result = _run(training, identity, outputs, resume, epochs)
     scores = resynthesis_scores(training.network, clips.source[1], clips.stft)
-    more: dict[str, Any] = {"name": name or outputs.weights.stem, "resynthesis_si_sdr": scores}
+    expectation = expected(training.network, clips, seed)
+    more: dict[str, Any] = {
+        "name": name or outputs.weights.stem,
+        "resynthesis_si_sdr": scores,
+        "separation": expectation.as_dict(),
+    }
     if attribution:
         more["attribution"] = attribution
     _write(training, result, data.description, clips.stft, outputs, overwrite or resume, more=more)
@@ -119,6 +139,7 @@ def audio(
         f"{scores['teacher']:.1f} dB (teacher), {scores['free']:.1f} dB (free); the card is {outputs.card}, the "
         f"learning curve {outputs.curve}."
     )
+    say(expectation.sentence)
 
 
 @app.command()

@@ -68,6 +68,25 @@ def test_pieces_anywhere_are_those_of_the_whole(
         assert file.read(file.length, 5).shape == (2, 0)
 
 
+@pytest.mark.parametrize("padding", [0, 3000, 50_000])
+def test_mp3_without_a_count_of_its_frames_is_as_long_as_what_it_holds(tmp_path: Path, padding: int) -> None:
+    """As old encoders wrote it: constant bit rate, no first frame that counts, and room for tags to grow."""
+    path = tmp_path / "sound.mp3"
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(44100) / 44100)
+    with soundfile.SoundFile(path, "w", 44100, 1, bitrate_mode="CONSTANT", compression_level=0.5) as file:
+        file.write(tone)
+    stream = path.read_bytes()
+    counted = [stream.find(name) for name in (b"Xing", b"Info") if name in stream[:1500]]
+    second = stream.index(stream[:2], counted[0] + 120)
+    size = bytes(padding >> shift & 0x7F for shift in (21, 14, 7, 0))
+    path.write_bytes(b"ID3\x02\0\0" + size + bytes(padding) + stream[second:])
+    sound = read_sound(path)
+    assert abs(sound.samples.shape[1] - len(tone)) < 4 * 1152
+    with SoundReader(path) as file:
+        assert file.length == sound.samples.shape[1]
+        np.testing.assert_array_equal(file.read(10_000, 500), sound.samples[:, 10_000:10_500])
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 300), st.integers(1000, 192_000), st.integers(0, 2**32 - 1))
 def test_any_float_file_is_read_back(

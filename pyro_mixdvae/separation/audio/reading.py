@@ -31,6 +31,8 @@ SUFFIXES = frozenset({
 _SEEKABLE = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
 # What libsndfile calls the length of a stream whose header does not say it.
 _UNKNOWN_LENGTH = 2**62
+# Bytes of the longest frame of an MPEG stream, about.
+_MPEG_FRAME = 1500
 # What libsndfile notes where there are fewer bytes, or frames, than the header says.
 _SHORTER = (
     re.compile(r"^\s*(?:data|SSND|BODY|Data Size)\s*:\s*(?P<said>\d+) \(should be (?P<found>\d+)\)", re.M),
@@ -75,6 +77,8 @@ class SoundReader:
         self._file, self._position = _open(self.path), 0
         self.rate, self.channels, self.length = self._file.samplerate, self._file.channels, self._file.frames
         try:
+            if self._file.format == "MP3" and not _says_its_length(self.path):
+                self._count()
             self._check()
         except InputError:
             self.close()
@@ -132,6 +136,14 @@ class SoundReader:
                 f"{self.path} has {self.rate} samples a second, too {few} for sound: give one of {LOWEST_RATE} to "
                 f"{HIGHEST_RATE}."
             )
+
+    def _count(self) -> None:
+        """Find out the length by decoding: what libsndfile says is the size of the file, tags included, by bit rate."""
+        self.length = 0
+        while count := len(self._file.read(BLOCK // self.channels, dtype="float32", always_2d=True)):
+            self.length += count
+        self._file.close()
+        self._file = _open(self.path)
 
     def _go_to(self, start: int) -> None:
         if start == self._position:
@@ -199,6 +211,20 @@ def _said_length(file: soundfile.SoundFile, length: int) -> int:
         if said > there > 0 and not any(said in some for some in _PLACEHOLDERS):
             return length + (said - there) * length // there
     return length
+
+
+def _says_its_length(path: Path) -> bool:
+    """Whether the first frame of an MPEG stream is one that counts the others, after the ID3v2 tag if there is one."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        tag = 0
+        if head[:3] == b"ID3" and len(head) == 10:
+            for byte in head[6:]:  # seven bits of each
+                tag = tag << 7 | byte & 0x7F
+            tag += 10
+        file.seek(tag)
+        first = file.read(_MPEG_FRAME)
+    return any(name in first for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def find_sounds(paths: Iterable[str | Path]) -> list[Path]:

@@ -2,35 +2,43 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.separation.audio.reading import Samples, SoundReader, find_sounds
-from pyro_mixdvae.separation.audio.resampling import read_mono, resampled_length
-from pyro_mixdvae.separation.audio.trimming import normalise_peak, peak_level, trim_silence
+from pyro_mixdvae.separation.audio.resampling import resample_blocks, resampled_length
+from pyro_mixdvae.separation.audio.trimming import peak_level, trim_silence
+from pyro_mixdvae.separation.recordings.clicks import without_clicks
+from pyro_mixdvae.separation.recordings.quality import ClippingMeter, Quality, loudness, pauses
 from pyro_mixdvae.training.data import checksums, split
 
 HELD_OUT = 10  # one clip in so many is for validation
+# Seconds of a recording that is of use; what is shorter than a piece to learn from is joined to others.
+SHORTEST = 0.1
 # Decibels of full scale: whatever has no louder peak (dither, the rounding of 16-bit samples) is not the source.
 QUIETEST = -60.0
+# The same, of the root mean square where a clip sounds: what all clips are brought to.
+LEVEL = -20.0
 
 
 @dataclass(frozen=True)
 class Clips:
-    """Recordings without the silence around them, at their loudest 1.
+    """Recordings without the silence around them and without clicks, where they sound as loud as each other.
 
     Attributes:
         paths: of the files.
         samples: of each, ``[n]`` mono.
         skipped: what could not be used, and why.
+        qualities: of each recording as it was.
     """
 
     paths: list[Path]
     samples: list[Samples]
     skipped: list[str]
+    qualities: list[Quality] = field(default_factory=list)
 
     @property
     def n_samples(self) -> int:
@@ -83,17 +91,19 @@ def read_clips(folders: Sequence[str | Path], rate: int, least: int) -> Clips:
     Raises:
         InputError: no clip can be used.
     """
-    paths, kept, skipped = [], [], []
+    paths, kept, skipped, qualities = [], [], [], []
     for path in find_sounds(folders):
         try:
-            kept.append(_read_clip(path, rate, least))
+            samples, quality = _read_clip(path, rate, least)
         except InputError as error:
             skipped.append(str(error))
-        else:
-            paths.append(path)
+            continue
+        paths.append(path)
+        kept.append(samples)
+        qualities.append(quality)
     if not kept:
         raise _none(folders, skipped)
-    return Clips(paths, kept, skipped)
+    return Clips(paths, kept, skipped, qualities)
 
 
 def hold_out(clips: Clips, seed: int) -> tuple[Clips, Clips]:
@@ -108,13 +118,16 @@ def hold_out(clips: Clips, seed: int) -> tuple[Clips, Clips]:
     return clips.chosen(training.tolist()), clips.chosen(validation.tolist())
 
 
-def _read_clip(path: Path, rate: int, least: int) -> Samples:
-    """A clip ``[n]``.
+def _read_clip(path: Path, rate: int, least: int) -> tuple[Samples, Quality]:
+    """A clip ``[n]``, and how good the recording was.
 
     Raises:
         InputError: it cannot be used.
     """
-    samples = read_mono(path, rate)
+    meter = ClippingMeter()
+    with SoundReader(path) as file:
+        means = (block.mean(axis=0, keepdims=True) for block in meter.watch(file.blocks()))
+        samples = np.concatenate(list(resample_blocks(means, file.rate, rate)), axis=1)[0]
     level = peak_level(samples)
     if level == -math.inf:
         raise InputError(f"{path} is silent in mono.")
@@ -122,9 +135,11 @@ def _read_clip(path: Path, rate: int, least: int) -> Samples:
         raise InputError(
             f"{path} is nearly silent in mono: its peak is {level:.1f} dB of full scale, below {QUIETEST:g}."
         )
+    samples, n_clicks = without_clicks(samples, rate)
     trimmed = trim_silence(samples[None])[0]
     _check_length(path, len(trimmed), rate, least)
-    return normalise_peak(trimmed).astype(np.float32)
+    quality = Quality(loudness(trimmed), pauses(samples), n_clicks, meter.is_clipped)
+    return (trimmed * 10 ** ((LEVEL - quality.level) / 20)).astype(np.float32), quality
 
 
 def _check_length(path: Path, n: int, rate: int, least: int) -> None:

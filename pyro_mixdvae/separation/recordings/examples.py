@@ -1,6 +1,7 @@
 """Training examples: pieces of clips at any level, alone or with interference, as in a mixture."""
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -8,8 +9,10 @@ from torch import Tensor
 
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.reading import Samples
-from pyro_mixdvae.separation.recordings.clips import Clips
+from pyro_mixdvae.separation.recordings.clips import LEVEL, Clips
+from pyro_mixdvae.separation.recordings.effects import Effects
 from pyro_mixdvae.separation.recordings.interference import coloured_noise, harmonic_tones
+from pyro_mixdvae.separation.recordings.melodies import Joining, Melodies
 from pyro_mixdvae.training.data import Example
 
 
@@ -18,16 +21,20 @@ class Mixing:
     """How loud things are, in decibels, drawn uniformly; and how often which.
 
     Attributes:
-        level: of the source, relative to clips whose peak is 1.
+        level: of the source where it sounds (root mean square), relative to full scale.
         snr: of the source over the interference.
         alone: share of examples without interference.
         synthetic: share of the others in which noise or tones stand for other sounds; all, where there are none.
+        joining: of short clips to melodies.
+        effects: what the sounds are put through, both sources by themselves.
     """
 
-    level: tuple[float, float] = (-20.0, 3.0)
+    level: tuple[float, float] = (-38.0, -8.0)
     snr: tuple[float, float] = (-15.0, 15.0)
     alone: float = 0.5
     synthetic: float = 0.2
+    joining: Joining = field(default_factory=Joining)
+    effects: Effects = field(default_factory=Effects)
 
 
 class ClipExamples:
@@ -36,7 +43,7 @@ class ClipExamples:
     Piece i of the same clips, `key` and mixing is the same whenever it is asked for.
 
     Args:
-        clips: of the source, none shorter than the pieces.
+        clips: of the source, of any length.
         others: other sounds, likewise, or None.
         n_frames: T.
         count: pieces.
@@ -53,12 +60,19 @@ class ClipExamples:
         key: list[int],
         mixing: Mixing = Mixing(),
     ):
-        self.clips, self.others, self.stft, self.mixing, self.key = clips, others, stft, mixing, key
-        self.count = count
+        self.stft, self.mixing, self.key, self.count = stft, mixing, key, count
         self.length = (n_frames - 1) * stft.hop
+        self.source = Melodies(clips.samples, self.length, stft.rate, mixing.joining)
+        self.others = Melodies(others.samples, self.length, stft.rate, mixing.joining) if others is not None else None
 
     def __len__(self) -> int:
         return self.count
+
+    def first(self, count: int) -> "ClipExamples":
+        """The first pieces of these, as many as there are."""
+        some = copy.copy(self)
+        some.count = min(count, self.count)
+        return some
 
     def __getitem__(self, indices: Tensor, /) -> Example:
         """Those with the given numbers: [B, T, F] each."""
@@ -68,7 +82,8 @@ class ClipExamples:
 
     def _piece(self, index: int) -> tuple[Samples, Samples]:
         random = np.random.default_rng([*self.key, index])
-        source = _cut(self.clips, self.length, random) * _amplitude(random.uniform(*self.mixing.level))
+        level = random.uniform(*self.mixing.level)
+        source = self._heard(self.source, random) * _amplitude(level - LEVEL)
         if random.random() < self.mixing.alone:
             return source, source
         other = self._other(random)
@@ -77,18 +92,13 @@ class ClipExamples:
 
     def _other(self, random: np.random.Generator) -> Samples:
         if self.others is not None and random.random() >= self.mixing.synthetic:
-            return _cut(self.others, self.length, random)
+            return self._heard(self.others, random)
         if random.random() < 0.5:
             return coloured_noise(random, self.length)
         return harmonic_tones(random, self.length, self.stft.rate)
 
-
-def _cut(clips: Clips, length: int, random: np.random.Generator) -> Samples:
-    """A piece of any clip, every place as likely as any other."""
-    places = np.array([len(samples) - length + 1 for samples in clips.samples])
-    chosen = random.choice(len(places), p=places / places.sum())
-    start = random.integers(places[chosen])
-    return clips.samples[chosen][start : start + length]
+    def _heard(self, melodies: Melodies, random: np.random.Generator) -> Samples:
+        return self.mixing.effects(melodies.draw(random), random, self.stft.rate)
 
 
 def _amplitude(decibels: float) -> np.float32:

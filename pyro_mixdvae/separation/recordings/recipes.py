@@ -9,8 +9,9 @@ import torch
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.process_state import drawing, seeded
 from pyro_mixdvae.representations.stft import STFT
-from pyro_mixdvae.separation.recordings.clips import Clips, hold_out, read_clips
+from pyro_mixdvae.separation.recordings.clips import SHORTEST, Clips, hold_out, read_clips
 from pyro_mixdvae.separation.recordings.examples import ClipExamples
+from pyro_mixdvae.separation.recordings.quality import remarks
 from pyro_mixdvae.training.data import VALIDATION_EPOCH, TrainingData
 from pyro_mixdvae.training.pretrain import Pretraining
 from pyro_mixdvae.training.schedule import Schedule
@@ -40,6 +41,17 @@ class TrainingClips(NamedTuple):
             self.notes,
         )
 
+    def pieces_of_others(self, seed: int) -> ClipExamples:
+        """Held-out pieces of the other sounds, half of them heard through the source.
+
+        Raises:
+            ValueError: there are no others.
+        """
+        if self.others is None:
+            raise ValueError("no other sounds were given")
+        key = [seed, VALIDATION_EPOCH]
+        return ClipExamples(self.others[1], self.source[1], self.stft, self.n_frames, N_VALIDATION, key)
+
     def _pieces(self, part: int, count: int, key: list[int]) -> ClipExamples:
         others = self.others[part] if self.others else None
         return ClipExamples(self.source[part], others, self.stft, self.n_frames, count, key)
@@ -57,11 +69,13 @@ def training_clips(
     Raises:
         InputError: a folder has no clip, or only one, that can be used.
     """
-    least = (n_frames - 1) * stft.hop
+    least = round(SHORTEST * stft.rate)
     clips = read_clips(folders, stft.rate, least)
     others = read_clips(against, stft.rate, least) if against else None
     minutes = clips.n_samples / stft.rate / 60
-    notes = [f"{len(clips.samples)} clips, {minutes:.1f} min."]
+    n_short = sum(len(samples) < (n_frames - 1) * stft.hop for samples in clips.samples)
+    joined = f", {n_short} of them shorter than pieces to learn from: they are joined" if n_short else ""
+    notes = [f"{len(clips.samples)} clips, {minutes:.1f} min{joined}.", *remarks(clips.paths, clips.qualities)]
     skipped = clips.skipped + (others.skipped if others else [])
     notes += [f"Skipped: {reason}" for reason in skipped]
     description = {
@@ -102,10 +116,12 @@ def training_of(
     epochs: int = 400,
     batch_size: int = 16,
     learning_rate: float = 0.002,
+    start: SpectralSRNN | None = None,
 ) -> Pretraining[SpectralSRNN]:
-    """The training of the SRNN of one source. Arguments as in `schedule_of`."""
+    """The training of the SRNN of one source: of a new one, or of `start`, in place. Arguments as in `schedule_of`."""
     schedule = schedule_of(epochs, batch_size, learning_rate)
-    return Pretraining(new_network(data.validation, seed), data.of_epoch, data.validation, schedule, seed)
+    network = new_network(data.validation, seed) if start is None else start
+    return Pretraining(network, data.of_epoch, data.validation, schedule, seed)
 
 
 @torch.no_grad()

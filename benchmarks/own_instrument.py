@@ -1,0 +1,127 @@
+"""A model of one's own instrument: ``python benchmarks/own_instrument.py NOTES PHRASES SPEECH --against SPEECH``.
+
+Trains a model on single notes of a player (or takes one that is there, with --weights), and scores it on mixtures of
+the player's phrases with speech of speakers that nothing was trained on. SNR is the power of the speech above that of the
+instrument, in decibels; figures are means of the gain in SI-SDR over the mixture, with standard errors.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from report import write
+from sound_methods import by_separator, true_sources
+
+from pyro_mixdvae.cli.main import app
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.reporting.tables import markdown_table
+from pyro_mixdvae.separation.fit import fit_of
+from pyro_mixdvae.separation.mixtures.mixing import Mixture, draw_mixtures, plan_mixtures
+from pyro_mixdvae.separation.scores.measures import si_sdr
+from pyro_mixdvae.separation.separator import Separator
+
+BATCH = 12
+
+
+class Scored(NamedTuple):
+    """A mixture: its length and SNR, the gains of speech and instrument in decibels, and their misfits."""
+
+    n_frames: int
+    snr: float
+    gains: tuple[float, float]
+    misfits: tuple[float, float]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train where there are no weights, separate, and print the table."""
+    options = _parse(arguments)
+    seconds = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        weights = options.weights
+        if weights is None:
+            weights = (options.output or Path(folder)) / "instrument.safetensors"
+            seconds = trained(options, weights)
+        try:
+            scored = list(_scores(options, weights))
+        except InputError as error:
+            sys.exit(str(error))
+    markdown = _table(scored)
+    print(markdown)
+    if options.output:
+        rows = [row._asdict() for row in scored]
+        write(options.output, "own_instrument", markdown, {"training_cpu_seconds": seconds, "mixtures": rows})
+
+
+def trained(options: argparse.Namespace, weights: Path) -> float:
+    """Train by the command line; seconds of CPU that it took."""
+    against = [word for folder in options.against for word in ("--against", str(folder))]
+    command = ["train", "audio", str(options.notes), "-o", str(weights), "--overwrite", *against, *options.train]
+    before = time.process_time()
+    app(command, standalone_mode=False)
+    seconds = time.process_time() - before
+    print(f"trained in {seconds / 60:.1f} min of CPU", file=sys.stderr)
+    return seconds
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notes", type=Path, help="recordings of the instrument to train on")
+    parser.add_argument("phrases", type=Path, help="recordings of the same player to test on")
+    parser.add_argument("speech", type=Path, help="recordings of speech to test on")
+    parser.add_argument("--against", type=Path, nargs="*", default=[], help="sounds to train against, none of the test")
+    parser.add_argument("--weights", type=Path, help="of the instrument: a file, or the name of one that ships")
+    parser.add_argument("--other", default="speech", help="weights of the speech")
+    parser.add_argument("--frames", nargs="+", type=int, default=(50, 100, 300), help="T of the mixtures")
+    parser.add_argument("--snr", nargs="+", type=float, default=(-10.0, -5.0, 0.0, 5.0))
+    parser.add_argument("--count", type=int, default=10, help="of mixtures at each length and SNR")
+    parser.add_argument("--seed", type=int, default=0, help="of the mixtures")
+    parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="what follows goes to mixdvae train")
+    parser.add_argument("-o", "--output", type=Path, help="folder for the weights, the table and all gains")
+    return parser.parse_args(arguments)
+
+
+def _scores(options: argparse.Namespace, weights: Path) -> Iterator[Scored]:
+    separator = Separator([options.other, weights])
+    recipes = plan_mixtures(options.snr, options.frames, options.count, options.seed)
+    for batch in _batches(draw_mixtures([options.speech, options.phrases], recipes)):
+        sources = true_sources(batch)
+        mixed = sources.sum(1)
+        peak = mixed.abs().amax(-1, keepdim=True)
+        estimates = by_separator(separator, mixed).numpy()
+        for n, mixture in enumerate(batch):
+            misfit, weight = fit_of(separator.infer(mixed[n : n + 1] / peak[n : n + 1]))
+            gains = [
+                si_sdr(true, found) - si_sdr(true, mixture.samples)
+                for true, found in zip(mixture.sources, estimates[n], strict=True)
+            ]
+            misfits = (misfit / weight).tolist()
+            yield Scored(mixture.recipe.n_frames, mixture.recipe.snr, tuple(gains), tuple(misfits))
+
+
+def _batches(mixtures: Iterator[Mixture]) -> Iterator[list[Mixture]]:
+    """Up to `BATCH` that follow each other and are of one length."""
+    for _, alike in groupby(mixtures, lambda mixture: mixture.recipe.n_frames):
+        while batch := list(islice(alike, BATCH)):
+            yield batch
+
+
+def _table(scored: Sequence[Scored]) -> str:
+    rows = []
+    for n_frames in dict.fromkeys(row.n_frames for row in scored):
+        gains = np.array([row.gains for row in scored if row.n_frames == n_frames])
+        error = gains.std(0, ddof=1) / np.sqrt(len(gains))
+        cells = [f"{mean:.1f} ± {spread:.1f}" for mean, spread in zip(gains.mean(0), error, strict=True)]
+        rows.append([n_frames, len(gains), *cells])
+    return markdown_table(["T", "mixtures", "speech, gain in dB", "instrument, gain in dB"], rows)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

@@ -1,0 +1,75 @@
+"""What to expect of a model: how well it separates held-out clips from held-out ones of other sounds."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from pyro_mixdvae.declaration.shipped import shipped, with_weights
+from pyro_mixdvae.models.sources.sound import SoundSources
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.separation.mixtures.mixing import mixing_gains
+from pyro_mixdvae.separation.presets import build
+from pyro_mixdvae.separation.recordings.melodies import Melodies
+from pyro_mixdvae.separation.recordings.recipes import TrainingClips
+from pyro_mixdvae.separation.recordings.starting import SHIPPED, nearest
+from pyro_mixdvae.separation.scores.measures import si_sdr
+from pyro_mixdvae.separation.separator import Separator
+
+N_MIXTURES = 24
+N_FRAMES = 100
+RATIOS = (-5.0, 0.0, 5.0)
+"""Power of the source above that of the other sound, in decibels."""
+
+
+class Expectation(NamedTuple):
+    """Mean gains in SI-SDR over the mixture in decibels, of the source and of the other sound.
+
+    Attributes:
+        partner: the shipped model that stood for the other sound; None where no other sounds were given.
+        source, other: the gains, NaN without other sounds.
+    """
+
+    partner: str | None
+    source: float = np.nan
+    other: float = np.nan
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a card."""
+        if self.partner is None:
+            return {}
+        return {"partner": self.partner, "gain": round(self.source, 2), "gain_of_other": round(self.other, 2)}
+
+    @property
+    def sentence(self) -> str:
+        """For the user."""
+        if self.partner is None:
+            return "How well it separates was not tried: name other sounds with --against, and it will be said here."
+        return (
+            f"Expect separation to gain about {self.source:.0f} dB SI-SDR for the source and {self.other:.0f} dB for "
+            f"the other sound, modelled by {self.partner}: so it was on {N_MIXTURES} mixtures of held-out clips."
+        )
+
+
+@torch.no_grad()
+def expected(network: SpectralSRNN, clips: TrainingClips, seed: int) -> Expectation:
+    """Separate held-out clips from other held-out sounds, the model of which is the nearest one that ships."""
+    if clips.others is None:
+        return Expectation(None)
+    partner = nearest(clips.pieces_of_others(seed))
+    sources = SoundSources([network.eval(), partner.network.eval()])
+    preset = build(with_weights(shipped("additive", "sounds"), list(SHIPPED)))
+    separator = Separator(("source", "other"), replace(preset, model=preset.model.replace(sources=sources)))
+    random = np.random.default_rng([seed, N_MIXTURES])
+    length = (N_FRAMES - 1) * clips.stft.hop
+    drawn = [Melodies(part.samples, length, clips.stft.rate) for part in (clips.source[1], clips.others[1])]
+    gains = []
+    for number in range(N_MIXTURES):
+        parts = np.stack([one.draw(random) for one in drawn]) + 1e-6 * random.standard_normal((2, length))
+        parts = (mixing_gains(parts, RATIOS[number % len(RATIOS)])[:, None] * parts).astype(np.float32)
+        mixture = parts.sum(0)
+        stems = separator.separate(mixture, clips.stft.rate).stems
+        gains.append([si_sdr(part, stem) - si_sdr(part, mixture) for part, stem in zip(parts, stems, strict=True)])
+    source, other = np.mean(gains, axis=0).tolist()
+    return Expectation(partner.name, source, other)

@@ -1,0 +1,46 @@
+"""What a training goes on from: a model that ships, or another one."""
+
+import copy
+from typing import NamedTuple
+
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.recordings.examples import ClipExamples
+from pyro_mixdvae.training.pretrain import elbo_per_frame
+from pyro_mixdvae.weights.store import load_network
+
+SHIPPED = ("speech", "flute")
+PIECES = 64
+"""Of clips, that tell which model is nearest to them."""
+
+
+class Start(NamedTuple):
+    """The name or file of a model, and a copy of its network that can be trained."""
+
+    name: str
+    network: SpectralSRNN
+
+
+def loaded(name: str, stft: STFT) -> Start:
+    """A model of sound by its shipped name or its file.
+
+    Raises:
+        InputError: it is none, or of another transform.
+    """
+    found = load_network(name)
+    if not isinstance(found.network, SpectralSRNN) or found.coordinates != stft:
+        raise InputError(
+            f"{name} is no model of sound of the transform {stft.name}: give weights that `mixdvae train audio` made."
+        )
+    return Start(name, copy.deepcopy(found.network).float().train().requires_grad_(True))
+
+
+def nearest(pieces: ClipExamples, shipped: tuple[str, ...] = SHIPPED) -> Start:
+    """The shipped model that explains pieces best, by its ELBO.
+
+    A training that goes on from it takes less time than one from nothing: it knows how to find a source among others.
+    """
+    some = pieces.first(PIECES)
+    models = [loaded(name, pieces.stft) for name in shipped]
+    return max(models, key=lambda model: elbo_per_frame(model.network, some))
