@@ -60,7 +60,7 @@ START = 4.0
 FREEDOM = (0.5, 1e3)
 """Degrees of freedom: with fewer no spread can be told from none, and with more it is a Gaussian."""
 
-LOG_FREEDOMS = np.linspace(*np.log(FREEDOM)[::-1], 2000)
+LOG_FREEDOMS = np.linspace(math.log(FREEDOM[1]), math.log(FREEDOM[0]), 2000)
 SLOPES = LOG_FREEDOMS - math.log(2) - digamma(np.exp(LOG_FREEDOMS) / 2)
 """`log(f / 2) - digamma(f / 2)`, rising, of so many degrees of freedom f: read between them it is right to 1e-5."""
 

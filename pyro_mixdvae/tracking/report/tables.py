@@ -5,9 +5,10 @@ a fixed count of decimals, so that the same result gives the same bytes.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.tracking.boxes import Array, kinds, xyxy_to_ltwh
@@ -36,25 +37,18 @@ BOX_COLUMNS = source_columns(4)
 
 
 def boxes_table(result: TrackingResult) -> str:
-    """CSV of every source in every frame that it is in the picture in: mean box, limits of each corner, observed or inferred.
+    """CSV of every source in every frame in which it is in the picture: mean box, limits, observed or inferred.
 
     Pixels have two decimals, and the box is the one that stands in the MOTChallenge file. ``x1_low`` and ``x1_high``
     are the limits of the left edge's credible interval, ``y1`` is the top, ``x2`` the right and ``y2`` the bottom edge;
     ``level`` is the probability between the limits. Of points it is ``x`` and ``y``, and the limits of both.
     """
-    rows = (
-        box_cells(
-            result.number + t,
-            n + 1,
-            result.boxes[t, n],
-            result.lower[t, n],
-            result.upper[t, n],
-            result.level,
-            "observed" if result.observed[t, n] else "inferred",
-        )
-        for t, n in np.argwhere(result.there).tolist()
-    )
-    return csv_text(source_columns(result.boxes.shape[-1]), rows)
+    t, n = np.nonzero(result.there)
+    limits = np.stack(written_limits(result.lower[t, n], result.upper[t, n]), axis=-1).reshape(len(t), -1)
+    numbers = np.concatenate([written(result.boxes[t, n]), limits], -1)
+    status = np.where(result.observed[t, n], "observed", "inferred")
+    template = f"%d,%d,{_decimals(numbers, 2)},{result.level},%s\n"
+    return _text(source_columns(result.boxes.shape[-1]), template, result.number + t, n + 1, numbers, status)
 
 
 def box_cells(frame: int, source: int, box: Array, lower: Array, upper: Array, level: float, status: str) -> list[str]:
@@ -84,19 +78,11 @@ def assignments_table(boxes: Array, result: TrackingResult) -> str:
     names = [str(n + 1) for n in range(n_sources)] + [NONE_OF_THEM]
     header = ["frame", "detection", *place_columns(boxes.shape[-1])]
     header += [f"source_{name}" for name in names[:-1]] + [NONE_OF_THEM, "entropy_bits", "most_likely"]
-    ltwh, entropy = written(boxes), result.entropy
-    rows = (
-        [
-            result.number + t,
-            k + 1,
-            *_pixels(ltwh[t, k]),
-            *(_fixed(p, 4) for p in result.responsibilities[t, k].tolist()),
-            _fixed(entropy[t, k], 4),
-            names[int(np.argmax(result.responsibilities[t, k]))],
-        ]
-        for t, k in np.argwhere(~np.isnan(boxes[..., 0])).tolist()
-    )
-    return csv_text(header, rows)
+    t, k = np.nonzero(~np.isnan(boxes[..., 0]))
+    ltwh, eta = written(boxes[t, k]), result.responsibilities[t, k]
+    odds = np.round(np.concatenate([eta, result.entropy[t, k, None]], -1), 4)
+    template = f"%d,%d,{_decimals(ltwh, 2)},{_decimals(odds, 4)},%s\n"
+    return _text(header, template, result.number + t, k + 1, ltwh, odds, np.array(names)[eta.argmax(-1)])
 
 
 class Records(NamedTuple):
@@ -127,13 +113,10 @@ def elbo_table(blocks: Sequence[Records], origin: int = 1) -> str:
 
 def samples_table(result: TrackingResult) -> str:
     """CSV of the posterior trajectories, one after the other: each is a possible course of all sources."""
-    boxes, there = written(result.samples), result.there
-    rows = (
-        [number + 1, result.number + t, n + 1, *_pixels(boxes[number, t, n])]
-        for number, t, n in np.ndindex(*boxes.shape[:3])
-        if there[t, n]
-    )
-    return csv_text(["sample", "frame", "source", *place_columns(boxes.shape[-1])], rows)
+    number, t, n = np.nonzero(np.broadcast_to(result.there, result.samples.shape[:3]))
+    boxes = written(result.samples[number, t, n])
+    header = ["sample", "frame", "source", *place_columns(boxes.shape[-1])]
+    return _text(header, f"%d,%d,%d,{_decimals(boxes, 2)}\n", number + 1, result.number + t, n + 1, boxes)
 
 
 def frame_entropy(result: TrackingResult) -> Array:
@@ -215,6 +198,19 @@ def written_limits(lower: Array, upper: Array) -> tuple[Array, Array]:
     is_narrow = low >= high
     low = np.where(is_narrow, np.floor(100 * lower) / 100, low)
     return low, np.where(is_narrow, np.maximum(np.ceil(100 * upper) / 100, low + 0.01), high)
+
+
+def _text(header: Sequence[str], template: str, *columns: npt.NDArray[Any]) -> str:
+    """CSV of a header and m rows: the template filled with the m entries of each column, or of several ``[m, n]``."""
+    every = [part for column in columns for part in (column.T if column.ndim == 2 else [column])]
+    # + 0.0 turns -0.0 into 0.0.
+    values = [(part + 0.0 if part.dtype.kind == "f" else part).tolist() for part in every]
+    return ",".join(header) + "\n" + "".join(template % row for row in zip(*values, strict=True))
+
+
+def _decimals(numbers: Array, count: int) -> str:
+    """A template of a row of numbers ``[m, n]``."""
+    return ",".join([f"%.{count}f"] * numbers.shape[-1])
 
 
 def _pixels(numbers: Array) -> list[str]:
