@@ -99,10 +99,10 @@ def _map(axes: "Axes", shown: Excerpt, source: int, size: Size) -> None:
     """How often a source was where."""
     width, height = size
     cell = max(width, height) / CELLS
-    cells = max(1, round(width / cell)), max(1, round(height / cell))
+    cells = [max(1, round(width / cell)), max(1, round(height / cell))]
     middle = shown.result.points[:, source]
     middle = middle[~np.isnan(middle[:, 0])]
-    counts, _, _ = np.histogram2d(*middle.T, bins=cells, range=((0, width), (0, height)))
+    counts, _, _ = np.histogram2d(middle[:, 0], middle[:, 1], bins=cells, range=[[0, width], [0, height]])
     own = LinearSegmentedColormap.from_list("own", ["#fbfbfa", colour_of(source)])
     axes.imshow(np.sqrt(counts.T), cmap=own, extent=(0, width, height, 0))
     axes.set_xticks([])
