@@ -64,9 +64,10 @@ def test_supervision_has_the_sources_as_tracker_ids(result: TrackingResult) -> N
 
 def test_supervision_gets_points_as_boxes_without_a_size() -> None:
     supervision = tool("supervision")
-    step = np.arange(8)[:, None, None]
-    points = np.array([[10.0, 50], [90, 60]]) + step * np.array([[2, 0], [-2, 0]])
-    tracked = Tracker(n_sources=2).track(points, size=(100, 100))
+    points = np.array([[10.0, 50], [90, 60]]) + np.arange(8)[:, None, None] * np.array([[2, 0], [-2, 0]])
+    tracked = TrackingResult(
+        points, points - 1, points + 1, 0.9, np.ones((8, 2), bool), np.full((8, 0, 3), np.nan), (), points[None][:0]
+    )
     anchors = tracked.to_detections()[3].get_anchors_coordinates(supervision.Position.CENTER)
     np.testing.assert_allclose(anchors, tracked.points[3], rtol=1e-6)
 
