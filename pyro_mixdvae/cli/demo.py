@@ -1,6 +1,7 @@
 """``mixdvae demo``: three pedestrians through real detections that come with an installed dependency."""
 
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -36,6 +37,7 @@ SCENES = (
     Scene("TUD-Campus", (4, 5, 7), 24, 71, also_labelled=((48, 4),)),
 )
 WIDTH, HEIGHT = 640, 480  # pixels, in both sequences
+RATE = 10.0  # frames a second of the film, slow enough to look at; the sequences have 25
 WHAT_IS_SCORED = (
     "What is scored: the tracks of 3 sources against 3 pedestrians, ids {ids}, over frames {first} to {last} of {name} "
     "(counted from 1 in the files). Their ground-truth boxes in the first frame{also} are given, as if by hand, and "
@@ -55,13 +57,15 @@ def demo(
     seed: SeedOfFiles = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Track 3 pedestrians in two real scenes, print the scores, write tracks, uncertainties and pictures."""
+    """Track 3 pedestrians in two real scenes, print the scores, write tracks, uncertainties, pictures and a film."""
     check_seed("--seed", seed)
     from pyro_mixdvae.tracking.files.results import result_paths
 
     inputs = {scene: _sequence_files(scene, output / "sequences" / scene.name) for scene in SCENES}
     results = {scene: output / f"{scene.name}.txt" for scene in SCENES}
-    written = [*(path for files in inputs.values() for path in files)]
+    film = output / f"{SCENES[0].name}.{'mp4' if find_spec('imageio_ffmpeg') else 'gif'}"
+    page = output / f"{SCENES[0].name}.html"
+    written = [*(path for files in inputs.values() for path in files), film, page]
     check_outputs([*written, *(path for result in results.values() for path in result_paths(result))], overwrite)
 
     use_one_thread()
@@ -89,7 +93,23 @@ def demo(
         tracks[scene.name], truths[scene.name] = read_results(results[scene]), truth
         notes += diagnostics(tracks[scene.name], truth)
     show(score(tracks, truths), [WHAT_WAS_CHOSEN, *notes])
-    print(f"Tracks, uncertainties and pictures are in {output}: look at {output / SCENES[0].name}.png first.")
+    _look(results[SCENES[0]], film, page, overwrite)
+    print(f"Tracks, uncertainties and pictures are in {output}: look at {film} and {page} first.")
+
+
+def _look(tracks: Path, film: Path, page: Path, overwrite: bool) -> None:
+    """A film and a page of the tracks, as `mixdvae render` and `mixdvae report` make them."""
+    from dataclasses import replace
+
+    from pyro_mixdvae.tracking.files.runs import read_run
+    from pyro_mixdvae.tracking.render.films import render
+    from pyro_mixdvae.tracking.render.grounds import PlainGround
+    from pyro_mixdvae.tracking.report.pages import TrackingPage
+
+    run = read_run(tracks)
+    render(run, PlainGround((WIDTH, HEIGHT), RATE), film, overwrite=overwrite)
+    run = replace(run, result=replace(run.result, size=(float(WIDTH), float(HEIGHT))))
+    write_together({page: TrackingPage(run).html()}, overwrite)
 
 
 def _sequence_files(scene: Scene, folder: Path) -> dict[str | Path, str | bytes]:

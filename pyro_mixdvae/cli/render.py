@@ -51,7 +51,7 @@ def render(
     """Draw tracks as a film: boxes and how sure they are, dashed where they are inferred, moments of doubt marked.
 
     A shade around each edge shows where it may be (the credible interval). Where two sources may have changed names,
-    both have a frame in orange and a question mark, and a line at the foot says how probable that is; the bar beneath
+    both have a yellow frame and a question mark, and a line at the foot says how probable that is; the bar beneath
     shows these moments over the whole film. What is drawn is read from TRACKS and from the tables of the run beside it,
     as TRACKS.boxes.csv and TRACKS.check.csv, where they are. MP4 needs the extra `video`, as films to draw over do; GIF
     needs nothing.

@@ -15,6 +15,8 @@ PALETTE = (
 )
 CLUTTER = "#9a9a9a"
 DOUBT = "#D55E00"
+MARK = "#F0E442"
+"""Of doubt, where boxes have colours of their own: no source has it."""
 
 
 def colour_of(source: int) -> str:

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import matplotlib
 import matplotlib.image
@@ -8,6 +9,8 @@ from matplotlib.colors import to_rgb
 
 from pyro_mixdvae.reporting.palette import PALETTE, colour_of
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.doubts import Doubt
+from pyro_mixdvae.tracking.report.excerpt import Excerpts
 from pyro_mixdvae.tracking.report.plots import centre_band, picture
 from pyro_mixdvae.tracking.result import TrackingResult
 
@@ -87,3 +90,55 @@ def test_the_band_of_the_centre_is_never_too_narrow() -> None:
 def test_colours_repeat_after_ten() -> None:
     assert len(set(PALETTE)) == 10
     assert colour_of(11) == colour_of(1)
+
+
+def long_scene(n_frames: int) -> TrackingResult:
+    """Two sources, of which the first is inferred in a tenth of the film; three doubts."""
+    seen, result = scene(n_frames, 2)
+    result.observed[:] = True
+    result.observed[n_frames // 2 : n_frames // 2 + n_frames // 10, 0] = False
+    doubts = (Doubt(900, 905, (0, 1), 0.4), Doubt(2500, 3500, (1,), 0.3), Doubt(1, 1, (0, 1), 0.1))
+    return replace(result, detections=seen, doubts=doubts, size=(10_000.0, 4000.0))
+
+
+def test_of_a_long_film_lanes_show_when_and_moments_show_paths() -> None:
+    figure = long_scene(6000).plot("long")
+    lanes, entropy, *others = figure.axes
+    picture_of_lanes = lanes.images[0].get_array()
+    blue = np.array(to_rgb(PALETTE[0]))
+    row = picture_of_lanes[2]
+    np.testing.assert_allclose(row[10], blue)
+    np.testing.assert_allclose(row[int(0.55 * len(row))], 1 - 0.25 * (1 - blue))
+    assert [axes.get_title() for axes in others] == [
+        "where 1 was",
+        "where 2 was",
+        "1. frames 901-906 (1 and 2, 40 %)",
+        "2. frames 2501-3501 (2 and none of them, 30 %)",
+        "3. frames 2 (1 and 2, 10 %)",
+    ]
+    assert entropy.get_xlim() == (0.5, 6000.5)
+
+
+def test_moments_of_a_film_in_pieces_are_the_likeliest_of_all() -> None:
+    result = long_scene(6000)
+    assert result.detections is not None
+    excerpts = Excerpts(6000)
+    for since in (0, 3000):
+        own = slice(since, since + 3000)
+        doubts = tuple(doubt for doubt in result.doubts if since <= doubt.first < since + 3000)
+        more = tuple(Doubt(since + 50 * n, since + 50 * n, (0,), 0.2 + n / 100) for n in range(5))
+        piece = replace(
+            result, first=since, boxes=result.boxes[own], lower=result.lower[own], upper=result.upper[own],
+            observed=result.observed[own], responsibilities=result.responsibilities[own],
+            doubts=tuple(sorted((*doubts, *more), key=lambda doubt: -doubt.probability)),
+        )  # fmt: skip
+        excerpts.add(result.detections[own], piece)
+    shown = excerpts.excerpt()
+    assert [moment.doubt.probability for moment in shown.moments] == pytest.approx([0.4, 0.3, 0.24, 0.24, 0.23, 0.23])
+    first, second, third, *_ = shown.moments
+    assert (first.result.first, len(first.result.boxes)) == (870, 66)
+    assert (second.result.first, len(second.result.boxes)) == (2900, 100)  # as far as the piece goes
+    np.testing.assert_array_equal(first.boxes, result.detections[870:936])
+    assert third.result.first in (170, 3170)
+    assert shown.seen.shape == (2002, 2)  # two stretches begin and end where the pieces do
+    assert shown.seen[:, 0].mean() == pytest.approx(0.9, abs=1e-3)

@@ -56,10 +56,12 @@ def test_a_run_is_what_was_saved(result: TrackingResult, saved: Path) -> None:
 
 
 def test_points_keep_the_numbers_of_their_frames(tmp_path: Path) -> None:
-    step = np.arange(8)[:, None, None]
-    points = np.array([[10.0, 50], [90, 60]]) + step * np.array([[2, 0], [-2, 0]])
+    points = np.array([[10.0, 50], [90, 60]]) + np.arange(8)[:, None, None] * np.array([[2, 0], [-2, 0]])
+    eta = np.full((8, 0, 3), np.nan)
     for origin in (0, 1):
-        tracked = Tracker(2).track(points, size=(100, 100), origin=origin)
+        tracked = TrackingResult(
+            points, points - 1, points + 1, 0.9, np.ones((8, 2), bool), eta, (), points[None][:0], origin=origin
+        )
         tracked.save(tmp_path, f"from{origin}")
         found = read_run(tmp_path / f"from{origin}.csv").result
         assert (found.first, found.origin) == (0, origin)

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pyro_mixdvae.reporting.palette import DOUBT, colour_of
+from pyro_mixdvae.reporting.palette import MARK, colour_of
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.doubts import Doubt, percent
 from pyro_mixdvae.tracking.files.runs import Run
 
 Box = tuple[float, float, float, float]
 Colour = tuple[int, ...]
+
+BLACK = "#000000"
 
 TRAIL = 25
 """Frames that a path is shown behind a source."""
@@ -92,7 +94,8 @@ class Artist:
         is_observed = bool(self.run.result.observed[t, n])
         x1, y1, x2, y2 = _square(box)
         if doubted:
-            pen.rectangle((x1 - 4, y1 - 4, x2 + 4, y2 + 4), outline=_rgb(DOUBT), width=2)
+            pen.rectangle((x1 - 6, y1 - 6, x2 + 6, y2 + 6), outline=_rgb(BLACK), width=1)
+            pen.rectangle((x1 - 5, y1 - 5, x2 + 5, y2 + 5), outline=_rgb(MARK), width=3)
         if len(box) == 2:
             pen.ellipse((x1, y1, x2, y2), outline=colour, fill=colour if is_observed else None, width=2)
         elif is_observed:
@@ -106,9 +109,9 @@ class Artist:
         x1, y1, _, _ = _square(self.boxes[t, n])
         width, height = font.getlength(text) + 6, float(font.size) + 4
         top = max(0.0, y1 - height)
-        back = _rgb(DOUBT) if doubted else self._colours[n]
-        pen.rectangle((x1, top, x1 + width, top + height), fill=(*back, LABEL))
-        pen.text((x1 + 3, top + height / 2), text, fill=(255, 255, 255), font=font, anchor="lm")
+        pen.rectangle((x1, top, x1 + width, top + height), fill=(*self._colours[n], LABEL))
+        colour = _rgb(MARK) if doubted else (255, 255, 255)
+        pen.text((x1 + 3, top + height / 2), text, fill=colour, font=font, anchor="lm")
 
     def _foot(
         self, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, size: tuple[int, int], t: int,
@@ -117,24 +120,24 @@ class Artist:
         """The number of the frame, what is in doubt, and where in the film that is."""
         result, (width, height) = self.run.result, size
         n_frames = len(result.boxes)
-        pen.rectangle((0, height - 6, width, height), fill=(210, 210, 210))
+        pen.rectangle((0, height - 6, width, height), fill=(120, 120, 120))
         for doubt in result.doubts:
             since, until = ((frame - result.first) / n_frames * width for frame in (doubt.first, doubt.last + 1))
-            pen.rectangle((since, height - 6, max(until, since + 2), height), fill=_rgb(DOUBT))
+            pen.rectangle((since, height - 6, max(until, since + 2), height), fill=_rgb(MARK))
         here = (t + 0.5) / n_frames * width
         pen.rectangle((here - 1, height - 9, here + 1, height), fill=(0, 0, 0))
         line = float(font.size) + 6
-        self._words(pen, font, f"frame {result.number + t}", height - 10 - line, (60, 60, 60))
+        self._words(pen, font, f"frame {result.number + t}", height - 10 - line, (255, 255, 255))
         for place, doubt in enumerate(doubts, start=2):
             who = " and ".join([*(self.run.names[n] for n in doubt.sources), "someone else"][:2])
             text = f"{who} may have changed names: {percent(doubt.probability)}"
-            self._words(pen, font, text, height - 10 - place * line, _rgb(DOUBT))
+            self._words(pen, font, text, height - 10 - place * line, _rgb(MARK))
 
     @staticmethod
-    def _words(pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, text: str, top: float, colour: Colour) -> None:
+    def _words(pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, text: str, top: float, back: Colour) -> None:
         height = float(font.size) + 4
-        pen.rectangle((4, top, 10 + font.getlength(text), top + height), fill=(255, 255, 255, 200))
-        pen.text((7, top + height / 2), text, fill=colour, font=font, anchor="lm")
+        pen.rectangle((4, top, 10 + font.getlength(text), top + height), fill=(*back, LABEL))
+        pen.text((7, top + height / 2), text, fill=_rgb(BLACK), font=font, anchor="lm")
 
 
 @lru_cache

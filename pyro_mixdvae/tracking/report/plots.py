@@ -12,9 +12,10 @@ from matplotlib.ticker import MaxNLocator
 from pyro_mixdvae.reporting.palette import CLUTTER, DOUBT, colour_of
 from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, plain, png
 from pyro_mixdvae.tracking.boxes import Array, centres
-from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.report.excerpt import Excerpt, excerpt_of
+from pyro_mixdvae.tracking.report.long_plots import long_figure
+from pyro_mixdvae.tracking.report.strokes import draw_label, draw_line
 from pyro_mixdvae.tracking.report.tables import frame_entropy
 from pyro_mixdvae.tracking.result import TrackingResult
 
@@ -43,10 +44,11 @@ def picture_of(shown: Excerpt, size: Size, name: str = "") -> bytes:
 
     Left, the paths of the box centres over the image, with a few boxes. Right, the centre over time with its credible
     band, the detections as dots coloured by their most likely source, and the entropy of the least certain assignment
-    in each frame. Inferred stretches are dashed and light.
+    in each frame. Inferred stretches are dashed and light. A film that is too long for that has another picture
+    (`long_plots`).
 
     Args:
-        shown: the frames, of a long film those that there is room for.
+        shown: the frames.
         size: width and height of the image in pixels.
         name: of the sequence, for the title.
     """
@@ -55,6 +57,8 @@ def picture_of(shown: Excerpt, size: Size, name: str = "") -> bytes:
 
 def _figure(shown: Excerpt, size: Size, name: str) -> "Figure":
     shown = replace(shown, result=blanked(shown.result))
+    if shown.step > 1:
+        return long_figure(shown, size, name)
     result, n_frames = shown.result, shown.last - shown.first + 1
     figure = new_figure(14, 7)
     grid = figure.add_gridspec(3, 2, width_ratios=(1.15, 1), height_ratios=(5, 5, 2))
@@ -74,8 +78,6 @@ def _figure(shown: Excerpt, size: Size, name: str) -> "Figure":
     entropy.xaxis.set_major_locator(MaxNLocator(integer=True))
     n_sources = result.boxes.shape[1]
     title = f"{n_sources} source{'s' * (n_sources > 1)} over {n_frames} frames"
-    if shown.step > 1:
-        title += f", of each {shown.step} the least certain"
     figure.suptitle(plain(f"{name}: {title}") if name else title)
     figure.legend(handles=_legend(result), loc="outside lower center", ncols=6, fontsize=9, frameon=False)
     return figure
@@ -123,11 +125,11 @@ def _paths(axes: "Axes", result: TrackingResult, size: Size) -> None:
             axes.add_collection(
                 PatchCollection(outlines, facecolor="none", edgecolor=colour, linewidth=1, alpha=0.35, zorder=2)
             )
-        _line(axes, middle[:, n, 0], middle[:, n, 1], result.observed[:, n], colour)
+        draw_line(axes, middle[:, n, 0], middle[:, n, 1], result.observed[:, n], colour)
         seen = middle[~np.isnan(middle[:, n, 0]), n]
         if len(seen):
             axes.plot(*seen[-1], "o", color=colour, markersize=4, zorder=4)
-            _label(axes, seen[0, 0], seen[0, 1], n)
+            draw_label(axes, seen[0, 0], seen[0, 1], n)
     corners = result.boxes[[0, -1]].reshape(-1, result.boxes.shape[-1])
     x = np.concatenate([[0, width], corners[:, 0], corners[:, -2], middle[..., 0].ravel()])
     y = np.concatenate([[0, height], corners[:, 1], corners[:, -1], middle[..., 1].ravel()])
@@ -153,10 +155,10 @@ def _over_time(axes: "Axes", shown: Excerpt, axis: int) -> None:
     axes.scatter(frames[seen[:, 0]], where, s=7, c=colours, linewidths=0, zorder=3)
     for n in range(n_sources):
         axes.fill_between(frames, low[:, n], high[:, n], color=colour_of(n), alpha=0.22, linewidth=0, zorder=1)
-        _line(axes, frames, middle[:, n], result.observed[:, n], colour_of(n))
+        draw_line(axes, frames, middle[:, n], result.observed[:, n], colour_of(n))
         seen = np.flatnonzero(~np.isnan(middle[:, n]))
         if len(seen):
-            _label(axes, float(frames[seen[0]]), middle[seen[0], n], n)
+            draw_label(axes, float(frames[seen[0]]), middle[seen[0], n], n)
     of = " of the centre" if result.boxes.shape[-1] == 4 else ""
     axes.set_ylabel(f"{'xy'[axis]}{of}\n(pixels)")
     axes.grid(alpha=0.25)
@@ -167,39 +169,11 @@ def _entropy(axes: "Axes", shown: Excerpt) -> None:
     for doubt in shown.result.doubts:
         strength, edges = 0.15 + 0.35 * doubt.probability, (doubt.first + origin - 0.5, doubt.last + origin + 0.5)
         axes.axvspan(*edges, color=DOUBT, alpha=strength, linewidth=0, zorder=0)
-    axes.bar(shown.numbers, bits, width=float(shown.step), color="#555555")
+    axes.bar(shown.numbers, bits, width=1.0, color="#555555")
     axes.set_ylim(0, max(1.0, 1.05 * float(bits.max(initial=0.0))))
     axes.set_xlabel("frame")
     axes.set_ylabel("entropy\n(bits)")
     axes.set_title("Least certain assignment of the frame; shaded: names may have been exchanged", fontsize=9)
-
-
-def _line(axes: "Axes", x: Array, y: Array, observed: Flags, colour: str) -> None:
-    """A path, solid between observed frames and dashed where an end of the step is inferred."""
-    solid = observed[:-1] & observed[1:]
-    for kept, style, alpha in ((solid, "-", 1.0), (~solid, "--", 0.65)):
-        ends = np.zeros(len(y), dtype=bool)
-        ends[:-1] |= kept
-        ends[1:] |= kept
-        # Steps that are not of this kind are cut out by a NaN between their ends.
-        cut = np.flatnonzero(~kept) + 1
-        shown_y = np.insert(np.where(ends, y, np.nan), cut, np.nan)
-        axes.plot(
-            np.insert(x, cut, np.nan),
-            shown_y,
-            style,
-            color=colour,
-            alpha=alpha,
-            linewidth=1.4,
-            zorder=2.5,
-        )
-
-
-def _label(axes: "Axes", x: float, y: float, source: int) -> None:
-    axes.annotate(
-        str(source + 1), (x, y), color="white", fontsize=8, fontweight="bold", ha="center", va="center", zorder=5,
-        bbox={"boxstyle": "circle,pad=0.2", "facecolor": colour_of(source), "edgecolor": "white", "linewidth": 0.6},
-    )  # fmt: skip
 
 
 def _legend(result: TrackingResult) -> list[Line2D | Rectangle]:

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Tree
 
@@ -63,9 +64,10 @@ def test_supervision_has_the_sources_as_tracker_ids(result: TrackingResult) -> N
 
 def test_supervision_gets_points_as_boxes_without_a_size() -> None:
     supervision = tool("supervision")
-    step = np.arange(8)[:, None, None]
-    points = np.array([[10.0, 50], [90, 60]]) + step * np.array([[2, 0], [-2, 0]])
-    tracked = Tracker(n_sources=2).track(points, size=(100, 100))
+    points = np.array([[10.0, 50], [90, 60]]) + np.arange(8)[:, None, None] * np.array([[2, 0], [-2, 0]])
+    tracked = TrackingResult(
+        points, points - 1, points + 1, 0.9, np.ones((8, 2), bool), np.full((8, 0, 3), np.nan), (), points[None][:0]
+    )
     anchors = tracked.to_detections()[3].get_anchors_coordinates(supervision.Position.CENTER)
     np.testing.assert_allclose(anchors, tracked.points[3], rtol=1e-6)
 
@@ -120,6 +122,18 @@ def test_cvat_shows_doubt_inference_and_absence(result: TrackingResult) -> None:
     # Where the first source goes it is outside, and from there on nothing is said of it.
     *_, last = first.findall("box")
     assert (last.get("frame"), last.get("outside"), last.get("keyframe")) == ("19", "1", "1")
+
+
+def test_datumaro_reads_what_cvat_would(result: TrackingResult, tmp_path: Path) -> None:
+    cvat = tool("datumaro.plugins.data_formats.cvat.base")
+    path = tmp_path / "tracks.xml"
+    path.write_text(result.to_cvat(), encoding="utf-8")
+    items = {int(item.attributes["frame"]): item.annotations for item in cvat.CvatBase(str(path))}
+    assert sorted(items) == list(range(2, 22))
+    first, second = items[10]
+    np.testing.assert_allclose(first.points, result.boxes[8, 0], atol=0.01)
+    assert (second.attributes["track_id"], second.attributes["doubt"], second.attributes["keyframe"]) == (1, 37, True)
+    assert items[19][0].attributes["outside"]
 
 
 def test_lines_between_keyframes_are_near(rng: np.random.Generator) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.reporting.palette import DOUBT, colour_of
+from pyro_mixdvae.reporting.palette import MARK, colour_of
 from pyro_mixdvae.tracking.doubts import Doubt
 from pyro_mixdvae.tracking.files.runs import Run
 from pyro_mixdvae.tracking.render.drawing import Artist
@@ -63,11 +63,11 @@ def test_the_interval_is_a_shade_around_the_edge(run: Run) -> None:
 
 
 def test_doubt_is_framed_named_and_shown_on_the_bar(run: Run) -> None:
-    orange = rgb(DOUBT)
+    yellow = rgb(MARK)
     calm, doubtful = drawn(run, 0), drawn(run, 28)  # half a second before frame 32 of the film
-    assert (doubtful[50:70, 36] == orange).all()
-    assert not (calm[50:70, 36] == orange).all()
-    bar = (calm[-3] == orange).all(-1)
+    assert (doubtful[50:70, 36] == yellow).all()
+    assert not (calm[50:70, 36] == yellow).all()
+    bar = (calm[-3] == yellow).all(-1)
     assert bar[int(30.5 / 40 * 160)]
     assert bar.mean() < 0.1
 

@@ -1,5 +1,5 @@
 // Moving boxes with a slider; only the frame in view is drawn.
-const CLUTTER = "#9a9a9a", DOUBT = "#D55E00", ABSENT = -32768, TRAIL = 30;
+const CLUTTER = "#9a9a9a", MARK = "#F0E442", ABSENT = -32768, TRAIL = 30;
 const { ids, names, colours, width, height, unit, corners, doubts, blocks } = content;
 const nFrames = content.n_frames, nSources = names.length, first = content.first;
 const boxes = unpacked(content.boxes), lower = unpacked(content.lower), upper = unpacked(content.upper);
@@ -82,9 +82,16 @@ function drawSource(pen, t, n, name, isDoubted) {
     isOn = at !== null;
   }
   pen.stroke();
+  if (isDoubted) {
+    for (const [far, wide, ink] of [[6, 1, "#000000"], [4, 3, MARK]]) {
+      pen.strokeStyle = ink;
+      pen.lineWidth = wide;
+      pen.strokeRect(place[0] * s - far, place[1] * s - far, (place[2] - place[0]) * s + 2 * far, (place[3] - place[1]) * s + 2 * far);
+    }
+  }
   const isObserved = observed[t * nSources + n] === 1;
-  pen.strokeStyle = isDoubted ? DOUBT : colour;
-  pen.lineWidth = isDoubted ? 3 : 2;
+  pen.strokeStyle = colour;
+  pen.lineWidth = 2;
   pen.setLineDash(isObserved ? [] : [6, 5]);
   if (corners === 4) pen.strokeRect(place[0] * s, place[1] * s, (place[2] - place[0]) * s, (place[3] - place[1]) * s);
   else circle(pen, place[0] * s, place[1] * s, 5, isObserved, colour);
@@ -92,9 +99,9 @@ function drawSource(pen, t, n, name, isDoubted) {
   const text = names[name] + (name === n ? "" : ` (was ${names[n]})`) + (isDoubted ? "?" : "");
   pen.font = "13px system-ui, sans-serif";
   const wide = pen.measureText(text).width + 8, top = Math.max(0, place[1] * s - 18);
-  pen.fillStyle = isDoubted ? DOUBT : colour;
+  pen.fillStyle = colour;
   pen.fillRect(place[0] * s, top, wide, 17);
-  pen.fillStyle = "#ffffff";
+  pen.fillStyle = isDoubted ? MARK : "#ffffff";
   pen.fillText(text, place[0] * s + 4, top + 13);
 }
 
@@ -129,7 +136,9 @@ function drawStrip() {
       pen.fillRect(x, n * row, 1.5, row - 1);
     }
   }
-  pen.fillStyle = DOUBT;
+  pen.fillStyle = "#777777";
+  pen.fillRect(0, row * nSources, wide, 10);
+  pen.fillStyle = MARK;
   for (const doubt of doubts) {
     const from = ((doubt.first - first) / nFrames) * wide, to = ((doubt.last + 1 - first) / nFrames) * wide;
     pen.fillRect(from, row * nSources, Math.max(2, to - from), 10);
