@@ -9,7 +9,16 @@ import typer
 
 from pyro_mixdvae.cli.live import STANDARD_INPUT, track_live
 from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets, run_numbers
-from pyro_mixdvae.cli.options import ImageSize, Overwrite, Quiet, at_least, check_seed, parse_size, use_one_thread
+from pyro_mixdvae.cli.options import (
+    ImageSize,
+    Overwrite,
+    Quiet,
+    Verbose,
+    at_least,
+    check_seed,
+    parse_size,
+    use_one_thread,
+)
 from pyro_mixdvae.declaration.shipped import POINTS, declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
@@ -80,6 +89,7 @@ def track(
     ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     live: Annotated[
         bool, typer.Option("--live", help="Read detections as they come, and print each frame as soon as it is done.")
     ] = False,
