@@ -43,10 +43,13 @@ def track(
             show_default=False,
         ),
     ],
-    sources: Annotated[
+    n_sources: Annotated[
         int | None,
         typer.Option(
-            "--sources", "-n", help="How many sources there are, N; needed unless --model says it.", show_default=False
+            "--n-sources",
+            "-n",
+            help="How many sources there are, N; needed unless --model says it.",
+            show_default=False,
         ),
     ] = None,
     output: Annotated[
@@ -60,9 +63,10 @@ def track(
         ),
     ] = None,
     size: ImageSize = "",
-    init: Annotated[
+    labels: Annotated[
         str,
         typer.Option(
+            "--labels",
             show_default=False,
             help="Boxes drawn by hand: frame:left,top,width,height;... for the sources 1, 2, ..., "
             "or a file of frame,id,left,top,width,height; points: frame:x,y;..., or a CSV of frame,id,x,y.",
@@ -123,14 +127,14 @@ def track(
     With --live nothing is written but standard output, a line for every source in every frame. A frame is complete
     when a row of a later one comes, or a line that holds the number of the next frame and nothing else.
     """
-    _check_numbers(sources, iterations, level, samples, seed)
+    _check_numbers(n_sources, iterations, level, samples, seed)
     image = parse_size(size)
     known = None if live or sequence == STANDARD_INPUT else _read_whole(sequence, image)
     of_points = known is not None and known.width == 2
     if of_points and preset == "default":
         preset = POINTS
     declaration = declared(preset, model, sets or (), weights, method, iterations)
-    sources, seed = run_numbers(sources, seed, declaration)
+    n_sources, seed = run_numbers(n_sources, seed, declaration)
     if live:
         for option, is_given in (
             ("--output", output is not None),
@@ -142,7 +146,7 @@ def track(
         ):
             if is_given:
                 raise InputError(f"{option} has no meaning with --live, which filters and prints: leave it out.")
-        track_live(sequence, sources, image, init, declaration, level, lag or 0, written_as or "mot")
+        track_live(sequence, n_sources, image, labels, declaration, level, lag or 0, written_as or "mot")
         return
     if sequence == STANDARD_INPUT:
         raise InputError("- stands for standard input, which only --live reads: add it, or give a file.")
@@ -154,10 +158,10 @@ def track(
 
     targets = targets_of(sequence, output or DEFAULT_FOLDER, output is None, of_points)
     paths = [path for _, result in targets for path in result_paths(result, not no_report, samples > 0, of_points)]
-    inputs = [*files_read(sequence), *declaration.files, *(Path(text) for text in (init, model) if text)]
+    inputs = [*files_read(sequence), *declaration.files, *(Path(text) for text in (labels, model) if text)]
     check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
-    labels = _labels(init, targets, of_points, 1 if known is None else known.origin)
-    jobs = read_jobs(targets, image, labels, known)
+    drawn = _labels(labels, targets, of_points, 1 if known is None else known.origin)
+    jobs = read_jobs(targets, image, drawn, known)
     for job in jobs:
         for sentence in job.notes:
             remark(sentence)
@@ -165,9 +169,9 @@ def track(
     use_one_thread()
     from pyro_mixdvae.tracking.tracker import Tracker
 
-    tracker = Tracker(n_sources=sources, preset=declaration, level=level, seed=seed)
+    tracker = Tracker(n_sources=n_sources, preset=declaration, level=level, seed=seed)
     for job in jobs:
-        check_job(job, tracker, labels, samples, not no_report)
+        check_job(job, tracker, drawn, samples, not no_report)
     summaries = []
     try:
         with progress("frame", sum(len(job.detections.counts) for job in jobs)) as advance:
@@ -175,7 +179,7 @@ def track(
             for job in jobs:
                 tell = partial(_tell, advance, job.detections.name, done)
                 tell(0)
-                summaries.append(track_job(job, tracker, labels, samples, not no_report, overwrite, tell))
+                summaries.append(track_job(job, tracker, drawn, samples, not no_report, overwrite, tell))
                 done += len(job.detections.counts)
                 tell(len(job.detections.counts))
     finally:
@@ -189,8 +193,8 @@ def _tell(advance: Advance, name: str, before: int, frames: int) -> None:
     advance(name, before + frames)
 
 
-def _check_numbers(sources: int | None, iterations: int | None, level: float, samples: int, seed: int | None) -> None:
-    at_least("--sources", sources, 1)
+def _check_numbers(n_sources: int | None, iterations: int | None, level: float, samples: int, seed: int | None) -> None:
+    at_least("--n-sources", n_sources, 1)
     at_least("--iterations", iterations, 1)
     at_least("--samples", samples, 0)
     check_seed("--seed", seed)
@@ -204,11 +208,11 @@ def _read_whole(sequence: Path, size: "Size | None") -> "Detections | None":
     return read_whole(sequence, size)
 
 
-def _labels(init: str, targets: Sequence[tuple[Path, Path]], of_points: bool, origin: int) -> "Labels | None":
-    if not init:
+def _labels(text: str, targets: Sequence[tuple[Path, Path]], of_points: bool, origin: int) -> "Labels | None":
+    if not text:
         return None
     from pyro_mixdvae.tracking.files.labels import read_labels
 
     if len(targets) > 1:
-        raise InputError("--init labels boxes of one sequence, and there are several: track that one by itself.")
-    return read_labels(init, of_points, origin)
+        raise InputError("--labels labels boxes of one sequence, and there are several: track that one by itself.")
+    return read_labels(text, of_points, origin)
