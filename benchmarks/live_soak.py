@@ -1,6 +1,6 @@
 """Track made scenes without end, frame by frame: ``python benchmarks/live_soak.py --frames 100000 --seed 0``.
 
-Three targets (``--sources``) walk; now and then one jumps, or leaves and comes in again at another side. Detections are
+Three targets (``--n-sources``) walk; now and then one jumps, or leaves and comes in again at another side. Detections are
 missed, false boxes are many. What is asked is not who is who but whether anybody follows: a good detection of a target
 that no source stands on counts, until one does.
 """
@@ -134,15 +134,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sources", type=int, default=3)
+    parser.add_argument("--n-sources", type=int, default=3)
     parser.add_argument("--lag", type=int, default=0)
     parser.add_argument("--clutter", type=float, default=World.clutter, help="false boxes a frame")
     parser.add_argument("--detection", type=float, default=World.detection, help="chance that a target is detected")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    world = World(options.sources, options.detection, options.clutter)
-    tracker = LiveTracker(options.sources, SIZE, lag=options.lag)
-    report = Report(np.zeros(options.sources, np.int64))
+    world = World(options.n_sources, options.detection, options.clutter)
+    tracker = LiveTracker(options.n_sources, SIZE, lag=options.lag)
+    report = Report(np.zeros(options.n_sources, np.int64))
     memory = 0
     truth: dict[int, tuple[Array, Array]] = {}
     began = time.process_time()

@@ -1,4 +1,8 @@
-"""Explain a mixture of N sources over time with a learned dynamical model of each, and say how sure you are."""
+"""Follow a known number of things through a film, or pull known sounds out of a mix, and say how sure that is.
+
+`Tracker` takes a detector's boxes or points, `Separator` a waveform; `check_elbo` and `check_update` hold a derivation
+to the model. One kind of model explains both: N sources over time, each with a learned dynamical prior (MixDVAE).
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +19,11 @@ if not (_HERE / "models").is_dir() and (_HERE.parent / "models" / "__init__.py")
 
 __version__ = "0.1.0"
 __all__ = ["Separator", "Tracker", "__version__", "check_elbo", "check_update"]
+
+
+def __dir__() -> list[str]:
+    """What the package offers, without what it is made of."""
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

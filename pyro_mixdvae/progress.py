@@ -22,10 +22,12 @@ class Telling:
 
     Attributes:
         is_quiet: nothing.
+        is_verbose: what only those want to know who know the model, as the ELBO in nats.
         is_command: it is the command line, which tells where there is no terminal too; a library does not.
     """
 
     is_quiet = False
+    is_verbose = False
     is_command = False
 
     @contextmanager
@@ -35,7 +37,7 @@ class Telling:
         try:
             yield
         finally:
-            self.is_command = self.is_quiet = False
+            self.is_command = self.is_quiet = self.is_verbose = False
 
 
 telling = Telling()
@@ -45,6 +47,12 @@ def say(text: str) -> None:
     """What a run has come to, on stdout."""
     if not telling.is_quiet:
         print(text)
+
+
+def detail(text: str) -> None:
+    """What only those want to know who know the model, on stdout, with ``--verbose``."""
+    if telling.is_verbose:
+        say(text)
 
 
 def remark(sentence: str) -> None:

@@ -1,12 +1,15 @@
 """What the documents show as Python runs: those of a page block after block in one namespace. Links lead somewhere."""
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from foreign_files import examples
 
@@ -51,6 +54,64 @@ def test_what_the_readme_shows_runs() -> None:
             assert result.boxes.shape == (20, 2, 4)
             assert (result.lower < result.upper).all()
     assert n_blocks == 5
+
+
+LIMITS = {
+    "train audio": ("--epochs", "1", "--count", "16"),
+    "train boxes": ("--epochs", "1", "--count", "64"),
+    "bench mot": ("--methods", "sort", "--workers", "1"),
+}
+"""What keeps a command of the README, which is run as it stands otherwise, from taking hours."""
+
+
+def lines_of_the_readme() -> list[str]:
+    """The commands of the program in its shell blocks, without their remarks."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", README.read_text(), flags=re.M | re.S)
+    lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("mixdvae ")]
+
+
+def write_recordings(folder: Path) -> None:
+    """What the README says that the user has: three folders of recordings, and a mix."""
+    rng = np.random.default_rng(0)
+    for name in ("speech", "flutes", "viola", "."):
+        (folder / name).mkdir(exist_ok=True)
+        for number in range(1 if name == "." else 3):
+            path = folder / name / ("mix.wav" if name == "." else f"{number}.wav")
+            soundfile.write(path, 0.2 * rng.standard_normal(7 * 16_000), 16_000)
+
+
+@pytest.mark.slow
+def test_every_line_of_the_readme_works_in_its_order(
+    mixdvae: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_default_dtype(torch.float32)  # as a user has it
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    heavy = re.search(r"^```python\n(from dataclasses import replace\n.*?)^preset = ", README.read_text(), re.M | re.S)
+    assert heavy is not None
+    (tmp_path / "mine.py").write_text(heavy[1])
+    write_recordings(tmp_path)
+    assert mixdvae("demo").code == 0  # what `make demo` runs
+    for line in lines_of_the_readme():
+        words = shlex.split(line)[1:]
+        code, _, err = mixdvae(*words, *LIMITS.get(" ".join(words[:2]), ()))
+        if words[0] == "import-weights":
+            assert (code, "there is no such file" in err) == (2, True)
+        else:
+            assert code == 0, f"{line}: {err}"
+
+
+def test_the_readme_tracks_what_the_demo_tracks(mixdvae: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first line is about the demo's own targets, and scores as the demo does."""
+    monkeypatch.chdir(tmp_path)
+    assert mixdvae("demo").code == 0
+    track, evaluate = (shlex.split(line)[1:] for line in lines_of_the_readme()[:2])
+    assert mixdvae(*track, "--no-report").code == 0
+    code, _, _ = mixdvae(*evaluate, "--json", "scores.json")
+    assert code == 0
+    ours = json.loads((tmp_path / "scores.json").read_text())["overall"]["MOTA"]
+    assert ours > 0.8
 
 
 def test_the_parts_that_contributing_shows_run() -> None:

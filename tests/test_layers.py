@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "pyro_mixdvae"
 # From the top: what stands in a line may import from its own line and from those below.
 LAYERS = (
-    ("cli",),
+    ("cli", "__main__"),
     ("tracking", "separation", "benchmark", "baselines"),
     ("check", "testing"),
     ("declaration",),

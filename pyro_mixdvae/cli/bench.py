@@ -59,7 +59,7 @@ def mot(
             "--whole", help="Each sequence is a sample, with all its detections and as many sources as targets."
         ),
     ] = False,
-    sources: Annotated[int, typer.Option(help="Targets in a sample, N.")] = 3,
+    n_sources: Annotated[int, typer.Option(help="Targets in a sample, N.")] = 3,
     step: Annotated[
         int | None, typer.Option(help="Frames from one window to the next; side by side if not given.")
     ] = None,
@@ -111,7 +111,7 @@ def mot(
 
     chosen = list(dict.fromkeys(methods or DEFAULT_METHODS))
     _check_methods(chosen)
-    options = SampleOptions(sources, step, triples_per_window, extra_misses, clutter, spared_frames, seed)
+    options = SampleOptions(n_sources, step, triples_per_window, extra_misses, clutter, spared_frames, seed)
     if samples and (whole or options != SampleOptions()):
         raise InputError("--samples says how the samples were drawn, seed and all: leave out the options that say so.")
     if samples:
@@ -163,11 +163,7 @@ def _refuse_cutting(options: "SampleOptions", frames: Sequence[int] | None) -> N
 
     default = SampleOptions(seed=options.seed)
     given = ["-T"] if frames else []
-    given += [
-        f"--{name.replace('n_', '').replace('_', '-')}"
-        for name, value in vars(options).items()
-        if value != vars(default)[name]
-    ]
+    given += [f"--{name.replace('_', '-')}" for name, value in vars(options).items() if value != vars(default)[name]]
     if given:
         raise InputError(f"With --whole nothing is cut or drawn, so that {given[0]} says nothing: leave it out.")
 

@@ -47,8 +47,8 @@ def check_elbo(
     ] = None,
     model: ModelFile = None,
     sets: Sets = None,
-    sources: Annotated[
-        int | None, typer.Option("--sources", "-n", help="N; that of --model, or 2.", show_default=False)
+    n_sources: Annotated[
+        int | None, typer.Option("--n-sources", "-n", help="N; that of --model, or 2.", show_default=False)
     ] = None,
     frames: Annotated[int, typer.Option("--frames", help="So many frames are looked at.")] = 3,
     claim: Annotated[
@@ -93,7 +93,7 @@ def check_elbo(
     The model is a preset, under what --model and --set change of it; classes of your own are named there as
     "my_module:MyClass". In double precision, on a few frames: a small scene takes less than a minute.
     """
-    at_least("--sources", sources, 1)
+    at_least("--n-sources", n_sources, 1)
     at_least("--frames", frames, 1)
     at_least("--seed", seed, 0)
     if sequence is None and not drawn:
@@ -123,7 +123,7 @@ def check_elbo(
     else:
         from pyro_mixdvae.tracking.presets import build
 
-        n_sources = sources or declaration.setting("n_sources") or 2
+        n_sources = n_sources or declaration.setting("n_sources") or 2
         built = build(declaration, n_sources)
     scene = _scene(sequence, built, n_sources, frames, seed, task == "sounds")
     found = check(built.model, scene, built.guide, built.algorithm, claims, updates, groups, seed)

@@ -82,13 +82,13 @@ def demo(
         write_together(inputs[scene], overwrite)
         detections, truth = read_detections(folder), read_ground_truth(folder)
         tracker = Tracker(n_sources=len(scene.ids), seed=seed)
-        labels = read_labels(folder / "init.txt")
+        labels = read_labels(folder / "labels.txt")
         print(track_job(Job(detections, results[scene]), tracker, labels, 0, True, overwrite))
         share = _covered(detections.boxes, truth.boxes)
         also = "".join(f", and of {target} in frame {t}," for t, target in scene.also_labelled)
         ids = ", ".join(map(str, scene.ids))
         print(WHAT_IS_SCORED.format(**{**scene._asdict(), "ids": ids}, covered=share, also=also))
-        options = f"--sources {len(scene.ids)} --init {folder / 'init.txt'} -o OUT.txt"
+        options = f"--n-sources {len(scene.ids)} --labels {folder / 'labels.txt'} -o OUT.txt"
         print(f"The same by hand: mixdvae track {folder} {options}\n")
         tracks[scene.name], truths[scene.name] = read_results(results[scene]), truth
         notes += diagnostics(tracks[scene.name], truth)
@@ -113,7 +113,7 @@ def _look(tracks: Path, film: Path, page: Path, overwrite: bool) -> None:
 
 
 def _sequence_files(scene: Scene, folder: Path) -> dict[str | Path, str | bytes]:
-    """The scene as a sequence folder of the MOTChallenge, with the boxes drawn by hand in ``init.txt``."""
+    """The scene as a sequence folder of the MOTChallenge, with the boxes drawn by hand in ``labels.txt``."""
     data = resources.files("motmetrics") / "data" / scene.name
     detections = [[frame, "-1", *rest] for frame, _, *rest in _rows(data / "test.txt", scene)]
     targets = [row for row in _rows(data / "gt.txt", scene) if int(row[1]) in scene.ids]
@@ -125,7 +125,7 @@ def _sequence_files(scene: Scene, folder: Path) -> dict[str | Path, str | bytes]
     return {
         folder / "det" / "det.txt": _text(detections),
         folder / "gt" / "gt.txt": _text(targets),
-        folder / "init.txt": _text(labels),
+        folder / "labels.txt": _text(labels),
         folder / "seqinfo.ini": info,
     }
 

@@ -22,9 +22,9 @@ LONGEST_LINE = 10_000
 
 def track_live(
     sequence: Path,
-    sources: int,
+    n_sources: int,
     size: "Size | None",
-    init: str,
+    labels: str,
     declaration: "Declaration",
     level: float,
     lag: int,
@@ -34,9 +34,9 @@ def track_live(
 
     Args:
         sequence: ``-`` for standard input, a file (or pipe) of detections, a sequence folder.
-        sources: N.
+        n_sources: N.
         size: (width, height) of the image; None: that of the folder's ``seqinfo.ini``.
-        init: boxes drawn by hand in one frame, where the sources start; empty: nobody drew any.
+        labels: boxes drawn by hand in one frame, where the sources start; empty: nobody drew any.
         declaration: which model.
         level: probability within the intervals.
         lag: frames that a result waits for.
@@ -50,12 +50,12 @@ def track_live(
     if written_as not in FORMATS:
         raise InputError(f"--format is '{written_as}': choose from {', '.join(FORMATS)}.")
     path, size = _source(sequence, size)
-    first, start = _start(init, sources, size)
+    first, start = _start(labels, n_sources, size)
     with _opened(path) as stream:
         use_one_thread()
         from pyro_mixdvae.tracking.live.tracker import LiveTracker
 
-        tracker = LiveTracker(sources, size, lag, start, declaration, level)
+        tracker = LiveTracker(n_sources, size, lag, start, declaration, level)
         name = Path("standard input") if path == STANDARD_INPUT else path
         results = follow(read_frames(_lines(stream), name, size, first), tracker, remark)
         output = FORMATS[written_as]
@@ -88,19 +88,19 @@ def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":
     return sequence, size
 
 
-def _start(init: str, sources: int, size: "Size") -> "tuple[int | None, Array | None]":
+def _start(text: str, n_sources: int, size: "Size") -> "tuple[int | None, Array | None]":
     """The number of the frame where boxes were drawn, and the boxes ``[N, 4]``; None where there are none."""
-    if not init:
+    if not text:
         return None, None
     import numpy as np
 
     from pyro_mixdvae.tracking.files.labels import read_labels
 
-    labels = read_labels(init)
+    labels = read_labels(text)
     order = np.argsort(labels.source)
-    if labels.source[order].tolist() != list(range(sources)) or len(set(labels.frame.tolist())) > 1:
+    if labels.source[order].tolist() != list(range(n_sources)) or len(set(labels.frame.tolist())) > 1:
         raise InputError(
-            f"--init: with --live, draw one box of each of the {sources} sources, all in the frame where they start."
+            f"--labels: with --live, draw a box of each of the {n_sources} sources, all in the frame where they start."
         )
     labels.refuse_outside(size)
     return int(labels.frame[0]) + 1, labels.boxes[order]

@@ -16,6 +16,7 @@ from pyro_mixdvae import __version__
 from pyro_mixdvae.cli import bench, model, train
 from pyro_mixdvae.cli.check_elbo import OptionalFile, check_elbo
 from pyro_mixdvae.cli.demo import demo
+from pyro_mixdvae.cli.doctor import doctor
 from pyro_mixdvae.cli.eval import evaluate
 from pyro_mixdvae.cli.eval_audio import evaluate_audio
 from pyro_mixdvae.cli.export import export
@@ -33,10 +34,11 @@ from pyro_mixdvae.progress import telling
 
 app = typer.Typer(
     name="mixdvae",
-    help="Explain a mixture of N sources over time, and say how sure you are.",
+    help="Follow a known number of people, animals or things through a film, from the boxes or points of a detector "
+    "(track), or pull known sounds out of a mix (separate), and say how sure that is.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 app.command("track")(track)
@@ -53,6 +55,7 @@ app.command("import-weights")(import_weights)
 app.add_typer(model.app, name="model")
 app.command("check-elbo", cls=OptionalFile)(check_elbo)
 app.command("demo")(demo)
+app.command("doctor")(doctor)
 
 
 # What ends a process from outside: of a terminal that is closed, SIGHUP, which Windows does not have.

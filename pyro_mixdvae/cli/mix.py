@@ -19,12 +19,18 @@ LARGEST_SNR = 100
 
 
 def mix(
-    speech: Annotated[Path, typer.Argument(metavar="SPEECH_DIR", help="Folder of recordings.", show_default=False)],
-    music: Annotated[Path, typer.Argument(metavar="MUSIC_DIR", help="Folder of recordings.", show_default=False)],
+    first: Annotated[
+        Path,
+        typer.Argument(metavar="FIRST_DIR", help="Folder of recordings of one source, as speech.", show_default=False),
+    ],
+    second: Annotated[
+        Path,
+        typer.Argument(metavar="SECOND_DIR", help="Folder of recordings of the other, as flute.", show_default=False),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write.", show_default=False)],
     snr: Annotated[
         list[float] | None,
-        typer.Option(help="Speech above music in decibels; -10 -5 0 5 if not given.", show_default=False),
+        typer.Option(help="The first above the second, in decibels; -10 -5 0 5 if not given.", show_default=False),
     ] = None,
     frames: Annotated[
         list[int] | None,
@@ -33,10 +39,10 @@ def mix(
         ),
     ] = None,
     count: Annotated[int, typer.Option(help="Mixtures at each ratio and each length.")] = 40,
-    names: Annotated[tuple[str, str], typer.Option(help="What the two sources and their folders are called.")] = (
-        "speech",
-        "music",
-    ),
+    names: Annotated[
+        tuple[str, str],
+        typer.Option(help="What the two sources and their folders are called: as the weights that will separate them."),
+    ] = ("speech", "flute"),
     seed: SeedOfFiles = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -44,8 +50,9 @@ def mix(
     """Mix two sources at 16 kHz at given ratios of power, as in the paper, for `mixdvae eval-audio`.
 
     Recordings of any format and rate become one channel, silence before and after them is trimmed, and segments
-    without silence are drawn from them. Writes OUT/mixtures/ID.wav, OUT/speech/ID.wav, OUT/music/ID.wav (32-bit
-    floats; a mixture is the sum of its sources, and its peak is at most 0.9) and OUT/manifest.csv.
+    without silence are drawn from them. Writes OUT/mixtures/ID.wav, OUT/speech/ID.wav, OUT/flute/ID.wav (32-bit
+    floats; a mixture is the sum of its sources, and its peak is at most 0.9) and OUT/manifest.csv. Then `mixdvae
+    separate OUT -o STEMS` separates the mixtures, and `mixdvae eval-audio STEMS --reference OUT` scores them.
     """
     snrs, lengths = snr or list(DEFAULT_SNRS), frames or list(DEFAULT_LENGTHS)
     _check(snrs, lengths, count, seed)
@@ -56,7 +63,7 @@ def mix(
 
     check_names(names)
     recipes = plan_mixtures(snrs, lengths, count, seed)
-    folders = [speech, music]
+    folders = [first, second]
     check_outputs(output_paths(output, names, recipes), overwrite, inputs=find_sounds(folders))
     with progress("mixture", len(recipes)) as advance:
 

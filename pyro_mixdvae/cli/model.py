@@ -61,8 +61,8 @@ def show(
         str | None, typer.Option(help="Which it changes; default, or additive of sounds.", show_default=False)
     ] = None,
     sets: Sets = None,
-    sources: Annotated[
-        int | None, typer.Option("--sources", "-n", help="N; that of the file, or 2.", show_default=False)
+    n_sources: Annotated[
+        int | None, typer.Option("--n-sources", "-n", help="N; that of the file, or 2.", show_default=False)
     ] = None,
     render: Annotated[
         Path | None,
@@ -79,8 +79,8 @@ def show(
     task = task_of_options(preset, declaration, sets or ())
     found = declared(preset or PRESETS[task][0], declaration, sets or (), task=task)
     names = found.tables["sources"]["weights"].value if task == "sounds" else None
-    n_sources = sources or found.setting("n_sources") or (len(names) if isinstance(names, list) else 2)
-    at_least("--sources", sources, 1)
+    at_least("--n-sources", n_sources, 1)
+    n_sources = n_sources or found.setting("n_sources") or (len(names) if isinstance(names, list) else 2)
     if render is not None:
         check_outputs([render], overwrite, inputs=[*found.files, *([declaration] if declaration else [])])
 

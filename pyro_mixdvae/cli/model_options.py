@@ -47,7 +47,7 @@ def run_numbers(sources: int | None, seed: int | None, declaration: "Declaration
     """
     found = declaration.setting("n_sources") if sources is None else sources
     if found is None:
-        raise InputError("--sources is missing: give -n N, or a --model that says n_sources.")
+        raise InputError("--n-sources is missing: give -n N, or a --model that says n_sources.")
     drawn = declaration.setting("seed") if seed is None else seed
     at_least("n_sources", found, 1)
     check_seed("seed", drawn)

@@ -17,6 +17,14 @@ def _be_quiet(is_quiet: bool) -> None:
     telling.is_quiet = is_quiet
 
 
+def _be_verbose(is_verbose: bool) -> None:
+    telling.is_verbose = is_verbose
+
+
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Also say what the model says: the ELBO in nats.", callback=_be_verbose),
+]
 Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print errors alone (and the scores asked for).", callback=_be_quiet),

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets
-from pyro_mixdvae.cli.options import Overwrite, Quiet, at_least, check_seed, one_of
+from pyro_mixdvae.cli.options import Overwrite, Quiet, Verbose, at_least, check_seed, one_of
 from pyro_mixdvae.declaration.shipped import declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
-from pyro_mixdvae.progress import Advance, progress, remark, say
+from pyro_mixdvae.progress import Advance, detail, progress, remark, say
 
 if TYPE_CHECKING:
     from pyro_mixdvae.separation.files.jobs import JobPaths, MixtureFile
@@ -53,7 +53,7 @@ def separate(
         int | None, typer.Option(help="Of the inference; the method's if not given.", show_default=False)
     ] = None,
     estimate: Annotated[
-        str, typer.Option(help="mean: of the posterior; mask: the mixture through the soft mask.")
+        str, typer.Option(help="mean: the likeliest sound of each source; mask: the mixture through a soft mask.")
     ] = "mean",
     sums: Annotated[
         bool, typer.Option("--sum/--no-sum", help="Stems sum to the mixture: the rest is shared among them.")
@@ -77,12 +77,16 @@ def separate(
     seed: SeedOfRun = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Pull the sounds of known sources out of mixtures: a file for each source, OUT/MIX/SOURCE.wav.
 
     Stems have the rate, the length and the channels of their file, and sum to the mixture (--no-sum: they are what the
-    model is sure of). Files of any length are separated in bounded memory. OUT/MIX/model.toml is the whole model, which
-    --model takes again; of --likelihood, --model, --sources, --method, --iterations and --set what is later counts.
+    model is sure of). The models know sounds up to 8 kHz; what lies above goes with the source that is likelier to make
+    it (--no-sum: with none). Of a folder that `mixdvae mix` has written its mixtures are taken.
+
+    Files of any length are separated in bounded memory. OUT/MIX/model.toml is the whole model, which --model takes
+    again; of --likelihood, --model, --sources, --method, --iterations and --set what is later counts.
     """
     chosen = _check_options(sources, bits, likelihood, method, iterations, estimate, segment, overlap, seed)
     declaration = declared(likelihood, model, sets or (), chosen, method, iterations, "sounds")
@@ -90,9 +94,10 @@ def separate(
 
     from pyro_mixdvae.separation.audio.reading import find_sounds
     from pyro_mixdvae.separation.files.jobs import check_template, examine, job_paths
+    from pyro_mixdvae.separation.mixtures.files import mixtures_in
 
     check_template(filename)
-    found = [examine(path, mono) for path in find_sounds(mixtures)]
+    found = [examine(path, mono) for path in find_sounds(mixtures_in(mixtures))]
 
     # torch takes seconds to import: bad arguments and files end before that.
     from pyro_mixdvae.separation.files.separating import check_posterior_fits
@@ -179,9 +184,9 @@ def _seconds(mixture: "MixtureFile", advance: Advance) -> Callable[[float], None
 
     def go_to(seconds: float) -> None:
         nonlocal told
-        factor = (time.monotonic() - began) / seconds
+        speed = seconds / max(time.monotonic() - began, 1e-9)
         while told < math.ceil(seconds):
-            advance(f"{mixture.path.name}, real-time factor {factor:.3f}")
+            advance(f"{mixture.path.name}, {speed:.3g} times as fast as it plays")
             told += 1
 
     return go_to
@@ -189,10 +194,8 @@ def _seconds(mixture: "MixtureFile", advance: Advance) -> Callable[[float], None
 
 def _tell(result: "SeparatedFile", n_stems: int) -> None:
     mixture, written = result.mixture, ", ".join(str(path) for path in result.written)
-    say(
-        f"{mixture.path}: {n_stems} stems of {mixture.seconds:.2f} s, real-time factor "
-        f"{result.real_time_factor:.3f}, ELBO {result.elbo:.2f} a frame. Written: {written}"
-    )
+    say(f"{mixture.path}: {n_stems} stems of {mixture.seconds:.2f} s in {result.elapsed:.1f} s. Written: {written}")
+    detail(f"{mixture.path}: real-time factor {result.real_time_factor:.3f}, ELBO {result.elbo:.2f} nats a frame.")
     notes = list(result.warnings)
     if result.n_clipped:
         notes.append(f"{result.n_clipped} samples of its stems were clipped (--bits 32 keeps them).")

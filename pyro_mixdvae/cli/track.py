@@ -9,7 +9,16 @@ import typer
 
 from pyro_mixdvae.cli.live import STANDARD_INPUT, track_live
 from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets, run_numbers
-from pyro_mixdvae.cli.options import ImageSize, Overwrite, Quiet, at_least, check_seed, parse_size, use_one_thread
+from pyro_mixdvae.cli.options import (
+    ImageSize,
+    Overwrite,
+    Quiet,
+    Verbose,
+    at_least,
+    check_seed,
+    parse_size,
+    use_one_thread,
+)
 from pyro_mixdvae.declaration.shipped import POINTS, declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
@@ -36,10 +45,13 @@ def track(
             show_default=False,
         ),
     ],
-    sources: Annotated[
+    n_sources: Annotated[
         int | None,
         typer.Option(
-            "--sources", "-n", help="How many sources there are, N; needed unless --model says it.", show_default=False
+            "--n-sources",
+            "-n",
+            help="How many sources there are, N; needed unless --model says it.",
+            show_default=False,
         ),
     ] = None,
     output: Annotated[
@@ -53,9 +65,10 @@ def track(
         ),
     ] = None,
     size: ImageSize = "",
-    init: Annotated[
+    labels: Annotated[
         str,
         typer.Option(
+            "--labels",
             show_default=False,
             help="Boxes drawn by hand: frame:left,top,width,height;... for the sources 1, 2, ..., "
             "or a file of frame,id,left,top,width,height; points: frame:x,y;..., or a CSV of frame,id,x,y.",
@@ -90,7 +103,7 @@ def track(
         int | None,
         typer.Option(
             show_default=False,
-            help="In place of --sources: at most so many sources, which come and go; when each is there is inferred.",
+            help="In place of -n: at most so many sources, which come and go; when each is there is inferred.",
         ),
     ] = None,
     preset: Annotated[
@@ -114,6 +127,7 @@ def track(
     ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     live: Annotated[
         bool, typer.Option("--live", help="Read detections as they come, and print each frame as soon as it is done.")
     ] = False,
@@ -150,7 +164,7 @@ def track(
     With --live nothing is written but standard output, a line for every source in every frame. A frame is complete
     when a row of a later one comes, or a line that holds the number of the next frame and nothing else.
     """
-    _check_numbers(sources, max_sources, iterations, level, samples, seed)
+    _check_numbers(n_sources, max_sources, iterations, level, samples, seed)
     image = parse_size(size)
     known = None if live or sequence == STANDARD_INPUT else _read_whole(sequence, image)
     of_points = known is not None and known.width == 2
@@ -158,9 +172,9 @@ def track(
         preset = POINTS
     declaration = declared(preset, model, sets or (), weights, method, iterations)
     if max_sources is not None:
-        _refuse_beside_max(sources=sources, init=init, presence=presence)
-        sources = max_sources
-    sources, seed = run_numbers(sources, seed, declaration)
+        _refuse_beside_max(n_sources=n_sources, labels=labels, presence=presence)
+        n_sources = max_sources
+    n_sources, seed = run_numbers(n_sources, seed, declaration)
     if live:
         for option, is_given in (
             ("--output", output is not None),
@@ -175,7 +189,7 @@ def track(
         ):
             if is_given:
                 raise InputError(f"{option} has no meaning with --live, which filters and prints: leave it out.")
-        track_live(sequence, sources, image, init, declaration, level, lag or 0, written_as or "mot")
+        track_live(sequence, n_sources, image, labels, declaration, level, lag or 0, written_as or "mot")
         return
     if sequence == STANDARD_INPUT:
         raise InputError("- stands for standard input, which only --live reads: add it, or give a file.")
@@ -194,11 +208,11 @@ def track(
     paths = [
         path for _, result in targets for path in result_paths(result, not no_report, samples > 0, of_points, absences)
     ]
-    inputs = [*files_read(sequence), *declaration.files, *(Path(text) for text in (init, model, presence) if text)]
+    inputs = [*files_read(sequence), *declaration.files, *(Path(text) for text in (labels, model, presence) if text)]
     inputs += [] if revision is None else revision.files
     check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
-    labels = _labels(init, targets, of_points, 1 if known is None else known.origin)
-    jobs = read_jobs(targets, image, labels, known)
+    drawn = _labels(labels, targets, of_points, 1 if known is None else known.origin)
+    jobs = read_jobs(targets, image, drawn, known)
     coming = _presence(presence, [job.detections.origin for job in jobs]) if comes else None
     for job in jobs:
         for sentence in job.notes:
@@ -207,9 +221,9 @@ def track(
     use_one_thread()
     from pyro_mixdvae.tracking.tracker import Tracker
 
-    tracker = Tracker(n_sources=sources, preset=declaration, level=level, seed=seed)
+    tracker = Tracker(n_sources=n_sources, preset=declaration, level=level, seed=seed)
     for job in jobs:
-        check_job(job, tracker, labels, samples, not no_report, coming)
+        check_job(job, tracker, drawn, samples, not no_report, coming)
     summaries = []
     try:
         with progress("frame", sum(len(job.detections.counts) for job in jobs)) as advance:
@@ -218,7 +232,7 @@ def track(
                 tell = partial(_tell, advance, job.detections.name, done)
                 tell(0)
                 summaries.append(
-                    track_job(job, tracker, labels, samples, not no_report, overwrite, tell, revision, coming)
+                    track_job(job, tracker, drawn, samples, not no_report, overwrite, tell, revision, coming)
                 )
                 done += len(job.detections.counts)
                 tell(len(job.detections.counts))
@@ -234,14 +248,14 @@ def _tell(advance: Advance, name: str, before: int, frames: int) -> None:
 
 
 def _check_numbers(
-    sources: int | None,
+    n_sources: int | None,
     max_sources: int | None,
     iterations: int | None,
     level: float,
     samples: int,
     seed: int | None,
 ) -> None:
-    at_least("--sources", sources, 1)
+    at_least("--n-sources", n_sources, 1)
     at_least("--max-sources", max_sources, 1)
     at_least("--iterations", iterations, 1)
     at_least("--samples", samples, 0)
@@ -268,22 +282,22 @@ def _revision(corrections: Path | None, run: Path | None, n_targets: int) -> "Re
     return Revision(corrections, run)
 
 
-def _labels(init: str, targets: Sequence[tuple[Path, Path]], of_points: bool, origin: int) -> "Labels | None":
-    if not init:
+def _labels(text: str, targets: Sequence[tuple[Path, Path]], of_points: bool, origin: int) -> "Labels | None":
+    if not text:
         return None
     from pyro_mixdvae.tracking.files.labels import read_labels
 
     if len(targets) > 1:
-        raise InputError("--init labels boxes of one sequence, and there are several: track that one by itself.")
-    return read_labels(init, of_points, origin)
+        raise InputError("--labels holds boxes of one sequence, and there are several: track that one by itself.")
+    return read_labels(text, of_points, origin)
 
 
-def _refuse_beside_max(sources: int | None, init: str, presence: Path | None) -> None:
+def _refuse_beside_max(n_sources: int | None, labels: str, presence: Path | None) -> None:
     """Raise InputError for what says who there is, where --max-sources leaves it open."""
-    for option, is_given in (("--sources", sources is not None), ("--init", init), ("--presence", presence)):
+    for option, is_given in (("--n-sources", n_sources is not None), ("--labels", labels), ("--presence", presence)):
         if is_given:
             raise InputError(
-                f"{option} says who there is, and --max-sources leaves it open: give --sources with it, or neither."
+                f"{option} says who there is, and --max-sources leaves it open: give -n with it, or neither."
             )
 
 

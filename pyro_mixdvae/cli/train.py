@@ -1,5 +1,6 @@
 """``mixdvae train``: pre-train the prior of one source, of boxes or of sounds."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,11 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, Quiet, SeedOfWeights, above_zero, at_least, check_seed, use_one_thread
+from pyro_mixdvae.cli.options import (
+    Overwrite,
+    Quiet,
+    SeedOfWeights,
+    Verbose,
+    above_zero,
+    at_least,
+    check_seed,
+    use_one_thread,
+)
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import check_name
 from pyro_mixdvae.outputs import check_outputs, write_together
-from pyro_mixdvae.progress import progress, remark, say
+from pyro_mixdvae.progress import detail, progress, remark, say, telling
 
 if TYPE_CHECKING:
     from pyro_mixdvae.representations.boxes import Coordinates
@@ -25,7 +35,7 @@ NETWORKS = [
 FROM_NOTHING = "nothing"
 FITTED_IN_CLOSED_FORM = ("random-walk", "constant-velocity", "constant-acceleration")
 
-app = typer.Typer(help="Pre-train the prior of one source on its own ELBO.", no_args_is_help=True)
+app = typer.Typer(help="Learn how a source moves, or sounds, from examples of it alone.", no_args_is_help=True)
 
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")]
 
@@ -72,7 +82,7 @@ def audio(
             show_default=False,
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    epochs: Annotated[int, typer.Option(help="Passes over the training data, at most.")] = 100,
     count: Annotated[int, typer.Option(help="Pieces of sound in an epoch.")] = 1024,
     frames: Annotated[int, typer.Option(help="Frames of a piece, 16 ms each.")] = 50,
     batch_size: Annotated[int, typer.Option(help="Pieces in a step.")] = 16,
@@ -84,6 +94,7 @@ def audio(
     resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Learn a source from clean recordings: weights, a card that says how they were made, and the learning curve.
 
@@ -133,11 +144,10 @@ def audio(
     if attribution:
         more["attribution"] = attribution
     _write(training, result, data.description, clips.stft, outputs, overwrite or resume, more=more)
+    _tell_of(result, outputs, training.plan.kl_weight)
     say(
-        f"{outputs.weights}: {result.best_elbo:.1f} nats a frame on held-out clips (ELBO with "
-        f"{training.plan.kl_weight:g} of its KL term; epoch {result.best_epoch} of {len(result.curve)}), resynthesis "
-        f"{scores['teacher']:.1f} dB (teacher), {scores['free']:.1f} dB (free); the card is {outputs.card}, the "
-        f"learning curve {outputs.curve}."
+        f"A recording that it has not learned from comes back from it at {scores['teacher']:.1f} dB, and at "
+        f"{scores['free']:.1f} dB where it hears only itself (the card says how)."
     )
     say(expectation.sentence)
 
@@ -155,7 +165,9 @@ def boxes(
     ] = "kinematic",
     tracks: Annotated[
         list[Path] | None,
-        typer.Option(help="Learn from the tracks of this MOTChallenge file; may be given several times."),
+        typer.Option(
+            help="Learn from the tracks of this file, in any format that is recognised; may be given several times."
+        ),
     ] = None,
     motion: Annotated[
         str | None,
@@ -164,7 +176,8 @@ def boxes(
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="At most so many: 150; 40 (artist), 300 (srnn, and iterations of EM for constant-velocity).",
+            help="Passes over the training data, at most; if not given 150 (artist 40, srnn 300; of networks that are "
+            "fitted in closed form 300 iterations).",
             show_default=False,
         ),
     ] = None,
@@ -178,6 +191,7 @@ def boxes(
     resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Train a motion prior for boxes: weights, a card that says how they were made, and the learning curve."""
     _choose("--network", network, NETWORKS)
@@ -203,10 +217,7 @@ def boxes(
     identity = {"network": network, "data": data.description}
     result = _run(training, identity, outputs, resume, epochs or recipe.epochs, recipe.objective)
     _write(training, result, data.description, recipe.coordinates, outputs, overwrite or resume, recipe.objective)
-    say(
-        f"{output}: {recipe.objective} {result.best_elbo:.3f} nats a frame on held-out tracks (epoch "
-        f"{result.best_epoch} of {len(result.curve)}); the card is {outputs.card}, the learning curve {outputs.curve}."
-    )
+    _tell_of(result, outputs, objective=recipe.objective)
 
 
 def _choose(option: str, value: str, choices: list[str]) -> None:
@@ -261,16 +272,23 @@ def _run(
     epochs: int,
     objective: str = "ELBO",
 ) -> "Pretrained":
-    """Train with a bar that shows the objective; Ctrl-C says how to go on, and exits with 130."""
+    """Train with a bar that shows the best epoch, or the objective; Ctrl-C says how to go on, and exits with 130."""
     from pyro_mixdvae.training.loop import Checkpoint, train
 
-    def shown(training: str, validation: str) -> str:
-        return f"{objective} a frame: training {training}, validation {validation}"
+    best = [0, -math.inf]
 
-    with progress("epoch", epochs, text=shown("-", "-")) as advance, _interruptible(outputs.checkpoint):
+    def shown(point: "Epoch | None" = None) -> str:
+        if telling.is_verbose:
+            values = "-" if point is None else f"training {point.training:.3f}, held out {point.validation:.3f}"
+            return f"{objective} a frame: {values}"
+        return f"best so far: epoch {best[0]}" if best[0] else "best so far: -"
+
+    with progress("epoch", epochs, text=shown()) as advance, _interruptible(outputs.checkpoint):
 
         def report(point: "Epoch") -> None:
-            advance(shown(f"{point.training:.3f}", f"{point.validation:.3f}"), point.number)
+            if point.validation > best[1]:
+                best[:] = point.number, point.validation
+            advance(shown(point), point.number)
 
         return train(training, Checkpoint(outputs.checkpoint, resume, identity), report)
 
@@ -287,6 +305,16 @@ def _interruptible(checkpoint: Path) -> Iterator[None]:
         if isinstance(end, SystemExit):
             raise
         raise typer.Exit(130) from None
+
+
+def _tell_of(result: "Pretrained", outputs: Outputs, kl_weight: float = 1.0, objective: str = "ELBO") -> None:
+    """What a training has come to."""
+    say(
+        f"{outputs.weights}: learned in {len(result.curve)} epochs, and kept as of epoch {result.best_epoch}, which "
+        f"did best on what was held out; the card is {outputs.card}, the learning curve {outputs.curve}."
+    )
+    weighted = "" if kl_weight == 1 else f" (with {kl_weight:g} of its KL term)"
+    detail(f"{objective} of what was held out: {result.best_elbo:.3f} nats a frame{weighted}.")
 
 
 def _write(

@@ -16,7 +16,7 @@ from pyro_mixdvae.models import Sources
 from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.representations.points import REPRESENTATIONS
 from pyro_mixdvae.representations.stft import STFT
-from pyro_mixdvae.weights.store import load_network
+from pyro_mixdvae.weights.store import load_network, shipped_names
 
 WEIGHTS, REPRESENTATION = "weights", "representation"
 
@@ -118,9 +118,11 @@ def _load(weights: Said, task: Task) -> Networks:
     for name, each in zip(names, loaded, strict=True):
         is_sound = isinstance(each.coordinates, STFT)
         if is_sound and task == "boxes":
-            raise InputError(f"{name} is a model of sound: give one of boxes, or use `mixdvae separate`.")
+            ours = ", ".join(shipped_names("boxes"))
+            raise InputError(f"{name} is a model of sound: give one of boxes ({ours}), or use `mixdvae separate`.")
         if not is_sound and task == "sounds":
-            raise InputError(f"{name} is a model of boxes: give one of sounds, or use `mixdvae track`.")
+            ours = ", ".join(shipped_names("sounds"))
+            raise InputError(f"{name} is a model of boxes: give one of sounds ({ours}), or use `mixdvae track`.")
     first = loaded[0].coordinates
     if any(each.coordinates != first for each in loaded):
         kinds = ", ".join(f"{name} {each.coordinates.name}" for name, each in zip(names, loaded, strict=True))

@@ -32,9 +32,9 @@ class Fit:
         if not self.misfit > BAD:
             return None
         return (
-            f"the model of {self.name} explains its part of the mixture badly (Itakura-Saito distance "
-            f"{self.misfit:.2f}; sounds that it knows stay below {BAD:g}): expect errors, or train a model on sounds "
-            "like these (`mixdvae train audio`)."
+            f"the model of {self.name} explains its part of the mixture badly (their spectra differ by "
+            f"{self.misfit:.2f}, those of sounds that it knows by less than {BAD:g}): expect errors, or "
+            "train a model on sounds like these (`mixdvae train audio`)."
         )
 
 

@@ -36,7 +36,7 @@ class HighBand:
         self._states: list[npt.NDArray[np.float64]] = []
 
     def add(self, stems: Stems, mixture: npt.NDArray[np.float32]) -> Stems:
-        """Stems ``[N, channels, n]`` that sum to the mixture ``[channels, n]``; both follow on those of the last call."""
+        """Stems ``[N, channels, n]`` that sum to the mixture ``[channels, n]``; they go on where the last ended."""
         rest = mixture - stems.sum(0)
         if not self._has_band:
             return stems + rest / np.float32(len(stems))

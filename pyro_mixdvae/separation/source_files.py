@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.representations.stft import STFT
-from pyro_mixdvae.weights.store import load_network
+from pyro_mixdvae.weights.store import load_network, shipped_names
 
 
 class LoadedSources(NamedTuple):
@@ -38,7 +38,11 @@ def load_sources(sources: Sequence[str | Path]) -> LoadedSources:
     for source in sources:
         loaded = load_network(source)
         if not isinstance(loaded.network, SpectralSRNN) or not isinstance(loaded.coordinates, STFT):
-            raise InputError(f"{source} is no model of sound: give weights that `mixdvae train audio` made.")
+            ours = ", ".join(shipped_names("sounds"))
+            raise InputError(
+                f"{source} is no model of sound: give one that comes along ({ours}), or weights that "
+                "`mixdvae train audio` made."
+            )
         if transform is not None and loaded.coordinates != transform:
             raise InputError(
                 f"{source} is of another transform ({loaded.coordinates.name}) than {sources[0]} ({transform.name}): "

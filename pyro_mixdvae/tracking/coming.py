@@ -87,7 +87,7 @@ def track_coming(
     if presence.stays is None:
         if labels is not None:
             raise InputError(
-                "Labels say who is who, and --max-sources leaves it open who there is: give --sources and --presence."
+                "Labels say who is who, and --max-sources leaves it open who there is: give -n and --presence."
             )
         course = _inferred(tracks, everything, tracker.n_sources)
     else:
@@ -155,7 +155,7 @@ def _known(tracks: Tracks, sequence: BoxSequence, stays: list[Stay], labels: Lab
             raise InputError(
                 f"Source {visit.source + 1} is said to be in the picture in frames {stays[s].since + origin} to "
                 f"{stays[s].until - 1 + origin}, and no detections there last that no other source has: label a box of "
-                "it there (--init), or correct the frames."
+                "it there (--labels), or correct the frames."
             )
         if visit.track and not (labelled and labelled[0] < visit.track[0][0]):
             starts.append(sequence.boxes[visit.track[0]])

@@ -130,7 +130,7 @@ def start_of(film: Film, n_sources: int, labels: Labels | None) -> Start:
     if film.counts[first] < n_sources:
         raise InputError(
             f"No frame has {n_sources} detections (the fullest has {film.counts.max(initial=0)}), so nothing says "
-            f"where {n_sources} sources start: track fewer, or give their boxes with --init."
+            f"where {n_sources} sources start: track fewer, or give their boxes with --labels."
         )
     boxes, confidence = film.frames(first, first + 1)
     start = _most_confident(boxes[0], n_sources, None if confidence is None else confidence[0])
@@ -195,7 +195,7 @@ def _require_each(labels: Labels, n_sources: int, n_frames: int) -> None:
         names = ", ".join(str(n + 1) for n in named)
         raise InputError(
             f"The labels name the sources {names}, but {n_sources} sources are to be tracked: label each of "
-            f"1 to {n_sources} at least once, or change --sources."
+            f"1 to {n_sources} at least once, or change --n-sources."
         )
     if labels.frame.max() >= n_frames or labels.frame.min() < 0:
         raise InputError(f"A label is in frame {labels.frame.max() + 1}, but there are {n_frames} frames.")

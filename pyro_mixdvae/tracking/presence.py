@@ -40,7 +40,7 @@ class Presence:
         for stay in stays:
             if not 0 <= stay.source < n_sources:
                 raise InputError(
-                    f"Presence names source {stay.source + 1}, and there are {n_sources}: correct it, or --sources."
+                    f"Presence names source {stay.source + 1}, and there are {n_sources}: correct it, or -n."
                 )
             if not 0 <= stay.since < min(stay.until, n_frames):
                 raise InputError(

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -153,10 +153,30 @@ def load_network(name_or_path: str | Path) -> LoadedNetwork:
     return LoadedNetwork(network, coordinates, header.card)
 
 
-def shipped_names() -> list[str]:
-    """Names of the weights that come with the package."""
+def shipped_names(kind: Literal["boxes", "sounds"] | None = None) -> list[str]:
+    """Names of the weights that come with the package, of boxes or of sounds; None: of both."""
     folder = resources.files("pyro_mixdvae.weights")
-    return sorted(item.name.removesuffix(SUFFIX) for item in folder.iterdir() if item.name.endswith(SUFFIX))
+    names = sorted(item.name.removesuffix(SUFFIX) for item in folder.iterdir() if item.name.endswith(SUFFIX))
+    if kind is None:
+        return names
+    return [name for name in names if is_of_sound(_shipped(name)) == (kind == "sounds")]
+
+
+def is_of_sound(path: Path) -> bool:
+    """Whether a weights file says that its content is sound; nothing else of it is read.
+
+    Raises:
+        InputError: as of `load_network`.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return isinstance(_coordinates(_header(path, (file.metadata() or {}).get(HEADER))), STFT)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a {SUFFIX} file, or a damaged one; give another.") from error
+
+
+def _shipped(name: str) -> Path:
+    return Path(str(resources.files("pyro_mixdvae.weights") / f"{name}{SUFFIX}"))
 
 
 def _refuse_foreign_content(path: Path, network: nn.Module, coordinates: Coordinates | STFT) -> None:
@@ -181,12 +201,12 @@ def _locate(name_or_path: str | Path) -> Path:
         raise InputError(f"{path}: there is no such weights file; give an existing one.")
     known = shipped_names()
     if str(name_or_path) not in known:
-        names = ", ".join(known) or "none"
+        names = "; ".join(f"of {kind} {', '.join(shipped_names(kind))}" for kind in ("boxes", "sounds"))
         raise InputError(
-            f"there are no weights called '{name_or_path}': give one of the names that exist ({names}) "
-            f"or the path of a {SUFFIX} file."
+            f"there are no weights called '{name_or_path}': give one of those that exist ({names}) or the path of a "
+            f"{SUFFIX} file."
         )
-    return Path(str(resources.files("pyro_mixdvae.weights") / f"{name_or_path}{SUFFIX}"))
+    return _shipped(str(name_or_path))
 
 
 def _header(path: Path, text: str | None) -> _Header:

@@ -71,7 +71,7 @@ def test_labels_put_the_sources_where_the_targets_are(changing_sizes: Path) -> N
     ("given", "named"),
     [
         (("-T", 12), "-T"),
-        (("--sources", 2), "--sources"),
+        (("--n-sources", 2), "--n-sources"),
         (("--step", 5), "--step"),
         (("--triples-per-window", 2), "--triples-per-window"),
         (("--extra-misses", 0.1), "--extra-misses"),

@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "mine.toml").write_text('[sources]\nweights = "mine.safetensors"\n[likelihood]\nfamily = "mine:Own"\n')
     (tmp_path / "plain.toml").write_text("")
     (tmp_path / "mine.safetensors").write_text("")
-    (tmp_path / "init.txt").write_text("1,1,10,20,30,40\n")
+    (tmp_path / "labels.txt").write_text("1,1,10,20,30,40\n")
     (tmp_path / "samples.json").write_text("")
     return tmp_path
 
@@ -57,8 +57,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def cases() -> Iterator[tuple[str, str]]:
     """Each command, where OUT is the output, and what it reads."""
-    tracking = "track {f}/seqs/A -n 1 --no-report --init {f}/init.txt --model {f}/mine.toml -o OUT"
-    for given in ("seqs/A/det/det.txt", "seqs/A/seqinfo.ini", "init.txt", "mine.toml", "mine.safetensors", "mine.py"):
+    tracking = "track {f}/seqs/A -n 1 --no-report --labels {f}/labels.txt --model {f}/mine.toml -o OUT"
+    for given in ("seqs/A/det/det.txt", "seqs/A/seqinfo.ini", "labels.txt", "mine.toml", "mine.safetensors", "mine.py"):
         yield tracking, given
     yield "track {f}/seqs -n 1 -o {f}/seqs/A/det/.. --no-report", "seqs/A/det/../B.txt"
     for option in ("--csv", "--json"):

@@ -49,7 +49,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_bare_file_gives_every_source_in_every_frame(mixdvae: Run, detections: Path, tmp_path: Path) -> None:
     out_file = tmp_path / "out" / "tracks.txt"
     code, out, err = mixdvae(
-        "track", detections, "--sources", 3, "--size", "640x480", "-o", out_file, "--samples", 2, "--level", 0.5
+        "track", detections, "--n-sources", 3, "--size", "640x480", "-o", out_file, "--samples", 2, "--level", 0.5
     )
     assert code == 0
     n_boxes = len(detections.read_text().splitlines())
@@ -85,7 +85,7 @@ def test_a_bare_file_gives_every_source_in_every_frame(mixdvae: Run, detections:
 def test_the_same_command_gives_the_same_bytes(mixdvae: Run, detections: Path, tmp_path: Path) -> None:
     outputs = []
     for folder in (tmp_path / "first", tmp_path / "second"):
-        arguments = ("track", detections, "--sources", 2, "-o", folder / "out.txt", "--samples", 2)
+        arguments = ("track", detections, "--n-sources", 2, "-o", folder / "out.txt", "--samples", 2)
         assert mixdvae(*arguments)[0] == 0
         outputs.append(contents(folder))
     assert outputs[0] == outputs[1]
@@ -102,7 +102,7 @@ def test_quiet_leaves_errors_alone(mixdvae: Run, detections: Path, tmp_path: Pat
 
 
 def test_a_guessed_size_is_said_aloud(mixdvae: Run, detections: Path, tmp_path: Path) -> None:
-    code, _, err = mixdvae("track", detections, "--sources", 1, "-o", tmp_path / "out.txt", "--no-report")
+    code, _, err = mixdvae("track", detections, "--n-sources", 1, "-o", tmp_path / "out.txt", "--no-report")
     assert code == 0
     assert "taken to be" in err
     assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.txt"]
@@ -112,7 +112,7 @@ def test_the_default_output_is_named_after_the_sequence(
     mixdvae: Run, detections: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, out, _ = mixdvae("track", detections, "--sources", 1, "--no-report")
+    code, out, _ = mixdvae("track", detections, "--n-sources", 1, "--no-report")
     assert code == 0
     assert "tracks/walkers.txt" in out
     assert (tmp_path / "tracks" / "walkers.txt").exists()
@@ -120,7 +120,7 @@ def test_the_default_output_is_named_after_the_sequence(
 
 def test_a_folder_of_sequences(mixdvae: Run, sequences: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    code, out, _ = mixdvae("track", sequences, "--sources", 2, "-o", output)
+    code, out, _ = mixdvae("track", sequences, "--n-sources", 2, "-o", output)
     assert code == 0
     assert sorted(contents(output)) == sorted(f"{name}{suffix}" for name in "AB" for suffix in (*COMPANIONS, ".txt"))
     assert len(read_results(output / "B.txt").boxes) == 10
@@ -137,7 +137,7 @@ def test_a_sequence_that_fails_leaves_those_before_it(
         return staged(paths, overwrite)
 
     monkeypatch.setattr("pyro_mixdvae.tracking.files.results.staged", full)
-    code, out, err = mixdvae("track", sequences, "--sources", 2, "-o", tmp_path / "out", "--no-report")
+    code, out, err = mixdvae("track", sequences, "--n-sources", 2, "-o", tmp_path / "out", "--no-report")
     assert (code, err.splitlines()[-1]) == (2, "B is full")
     assert "A: 20 frames" in out
     assert sorted(contents(tmp_path / "out")) == ["A.txt"]
@@ -145,7 +145,7 @@ def test_a_sequence_that_fails_leaves_those_before_it(
 
 def test_all_sequences_are_checked_before_the_first_is_tracked(mixdvae: Run, sequences: Path, tmp_path: Path) -> None:
     (sequences / "B" / "det" / "det.txt").write_text("1,-1,5,5,10,10,1\n")
-    code, out, err = mixdvae("track", sequences, "--sources", 2, "-o", tmp_path / "out")
+    code, out, err = mixdvae("track", sequences, "--n-sources", 2, "-o", tmp_path / "out")
     assert (code, out) == (2, "")
     assert str(sequences / "B") in err
     assert not (tmp_path / "out").exists()
@@ -155,12 +155,12 @@ def test_labels_say_where_sources_are(mixdvae: Run, detections: Path, tmp_path: 
     rows = [row.split(",") for row in detections.read_text().splitlines()]
     first, second = ([float(cell) for cell in row[2:6]] for row in rows[:2])
     text = "1:" + ";".join(",".join(map(str, box)) for box in (second, first))
-    file = tmp_path / "init.txt"
+    file = tmp_path / "labels.txt"
     file.write_text("".join(f"1,{n},{','.join(map(str, box))}\n" for n, box in ((1, second), (2, first))))
     results = []
     for number, init in enumerate((text, file)):
         output = tmp_path / f"{number}.txt"
-        code = mixdvae("track", detections, "--sources", 2, "-o", output, "--init", init, "--no-report")[0]
+        code = mixdvae("track", detections, "--n-sources", 2, "-o", output, "--labels", init, "--no-report")[0]
         assert code == 0
         results.append(output.read_text())
     assert results[0] == results[1]
@@ -172,7 +172,7 @@ def test_labels_say_where_sources_are(mixdvae: Run, detections: Path, tmp_path: 
 def test_existing_outputs_stay_unless_overwritten(mixdvae: Run, detections: Path, tmp_path: Path) -> None:
     mine = tmp_path / "out.elbo.csv"
     mine.write_text("mine")
-    arguments = ("track", detections, "--sources", 1, "-o", tmp_path / "out.txt")
+    arguments = ("track", detections, "--n-sources", 1, "-o", tmp_path / "out.txt")
     code, out, err = mixdvae(*arguments)
     assert (code, out) == (2, "")
     assert err == f"{mine} exists already: give another path, or --overwrite to replace it.\n"
@@ -184,25 +184,25 @@ def test_existing_outputs_stay_unless_overwritten(mixdvae: Run, detections: Path
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--sources", 0), "--sources is 0"),
-        (("--sources", 9), "No frame has 9 detections"),
-        (("--sources", 2, "--size", "640"), "no image size"),
-        (("--sources", 2, "--size", "0x480"), "no pixels"),
-        (("--sources", 2, "--size", "100x100"), "outside the image"),
-        (("--sources", 2, "--level", 1.0), "--level"),
-        (("--sources", 2, "--level", "nan"), "--level"),
-        (("--sources", 2, "--samples", -1), "--samples"),
-        (("--sources", 2, "--seed", -1), "--seed"),
-        (("--sources", 2, "--iterations", 0), "--iterations"),
-        (("--sources", 2, "--weights", "unheard-of"), "unheard-of"),
-        (("--sources", 2, "--weights", "none.safetensors"), "none.safetensors"),
-        (("--sources", 2, "--preset", "best"), "best"),
-        (("--sources", 2, "--preset", "published"), "import-weights"),
-        (("--sources", 2, "--method", "guess"), "guess"),
-        (("--sources", 2, "--init", "1:5,5,10"), "no box"),
-        (("--sources", 2, "--init", "1:5,5,10,10"), "label"),
-        (("--sources", 1, "--init", "99:5,5,10,10"), "frame 99"),
-        (("--sources", 1, "--init", "nowhere.txt"), "nowhere.txt"),
+        (("--n-sources", 0), "--n-sources is 0"),
+        (("--n-sources", 9), "No frame has 9 detections"),
+        (("--n-sources", 2, "--size", "640"), "no image size"),
+        (("--n-sources", 2, "--size", "0x480"), "no pixels"),
+        (("--n-sources", 2, "--size", "100x100"), "outside the image"),
+        (("--n-sources", 2, "--level", 1.0), "--level"),
+        (("--n-sources", 2, "--level", "nan"), "--level"),
+        (("--n-sources", 2, "--samples", -1), "--samples"),
+        (("--n-sources", 2, "--seed", -1), "--seed"),
+        (("--n-sources", 2, "--iterations", 0), "--iterations"),
+        (("--n-sources", 2, "--weights", "unheard-of"), "unheard-of"),
+        (("--n-sources", 2, "--weights", "none.safetensors"), "none.safetensors"),
+        (("--n-sources", 2, "--preset", "best"), "best"),
+        (("--n-sources", 2, "--preset", "published"), "import-weights"),
+        (("--n-sources", 2, "--method", "guess"), "guess"),
+        (("--n-sources", 2, "--labels", "1:5,5,10"), "no box"),
+        (("--n-sources", 2, "--labels", "1:5,5,10,10"), "label"),
+        (("--n-sources", 1, "--labels", "99:5,5,10,10"), "frame 99"),
+        (("--n-sources", 1, "--labels", "nowhere.txt"), "nowhere.txt"),
     ],
 )
 def test_arguments_that_cannot_be_used(
@@ -231,7 +231,7 @@ def test_arguments_that_cannot_be_used(
 def test_detections_that_cannot_be_used(mixdvae: Run, tmp_path: Path, text: str, says: str) -> None:
     bad = tmp_path / "bad.txt"
     bad.write_text(text)
-    code, out, err = mixdvae("track", bad, "--sources", 1, "-o", tmp_path / "out.txt")
+    code, out, err = mixdvae("track", bad, "--n-sources", 1, "-o", tmp_path / "out.txt")
     assert (code, out) == (2, "")
     assert str(bad) in err
     assert says in err
@@ -252,15 +252,15 @@ def test_places_that_cannot_be_used(mixdvae: Run, detections: Path, sequences: P
         (sequences, detections, "is a file"),
     ]
     for sequence, output, says in cases:
-        code, out, err = mixdvae("track", sequence, "--sources", 1, "-o", output)
+        code, out, err = mixdvae("track", sequence, "--n-sources", 1, "-o", output)
         assert (code, out) == (2, "")
         assert says in err
-    code, _, err = mixdvae("track", detections, "--sources", 1, "-o", detections, "--overwrite")
+    code, _, err = mixdvae("track", detections, "--n-sources", 1, "-o", detections, "--overwrite")
     assert code == 2
     assert "is an input" in err
-    code, _, err = mixdvae("track", sequences, "--sources", 1, "--init", "1:5,5,9,9", "-o", tmp_path / "out")
+    code, _, err = mixdvae("track", sequences, "--n-sources", 1, "--labels", "1:5,5,9,9", "-o", tmp_path / "out")
     assert code == 2
-    assert "--init" in err
+    assert "--labels" in err
     assert contents(tmp_path) == before
 
 
@@ -268,7 +268,7 @@ def test_places_that_cannot_be_used(mixdvae: Run, detections: Path, sequences: P
 def test_a_folder_without_permission(mixdvae: Run, detections: Path, tmp_path: Path) -> None:
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
-    code, _, err = mixdvae("track", detections, "--sources", 1, "-o", locked / "out.txt")
+    code, _, err = mixdvae("track", detections, "--n-sources", 1, "-o", locked / "out.txt")
     assert code == 2
     assert "may write" in err
 
@@ -281,7 +281,7 @@ def test_no_space_leaves_nothing(
 
     monkeypatch.setattr("pyro_mixdvae.outputs.os.fsync", full)
     code, out, err = mixdvae(
-        "track", detections, "--sources", 1, "--size", "640x480", "-o", tmp_path / "new" / "out.txt"
+        "track", detections, "--n-sources", 1, "--size", "640x480", "-o", tmp_path / "new" / "out.txt"
     )
     assert (code, out) == (2, "")
     assert "no space left" in err

@@ -157,7 +157,7 @@ def test_labels_say_where_the_sources_start(pipe: Run, text: str) -> None:
     init = "5:" + ";".join(",".join(map(str, box)) for box in boxes[1::-1])
     late = "".join(f"{row}\n" for row in text.splitlines() if int(row.split(",")[0]) >= 7)
     for given in (text, late):
-        code, out, err = pipe(given, "-n", 2, "--size", "640x480", "--init", init)
+        code, out, err = pipe(given, "-n", 2, "--size", "640x480", "--labels", init)
         assert (code, err) == (0, "")
         rows = [[float(cell) for cell in line.split(",")] for line in out.splitlines()]
         assert [row[0] for row in rows[::2]] == list(range(5, 21))
@@ -254,9 +254,9 @@ def test_rows_that_cannot_be_used(pipe: Run, given: str | bytes, says: str) -> N
         (("--size", "640x480", "--samples", 3), "--samples has no meaning"),
         (("--size", "640x480", "-o", "out.txt"), "--output has no meaning"),
         (("--size", "640x480", "--method", "svi"), "--method has no meaning"),
-        (("--size", "640x480", "--init", "1:5,5,10,10;1,1,9,9"), "draw one box of each"),
-        (("--size", "640x480", "--init", "1:5,5,10,10;3:5,5,10,10"), "draw one box of each"),
-        (("--size", "640x480", "--init", "9:5,5,10,10"), "ends at frame 1, before frame 9"),
+        (("--size", "640x480", "--labels", "1:5,5,10,10;1,1,9,9"), "draw a box of each"),
+        (("--size", "640x480", "--labels", "1:5,5,10,10;3:5,5,10,10"), "draw a box of each"),
+        (("--size", "640x480", "--labels", "9:5,5,10,10"), "ends at frame 1, before frame 9"),
     ],
 )
 def test_arguments_that_cannot_be_used(pipe: Run, arguments: tuple[object, ...], says: str) -> None:

@@ -64,10 +64,10 @@ def test_labels_say_which_point_is_which(mixdvae: Run, points: Path, tmp_path: P
     out_file = tmp_path / "two.csv"
     init = "0:200,60.5;20,40.5"
     with only_torch():
-        code, _, _ = mixdvae("track", points, "-n", "2", "-o", out_file, "--init", init, "--no-report")
+        code, _, _ = mixdvae("track", points, "-n", "2", "-o", out_file, "--labels", init, "--no-report")
     assert code == 0
     assert [round(float(row["x"])) for row in read(out_file)[:2]] == [200, 20]
-    code, _, err = mixdvae("track", points, "-n", "2", "-o", tmp_path / "x.csv", "--init", "0:1,2,3,4")
+    code, _, err = mixdvae("track", points, "-n", "2", "-o", tmp_path / "x.csv", "--labels", "0:1,2,3,4")
     assert (code, "'1,2,3,4' is no point" in err) == (2, True)
 
 

@@ -99,7 +99,7 @@ def test_without_a_report_there_are_tracks_alone(sequence: Path, tmp_path: Path,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "--sources is missing: give -n N, or a --model that says n_sources."),
+        ((), "--n-sources is missing: give -n N, or a --model that says n_sources."),
         (("-n", 2, "--set", "likelihod.df=4"), "did you mean 'likelihood'?"),
         (("-n", 2, "--set", "likelihood.family=student"), "did you mean 'student_t'?"),
         (("-n", 2, "--model", "none.toml"), "none.toml does not exist"),

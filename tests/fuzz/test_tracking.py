@@ -33,7 +33,7 @@ def test_detections(data: bytes, number: list[str], preset: str, method: list[st
 
 @tried(10)
 @given(
-    st.sampled_from(["--level", "--samples", "--seed", "-n", "--size", "--iterations", "--init", "-o", "--weights"]),
+    st.sampled_from(["--level", "--samples", "--seed", "-n", "--size", "--iterations", "--labels", "-o", "--weights"]),
     st.sampled_from([*HOSTILE_NUMBERS, "0.999999999999", "1e-9", "640x480", "0x0", "x", "a" * 300, "../given/det.txt"]),
 )
 def test_options(option: str, value: str) -> None:
@@ -94,7 +94,7 @@ def test_labels(data: bytes, is_written_out: bool) -> None:
         source, result = place.give("det.txt", rows), place.output / "a.txt"
         text = data.decode("utf-8", "replace").replace("\0", "")
         init = text.strip().replace("\n", ";") if is_written_out else str(place.give("labels.txt", data))
-        if place.run("track", source, "-n2", "--size=640x480", "-o", result, f"--init={init}").code == 0:
+        if place.run("track", source, "-n2", "--size=640x480", "-o", result, f"--labels={init}").code == 0:
             check_tracks(result, 2)
 
 

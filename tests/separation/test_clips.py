@@ -57,7 +57,7 @@ def test_what_cannot_be_used_is_skipped_with_the_reason(tmp_path: Path) -> None:
     clips = read_clips([tmp_path], RATE, LEAST)
     assert [path.name for path in clips.paths] == ["good.wav"]
     reasons = {
-        "text.wav": "is no sound that libsndfile can read",
+        "text.wav": "is no sound file that can be read",
         "empty.flac": "is an empty file",
         "nan.wav": "NaN or infinity at second 1.000",
         "short.wav": "has 0.20 s of sound, 0.25 s are needed",

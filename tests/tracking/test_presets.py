@@ -122,7 +122,7 @@ def test_the_command_takes_the_baseline_by_name(
 ) -> None:
     torch.set_default_dtype(torch.float32)
     sequence, output = pedestrians / "TUD-Campus" / "test.txt", tmp_path / "out.txt"
-    ended = mixdvae("track", sequence, "--sources", 3, "--size", "640x480", "--preset", preset, "-o", output)
+    ended = mixdvae("track", sequence, "--n-sources", 3, "--size", "640x480", "--preset", preset, "-o", output)
     assert ended.code == 0, ended.err
     assert len(output.read_text().splitlines()) == 3 * 71
 

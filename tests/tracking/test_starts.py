@@ -39,7 +39,7 @@ def test_those_who_run_are_followed_and_who_stands_is_not(with_referee: Array) -
     result = Tracker(2).track(with_referee, SIZE)
     assert np.abs(result.boxes - with_referee[:, 1:]).mean() < 4
     assert (result.responsibilities[:, 0, -1] > 0.9).all()
-    assert any("track" in warning and "--init" in warning for warning in result.warnings)
+    assert any("track" in warning and "--labels" in warning for warning in result.warnings)
 
 
 def test_a_label_says_more_than_what_is_likely(with_referee: Array) -> None:

@@ -138,7 +138,7 @@ def test_a_start_that_tracks_say_is_guessed_too() -> None:
     found = Start(4, walkers()[4], 2, (0, 59))
     (sentence,) = Guessed(Setting(SIZE, found)).sentences()
     assert "the 2 of all tracks of frames 1 to 60 that are likeliest together" in sentence
-    assert sentence.endswith('--init "5:53,45,30,30;53,145,30,30"')
+    assert sentence.endswith('--labels "5:53,45,30,30;53,145,30,30"')
 
 
 @pytest.mark.parametrize("half", [1.0, 15.0])

@@ -68,7 +68,7 @@ def test_the_tracker_refuses_sounds(saved: Path, tmp_path: Path, mixdvae: Callab
         Tracker(n_sources=2, weights=saved)
     detections = tmp_path / "det.txt"
     detections.write_text("".join(f"{frame},-1,5,5,9,9,1,-1,-1,-1\n" for frame in range(1, 9)))
-    ended = mixdvae("track", detections, "--sources", 1, "--weights", saved, "-o", tmp_path / "out.txt")
+    ended = mixdvae("track", detections, "--n-sources", 1, "--weights", saved, "-o", tmp_path / "out.txt")
     assert ended.code == 2
     assert "is a model of sound" in ended.err
     assert not (tmp_path / "out.txt").exists()

@@ -20,6 +20,9 @@ settings: Any = config
 """Numba's, read anew for each function."""
 
 
+_caches: list[Any] = []
+
+
 class TolerantCache:
     """A dispatcher's own cache, whose failures cost a compilation and not the run.
 
@@ -29,6 +32,7 @@ class TolerantCache:
 
     def __init__(self, cache: Any):
         self._cache = cache
+        _caches.append(cache)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)
@@ -65,6 +69,19 @@ def cached(function: Callable[..., Any], **options: Any) -> Any:
     except RuntimeError:
         tell("There is no folder that compiled kernels could be kept in: each run compiles them.")
         return njit(**options)(function)
+
+
+def kept() -> tuple[int, int, list[str]]:
+    """How many kernels are compiled and kept, of how many that are imported, and the folders they are kept in."""
+    compiled = [cache for cache in _caches if _is_kept(cache)]
+    return len(compiled), len(_caches), sorted({str(cache.cache_path) for cache in compiled})
+
+
+def _is_kept(cache: Any) -> bool:
+    try:
+        return bool(cache._cache_file._load_index())
+    except Exception:  # numba reads a pickle: a damaged one may raise anything
+        return False
 
 
 def _with_cache(function: Callable[..., Any], options: dict[str, Any]) -> Any:

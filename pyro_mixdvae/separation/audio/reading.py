@@ -271,5 +271,5 @@ def _open(path: Path) -> _Decoder:
         return _Decoder(os.fsencode(path) if os.name == "posix" else str(path))
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: header-less, says the suffix
         raise InputError(
-            f"{path} is no sound that libsndfile can read: give WAV, FLAC, OGG, MP3 or another of its formats."
+            f"{path} is no sound file that can be read: give WAV, FLAC, OGG, MP3 or another format of libsndfile."
         ) from error

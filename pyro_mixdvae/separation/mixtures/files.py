@@ -41,6 +41,11 @@ def output_paths(output: Path, names: Sequence[str], recipes: Iterable[Recipe]) 
     return [output / part / f"{recipe.name}.wav" for recipe in recipes for part in parts] + [output / MANIFEST]
 
 
+def mixtures_in(paths: Sequence[Path]) -> list[Path]:
+    """Paths of sounds to separate, where of a folder that `write_mixtures` has written that of its mixtures stands."""
+    return [path / MIXTURES if (path / MANIFEST).is_file() and (path / MIXTURES).is_dir() else path for path in paths]
+
+
 def check_names(names: Sequence[str]) -> None:
     """Whether folders can be called so.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.progress import telling
 from pyro_mixdvae.reporting.pictures import add_picture
 from pyro_mixdvae.resources import require_memory
 from pyro_mixdvae.tracking.files.detections import DetectionFile, Detections, read_detections
@@ -171,7 +172,7 @@ def track_job(
     """
     from pyro_mixdvae.tracking.files.results import MODEL, PICTURE, result_files, result_paths
     from pyro_mixdvae.tracking.report.excerpt import Excerpts
-    from pyro_mixdvae.tracking.report.tables import Overview
+    from pyro_mixdvae.tracking.report.tables import Details, Overview
 
     found = job.detections
     model = None if tracker.declaration is None else tracker.declaration.text()
@@ -181,16 +182,17 @@ def track_job(
         for path in result_paths(job.output, report, samples > 0, found.width == 2, presence is not None)
         if not any(path == job.output.with_suffix(suffix) for suffix in left_out)
     ]
-    overview, excerpts = Overview(), Excerpts(len(found.counts))
+    overview, excerpts, details = Overview(), Excerpts(len(found.counts)), Details()
     with result_files(written, overwrite) as files:
         for result, records in _results(job, tracker, labels, samples, revision, presence):
             boxes, _ = found.frames(result.first, result.first + len(result.boxes))
             files.add(boxes, result, records)
             overview.add(result)
+            details.add(result)
             excerpts.add(boxes, result)
             tell(result.first + len(result.boxes))
         files.end(model)
-    lines = overview.lines(int(found.counts.sum()))
+    lines = overview.lines(int(found.counts.sum())) + (details.lines() if telling.is_verbose else [])
     if report:
         path = job.output.with_suffix(PICTURE)
         note = add_picture(path, lambda: _picture(found, excerpts), overwrite)

@@ -128,7 +128,7 @@ def follow(frames: Iterable[LiveFrame], tracker: LiveTracker, tell: Callable[[st
     if not tracker.has_started:
         raise InputError(
             f"No frame has {tracker.n_sources} detections (the fullest has {fullest}), so nothing says where "
-            f"{tracker.n_sources} sources start: track fewer, or give their boxes with --init."
+            f"{tracker.n_sources} sources start: track fewer, or give their boxes with --labels."
         )
     for result in tracker.flush():
         yield told(result)

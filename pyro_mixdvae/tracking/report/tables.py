@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.tracking.boxes import Array, kinds, xyxy_to_ltwh
-from pyro_mixdvae.tracking.doubts import LEAST, Doubt
+from pyro_mixdvae.tracking.doubts import LEAST, Doubt, percent
 from pyro_mixdvae.tracking.result import TrackingResult
 
 NONE_OF_THEM = "none"
@@ -163,14 +163,39 @@ class Overview:
         """A sentence a line, given how many detections the whole film has."""
         lines = [
             f"{self._n_frames} frames, {n_detections} detections, {self._n_sources} sources: {self._n_observed} "
-            f"{self._what} observed, {self._n_boxes - self._n_observed} inferred from other frames.",
+            f"{self._what} observed ({percent(self._n_observed / max(self._n_boxes, 1))}), "
+            f"{self._n_boxes - self._n_observed} inferred from other frames.",
         ]
         lines += [f"Warning: {warning}" for warning in self._warnings]
         if not self._warnings:
             lines.append(
-                f"No names are in doubt: nowhere are two sources likelier than 1 : {ODDS} to have changed them."
+                f"No names are in doubt: nowhere is it likelier than {percent(LEAST)} that two sources have changed "
+                "theirs."
             )
         return [*lines, *(f"Note: {note}" for note in self._notes)]
+
+
+class Details:
+    """What those want to know who know the model: the ELBO of the last iteration, and what computed it."""
+
+    def __init__(self) -> None:
+        self._elbos: list[float] = []
+        self._blocks: set[tuple[int, int] | None] = set()
+        self._n_iterations, self._engine = 0, ""
+
+    def add(self, result: TrackingResult) -> None:
+        """The next frames; pieces of one block share its records."""
+        if result.block is None or result.block not in self._blocks:
+            self._elbos.append(result.records[-1]["elbo"])
+        self._blocks.add(result.block)
+        self._n_iterations, self._engine = len(result.records), result.engine
+
+    def lines(self) -> list[str]:
+        """A sentence a line."""
+        of_blocks = f" (the sum over {len(self._elbos)} blocks, which bounds nothing)" if len(self._elbos) > 1 else ""
+        return [
+            f"ELBO {sum(self._elbos):.2f} nats{of_blocks} after {self._n_iterations} iterations, by {self._engine}."
+        ]
 
 
 def summary(boxes: Array, result: TrackingResult) -> list[str]:

@@ -35,5 +35,5 @@ class Exchanged:
         named = ", ".join(doubt.in_words(self._origin) for doubt in ranked(self._doubts)[:SHOWN])
         yield (
             f"Names may have been exchanged in frames {named}{rest}. Look there, and where it is so label them before "
-            "and after (--init)."
+            "and after (--labels)."
         )

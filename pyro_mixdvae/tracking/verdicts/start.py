@@ -36,6 +36,6 @@ class Guessed:
                 f"likeliest together, by where they are in frame {frame + origin}, or nearest to it"
             )
         yield (
-            f"Who the sources are was guessed: {what}. If these are others, correct them and run again with --init "
+            f"Who the sources are was guessed: {what}. If these are others, correct them and run again with --labels "
             f'"{frame + origin}:{drawn}"'
         )

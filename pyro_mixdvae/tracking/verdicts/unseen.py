@@ -41,14 +41,14 @@ class LittleObserved:
             yield (
                 f"Little is observed: no detection belongs to {percent(float(1 - observed.mean()))} of the "
                 f"{setting.whats}, which are inferred. Are these the detections of this film, in pixels, "
-                "and do the sources start at the right ones (--init)?"
+                "and do the sources start at the right ones (--labels)?"
             )
             return
         for source in np.flatnonzero(share < 0.5).tolist():
             unseen = self._observed.in_words(~observed[:, source])
             yield (
                 f"Source {source + 1} is observed in {percent(float(share[source]))} of the frames only "
-                f"(not in {unseen}): label a {setting.what} of it there (--init), or track fewer sources."
+                f"(not in {unseen}): label a {setting.what} of it there (--labels), or track fewer sources."
             )
 
 
@@ -81,7 +81,7 @@ class Inferred:
             yield (
                 f"Where source {source + 1} is in {self._wide.in_words(where)} is inference alone "
                 f"({where.sum()} frames): no detection of it for so long that it may be further off than {far}. "
-                f"Label a {setting.what} of it there (--init), or leave these frames out."
+                f"Label a {setting.what} of it there (--labels), or leave these frames out."
             )
 
 
