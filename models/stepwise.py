@@ -13,7 +13,6 @@ from pyro.distributions import Categorical, TorchDistribution, constraints
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 
-from pyro_mixdvae.distributions import visibility
 from pyro_mixdvae.distributions.selected import Selected
 from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
@@ -26,7 +25,7 @@ class StepwiseMixtureModel(MixtureModel):
     """`prod_t p(s_t, z_t | s_<t, z_<t) p(v_t | v_{t-1}) p(w_t, K_t | v_t) p(o_t | w_t, s_t)`, one frame after another.
 
     Sites `sz_0`, `v_0`, `count_0`, `w_0`, `o_0`, `sz_1`, ...; otherwise as `MixtureModel`. v_t is one variable a frame,
-    of 2^N values, whose bit n says whether source n is visible. For teaching and tests, T up to 20 or so.
+    of 2^N values, whose bit n says whether source n is visible (3^N where it may be absent). For teaching and tests, T up to 20 or so.
     """
 
     def forward(self, scene: Scene, generate: bool = False) -> tuple[Tensor, Tensor]:
@@ -96,18 +95,21 @@ class StepwiseMixtureModel(MixtureModel):
         self, t: int, before: Tensor | None, assignment: PersistentAssignment, scene: Scene, scenes: pyro.plate
     ) -> tuple[Tensor, Assignment]:
         """p(v_t | v_{t-1}), and p(w_t | v_t)."""
-        bits = torch.arange(2**scene.n_sources).unsqueeze(-1) >> torch.arange(scene.n_sources) & 1  # [2^N, N]
-        rates = assignment.transition_rates()
-        step = visibility.Rates(*(rate.expand(len(scene.present), 1) for rate in rates)).matrix()  # [B, 1, 2, 2]
-        each = step[:, :, bits.unsqueeze(1), bits.unsqueeze(0)].prod(-1).squeeze(1)  # [B, 2^N, 2^N]
-        last = torch.full((1, 1, 1), 2**scene.n_sources - 1) if before is None else before
+        first, matrix = (part.expand(len(scene.present), *part.shape[1:]) for part in assignment.state_chain())
+        n_states, n_values = first.shape[-1], first.shape[-1] ** scene.n_sources
+        states = torch.arange(n_values).unsqueeze(-1) // n_states ** torch.arange(scene.n_sources) % n_states  # [S^N, N]
+        if before is None:
+            chance = (first.unsqueeze(-2) @ matrix).squeeze(-2)[:, :, states].prod(-1)[:, None]  # [B, 1, 1, S^N]
+        else:
+            each = matrix[:, :, states.unsqueeze(1), states.unsqueeze(0)].prod(-1).squeeze(1)  # [B, S^N, S^N]
+            chance = Vindex(each[:, None, None])[..., before, :]
+        known = assignment.log_known_states()
         with scenes:
-            v = pyro.sample(
-                f"v_{t}",
-                Categorical(Vindex(each[:, None, None])[..., last, :]),
-                infer={"enumerate": "parallel"},
-            )
-        return v, assignment.replace(visible=bits[v].squeeze(-3).to(each.dtype), averages_logs=True)
+            v = pyro.sample(f"v_{t}", Categorical(chance), infer={"enumerate": "parallel"})
+            if known is not None:  # an observation of v
+                own = known.expand(len(scene.present), -1, -1, -1)[:, 0, torch.arange(scene.n_sources), states].sum(-1)
+                pyro.factor(f"u_{t}", Vindex(own[:, None, None])[..., v])
+        return v, assignment.in_states(states[v].squeeze(-3))
 
     def _emission(self, located: Tensor, scale: Tensor, chosen: Tensor, scene: Scene) -> TorchDistribution:
         """p(o_t | w_t, s_t), the densities of all classes being evaluated once."""

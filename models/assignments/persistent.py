@@ -180,6 +180,19 @@ class PersistentAssignment(ExclusiveAssignment):
             state = torch.where(is_there.unsqueeze(-1), moved, visibility.predict(self.transition_rates(), state))
         return self.replace(visible=torch.stack(predicted, 1), averages_logs=False)
 
+    def state_chain(self) -> tuple[Tensor, Tensor]:
+        """p(v_{-1}) [B, 1, S] and p(v_t | v_{t-1}) [B, 1, S, S] (B may be 1); state 1 is visible."""
+        matrix = self.transition_rates().matrix().view(-1, 1, 2, 2)
+        return torch.stack([torch.zeros_like(self.hide), torch.ones_like(self.hide)], -1).view(-1, 1, 2), matrix
+
+    def log_known_states(self) -> Tensor | None:
+        """What is known of v, as log weights of the states [B, T, N, S]; None: nothing."""
+        return None
+
+    def in_states(self, states: Tensor) -> "PersistentAssignment":
+        """p(w | v) given the states [*, B, T, N]."""
+        return self.replace(visible=(states == 1).to(self.detection.dtype), averages_logs=True)
+
     def seen(self, responsibilities: Tensor) -> Tensor:
         """The probability that a frame has a detection of each source: [*, K, C] -> [*, N]."""
         return responsibilities[..., : self.n_sources].sum(-2).clamp(max=1.0)

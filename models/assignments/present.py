@@ -190,7 +190,23 @@ class PresentAssignment(PersistentAssignment):
     def init_filter(self, n_scenes: int) -> None:  # type: ignore[override]
         """Frames are independent given what is known."""
 
-    def filtered(self, responsibilities: Tensor, present: Tensor, state: Tensor | None = None) -> "PresentAssignment":
+    def state_chain(self) -> tuple[Tensor, Tensor]:
+        """p(v_{-1}) [B, 1, 3] and p(v_t | v_{t-1}) [B, 1, 3, 3]."""
+        rates = self._rates(len(self.known))
+        return rates.before(), rates.matrix()
+
+    def log_known_states(self) -> Tensor:
+        """log p(what is known | v), [B, T, N, 3]."""
+        return presence.log_known(self.known)
+
+    def in_states(self, states: Tensor) -> "PresentAssignment":
+        """p(w | v) given the states [*, B, T, N]."""
+        visible, absent = ((states == state).to(self.detection.dtype) for state in (VISIBLE, ABSENT))
+        return self.replace(visible=visible, absent=absent, averages_logs=True)
+
+    def filtered(
+        self, responsibilities: Tensor, present: Tensor, state: Tensor | None = None
+    ) -> "PresentAssignment":
         """As it is."""
         return self
 

@@ -10,8 +10,9 @@ from typing import ClassVar, NamedTuple
 import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
+from torch.nn.functional import one_hot
 
-from pyro_mixdvae.distributions.visibility import LEAST, smooth_states
+from pyro_mixdvae.distributions.visibility import LEAST, paths_of, smooth_states
 
 N_STATES = 3
 HIDDEN, VISIBLE, ABSENT = range(N_STATES)
@@ -99,7 +100,7 @@ class PresenceChain(TorchDistribution):
             joint = pairs[..., t, :, :].expand(*shape, N_STATES, N_STATES)
             row = torch.take_along_dim(joint, before[..., None, None].expand(*shape, 1, N_STATES), -2).squeeze(-2)
             now = torch.multinomial(row.reshape(-1, N_STATES), 1).view(shape)
-            ends = (torch.nn.functional.one_hot(state, N_STATES).to(pairs) for state in (before, now))
+            ends = (one_hot(state, N_STATES).to(pairs) for state in (before, now))
             drawn.append(torch.einsum("...i,...j->...ij", *ends))
             before = now
         return torch.stack(drawn, -3)
@@ -110,3 +111,13 @@ class PresenceChain(TorchDistribution):
         first = self.rates.before().clamp(min=LEAST).log() * value[..., 0, :, :].sum(-1)
         told = log_known(self.known) * marginals(value)
         return (value * log_matrix).sum((-4, -3, -2, -1)) + first.sum((-2, -1)) + told.sum((-3, -2, -1))
+
+    @property
+    def n_paths(self) -> int:
+        """V, how many ways there are for all sources, likely or not."""
+        n_paths: int = (2 * N_STATES ** self.event_shape[1]) ** self.event_shape[0]
+        return n_paths
+
+    def paths(self) -> Tensor:
+        """All of them, [V, N, T, 3, 3]: for few sources and frames."""
+        return paths_of((VISIBLE, ABSENT), N_STATES, *self.event_shape[:2])

@@ -5,11 +5,14 @@ and 0 elsewhere, or holds the probabilities of the four; v_{-1} = 1.
 """
 
 import math
+from collections.abc import Sequence
+from itertools import product
 from typing import ClassVar, NamedTuple
 
 import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 LEAST = 1e-30
 """A probability that is divided by, and a message beside one of 1, is no less."""
@@ -101,6 +104,13 @@ def smooth_states(before: Tensor, log_matrix: Tensor, log_weights: Tensor) -> tu
     return torch.stack(pairs[::-1], -3), total
 
 
+def paths_of(first: Sequence[int], n_states: int, n_sources: int, n_frames: int) -> Tensor:
+    """All paths of chains of S states as pairs of 0 and 1, [V, N, T, S, S], given the states that each may begin in."""
+    ways = product(product(first, *[range(n_states)] * n_frames), repeat=n_sources)
+    states = one_hot(torch.tensor(list(ways)), n_states).to(torch.get_default_dtype())  # [V, N, T + 1, S]
+    return torch.einsum("...i,...j->...ij", states[..., :-1, :], states[..., 1:, :])
+
+
 class VisibilityChain(TorchDistribution):
     """p(v) of N sources through T frames, in pairs: event (N, T, 2, 2), batch (B,).
 
@@ -134,3 +144,13 @@ class VisibilityChain(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(v) [*]."""
         return expected_log_prior(self.rates, value)
+
+    @property
+    def n_paths(self) -> int:
+        """V, how many ways there are for all sources."""
+        n_paths: int = 2 ** (self.event_shape[0] * self.event_shape[1])
+        return n_paths
+
+    def paths(self) -> Tensor:
+        """All of them, [V, N, T, 2, 2]: for few sources and frames."""
+        return paths_of((1,), 2, *self.event_shape[:2])

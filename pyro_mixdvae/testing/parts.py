@@ -18,6 +18,7 @@ from pyro_mixdvae.models import (
     MixtureModel,
     NearlyExactLabels,
     PersistentAssignment,
+    PresentAssignment,
     RelativeNoise,
     Scene,
     SizedClutter,
@@ -106,7 +107,7 @@ ASSIGNMENTS = {
 FILTERED = ASSIGNMENTS | {"persistent": lambda n: PersistentAssignment(n, 0.8, 0.1, hide=0.2, reappear=0.3)}
 """With one that a filter weighs by what it has seen."""
 EVERY_ASSIGNMENT = FILTERED | {"learned weights": lambda n: LearnedWeights(n, 2.0, clutter=0.5)}
-BY_FRAME = "by frame"
+BY_FRAME, PRESENT = "by frame", "present"
 LIKELIHOODS = {
     "normal": NormalLikelihood,
     "student t": StudentT,
@@ -135,8 +136,17 @@ def by_frame(scene: Scene) -> ExclusiveAssignment:
     return ExclusiveAssignment(scene.n_sources, probability, 0.05 + torch.rand(len(scene.present)))
 
 
+def present(scene: Scene) -> PresentAssignment:
+    """Sources that come and go: nothing is known of them, but that the first is there at first, and the last then not."""
+    known = torch.zeros(*scene.present.shape, scene.n_sources)
+    known[:, 0, 0], known[:, 1:2, -1] = 1.0, -1.0
+    return PresentAssignment(scene.n_sources, known, 0.8, 0.1, hide=0.2, reappear=0.3, leave=0.1, come=0.25)
+
+
 def assignment_for(kind: str, scene: Scene) -> Assignment:
-    """One of `EVERY_ASSIGNMENT`, or `BY_FRAME`."""
+    """One of `EVERY_ASSIGNMENT`, or `BY_FRAME`, or `PRESENT`."""
+    if kind == PRESENT:
+        return present(scene)
     return by_frame(scene) if kind == BY_FRAME else EVERY_ASSIGNMENT[kind](scene.n_sources)
 
 

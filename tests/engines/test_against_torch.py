@@ -26,6 +26,7 @@ from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.testing.gaussians import fed
 from pyro_mixdvae.testing.parts import (
     BY_FRAME,
+    PRESENT,
     EVERY_ASSIGNMENT,
     FILTERED,
     PRIORS,
@@ -39,7 +40,7 @@ from pyro_mixdvae.testing.scenes import EXACT, toy_scene
 SERVED = ["kinematic", "vkf", "relative vkf"]
 EACH_PRIOR = pytest.mark.parametrize("prior", SERVED)
 EACH_FILTERED = pytest.mark.parametrize("kind", FILTERED)
-EACH_ASSIGNMENT = pytest.mark.parametrize("kind", [*FILTERED, BY_FRAME])
+EACH_ASSIGNMENT = pytest.mark.parametrize("kind", [*FILTERED, BY_FRAME, PRESENT])
 EACH_GUIDE = pytest.mark.parametrize("guide", [MeanField, Collapsed, Factorised])
 HARD = pytest.mark.parametrize("is_hard", [False, True], ids=["plain", "padded and labelled"])
 SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(1, 1), (3, 2), (2, 3), (5, 3), (1, 4), (12, 2)])

@@ -109,8 +109,10 @@ def _n_frames(case: Case, scene: Scene) -> int:
     n_frames = 0
     while n_frames < scene.n_frames and each ** (n_frames + 1) <= MOST_JOINT:
         n_frames += 1
-        if isinstance(case.model.assignment, PersistentAssignment) and 2 ** (scene.n_sources * n_frames) > MOST_PATHS:
-            return n_frames - 1
+        assignment = case.model.assignment.frames(slice(n_frames))
+        if isinstance(assignment, PersistentAssignment):
+            if assignment.latent_prior(scene.frames(slice(n_frames))).n_paths > MOST_PATHS:
+                return n_frames - 1
     return n_frames
 
 
@@ -198,13 +200,9 @@ def _log_prior(model: Any, scene: Scene, rows: Tensor) -> Tensor:
 
     if not isinstance(assignment, PersistentAssignment):
         return summed(log_prior_of(assignment, rows, scene.mask)[:, 0])
-    paths = []
-    for path in product((0.0, 1.0), repeat=scene.n_sources * n_frames):
-        visible = torch.tensor(path, dtype=torch.float64).view(scene.n_sources, n_frames)
-        before = torch.cat([torch.ones_like(visible[:, :1]), visible[:, :-1]], -1)
-        both = (torch.stack([1 - part, part], -1) for part in (before, visible))
-        pairs = torch.einsum("...i,...j->...ij", *both)
-        prior = assignment.latent_prior(scene).log_prob(pairs[None, None, None]).squeeze()
+    paths, chain = [], assignment.latent_prior(scene)
+    for pairs in chain.paths().double():
+        prior = chain.log_prob(pairs[None, None, None]).squeeze()
         frames = log_prior_of(assignment.given(pairs.unsqueeze(0)), rows, scene.mask)[:, 0]
         paths.append(prior + summed(frames))
     return torch.stack(paths).logsumexp(0)
