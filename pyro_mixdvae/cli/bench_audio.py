@@ -2,6 +2,7 @@
 
 import math
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,6 +97,7 @@ def audio(
 
     check_names(names)
     read = [path for folder in (speech, music, *(train or ())) for path in find_sounds([folder])]
+    read += [Path(name) for name in (*sources, *(published_weights or ())) if Path(name).exists()]
     outputs = [output / name for name in OUTPUTS]
     check_outputs([output / MANIFEST, *outputs], overwrite=True, inputs=read, advice="give another OUT")
     check_outputs(outputs, overwrite)
@@ -107,7 +109,6 @@ def audio(
     from pyro_mixdvae.benchmark.running.work import close_work, open_work
     from pyro_mixdvae.benchmark.sounds.blocks import blocks_of
     from pyro_mixdvae.benchmark.sounds.learning import checksum_of
-    from pyro_mixdvae.benchmark.sounds.methods import MIXTURE
     from pyro_mixdvae.benchmark.sounds.mixtures import MixtureOptions, draw, manifest
     from pyro_mixdvae.benchmark.sounds.rows import Table
     from pyro_mixdvae.benchmark.sounds.settings import SoundSettings
@@ -137,7 +138,6 @@ def audio(
     blocks = list(blocks_of(mixtures, runnable, lengths, settings, block))
     done = run_all(blocks, work, workers, cluster)
     table = Table(join_all(blocks, done, chosen, lengths, unavailable), mixtures, names, seed)
-    assert MIXTURE in table.methods
     _write(output, table, options, settings, overwrite)
     close_work(work)
 
@@ -155,12 +155,10 @@ def _check(snrs: Sequence[float], lengths: Sequence[int], seed: int, **least_one
 
 def _chosen(methods: Sequence[str] | None) -> list[str]:
     """The methods in the order that is asked for; the mixture is the first, as all gains are over it."""
-    from pyro_mixdvae.benchmark.sounds.methods import MIXTURE, method_names
-
     for name in methods or ():
-        if name not in method_names():
-            raise InputError(f"There is no method '{name}': choose from {', '.join(method_names())}.")
-    return list(dict.fromkeys([MIXTURE, *(methods or method_names())]))
+        if name not in METHODS:
+            raise InputError(f"There is no method '{name}': choose from {', '.join(METHODS)}.")
+    return list(dict.fromkeys([METHODS[0], *(methods or METHODS)]))
 
 
 def _resolved(weights: Sequence[str]) -> tuple[str, ...]:
@@ -171,11 +169,17 @@ def _resolved(weights: Sequence[str]) -> tuple[str, ...]:
 def _of_methods(settings: "SoundSettings") -> dict[str, object]:
     """What results of methods depend on."""
     return {
-        "weights": settings.weights,
-        "published weights": settings.published_weights,
+        "weights": _with_checksums(settings.weights),
+        "published weights": _with_checksums(settings.published_weights or ()),
         "clips": settings.clips_checksum,
         "steps": settings.n_steps,
     }
+
+
+def _with_checksums(weights: Sequence[str]) -> list[str]:
+    """Names of weights that ship, and files with the CRC-32 of what is in them now."""
+    files = [Path(name) for name in weights]
+    return [f"{file}, {zlib.crc32(file.read_bytes()):08x}" if file.is_file() else str(file) for file in files]
 
 
 def _unavailable(names: Sequence[str], settings: "SoundSettings") -> dict[str, str]:
