@@ -136,14 +136,14 @@ class SpectralSRNN(SpectralNetwork):
 
         In use a network is fed the mixture first, and then what the Wiener filter has left of it. So some sequences
         are given the power of the mixture; the others the expected power of the source after one pass of the network,
-        everything else being known only roughly (`_blurred`). Shapes [B, T, F].
+        everything else being known only roughly (`blurred`). Shapes [B, T, F].
         """
         power = squared_modulus(observed)
         again = torch.rand(len(y), generator=generator) < SECOND_PASSES
         if not again.any():
             return power
         seen = power[again]
-        own, others = self.reconstructed(seen), _blurred(squared_modulus(observed[again] - y[again]), generator)
+        own, others = self.reconstructed(seen), blurred(squared_modulus(observed[again] - y[again]), generator)
         gain = own / (own + others)
         power[again] = gain.square() * seen + own * (1 - gain)
         return power
@@ -168,7 +168,7 @@ class SpectralSRNN(SpectralNetwork):
         return self.teacher_forced(mixed)
 
 
-def _blurred(power: Tensor, generator: torch.Generator | None) -> Tensor:
+def blurred(power: Tensor, generator: torch.Generator | None) -> Tensor:
     """Power [B, T, F] as a model of the other sounds might give it: smoothed, and off by a slowly varying factor."""
     width = 2 * int(torch.randint(3, (1,), generator=generator)) + 1
     smooth = nn.functional.avg_pool2d(power.unsqueeze(1), width, 1, width // 2, count_include_pad=False)

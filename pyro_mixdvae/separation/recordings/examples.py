@@ -31,8 +31,8 @@ class Mixing:
 
     level: tuple[float, float] = (-38.0, -8.0)
     snr: tuple[float, float] = (-15.0, 15.0)
-    alone: float = 0.5
-    synthetic: float = 0.2
+    alone: float = 0.2
+    synthetic: float = 0.15
     joining: Joining = field(default_factory=Joining)
     effects: Effects = field(default_factory=Effects)
 

@@ -13,7 +13,7 @@ from pyro_mixdvae.separation.mixtures.mixing import mixing_gains
 from pyro_mixdvae.separation.presets import build
 from pyro_mixdvae.separation.recordings.melodies import Melodies
 from pyro_mixdvae.separation.recordings.recipes import TrainingClips
-from pyro_mixdvae.separation.recordings.starting import SHIPPED, nearest
+from pyro_mixdvae.separation.recordings.starting import SHIPPED, Start
 from pyro_mixdvae.separation.scores.measures import si_sdr
 from pyro_mixdvae.separation.separator import Separator
 
@@ -53,11 +53,10 @@ class Expectation(NamedTuple):
 
 
 @torch.no_grad()
-def expected(network: SpectralSRNN, clips: TrainingClips, seed: int) -> Expectation:
-    """Separate held-out clips from other held-out sounds, the model of which is the nearest one that ships."""
-    if clips.others is None:
+def expected(network: SpectralSRNN, partner: Start | None, clips: TrainingClips, seed: int) -> Expectation:
+    """Separate held-out clips from other held-out sounds, of which there is a model where there are any."""
+    if clips.others is None or partner is None:
         return Expectation(None)
-    partner = nearest(clips.pieces_of_others(seed))
     sources = SoundSources([network.eval(), partner.network.eval()])
     preset = build(with_weights(shipped("additive", "sounds"), list(SHIPPED)))
     separator = Separator(("source", "other"), replace(preset, model=preset.model.replace(sources=sources)))

@@ -38,9 +38,9 @@ def corrected(
 ) -> TrackingResult:
     """The result with all corrections; what they do not touch stays as it is.
 
-    Names are those that the result has, in every frame: whom it calls 2 before the frame and 3 from there on, and the
-    other way round, become one source each. Some frames around are tracked again. Then, in the order of frames: while a
-    source is absent the others are tracked without it. A box that is drawn for one source where another one is says
+    Names that change do so from a frame on, and some frames around it are tracked again. Sources are called as they
+    shall be called: a change of names takes those of earlier frames as carried out. Then, in the order of frames: while
+    a source is absent the others are tracked without it. A box that is drawn for one source where another one is says
     that these two have exchanged their names before: where that is likeliest to have happened it is taken to have.
     Where nobody is, the source is tracked again from where it was sure, until all are where the result has them.
 
@@ -58,7 +58,7 @@ def corrected(
     work = _Work(tracker, film, labels if labels is not None else _no_labels(result.boxes.shape[-1]))
     in_order = sorted(corrections, key=lambda each: (each.frame, each.sources))
     swaps = [each for each in in_order if isinstance(each, Swap) and each.source != each.other]
-    for swap in reversed(swaps):  # so that each still finds the names of the result
+    for swap in swaps:
         result = renamed(result, _exchanged(result, *swap.sources), swap.frame)
     for swap in swaps:
         result = work.around(result, swap.source, swap.other, swap.frame)
