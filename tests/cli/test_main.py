@@ -67,7 +67,7 @@ def test_weights_of_the_wrong_kind_come_with_those_of_the_right_kind(mixdvae: Ru
     _, _, err = mixdvae("track", tmp_path / "det.txt", "-n", 1, "--weights", "flute", "-o", output / "a.txt")
     assert f"flute is a model of sound: give one of boxes ({', '.join(shipped_names('boxes'))})" in err
     _, _, err = mixdvae("separate", tmp_path / "mix.wav", "-o", output, "--sources", "boxes,speech")
-    assert "boxes is a model of boxes: give one of sounds (flute, speech)" in err
+    assert "boxes is no model of sound: give one that comes along (flute, speech)" in err
     _, _, err = mixdvae("track", tmp_path / "det.txt", "-n", 1, "--weights", "unheard-of", "-o", output / "a.txt")
     assert "(of boxes artist, autoregressive, boxes, constant-velocity; of sounds flute, speech)" in err
 
