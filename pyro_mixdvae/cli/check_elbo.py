@@ -38,7 +38,7 @@ def check_elbo(
     sequence: Annotated[
         Path | None,
         typer.Argument(
-            metavar="SEQ", help="Detections (a sequence folder or a det.txt), or a sound file.", show_default=False
+            metavar="SEQ", help="Detections, as mixdvae track takes them, or a sound file.", show_default=False
         ),
     ] = None,
     drawn: Annotated[bool, typer.Option("--drawn", help="Check on a scene that is drawn from the model.")] = False,

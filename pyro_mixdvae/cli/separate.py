@@ -41,7 +41,7 @@ def separate(
     filename: Annotated[
         str, typer.Option(help="Where in OUT each stem goes; {mixture} is the file's name without suffix.")
     ] = "{mixture}/{source}.wav",
-    bits: Annotated[int, typer.Option(help="Of the samples: 16 or 24 (whole numbers), 32 (float).")] = 32,
+    bits: Annotated[int, typer.Option(help="Of a sample of the stems: 16 or 24 (whole numbers), 32 (float).")] = 32,
     mono: Annotated[bool, typer.Option("--mono", help="Mix channels down; else each is separated by itself.")] = False,
     likelihood: Annotated[
         str, typer.Option(help="additive: sounds overlap; assignment: one wins each frequency, as in the paper.")
@@ -50,7 +50,7 @@ def separate(
         str | None, typer.Option(help="coordinate, svi or hybrid; the model's if not given.", show_default=False)
     ] = None,
     iterations: Annotated[
-        int | None, typer.Option(help="Of the inference; the method's if not given.", show_default=False)
+        int | None, typer.Option(help="Rounds of the inference; the method's if not given.", show_default=False)
     ] = None,
     estimate: Annotated[
         str, typer.Option(help="mean: the likeliest sound of each source; mask: the mixture through a soft mask.")

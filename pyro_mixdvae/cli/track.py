@@ -50,7 +50,7 @@ def track(
         typer.Option(
             "--n-sources",
             "-n",
-            help="How many sources there are, N; needed unless --model says it.",
+            help="How many people, animals or things to follow; needed unless --model says it.",
             show_default=False,
         ),
     ] = None,
@@ -113,14 +113,17 @@ def track(
         ),
     ] = "default",
     weights: Annotated[
-        str | None, typer.Option(help="Name or file of the motion prior; the preset's if not given.")
+        str | None,
+        typer.Option(help="Name or file of the weights that say how things move; the preset's if not given."),
     ] = None,
     model: ModelFile = None,
     sets: Sets = None,
     method: Annotated[str | None, typer.Option(help="coordinate, svi or hybrid; the preset's if not given.")] = None,
-    iterations: Annotated[int | None, typer.Option(help="Of the inference; the preset's if not given.")] = None,
-    level: Annotated[float, typer.Option(help="Probability within the credible intervals.")] = 0.9,
-    samples: Annotated[int, typer.Option(help="Posterior trajectories to draw, into OUT.samples.csv.")] = 0,
+    iterations: Annotated[int | None, typer.Option(help="Rounds of the inference; the preset's if not given.")] = None,
+    level: Annotated[
+        float, typer.Option(help="How probable it is that a true coordinate lies within its interval.")
+    ] = 0.9,
+    samples: Annotated[int, typer.Option(help="Courses to draw from the posterior, into OUT.samples.csv.")] = 0,
     seed: SeedOfRun = None,
     no_report: Annotated[
         bool, typer.Option("--no-report", help="Write tracks (and samples) only: no tables, no picture.")
@@ -147,7 +150,7 @@ def track(
         ),
     ] = None,
 ) -> None:
-    """Track N sources: every source in every frame, and how sure that is.
+    """Follow N people, animals or things, the sources: where each is in every frame, and how sure that is.
 
     Beside OUT.txt, a MOTChallenge result file: OUT.boxes.csv (mean boxes, credible intervals, observed or inferred),
     OUT.assignments.csv (whose each detection is, and how surely), OUT.check.csv (moments in which two sources may have

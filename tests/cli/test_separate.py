@@ -96,7 +96,7 @@ def test_stems_have_the_form_of_their_mixture_and_sum_to_it(
     code, out, err = separate(tmp_path / "mix.wav")
     assert (code, err) == (0, "")
     assert "2 stems" in out
-    assert "real-time factor" in out
+    assert "real-time factor" not in out
     (voice, pipe), found = stems(tmp_path, "mix", "voice", "pipe")
     assert (found, voice.shape, pipe.shape) == (rate, mixture.shape, mixture.shape)
     assert np.abs(voice + pipe - mixture).max() <= 1e-4 * np.abs(mixture).max()

@@ -59,7 +59,7 @@ def noises(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_weights_card_and_curve(tmp_path: Path, mixdvae: Callable, clips: Path) -> None:
     path = tmp_path / "out" / "hum.safetensors"
-    arguments = (clips, "--name", "a hum", "--epochs", 3, *SMALL, "--attribution", "Nobody, CC0")
+    arguments = (clips, "--name", "a hum", "--epochs", 3, *SMALL, "--attribution", "Nobody, CC0", "--verbose")
     ended = mixdvae("train", "audio", *arguments, "-o", path)
     assert ended.code == 0, ended.err
     assert sorted(file.name for file in path.parent.iterdir()) == ["hum.json", "hum.png", "hum.safetensors"]
@@ -76,8 +76,8 @@ def test_weights_card_and_curve(tmp_path: Path, mixdvae: Callable, clips: Path) 
     assert card["schedule"]["epochs"] == card["epochs"] == 3
     assert "licence may bind" in card["licence"]
     assert f"gain at first look in dB {card['best_gain_at_first_look_in_db']:.1f}" in ended.out
-    for mode, score in card["resynthesis_si_sdr"].items():
-        assert f"{score:.1f} dB ({mode})" in ended.out
+    for score in card["resynthesis_si_sdr"].values():
+        assert f"at {score:.1f} dB" in ended.out
     loaded = load_network(path)
     assert loaded.card == card
     assert loaded.coordinates == STFT()
