@@ -107,7 +107,7 @@ def run_block(block: Block) -> BlockResult:
             return BlockResult((), 0.0, str(error))
         pairs = list(zip(outcomes, block.trials, strict=True))
         for outcome, trial in pairs:
-            check_outcome(outcome, trial)
+            check_outcome(outcome, trial, block.settings.comes)
         return BlockResult(tuple(count(outcome, trial) for outcome, trial in pairs), seconds)
 
 
