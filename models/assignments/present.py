@@ -204,9 +204,7 @@ class PresentAssignment(PersistentAssignment):
         visible, absent = ((states == state).to(self.detection.dtype) for state in (VISIBLE, ABSENT))
         return self.replace(visible=visible, absent=absent, averages_logs=True)
 
-    def filtered(
-        self, responsibilities: Tensor, present: Tensor, state: Tensor | None = None
-    ) -> "PresentAssignment":
+    def filtered(self, responsibilities: Tensor, present: Tensor, state: Tensor | None = None) -> "PresentAssignment":
         """As it is."""
         return self
 
@@ -249,9 +247,7 @@ class Presence(Factor):
     def forward(self) -> Tensor:
         """Hand on the probabilities of pairs, [B, N, T, 3, 3], with E_q[log q(v)] as density."""
         pairs, density = self.chain()
-        return pyro.sample(
-            self.name, Delta(pairs[:, None, None], log_density=density[:, None, None], event_dim=4)
-        )
+        return pyro.sample(self.name, Delta(pairs[:, None, None], log_density=density[:, None, None], event_dim=4))
 
     def update(self, responsibilities: Tensor, assignment: PresentAssignment, present: Tensor) -> None:
         """E-V: the messages of all frames, given eta [B, T, K, C]."""

@@ -2,9 +2,10 @@
 
 Zhang et al., "ByteTrack", ECCV 2022; Cao et al., "Observation-centric SORT", CVPR 2023. Both are online and know
 nothing of how many targets there are, so what they find is reduced: the N ids seen in most frames are the sources, and
-lines fill their gaps; where targets come and go it is left as it is (`track_all`). Where fewer ids are found, the sources that are left have no boxes. The parameters are the
-package's own. All detections are given as sure: on the MOT17 samples of 60 frames both score higher so than with the
-detector's confidence (IDF1 .9936 and .9921, against .9933 and .9911).
+lines fill their gaps; where targets come and go it is left as it is (`track_all`). Where fewer ids are found, the
+sources that are left have no boxes. The parameters are the package's own. All detections are given as sure: on the
+MOT17 samples of 60 frames both score higher so than with the detector's confidence (IDF1 .9936 and .9921, against .9933
+and .9911).
 """
 
 from typing import Any, Literal

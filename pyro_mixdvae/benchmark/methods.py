@@ -76,9 +76,9 @@ def make_method(name: str, settings: MethodSettings) -> Method:
 
 def _make_coming(name: str, settings: MethodSettings) -> Method:
     """A method for targets that come and go."""
-    if name in ("bytetrack", "ocsort"):
+    if name in _ROBOFLOW:
         require("trackers")
-        return lambda trials: [Outcome(roboflow.track_all(trial.detections, name)) for trial in trials]
+        return lambda trials: [Outcome(roboflow.track_all(trial.detections, _ROBOFLOW[name])) for trial in trials]
     if name == "oracle":
         return lambda trials: [Outcome(_oracle_while_there(trial)) for trial in trials]
     if name != OURS:
@@ -160,6 +160,7 @@ def _pmht(settings: MethodSettings) -> Method:
     return _one_by_one(pmht.track)(settings)
 
 
+_ROBOFLOW: dict[str, roboflow.Kind] = {"bytetrack": "bytetrack", "ocsort": "ocsort"}
 _BASELINES: dict[str, Callable[[MethodSettings], Method]] = {
     "sort": _one_by_one(sort.track),
     "jpda": _one_by_one(jpda.track),

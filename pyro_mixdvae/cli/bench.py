@@ -60,9 +60,7 @@ def mot(
         bool,
         typer.Option("--presence", help="Each sequence is a sample, whose targets come and go; N is how many at most."),
     ] = False,
-    leave: Annotated[
-        float, typer.Option(help="With --presence: share of the targets to take away for a while.")
-    ] = 0.0,
+    leave: Annotated[float, typer.Option(help="With --presence: share of the targets to take away for a while.")] = 0.0,
     sources: Annotated[int, typer.Option(help="Targets in a sample, N.")] = 3,
     step: Annotated[
         int | None, typer.Option(help="Frames from one window to the next; side by side if not given.")
@@ -109,6 +107,7 @@ def mot(
     from pyro_mixdvae.benchmark.methods import COMING_METHODS, DEFAULT_METHODS, MethodSettings
     from pyro_mixdvae.benchmark.running.blocks import blocks_of
     from pyro_mixdvae.benchmark.running.work import close_work, open_work
+    from pyro_mixdvae.benchmark.samples.coming import ComingOptions
     from pyro_mixdvae.benchmark.samples.sample_list import (
         SampleOptions,
         coming_list,
@@ -117,7 +116,6 @@ def mot(
         read_list,
         whole_list,
     )
-    from pyro_mixdvae.benchmark.samples.coming import ComingOptions
     from pyro_mixdvae.benchmark.samples.whole import WholeOptions
 
     if leave and not presence:

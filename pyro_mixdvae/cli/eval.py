@@ -97,7 +97,9 @@ def evaluate(
     show(scores, notes, more)
 
 
-def columns_of(scores: "Scores", more: Sequence[Mapping[str, float]] | None = None) -> dict[str, dict[str, float | int]]:
+def columns_of(
+    scores: "Scores", more: Sequence[Mapping[str, float]] | None = None
+) -> dict[str, dict[str, float | int]]:
     """The columns of all rows, that of all sequences together last, and further ones of each."""
     rows = [*scores.sequences, scores.overall]
     return {row.name: {**row.columns, **own} for row, own in zip(rows, more or [{}] * len(rows), strict=True)}
@@ -113,7 +115,10 @@ def show(scores: "Scores", notes: list[str], more: Sequence[Mapping[str, float]]
         del every[scores.overall.name]
     cells = [[name, *map(number_text, columns.values())] for name, columns in every.items()]
     print_scores(
-        ["sequence", *columns_of(scores, more)[scores.overall.name]], cells, LEGEND if within is None else LEGEND_WITHIN.format(within), notes
+        ["sequence", *columns_of(scores, more)[scores.overall.name]],
+        cells,
+        LEGEND if within is None else LEGEND_WITHIN.format(within),
+        notes,
     )
 
 

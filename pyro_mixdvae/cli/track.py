@@ -164,7 +164,9 @@ def track(
 
     targets = targets_of(sequence, output or DEFAULT_FOLDER, output is None)
     comes = presence is not None or max_sources is not None
-    paths = [path for _, result in targets for path in result_paths(result, not no_report, samples > 0, of_points, comes)]
+    paths = [
+        path for _, result in targets for path in result_paths(result, not no_report, samples > 0, of_points, comes)
+    ]
     inputs = [*files_of(sequence), *declaration.files, *(Path(text) for text in (init, model, presence) if text)]
     check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
     labels = _labels(init, targets, of_points)

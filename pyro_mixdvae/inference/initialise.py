@@ -42,7 +42,9 @@ def followed(engine: ChainEngine, tracks: Sequence[Recovered], first: int = 0) -
 def initialise_along(engine: ChainEngine, tracks: Sequence[Recovered], first: int = 0) -> Start:
     """A start on known tracks, of which some are of bystanders: nothing is searched for, and nobody is lost."""
     known = dict(enumerate(tracks))
-    return Start(followed(engine, tracks, first), with_bystanders(engine.model, engine.scene, known, of_sources(tracks)))
+    return Start(
+        followed(engine, tracks, first), with_bystanders(engine.model, engine.scene, known, of_sources(tracks))
+    )
 
 
 @torch.no_grad()

@@ -127,8 +127,8 @@ class Tracker:
             n_samples: posterior trajectories to draw.
             confidence: ``[T, K]``; without labels the sources start at the most confident detections.
             origin: the number by which sentences call the first frame.
-            presence: when each source is in the picture; `Presence()`: N is how many there are at most, and when each is
-                there is inferred. None: all are there in every frame.
+            presence: when each source is in the picture; `Presence()`: N is how many there are at most, and when each
+                is there is inferred. None: all are there in every frame.
 
         Raises:
             InputError: the detections, labels or presence cannot be used; says why.
@@ -182,7 +182,9 @@ class Tracker:
             InputError: the detections or labels cannot be used; says why.
         """
         own = self._tracker_of_film(film)
-        if presence is not None:  # each visit takes as much as a source; how many there are is looked at when it is known
+        if (
+            presence is not None
+        ):  # each visit takes as much as a source; how many there are is looked at when it is known
             sequence, most = whole(film), int(film.counts.max())
             return own._needed(sequence, Extent(len(film.counts), min(self.n_sources, most), most, n_samples))
         start, ends = own._bounds(film, labels)

@@ -31,7 +31,7 @@ STAYS = [(0, 0, 119), (1, 0, 39), (1, 80, 119), (2, 25, 119)]
 
 
 def walkers(noise: float = 0.6) -> tuple[Array, Array]:
-    """The truth [T, 3, 4], NaN where a target is absent, and detections [T, 4, 4], in some order, some of them false."""
+    """The truth [T, 3, 4], NaN where a target is absent; detections [T, 4, 4], in some order, some of them false."""
     rng = np.random.default_rng(0)
     t = np.arange(T)
     back = t >= 80
@@ -47,7 +47,7 @@ def walkers(noise: float = 0.6) -> tuple[Array, Array]:
     false = np.full((T, 1, 4), np.nan)
     some = rng.random(T) < 0.1
     corner = rng.uniform([0, 0], [500, 380], (T, 2))
-    false[some, 0] = np.concatenate([corner, corner + [40, 90]], 1)[some]
+    false[some, 0] = np.concatenate([corner, corner + np.array([40, 90])], 1)[some]
     boxes = np.concatenate([seen, false], 1)
     order = rng.permuted(np.tile(np.arange(4), (T, 1)), axis=1)
     return truth, np.take_along_axis(boxes, order[..., None], 1)
@@ -84,7 +84,9 @@ def test_who_is_there_when_is_inferred(inferred: TrackingResult) -> None:
     spans = spans_of(inferred.presence)
     assert close(spans, STAYS, 2), spans  # who comes back is who has left: there are no more than three
     truth = walkers()[0]
-    scores = score(Tracks.from_boxes(np.where(inferred.there[..., None], inferred.boxes, np.nan)), Tracks.from_boxes(truth))
+    scores = score(
+        Tracks.from_boxes(np.where(inferred.there[..., None], inferred.boxes, np.nan)), Tracks.from_boxes(truth)
+    )
     assert scores.overall.mota > 0.98
     assert scores.overall.idf1 > 0.98
     for part in (inferred.boxes, inferred.lower, inferred.upper, inferred.samples):
@@ -176,7 +178,7 @@ def test_other_algorithms_are_refused() -> None:
 def test_nothing_that_lasts_is_nothing_to_track(boxes: Array) -> None:
     boxes = boxes.copy()
     boxes[1::2] = np.nan
-    with pytest.raises(InputError, match="nothing to track|no detections"):
+    with pytest.raises(InputError, match=r"nothing to track|no detections"):
         Tracker(3).track(boxes, SIZE, presence=Presence())
 
 

@@ -10,6 +10,7 @@ from pyro_mixdvae.benchmark.samples.triples import Annotated, Sample, matched_de
 from pyro_mixdvae.benchmark.samples.whole import of_length
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.rows import Flags
 
 LEAST_AWAY, MOST_AWAY = 1 / 6, 1 / 3
 """Of a sequence that a target is away for."""
@@ -34,9 +35,9 @@ class ComingOptions:
 
     def __str__(self) -> str:
         return (
-            "Each sequence is a sample, whole: all of its detections in the order of the file. Targets come and go, and "
-            f"methods that take a number of them are told how many there are altogether; {100 * self.leave:g} % of the "
-            f"targets are taken away for a while; seed {self.seed}. The list of samples is in samples.json."
+            "Each sequence is a sample, whole: all of its detections in the order of the file. Targets come and go, "
+            f"and methods that take a number of them are told how many there are altogether; {100 * self.leave:g} % of "
+            f"the targets are taken away for a while; seed {self.seed}. The list of samples is in samples.json."
         )
 
 
@@ -64,7 +65,7 @@ def coming_trial(annotated: Annotated, options: ComingOptions) -> Trial:
     return Trial(sample, boxes, confidence, owner)
 
 
-def away_frames(name: str, truth: Array, options: ComingOptions) -> Array:
+def away_frames(name: str, truth: Array, options: ComingOptions) -> Flags:
     """In which frames each target is taken away, ``[T, N]``, given the truth ``[T, N, 4]``."""
     n_frames, n_targets = truth.shape[:2]
     generator = np.random.default_rng([options.seed, zlib.crc32(name.encode())])
@@ -74,5 +75,5 @@ def away_frames(name: str, truth: Array, options: ComingOptions) -> Array:
     kind = generator.integers(3, size=n_targets)
     start = np.select([kind == 0, kind == 1], [0.0, n_frames - length], start)
     leaves = generator.random(n_targets) < options.leave
-    found: Array = leaves & (frames >= start) & (frames < start + length)
+    found: Flags = leaves & (frames >= start) & (frames < start + length)
     return found

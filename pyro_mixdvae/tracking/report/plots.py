@@ -124,7 +124,9 @@ def _paths(axes: "Axes", result: TrackingResult, size: Size) -> None:
         )  # fmt: skip
         if result.boxes.shape[-1] == 4:
             own = np.flatnonzero(~np.isnan(middle[:, n, 0]))
-            chosen = own[np.unique(np.linspace(0, len(own) - 1, BOXES_A_SOURCE).round().astype(int))] if len(own) else own
+            chosen = (
+                own[np.unique(np.linspace(0, len(own) - 1, BOXES_A_SOURCE).round().astype(int))] if len(own) else own
+            )
             outlines = [Rectangle((x1, y1), x2 - x1, y2 - y1) for x1, y1, x2, y2 in result.boxes[chosen, n].tolist()]
             axes.add_collection(
                 PatchCollection(outlines, facecolor="none", edgecolor=colour, linewidth=1, alpha=0.35, zorder=2)
@@ -160,9 +162,9 @@ def _over_time(axes: "Axes", shown: Excerpt, axis: int) -> None:
     for n in range(n_sources):
         axes.fill_between(frames, low[:, n], high[:, n], color=colour_of(n), alpha=0.22, linewidth=0, zorder=1)
         _line(axes, frames, middle[:, n], result.observed[:, n], colour_of(n))
-        seen = np.flatnonzero(~np.isnan(middle[:, n]))
-        if len(seen):
-            _label(axes, float(frames[seen[0]]), middle[seen[0], n], n)
+        there = np.flatnonzero(~np.isnan(middle[:, n]))
+        if len(there):
+            _label(axes, float(frames[there[0]]), middle[there[0], n], n)
     of = " of the centre" if result.boxes.shape[-1] == 4 else ""
     axes.set_ylabel(f"{'xy'[axis]}{of}\n(pixels)")
     axes.grid(alpha=0.25)
