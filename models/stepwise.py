@@ -25,7 +25,8 @@ class StepwiseMixtureModel(MixtureModel):
     """`prod_t p(s_t, z_t | s_<t, z_<t) p(v_t | v_{t-1}) p(w_t, K_t | v_t) p(o_t | w_t, s_t)`, one frame after another.
 
     Sites `sz_0`, `v_0`, `count_0`, `w_0`, `o_0`, `sz_1`, ...; otherwise as `MixtureModel`. v_t is one variable a frame,
-    of 2^N values, whose bit n says whether source n is visible (3^N where it may be absent). For teaching and tests, T up to 20 or so.
+    of 2^N values, whose bit n says whether source n is visible (3^N where it may be absent). For teaching and tests, T
+    up to 20 or so.
     """
 
     def forward(self, scene: Scene, generate: bool = False) -> tuple[Tensor, Tensor]:
@@ -97,7 +98,9 @@ class StepwiseMixtureModel(MixtureModel):
         """p(v_t | v_{t-1}), and p(w_t | v_t)."""
         first, matrix = (part.expand(len(scene.present), *part.shape[1:]) for part in assignment.state_chain())
         n_states, n_values = first.shape[-1], first.shape[-1] ** scene.n_sources
-        states = torch.arange(n_values).unsqueeze(-1) // n_states ** torch.arange(scene.n_sources) % n_states  # [S^N, N]
+        states = (
+            torch.arange(n_values).unsqueeze(-1) // n_states ** torch.arange(scene.n_sources) % n_states
+        )  # [S^N, N]
         if before is None:
             chance = (first.unsqueeze(-2) @ matrix).squeeze(-2)[:, :, states].prod(-1)[:, None]  # [B, 1, 1, S^N]
         else:

@@ -204,9 +204,7 @@ class PresentAssignment(PersistentAssignment):
         visible, absent = ((states == state).to(self.detection.dtype) for state in (VISIBLE, ABSENT))
         return self.replace(visible=visible, absent=absent, averages_logs=True)
 
-    def filtered(
-        self, responsibilities: Tensor, present: Tensor, state: Tensor | None = None
-    ) -> "PresentAssignment":
+    def filtered(self, responsibilities: Tensor, present: Tensor, state: Tensor | None = None) -> "PresentAssignment":
         """As it is."""
         return self
 

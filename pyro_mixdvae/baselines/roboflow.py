@@ -2,9 +2,10 @@
 
 Zhang et al., "ByteTrack", ECCV 2022; Cao et al., "Observation-centric SORT", CVPR 2023. Both are online and know
 nothing of how many targets there are, so what they find is reduced: the N ids seen in most frames are the sources, and
-lines fill their gaps. Where fewer ids are found, the sources that are left have no boxes. The parameters are the
-package's own. All detections are given as sure: on the MOT17 samples of 60 frames both score higher so than with the
-detector's confidence (IDF1 .9936 and .9921, against .9933 and .9911).
+lines fill their gaps; where targets come and go it is left as it is (`track_all`). Where fewer ids are found, the
+sources that are left have no boxes. The parameters are the package's own. All detections are given as sure: on the
+MOT17 samples of 60 frames both score higher so than with the detector's confidence (IDF1 .9936 and .9921, against .9933
+and .9911).
 """
 
 from typing import Any, Literal
@@ -33,6 +34,18 @@ def track(detections: Array, n_sources: int, kind: Kind) -> Array:
     package = require("trackers")
     tracker = package.ByteTrackTracker() if kind == "bytetrack" else package.OCSORTTracker()
     return longest(_found(tracker, detections), len(detections), n_sources)
+
+
+def track_all(detections: Array, kind: Kind) -> Array:
+    """Boxes of all ids that are found, only where they are seen: ``[T, M, 4]``, the parameters of `track`."""
+    package = require("trackers")
+    tracker = package.ByteTrackTracker() if kind == "bytetrack" else package.OCSORTTracker()
+    found = _found(tracker, detections)
+    boxes = np.full((len(detections), len(found), 4), np.nan)
+    for column, number in enumerate(sorted(found)):
+        for frame, box in found[number].items():
+            boxes[frame, column] = box
+    return boxes
 
 
 def longest(found: dict[int, dict[int, Array]], n_frames: int, n_sources: int) -> Array:

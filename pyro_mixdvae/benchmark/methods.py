@@ -12,6 +12,7 @@ from pyro_mixdvae.benchmark.samples.trials import Trial
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.presence import Presence
 from pyro_mixdvae.tracking.presets import PRESETS
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.tracker import Tracker
@@ -20,6 +21,7 @@ from pyro_mixdvae.tracking.tracker import Tracker
 Method = Callable[[Sequence[Trial]], list[Outcome]]
 OURS = "mixdvae"
 DEFAULT_METHODS = (OURS, "sort", "jpda", "oracle")
+COMING_METHODS = (OURS, "bytetrack", "ocsort", "oracle")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class MethodSettings:
         n_sources: N, which all methods know.
         published_weights: file of imported weights of the authors, for `published`.
         seed: of what a method draws.
+        comes: targets come and go, and N is how many there are altogether.
         first_labelled: a method that takes labels is given the true box of each target in the first frame that has it.
     """
 
@@ -37,6 +40,7 @@ class MethodSettings:
     published_weights: str | None = None
     seed: int = 0
     first_labelled: bool = False
+    comes: bool = False
 
 
 def method_names() -> list[str]:
@@ -50,6 +54,8 @@ def make_method(name: str, settings: MethodSettings) -> Method:
     Raises:
         InputError: there is none, or it lacks weights or packages; says what to do.
     """
+    if settings.comes:
+        return _make_coming(name, settings)
     if name in _BASELINES:
         return _BASELINES[name](settings)
     if name not in method_names():
@@ -66,6 +72,35 @@ def make_method(name: str, settings: MethodSettings) -> Method:
     return lambda trials: [
         outcome_of(result, len(trial.detections)) for result, trial in zip(track(tracker, trials), trials, strict=True)
     ]
+
+
+def _make_coming(name: str, settings: MethodSettings) -> Method:
+    """A method for targets that come and go."""
+    if name in _ROBOFLOW:
+        require("trackers")
+        return lambda trials: [Outcome(roboflow.track_all(trial.detections, _ROBOFLOW[name])) for trial in trials]
+    if name == "oracle":
+        return lambda trials: [Outcome(_oracle_while_there(trial)) for trial in trials]
+    if name != OURS:
+        raise InputError(
+            f"The method {name} follows sources that are there in every frame: compare {OURS}, bytetrack, ocsort and "
+            "oracle where they come and go."
+        )
+    tracker = Tracker(settings.n_sources, seed=settings.seed)
+
+    def track(trial: Trial) -> Outcome:
+        result = tracker.track(trial.detections, trial.sample.size, confidence=trial.confidence, presence=Presence())
+        return Outcome(np.where(result.there[..., None], result.boxes, np.nan))
+
+    return lambda trials: [track(trial) for trial in trials]
+
+
+def _oracle_while_there(trial: Trial) -> Array:
+    """True identities, lines through the gaps, and true presence."""
+    seen = trial.sample.detections
+    boxes, is_seen = np.full(seen.shape, np.nan), ~np.isnan(seen[..., 0]).all(0)
+    boxes[:, is_seen] = oracle.track(seen[:, is_seen])
+    return np.where(np.isnan(trial.sample.ground_truth), np.nan, boxes)
 
 
 def _track(tracker: Tracker, trials: Sequence[Trial]) -> list[TrackingResult]:
@@ -125,6 +160,7 @@ def _pmht(settings: MethodSettings) -> Method:
     return _one_by_one(pmht.track)(settings)
 
 
+_ROBOFLOW: dict[str, roboflow.Kind] = {"bytetrack": "bytetrack", "ocsort": "ocsort"}
 _BASELINES: dict[str, Callable[[MethodSettings], Method]] = {
     "sort": _one_by_one(sort.track),
     "jpda": _one_by_one(jpda.track),
@@ -136,12 +172,16 @@ _BASELINES: dict[str, Callable[[MethodSettings], Method]] = {
 }
 
 
-def check_outcome(outcome: Outcome, trial: Trial) -> None:
+def check_outcome(outcome: Outcome, trial: Trial, comes: bool = False) -> None:
     """Whether an outcome has a box, which may be NaN, for every source in every frame.
+
+    Of sources that come and go it may have as many as it has found.
 
     Raises:
         ValueError: it has not; the method is broken.
     """
     shape = trial.sample.ground_truth.shape
+    if comes:
+        shape = (shape[0], outcome.boxes.shape[1], shape[2])
     if outcome.boxes.shape != shape or np.isinf(outcome.boxes).any():
         raise ValueError(f"the method gave boxes of shape {outcome.boxes.shape} or not finite, where {shape} are due")

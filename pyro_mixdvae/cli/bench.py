@@ -59,6 +59,11 @@ def mot(
             "--whole", help="Each sequence is a sample, with all its detections and as many sources as targets."
         ),
     ] = False,
+    presence: Annotated[
+        bool,
+        typer.Option("--presence", help="Each sequence is a sample, whose targets come and go; N is how many at most."),
+    ] = False,
+    leave: Annotated[float, typer.Option(help="With --presence: share of the targets to take away for a while.")] = 0.0,
     n_sources: Annotated[int, typer.Option(help="Targets in a sample, N.")] = 3,
     step: Annotated[
         int | None, typer.Option(help="Frames from one window to the next; side by side if not given.")
@@ -102,33 +107,47 @@ def mot(
     check_seed("--seed", seed)
     # torch, Pyro and pandas take seconds to import.
     from pyro_mixdvae import __version__
-    from pyro_mixdvae.benchmark.methods import DEFAULT_METHODS, MethodSettings
+    from pyro_mixdvae.benchmark.methods import COMING_METHODS, DEFAULT_METHODS, MethodSettings
     from pyro_mixdvae.benchmark.running.results import join_all
     from pyro_mixdvae.benchmark.running.work import close_work, open_work
     from pyro_mixdvae.benchmark.samples.blocks import blocks_of
-    from pyro_mixdvae.benchmark.samples.sample_list import SampleOptions, draw_list, format_list, read_list, whole_list
+    from pyro_mixdvae.benchmark.samples.coming import ComingOptions
+    from pyro_mixdvae.benchmark.samples.sample_list import (
+        SampleOptions,
+        coming_list,
+        draw_list,
+        format_list,
+        read_list,
+        whole_list,
+    )
     from pyro_mixdvae.benchmark.samples.whole import WholeOptions
 
-    chosen = list(dict.fromkeys(methods or DEFAULT_METHODS))
-    _check_methods(chosen)
+    if leave and not presence:
+        raise InputError("--leave takes targets away where they come and go: add --presence, or leave it out.")
+    if presence and (whole or first_labelled):
+        raise InputError("--presence says how samples are made, and who knows what: leave --whole and labels out.")
     options = SampleOptions(n_sources, step, triples_per_window, extra_misses, clutter, spared_frames, seed)
-    if samples and (whole or options != SampleOptions()):
+    if samples and (whole or presence or options != SampleOptions()):
         raise InputError("--samples says how the samples were drawn, seed and all: leave out the options that say so.")
     if samples:
         drawn = read_list(samples, data, frames)
-    elif whole:
-        _refuse_cutting(options, frames)
-        drawn = whole_list(data, WholeOptions(seed))
+    elif whole or presence:
+        _refuse_cutting(options, frames, "--whole" if whole else "--presence")
+        drawn = whole_list(data, WholeOptions(seed)) if whole else coming_list(data, ComingOptions(leave, seed))
     else:
         drawn = draw_list(data, list(dict.fromkeys(frames or DEFAULT_LENGTHS)), options)
+    comes = isinstance(drawn.options, ComingOptions)
+    chosen = list(dict.fromkeys(methods or (COMING_METHODS if comes else DEFAULT_METHODS)))
+    _check_methods(chosen)
     lengths = drawn.lengths
-    _tell_of_missing(lengths, frames or (lengths if samples or whole else DEFAULT_LENGTHS))
+    _tell_of_missing(lengths, frames or (lengths if drawn.is_whole or samples else DEFAULT_LENGTHS))
 
     settings = MethodSettings(
         n_sources=len(drawn.samples[0].ids),
         published_weights=str(published_weights.resolve()) if published_weights else None,
         seed=drawn.options.seed,
         first_labelled=first_labelled,
+        comes=comes,
     )
     work = output / WORK
     if not work.exists():
@@ -157,7 +176,7 @@ def _check_methods(names: Sequence[str]) -> None:
             raise InputError(f"There is no method '{name}': choose from {', '.join(method_names())}.")
 
 
-def _refuse_cutting(options: "SampleOptions", frames: Sequence[int] | None) -> None:
+def _refuse_cutting(options: "SampleOptions", frames: Sequence[int] | None, option: str) -> None:
     """Refuse what says how samples are cut, where none is."""
     from pyro_mixdvae.benchmark.samples.sample_list import SampleOptions
 
@@ -165,7 +184,7 @@ def _refuse_cutting(options: "SampleOptions", frames: Sequence[int] | None) -> N
     given = ["-T"] if frames else []
     given += [f"--{name.replace('_', '-')}" for name, value in vars(options).items() if value != vars(default)[name]]
     if given:
-        raise InputError(f"With --whole nothing is cut or drawn, so that {given[0]} says nothing: leave it out.")
+        raise InputError(f"With {option} nothing is cut or drawn, so that {given[0]} says nothing: leave it out.")
 
 
 def _tell_of_missing(found: Sequence[int | None], wanted: Sequence[int | None]) -> None:

@@ -1,6 +1,7 @@
 """``mixdvae eval``: score result files against ground truth."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +55,10 @@ def evaluate(
             help="Match points, or the centres of boxes, up to so many pixels apart, in place of boxes by their IoU.",
         ),
     ] = None,
+    presence: Annotated[
+        bool,
+        typer.Option("--presence", help="Add whether tracks are there when their targets are: precision and recall."),
+    ] = False,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the table to this file as CSV.")] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write scores and notes to this file as JSON.")
@@ -70,6 +75,7 @@ def evaluate(
     from pyro_mixdvae.tracking.files.tracks import aligned
     from pyro_mixdvae.tracking.scores.clear import Score, Scores, pool, score
     from pyro_mixdvae.tracking.scores.diagnostics import diagnostics
+    from pyro_mixdvae.tracking.scores.presence import pooled, presence_counts
 
     above_zero("--within", within)
     chosen = _parse_ids(ids)
@@ -92,30 +98,47 @@ def evaluate(
     if points and within is None:
         raise InputError(f"{points[0]} holds points, which do not overlap: say how near is near, as --within 10.")
     each: list[Score] = []
+    there = []
     with progress("sequence", len(pairs)) as advance:
         for name in pairs:
             each += score({name: tracks[name]}, {name: truths[name]}, within=within).sequences
             notes += diagnostics(tracks[name], truths[name]) if within is None else truths[name].notes
+            there.append(presence_counts(tracks[name], truths[name], within=within))
             advance(name)
     scores = Scores(tuple(each), pool(each))
+    more = [counts.columns for counts in [*there, pooled(there)]] if presence else None
 
-    rows = [[row.name, *row.columns.values()] for row in [*scores.sequences, scores.overall]]
-    table = csv_text(["sequence", *scores.overall.columns], rows)
-    sequences = {row.name: row.columns for row in scores.sequences}
-    content = json_text({"sequences": sequences, "overall": scores.overall.columns, "notes": notes})
+    every = columns_of(scores, more)
+    rows = [[name, *columns.values()] for name, columns in every.items()]
+    table = csv_text(["sequence", *every[scores.overall.name]], rows)
+    sequences = {row.name: every[row.name] for row in scores.sequences}
+    content = json_text({"sequences": sequences, "overall": every[scores.overall.name], "notes": notes})
     write_scores(csv_file, table, json_file, content, overwrite)
-    show(scores, notes)
+    show(scores, notes, more)
 
 
-def show(scores: "Scores", notes: list[str]) -> None:
+def columns_of(
+    scores: "Scores", more: Sequence[Mapping[str, float]] | None = None
+) -> dict[str, dict[str, float | int]]:
+    """The columns of all rows, that of all sequences together last, and further ones of each."""
+    rows = [*scores.sequences, scores.overall]
+    return {row.name: {**row.columns, **own} for row, own in zip(rows, more or [{}] * len(rows), strict=True)}
+
+
+def show(scores: "Scores", notes: list[str], more: Sequence[Mapping[str, float]] | None = None) -> None:
     """Print the table, what its columns mean, and the notes."""
     within = scores.overall.within
     from pyro_mixdvae.reporting.tables import number_text, print_scores
 
-    rows = [*scores.sequences, scores.overall] if len(scores.sequences) > 1 else scores.sequences
-    cells = [[row.name, *map(number_text, row.columns.values())] for row in rows]
+    every = columns_of(scores, more)
+    if len(scores.sequences) == 1:
+        del every[scores.overall.name]
+    cells = [[name, *map(number_text, columns.values())] for name, columns in every.items()]
     print_scores(
-        ["sequence", *scores.overall.columns], cells, LEGEND if within is None else LEGEND_WITHIN.format(within), notes
+        ["sequence", *columns_of(scores, more)[scores.overall.name]],
+        cells,
+        LEGEND if within is None else LEGEND_WITHIN.format(within),
+        notes,
     )
 
 

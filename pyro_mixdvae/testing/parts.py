@@ -137,7 +137,7 @@ def by_frame(scene: Scene) -> ExclusiveAssignment:
 
 
 def present(scene: Scene) -> PresentAssignment:
-    """Sources that come and go: nothing is known of them, but that the first is there at first, and the last then not."""
+    """Sources that come and go; known is that the first is there at first, and that the last is absent then."""
     known = torch.zeros(*scene.present.shape, scene.n_sources)
     known[:, 0, 0], known[:, 1:2, -1] = 1.0, -1.0
     return PresentAssignment(scene.n_sources, known, 0.8, 0.1, hide=0.2, reappear=0.3, leave=0.1, come=0.25)

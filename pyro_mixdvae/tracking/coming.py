@@ -25,7 +25,7 @@ from pyro_mixdvae.resources import require_memory
 from pyro_mixdvae.tracking.boxes import Array, iou, is_outside
 from pyro_mixdvae.tracking.doubts import ranked
 from pyro_mixdvae.tracking.files.labels import Labels
-from pyro_mixdvae.tracking.films import BoxSequence, Film, Start
+from pyro_mixdvae.tracking.films import BoxSequence, Film, Integers, Start
 from pyro_mixdvae.tracking.footprint import ADVICE, Extent
 from pyro_mixdvae.tracking.presence import Presence
 from pyro_mixdvae.tracking.result import TrackingResult
@@ -237,11 +237,11 @@ def _merged(result: TrackingResult, course: Course, there: Array, n_sources: int
     )
 
 
-def _away(course: Course, visit: int, frames: Array) -> Array:
+def _away(course: Course, visit: int, frames: Integers) -> Integers:
     """How far each frame is from a visit, in frames ``[T]``."""
     if course.stays is not None:
         first, last = course.stays[visit].since, course.stays[visit].until - 1
     else:
         first, last = course.visits[visit].track[0][0], course.visits[visit].track[-1][0]
-    distance: Array = np.maximum(first - frames, 0) + np.maximum(frames - last, 0)
+    distance: Integers = np.maximum(first - frames, 0) + np.maximum(frames - last, 0)
     return distance

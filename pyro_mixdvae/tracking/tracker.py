@@ -130,8 +130,8 @@ class Tracker:
             n_samples: posterior trajectories to draw.
             confidence: ``[T, K]``; without labels the sources start at the most confident detections.
             origin: the number by which sentences call the first frame; None: that of a DataFrame, else 1.
-            presence: when each source is in the picture; `Presence()`: N is how many there are at most, and when each is
-                there is inferred. None: all are there in every frame.
+            presence: when each source is in the picture; `Presence()`: N is how many there are at most, and when each
+                is there is inferred. None: all are there in every frame.
 
         Raises:
             InputError: the detections, labels or presence cannot be used; says why.

@@ -26,9 +26,9 @@ from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.testing.gaussians import fed
 from pyro_mixdvae.testing.parts import (
     BY_FRAME,
-    PRESENT,
     EVERY_ASSIGNMENT,
     FILTERED,
+    PRESENT,
     PRIORS,
     assignment_for,
     gaussian_likelihood,

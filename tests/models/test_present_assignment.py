@@ -1,6 +1,6 @@
 """Sources that come and go, against sums over all ways for them to be visible, hidden and absent."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import pyro
 import pytest
@@ -56,7 +56,7 @@ def paths(known: Tensor = UNKNOWN) -> tuple[Tensor, Tensor]:
         own = []
         for path in product((VISIBLE, ABSENT), *[range(3)] * T):
             chance = THERE if path[0] == VISIBLE else 1 - THERE
-            for before, after in zip(path[:-1], path[1:], strict=True):
+            for before, after in pairwise(path):
                 chance *= step(before, after)
             for told, state in zip(known[0, :, n].tolist(), path[1:], strict=True):
                 chance *= not (told > 0 and state == ABSENT) and not (told < 0 and state != ABSENT)

@@ -40,7 +40,7 @@ class TrialBlock(Block):
         seconds = time.perf_counter() - start
         pairs = list(zip(outcomes, self.trials, strict=True))
         for outcome, trial in pairs:
-            check_outcome(outcome, trial)
+            check_outcome(outcome, trial, self.settings.comes)
         return BlockResult(tuple(count(outcome, trial) for outcome, trial in pairs), seconds)
 
 

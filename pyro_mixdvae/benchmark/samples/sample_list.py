@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pyro_mixdvae.benchmark.samples.coming import ComingOptions, coming_trial
 from pyro_mixdvae.benchmark.samples.trials import Difficulty, Trial, make_trial
 from pyro_mixdvae.benchmark.samples.triples import Annotated, Sample, draw_samples, read_annotated
 from pyro_mixdvae.benchmark.samples.whole import WholeOptions, whole_trial
@@ -65,7 +66,8 @@ class SampleOptions:
 
 
 # What a list calls the ways to come by its samples.
-_KINDS: dict[str, type[SampleOptions] | type[WholeOptions]] = {"triples": SampleOptions, "whole": WholeOptions}
+Options = SampleOptions | WholeOptions | ComingOptions
+_KINDS: dict[str, type[Options]] = {"triples": SampleOptions, "whole": WholeOptions, "coming": ComingOptions}
 
 
 @dataclass(frozen=True)
@@ -93,18 +95,18 @@ class ListedSample:
 class SampleList:
     """The options, and the samples with their trials in the same order."""
 
-    options: SampleOptions | WholeOptions
+    options: Options
     samples: tuple[ListedSample, ...]
     trials: tuple[Trial, ...]
 
     @property
     def is_whole(self) -> bool:
         """Whether its samples are whole sequences."""
-        return isinstance(self.options, WholeOptions)
+        return not isinstance(self.options, SampleOptions)
 
     @property
     def kind(self) -> str:
-        """How it came by its samples: "triples" or "whole"."""
+        """How it came by its samples: "triples", "whole" or "coming"."""
         return next(kind for kind, options in _KINDS.items() if isinstance(self.options, options))
 
     @property
@@ -161,6 +163,16 @@ def whole_list(data: Path, options: WholeOptions) -> SampleList:
     return SampleList(options, tuple(_listed(trial.sample, trial, options.seed) for trial in trials), trials)
 
 
+def coming_list(data: Path, options: ComingOptions) -> SampleList:
+    """All sequences of a folder, each a sample whose targets come and go.
+
+    Raises:
+        InputError: a sequence cannot be read; says so.
+    """
+    trials = tuple(coming_trial(read_annotated(folder), options) for folder in find_sequences(data))
+    return SampleList(options, tuple(_listed(trial.sample, trial, options.seed) for trial in trials), trials)
+
+
 def format_list(samples: SampleList) -> str:
     """The list as JSON text."""
     rows = ",\n".join(f"    {json.dumps(asdict(sample))}" for sample in samples.samples)
@@ -183,7 +195,7 @@ def read_list(path: Path, data: Path, lengths: Sequence[int] | None = None) -> S
         InputError: the file is no such list, or the data are not those that it was made from.
     """
     options, samples = _parse(path)
-    if isinstance(options, WholeOptions) and lengths is not None:
+    if not isinstance(options, SampleOptions) and lengths is not None:
         raise InputError(f"{path} is a list of whole sequences: leave -T out.")
     samples = tuple(sample for sample in samples if lengths is None or sample.n_frames in lengths)
     if not samples:
@@ -219,7 +231,7 @@ def _checksum(trial: Trial) -> int:
     return zlib.crc32(thousandths.tobytes())
 
 
-def _parse(path: Path) -> tuple[SampleOptions | WholeOptions, tuple[ListedSample, ...]]:
+def _parse(path: Path) -> tuple[Options, tuple[ListedSample, ...]]:
     broken = InputError(f"{path} is no list of samples: give a samples.json that `mixdvae bench mot` wrote.")
     try:
         content = json.loads(read_text(path))
@@ -243,7 +255,9 @@ def _known(folders: dict[str, Path], name: str, path: Path, data: Path) -> Path:
     return folders[name]
 
 
-def _again(annotated: Annotated, sample: ListedSample, options: SampleOptions | WholeOptions, path: Path) -> Trial:
+def _again(annotated: Annotated, sample: ListedSample, options: Options, path: Path) -> Trial:
+    if isinstance(options, ComingOptions):
+        return coming_trial(annotated, options)
     if isinstance(options, WholeOptions):
         return whole_trial(annotated)
     return make_trial(_cut(annotated, sample, path), options.difficulty, sample.seed)

@@ -35,8 +35,8 @@ def whole_trial(annotated: Annotated) -> Trial:
         InputError: there are more targets than any frame has, or than any frame has detections.
     """
     n_frames = max(len(annotated.ground_truth.boxes), len(annotated.detections.boxes))
-    truth = _of_length(annotated.ground_truth.boxes, n_frames)
-    boxes = _of_length(annotated.detections.boxes, n_frames)
+    truth = of_length(annotated.ground_truth.boxes, n_frames)
+    boxes = of_length(annotated.detections.boxes, n_frames)
     _refuse_changing(annotated, ~np.isnan(truth[..., 0]), ~np.isnan(boxes[..., 0]))
     owner = np.where(np.isnan(boxes[..., 0]), ABSENT, CLUTTER)
     frame, target, column = matched_detections(truth, boxes)
@@ -46,14 +46,14 @@ def whole_trial(annotated: Annotated) -> Trial:
         first_frame=0,
         ids=annotated.ground_truth.ids,
         ground_truth=truth,
-        detections=_of_length(annotated.seen, n_frames),
-        confidence=_of_length(annotated.confidence, n_frames),
+        detections=of_length(annotated.seen, n_frames),
+        confidence=of_length(annotated.confidence, n_frames),
         size=annotated.detections.size,
     )
-    return Trial(sample, boxes, _of_length(annotated.detections.confidence, n_frames), owner)
+    return Trial(sample, boxes, of_length(annotated.detections.confidence, n_frames), owner)
 
 
-def _of_length(values: Array, n_frames: int) -> Array:
+def of_length(values: Array, n_frames: int) -> Array:
     """With NaN in the frames that are missing at the end."""
     missing = n_frames - len(values)
     return np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)], constant_values=np.nan)

@@ -110,9 +110,9 @@ def _n_frames(case: Case, scene: Scene) -> int:
     while n_frames < scene.n_frames and each ** (n_frames + 1) <= MOST_JOINT:
         n_frames += 1
         assignment = case.model.assignment.frames(slice(n_frames))
-        if isinstance(assignment, PersistentAssignment):
-            if assignment.latent_prior(scene.frames(slice(n_frames))).n_paths > MOST_PATHS:
-                return n_frames - 1
+        own = scene.frames(slice(n_frames))
+        if isinstance(assignment, PersistentAssignment) and assignment.latent_prior(own).n_paths > MOST_PATHS:
+            return n_frames - 1
     return n_frames
 
 

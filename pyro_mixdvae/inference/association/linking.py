@@ -61,6 +61,10 @@ class Turnover(NamedTuple):
     there: float
 
 
+RARE = Turnover(COMES, COMES, THERE)
+"""Of bystanders of a scene in which sources are there throughout."""
+
+
 class Linked(NamedTuple):
     """Tracks through n pieces, as their numbers.
 
@@ -89,7 +93,7 @@ def link(
     starts: Floats | None = None,
     known: Sequence[tuple[int, int]] = (),
     preference: float = 0.0,
-    turnover: Turnover = Turnover(COMES, COMES, THERE),
+    turnover: Turnover = RARE,
 ) -> Linked:
     """The likeliest tracks through n pieces.
 

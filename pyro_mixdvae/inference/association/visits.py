@@ -92,7 +92,7 @@ def visits_of(tracks: Tracks, most: int) -> list[Visit]:
     weights[:n, n:] = weights[n:, n:] = 0.0
     rows, columns = linear_sum_assignment(weights, maximize=True)
     after = dict(zip(rows.tolist(), columns.tolist(), strict=True))
-    courses = []
+    courses: list[list[int]] = []
     for start in range(n, n + most):
         course, at = [], after[start]
         while at < n:
@@ -107,7 +107,8 @@ def visits_of(tracks: Tracks, most: int) -> list[Visit]:
 def visits_within(tracks: Tracks, stays: Sequence[Stay], claims: Mapping[int, int] | None = None) -> list[Visit]:
     """A visit for each stay whose frames are known, of the tracks that fill it best; a track may be empty.
 
-    Each stay takes a track, or the part of it that lies within; then each what fills its gaps best, while anything does.
+    Each stay takes a track, or the part of it that lies within; then each what fills its gaps best, while anything
+    does.
 
     Args:
         tracks: of the scene.
@@ -133,7 +134,8 @@ def visits_within(tracks: Tracks, stays: Sequence[Stay], claims: Mapping[int, in
                 clashes = sum(t in taken for t in within)
                 # What lies outside speaks for another stay, but is no reason against this one.
                 gain[s, r] = 0.0 if clashes else len(within) + 1e-3 * len(within) / len(track) if track else 0.0
-        pairs = [(s, r) for s, r in zip(*linear_sum_assignment(gain, maximize=True), strict=True) if gain[s, r] > 0]
+        best = zip(*(part.tolist() for part in linear_sum_assignment(gain, maximize=True)), strict=True)
+        pairs = [(s, r) for s, r in best if gain[s, r] > 0]
         if not pairs:
             return [Visit(stay.source, track) for stay, track in zip(stays, found, strict=True)]
         for s, r in pairs:

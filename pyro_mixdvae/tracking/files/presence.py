@@ -31,8 +31,8 @@ def read_presence(path: Path, origin: int = 1) -> Presence:
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise InputError(
-            f"{path}, line 1: there is no column {missing[0]}: begin with a line id,from,to, and write below it in which "
-            "frames each source is in the picture."
+            f"{path}, line 1: there is no column {missing[0]}: begin with a line id,from,to, and write below it in "
+            "which frames each source is in the picture."
         )
     rows = []
     for cells in lines:

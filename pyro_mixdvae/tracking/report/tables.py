@@ -37,7 +37,9 @@ BOX_COLUMNS = source_columns(4)
 
 
 def boxes_table(result: TrackingResult) -> str:
-    """CSV of every source in every frame in which it is in the picture: mean box, limits, observed or inferred.
+    """CSV of every source in every frame: mean box, limits of each corner, observed or inferred.
+
+    Where a source is not in the picture, more likely than not, there is no row.
 
     Pixels have two decimals, and the box is the one that stands in the MOTChallenge file. ``x1_low`` and ``x1_high``
     are the limits of the left edge's credible interval, ``y1`` is the top, ``x2`` the right and ``y2`` the bottom edge;
