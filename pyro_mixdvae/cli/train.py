@@ -138,8 +138,8 @@ def audio(
         more["attribution"] = attribution
     _write(training, result, data.description, clips.stft, outputs, overwrite or resume, judged=GAIN, more=more)
     say(
-        f"{outputs.weights}: {GAIN} {result.best_elbo:.1f} (epoch {result.best_epoch} of {len(result.curve)}), resynthesis "
-        f"{scores['teacher']:.1f} dB (teacher), {scores['free']:.1f} dB (free); the card is {outputs.card}, the "
+        f"{outputs.weights}: {GAIN} {result.best_elbo:.1f} (epoch {result.best_epoch} of {len(result.curve)}), "
+        f"resynthesis {scores['teacher']:.1f} dB (teacher), {scores['free']:.1f} dB (free); the card is {outputs.card}, the "
         f"learning curve {outputs.curve}."
     )
     say(expectation.sentence)
@@ -317,8 +317,7 @@ def _write(
     contents = network_files(outputs.weights, training.network, representation, card)
     write_together(contents, overwrite)
     outputs.checkpoint.unlink(missing_ok=True)
-    note = add_picture(
-        outputs.curve, lambda: curve_image(result.curve, result.best_epoch, objective, judged), overwrite
-    )
+    curve = (result.curve, result.best_epoch, objective, judged)
+    note = add_picture(outputs.curve, lambda: curve_image(*curve), overwrite)
     if note:
         remark(note)

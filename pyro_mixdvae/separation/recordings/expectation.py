@@ -65,8 +65,9 @@ def expected(network: SpectralSRNN, partner: Start | None, clips: TrainingClips,
     drawn = [Melodies(part.samples, length, clips.stft.rate) for part in (clips.source[1], clips.others[1])]
     gains = []
     for number in range(N_MIXTURES):
-        parts = np.stack([one.draw(random) for one in drawn]) + 1e-6 * random.standard_normal((2, length))
-        parts = (mixing_gains(parts, RATIOS[number % len(RATIOS)])[:, None] * parts).astype(np.float32)
+        noise = 1e-6 * random.standard_normal((2, length), dtype=np.float32)  # no part is silent
+        parts = np.stack([one.draw(random) for one in drawn]) + noise
+        parts *= mixing_gains(parts, RATIOS[number % len(RATIOS)])[:, None]
         mixture = parts.sum(0)
         stems = separator.separate(mixture, clips.stft.rate).stems
         gains.append([si_sdr(part, stem) - si_sdr(part, mixture) for part, stem in zip(parts, stems, strict=True)])
