@@ -139,8 +139,8 @@ def audio(
     _write(training, result, data.description, clips.stft, outputs, overwrite or resume, judged=GAIN, more=more)
     say(
         f"{outputs.weights}: {GAIN} {result.best_elbo:.1f} (epoch {result.best_epoch} of {len(result.curve)}), "
-        f"resynthesis {scores['teacher']:.1f} dB (teacher), {scores['free']:.1f} dB (free); the card is {outputs.card}, the "
-        f"learning curve {outputs.curve}."
+        f"resynthesis {scores['teacher']:.1f} dB (teacher), {scores['free']:.1f} dB (free); the card is "
+        f"{outputs.card}, the learning curve {outputs.curve}."
     )
     say(expectation.sentence)
 
