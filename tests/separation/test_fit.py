@@ -9,7 +9,6 @@ from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.models import AdditiveModel, ComplexNormal, PowerNoise, Sources
-
 from pyro_mixdvae.separation.fit import BAD, UNSTEADY, Fit, FitSums
 
 

@@ -1,6 +1,5 @@
 """Training examples: pieces of clips at any level, alone or with interference, as in a mixture."""
 
-import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,12 +70,6 @@ class ClipExamples:
 
     def __len__(self) -> int:
         return self.count
-
-    def first(self, count: int) -> "ClipExamples":
-        """The first pieces of these, as many as there are."""
-        some = copy.copy(self)
-        some.count = min(count, self.count)
-        return some
 
     def __getitem__(self, indices: Tensor, /) -> Example:
         """Those with the given numbers: [B, T, F] each."""
