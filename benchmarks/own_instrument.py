@@ -1,8 +1,8 @@
 """A model of one's own instrument: ``python benchmarks/own_instrument.py NOTES PHRASES SPEECH --against SPEECH``.
 
 Trains a model on single notes of a player (or takes one that is there, with --weights), and scores it on mixtures of
-the player's phrases with speech of speakers that nothing was trained on. SNR is the power of the speech above that of the
-instrument, in decibels; figures are means of the gain in SI-SDR over the mixture, with standard errors.
+the player's phrases with speech of speakers that nothing was trained on. SNR is the power of the speech above that of
+the instrument, in decibels; figures are means of the gain in SI-SDR over the mixture, with standard errors.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from sound_methods import by_separator, true_sources
 from pyro_mixdvae.cli.main import app
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.reporting.tables import markdown_table
-from pyro_mixdvae.separation.fit import fit_of
+from pyro_mixdvae.separation.fit import FitSums
 from pyro_mixdvae.separation.mixtures.mixing import Mixture, draw_mixtures, plan_mixtures
 from pyro_mixdvae.separation.scores.measures import si_sdr
 from pyro_mixdvae.separation.separator import Separator
@@ -31,12 +31,13 @@ BATCH = 12
 
 
 class Scored(NamedTuple):
-    """A mixture: its length and SNR, the gains of speech and instrument in decibels, and their misfits."""
+    """A mixture: its length and SNR; of speech and instrument the gains in decibels, and whether there is a warning."""
 
     n_frames: int
     snr: float
     gains: tuple[float, float]
-    misfits: tuple[float, float]
+    steadiness: tuple[float, float]
+    warned: tuple[bool, bool]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -96,13 +97,15 @@ def _scores(options: argparse.Namespace, weights: Path) -> Iterator[Scored]:
         peak = mixed.abs().amax(-1, keepdim=True)
         estimates = by_separator(separator, mixed).numpy()
         for n, mixture in enumerate(batch):
-            misfit, weight = fit_of(separator.infer(mixed[n : n + 1] / peak[n : n + 1]))
+            sums = FitSums(len(separator.names))
+            sums.add(separator.infer(mixed[n : n + 1] / peak[n : n + 1]))
+            fits = sums.fits(separator.names)
             gains = [
                 si_sdr(true, found) - si_sdr(true, mixture.samples)
                 for true, found in zip(mixture.sources, estimates[n], strict=True)
             ]
-            misfits = (misfit / weight).tolist()
-            yield Scored(mixture.recipe.n_frames, mixture.recipe.snr, tuple(gains), tuple(misfits))
+            steadiness, warned = [fit.steadiness for fit in fits], [fit.warning is not None for fit in fits]
+            yield Scored(mixture.recipe.n_frames, mixture.recipe.snr, tuple(gains), tuple(steadiness), tuple(warned))
 
 
 def _batches(mixtures: Iterator[Mixture]) -> Iterator[list[Mixture]]:
@@ -119,7 +122,20 @@ def _table(scored: Sequence[Scored]) -> str:
         error = gains.std(0, ddof=1) / np.sqrt(len(gains))
         cells = [f"{mean:.1f} ± {spread:.1f}" for mean, spread in zip(gains.mean(0), error, strict=True)]
         rows.append([n_frames, len(gains), *cells])
-    return markdown_table(["T", "mixtures", "speech, gain in dB", "instrument, gain in dB"], rows)
+    table = markdown_table(["T", "mixtures", "speech, gain in dB", "instrument, gain in dB"], rows)
+    return f"{table}\n\n{_of_warnings(scored)}"
+
+
+def _of_warnings(scored: Sequence[Scored]) -> str:
+    """How many parts that came out badly, or well, carry a warning."""
+    gains = np.array([row.gains for row in scored]).ravel()
+    warned = np.array([row.warned for row in scored]).ravel()
+    shares = [
+        f"of {of.sum()} parts {what} {warned[of].mean():.0%} have a warning"
+        for what, of in (("below 2 dB", gains < 2), ("above 6 dB", gains > 6))
+        if of.any()
+    ]
+    return "Gains: " + "; ".join(shares) + "."
 
 
 if __name__ == "__main__":

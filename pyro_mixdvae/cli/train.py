@@ -79,7 +79,7 @@ def audio(
         str | None,
         typer.Option(
             help=f"Model to go on from: the name of one that ships, a weights file, or '{FROM_NOTHING}'; the one that "
-            "explains the recordings best of those that ship if not given.",
+            "separates the recordings best of those that ship if not given.",
             show_default=False,
         ),
     ] = None,
@@ -128,12 +128,12 @@ def audio(
     clips = training_clips(folder, against or [], frames, seed)
     _tell(clips.notes)
     data = clips.examples(count, seed)
+    partner = nearest(FirstLook(clips.pieces_of_others(seed), None, seed), clips.stft) if clips.others else None
+    judge = FirstLook(data.validation, partner.network if partner else None, seed)
     begun = None
     if start != FROM_NOTHING:
-        begun = nearest(data.validation) if start is None else loaded(start, clips.stft)
+        begun = nearest(judge, clips.stft) if start is None else loaded(start, clips.stft)
         say(f"The training goes on from {begun.name}.")
-    partner = nearest(clips.pieces_of_others(seed)) if clips.others else None
-    judge = FirstLook(data.validation, partner.network if partner else None, seed)
     training = training_of(data, seed, epochs, batch_size, learning_rate, begun.network if begun else None, judge)
     data.description["start"] = begun.name if begun else FROM_NOTHING
     identity = {"network": "spectral-srnn", "data": data.description}
@@ -346,8 +346,7 @@ def _write(
     contents = network_files(outputs.weights, training.network, representation, card)
     write_together(contents, overwrite)
     outputs.checkpoint.unlink(missing_ok=True)
-    note = add_picture(
-        outputs.curve, lambda: curve_image(result.curve, result.best_epoch, objective, judged), overwrite
-    )
+    curve = (result.curve, result.best_epoch, objective, judged)
+    note = add_picture(outputs.curve, lambda: curve_image(*curve), overwrite)
     if note:
         remark(note)

@@ -1,4 +1,4 @@
-"""How well the model of a source explains what separation gave to it."""
+"""How well the models of the sources explain what separation gave to them, and whether they stand by it."""
 
 from dataclasses import dataclass
 
@@ -13,6 +13,9 @@ BAD = 1.0
 """A misfit that sounds of a model's own kind do not have: on speech with flute it is .15 to .75, on noise and on tones
 that are neither it is mostly above 1."""
 
+UNSTEADY = 14.5
+"""Decibels of steadiness below which most mixtures were separated badly (`benchmarks/NOTES.md`)."""
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -21,21 +24,81 @@ class Fit:
     Attributes:
         name: of the source.
         misfit: mean Itakura-Saito distance between the power of the source's estimate and what its model makes of it.
+        steadiness: how much closer the estimate is to what the models make of the mixture at first look, and of the
+            estimates when they are fed these, than to the mixture: mean difference in SI-SDR, in decibels.
     """
 
     name: str
     misfit: float
+    steadiness: float
 
     @property
     def warning(self) -> str | None:
-        """A sentence, where the model explains the estimate badly."""
-        if not self.misfit > BAD:
-            return None
-        return (
-            f"the model of {self.name} explains its part of the mixture badly (their spectra differ by "
-            f"{self.misfit:.2f}, those of sounds that it knows by less than {BAD:g}): expect errors, or "
-            "train a model on sounds like these (`mixdvae train audio`)."
-        )
+        """A sentence, where the model explains the estimate badly, or would separate otherwise a second time."""
+        if self.misfit > BAD:
+            return (
+                f"the model of {self.name} explains its part of the mixture badly (their spectra differ by "
+                f"{self.misfit:.2f}, those of sounds that it knows by less than {BAD:g}): {_ADVICE}"
+            )
+        if self.steadiness < UNSTEADY:
+            return (
+                f"the part of {self.name} is in doubt: the models change their mind about it from look to look "
+                f"({self.steadiness:.0f} dB closer to each other than to the mixture; of good separations they are "
+                f"{UNSTEADY:g} and more): {_ADVICE}"
+            )
+        return None
+
+
+_ADVICE = "expect errors, or train a model on sounds like these (`mixdvae train audio`)."
+
+
+class FitSums:
+    """What is added up over the segments of a sound.
+
+    Args:
+        n_sources: N.
+    """
+
+    def __init__(self, n_sources: int):
+        self._distance = torch.zeros(n_sources, dtype=torch.float64)
+        self._count = 0
+        self._products = torch.zeros(3, 3, n_sources, dtype=torch.float64)
+
+    @torch.no_grad()
+    def add(self, posterior: Posterior) -> None:
+        """One batch of segments more.
+
+        What lies more than 60 dB below the loudest of the batch counts little in the distance.
+        """
+        power = squared_modulus(posterior.mean) + posterior.variance
+        engine = spectral_engine(posterior.model, type(posterior.guide), posterior.scene).engine
+        heard_again = engine.reconstructed(power)
+        distance = itakura_saito(power, heard_again, 1e-6 * float(power.max()) + 1e-12)
+        self._distance += distance.sum((0, 2, 3)).double().cpu()
+        self._count += distance[:, 0].numel()
+        mixture = posterior.scene.observations.squeeze(-1).unsqueeze(1)
+        first = engine.reconstructed(squared_modulus(mixture).expand_as(power).contiguous())
+        found = posterior.mean
+        for row, other in enumerate((mixture, _filtered(first, mixture), _filtered(heard_again, mixture))):
+            products = (squared_modulus(found), squared_modulus(other), (found.conj() * other).real)
+            for column, product in enumerate(products):
+                self._products[row, column] += product.sum((-1, -2)).expand(-1, found.shape[1]).sum(0).double().cpu()
+
+    def include(self, other: "FitSums") -> None:
+        """What another has added up, too."""
+        self._distance += other._distance
+        self._count += other._count
+        self._products += other._products
+
+    def fits(self, names: tuple[str, ...]) -> tuple[Fit, ...]:
+        """Of each source."""
+        misfits = (self._distance / max(self._count, 1)).tolist()
+        found, others, inner = self._products.unbind(1)  # each [3, N]
+        target = inner.square() / found.clamp(min=1e-30)
+        ratios = 10 * ((target + 1e-30) / ((others - target).clamp(min=0) + 1e-30)).log10()
+        with_mixture, *with_looks = ratios
+        steadiness = sum(with_looks) / len(with_looks) - with_mixture
+        return tuple(Fit(*parts) for parts in zip(names, misfits, steadiness.tolist(), strict=True))
 
 
 def itakura_saito(power: Tensor, model: Tensor, floor: float) -> Tensor:
@@ -44,14 +107,6 @@ def itakura_saito(power: Tensor, model: Tensor, floor: float) -> Tensor:
     return ratio - ratio.log() - 1
 
 
-@torch.no_grad()
-def fit_of(posterior: Posterior) -> tuple[Tensor, Tensor]:
-    """Sum of the distances of each source over frames and frequencies, and their number: [N] each.
-
-    What lies more than 60 dB below the loudest of the batch counts little.
-    """
-    power = squared_modulus(posterior.mean) + posterior.variance
-    engine = spectral_engine(posterior.model, type(posterior.guide), posterior.scene).engine
-    distance = itakura_saito(power, engine.reconstructed(power), 1e-6 * float(power.max()) + 1e-12)
-    count = distance[:, 0].numel()
-    return distance.sum((0, 2, 3)).double().cpu(), torch.full((distance.shape[1],), count, dtype=torch.float64)
+def _filtered(powers: Tensor, mixture: Tensor) -> Tensor:
+    """The mixture [B, 1, T, F] through the Wiener filter of powers [B, N, T, F]."""
+    return powers / powers.sum(1, keepdim=True).clamp(min=1e-30) * mixture

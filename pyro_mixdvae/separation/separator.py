@@ -22,7 +22,7 @@ from pyro_mixdvae.models.likelihoods.spectral import sound_scene
 from pyro_mixdvae.representations.stft import HIGHEST_RATE, LOWEST_RATE, STFT
 from pyro_mixdvae.separation.audio.reading import LOUDEST, unusable
 from pyro_mixdvae.separation.audio.resampling import resample
-from pyro_mixdvae.separation.fit import Fit, fit_of
+from pyro_mixdvae.separation.fit import Fit, FitSums
 from pyro_mixdvae.separation.high_band import HighBand
 from pyro_mixdvae.separation.presets import build, weights_of
 from pyro_mixdvae.separation.result import Separation
@@ -187,21 +187,17 @@ class FitMeter:
 
     def __init__(self, separator: Separator):
         self.separator = separator
-        self.misfit = torch.zeros(len(separator.names), dtype=torch.float64)
-        self.weight = torch.zeros(len(separator.names), dtype=torch.float64)
+        self.sums = FitSums(len(separator.names))
         self.note: str | None = None
 
     def add(self, posterior: Posterior) -> None:
         """One batch of segments more."""
-        misfit, weight = fit_of(posterior)
         self.note = posterior.note
-        self.misfit += misfit
-        self.weight += weight
+        self.sums.add(posterior)
 
     def fits(self) -> tuple[Fit, ...]:
         """Of each source."""
-        mean = (self.misfit / self.weight.clamp(min=1e-12)).tolist()
-        return tuple(Fit(*parts) for parts in zip(self.separator.names, mean, strict=True))
+        return self.sums.fits(self.separator.names)
 
 
 def _checked(waveform: npt.NDArray[np.floating] | Tensor, rate: int) -> npt.NDArray[np.float32]:

@@ -119,7 +119,6 @@ def test_sounds_that_it_may_be_heard_with(
         (["--seed", -1], "--seed is -1"),
         (["--learning-rate", 0], "--learning-rate is 0"),
         (["--learning-rate", "inf"], "--learning-rate is inf"),
-        (["--frames", 1000], "no clip can be used"),
         (["--frames", 10, "--against", "none"], "none does not exist"),
         (["--resume"], "there is no checkpoint to resume from"),
     ],
@@ -239,9 +238,9 @@ def test_a_killed_training_is_resumed_to_the_same_bytes(
     assert {path.name for path in broken.parent.iterdir() if path.suffix != SUFFIX} == {"a.checkpoint"}
     assert "--resume continues it" in mixdvae(*command(broken, clips)).err
     for options, sentence in (
-        (["--learning-rate", 0.5], "(learning_rate 0.002 instead of 0.5)"),
-        (["--frames", 12], "(frames 10 instead of 12)"),
-        (["--against", noises], "(other against)"),
+        (["--learning-rate", 0.5], "learning_rate 0.002 instead of 0.5"),
+        (["--frames", 12], "frames 10 instead of 12"),
+        (["--against", noises], "other against"),
     ):
         ended = mixdvae(*command(broken, clips, "--resume", *options))
         assert ended.code == 2

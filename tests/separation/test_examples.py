@@ -36,7 +36,7 @@ def examples(
     **mixing: Any,
 ) -> ClipExamples:
     """Pieces as they are in the clips, unless something else is said."""
-    as_they_are = {"joining": Joining(share=0), "effects": NO_EFFECTS}
+    as_they_are = {"floor": 0.0, "joining": Joining(share=0), "effects": NO_EFFECTS}
     return ClipExamples(
         clips or noisy(3, 1000), others, TINY, FRAMES, count, list(key), Mixing(**(as_they_are | mixing))
     )

@@ -60,6 +60,5 @@ def fits_of_all(meters: Sequence[PosteriorMeter]) -> tuple[Fit, ...]:
     """Of each source, over all channels."""
     total = FitMeter(meters[0].separator)
     for meter in meters:
-        total.misfit += meter.misfit
-        total.weight += meter.weight
+        total.sums.include(meter.sums)
     return total.fits()

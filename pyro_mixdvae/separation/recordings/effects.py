@@ -24,7 +24,8 @@ class Effects:
         direct: decibels of the sound itself above its reverberation, from and to.
         dulled: share without highs, as codecs leave it.
         cutoff: hertz above which nothing is left then, from and to.
-        noisy: share with noise in the background.
+        noisy: share with noise in the background: all by default, for what is all but silent at some frequency would
+            rule the likelihood of a power, although nobody hears it.
         noise: decibels of the noise relative to the sound, from and to.
     """
 
@@ -35,8 +36,8 @@ class Effects:
     direct: tuple[float, float] = (0.0, 20.0)
     dulled: float = 0.1
     cutoff: tuple[float, float] = (3500.0, 7500.0)
-    noisy: float = 0.9
-    noise: tuple[float, float] = (-65.0, -30.0)
+    noisy: float = 1.0
+    noise: tuple[float, float] = (-55.0, -30.0)
 
     def __call__(self, samples: Samples, random: Random, rate: int) -> Samples:
         """Of samples ``[n]``: as loud and as long as before."""
@@ -92,8 +93,8 @@ def _response(random: Random, rate: int, decay: float, direct: float) -> Samples
 
 
 def _noise(random: Random, frequency: Samples) -> Spectrum:
-    """The spectrum of steady noise, from white to falling by 9 dB an octave."""
-    shape = (frequency + 100) ** np.float32(-random.uniform(0, 1.5))
+    """The spectrum of steady noise, from white to falling by 3 dB an octave."""
+    shape = (frequency + 100) ** np.float32(-random.uniform(0, 0.5))
     normal = random.standard_normal((2, len(frequency)), dtype=np.float32)
     return shape * (normal[0] + 1j * normal[1])
 

@@ -1,12 +1,12 @@
 """Training examples: pieces of clips at any level, alone or with interference, as in a mixture."""
 
-import copy
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.recordings.clips import LEVEL, Clips
@@ -25,6 +25,8 @@ class Mixing:
         snr: of the source over the interference.
         alone: share of examples without interference.
         synthetic: share of the others in which noise or tones stand for other sounds; all, where there are none.
+        floor: noise at every frequency of a frame, relative to the mean power of the source in the frame. Without it
+            the few frequencies that a model takes for all but silent, and that are not, rule its likelihood.
         joining: of short clips to melodies.
         effects: what the sounds are put through, both sources by themselves.
     """
@@ -33,6 +35,7 @@ class Mixing:
     snr: tuple[float, float] = (-15.0, 15.0)
     alone: float = 0.2
     synthetic: float = 0.15
+    floor: float = 10**-3.5
     joining: Joining = field(default_factory=Joining)
     effects: Effects = field(default_factory=Effects)
 
@@ -68,17 +71,21 @@ class ClipExamples:
     def __len__(self) -> int:
         return self.count
 
-    def first(self, count: int) -> "ClipExamples":
-        """The first pieces of these, as many as there are."""
-        some = copy.copy(self)
-        some.count = min(count, self.count)
-        return some
-
     def __getitem__(self, indices: Tensor, /) -> Example:
         """Those with the given numbers: [B, T, F] each."""
         pieces = [self._piece(index) for index in indices.tolist()]
-        source, mixture = (torch.from_numpy(np.stack(part)) for part in zip(*pieces, strict=True))
-        return Example(self.stft.spectrum(source), self.stft.spectrum(mixture))
+        waveforms = (torch.from_numpy(np.stack(part)) for part in zip(*pieces, strict=True))
+        source, mixture = map(self.stft.spectrum, waveforms)
+        floor = torch.stack([self._floor(index) for index in indices.tolist()])
+        floor = floor * (self.mixing.floor * squared_modulus(source).mean(-1, keepdim=True)).sqrt()
+        return Example(source + floor, mixture + floor)
+
+    def _floor(self, index: int) -> Tensor:
+        """Complex noise of unit variance, [T, F]."""
+        random = np.random.default_rng([*self.key, index, 1])
+        shape = (self.stft.n_frames(self.length), self.stft.n_frequencies, 2)
+        normal = torch.from_numpy(random.standard_normal(shape, dtype=np.float32))
+        return torch.view_as_complex(normal) * 0.5**0.5
 
     def _piece(self, index: int) -> tuple[Samples, Samples]:
         random = np.random.default_rng([*self.key, index])

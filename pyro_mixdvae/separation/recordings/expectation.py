@@ -13,9 +13,9 @@ from pyro_mixdvae.separation.mixtures.mixing import mixing_gains
 from pyro_mixdvae.separation.presets import build
 from pyro_mixdvae.separation.recordings.melodies import Melodies
 from pyro_mixdvae.separation.recordings.recipes import TrainingClips
-from pyro_mixdvae.separation.recordings.starting import SHIPPED, Start
+from pyro_mixdvae.separation.recordings.starting import Start
 from pyro_mixdvae.separation.scores.measures import si_sdr
-from pyro_mixdvae.separation.separator import Separator
+from pyro_mixdvae.separation.separator import DEFAULT_SOURCES, Separator
 
 N_MIXTURES = 24
 N_FRAMES = 100
@@ -58,15 +58,16 @@ def expected(network: SpectralSRNN, partner: Start | None, clips: TrainingClips,
     if clips.others is None or partner is None:
         return Expectation(None)
     sources = SoundSources([network.eval(), partner.network.eval()])
-    preset = build(with_weights(shipped("additive", "sounds"), list(SHIPPED)))
+    preset = build(with_weights(shipped("additive", "sounds"), list(DEFAULT_SOURCES)))
     separator = Separator(("source", "other"), replace(preset, model=preset.model.replace(sources=sources)))
     random = np.random.default_rng([seed, N_MIXTURES])
     length = (N_FRAMES - 1) * clips.stft.hop
     drawn = [Melodies(part.samples, length, clips.stft.rate) for part in (clips.source[1], clips.others[1])]
     gains = []
     for number in range(N_MIXTURES):
-        parts = np.stack([one.draw(random) for one in drawn]) + 1e-6 * random.standard_normal((2, length))
-        parts = (mixing_gains(parts, RATIOS[number % len(RATIOS)])[:, None] * parts).astype(np.float32)
+        noise = 1e-6 * random.standard_normal((2, length), dtype=np.float32)  # no part is silent
+        parts = np.stack([one.draw(random) for one in drawn]) + noise
+        parts *= mixing_gains(parts, RATIOS[number % len(RATIOS)])[:, None]
         mixture = parts.sum(0)
         stems = separator.separate(mixture, clips.stft.rate).stems
         gains.append([si_sdr(part, stem) - si_sdr(part, mixture) for part, stem in zip(parts, stems, strict=True)])

@@ -39,12 +39,13 @@ class FirstLook:
     @torch.no_grad()
     def __call__(self, network: SpectralSRNN) -> float:
         """Of a network; 0 where no piece is a mixture."""
+        if len(self.content) == 0:
+            return 0.0
         gains = []
         for own, heard, others in zip(self.content.split(BATCH), self.observed.split(BATCH), self.others, strict=True):
             power = network.reconstructed(squared_modulus(heard))
             gains.append(_si_sdr(own, power / (power + others) * heard) - _si_sdr(own, heard))
-        found = torch.cat(gains) if gains else torch.zeros(1)
-        return float(found.mean())
+        return float(torch.cat(gains).mean())
 
 
 def _si_sdr(reference: Tensor, estimate: Tensor) -> Tensor:

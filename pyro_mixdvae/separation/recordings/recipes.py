@@ -18,6 +18,7 @@ from pyro_mixdvae.training.pretrain import Pretraining
 from pyro_mixdvae.training.schedule import Schedule
 
 N_VALIDATION = 256
+N_OF_OTHERS = 64
 
 
 class TrainingClips(NamedTuple):
@@ -43,7 +44,7 @@ class TrainingClips(NamedTuple):
         )
 
     def pieces_of_others(self, seed: int) -> ClipExamples:
-        """Held-out pieces of the other sounds, half of them heard through the source.
+        """Held-out pieces of the other sounds, heard through the source.
 
         Raises:
             ValueError: there are no others.
@@ -51,7 +52,7 @@ class TrainingClips(NamedTuple):
         if self.others is None:
             raise ValueError("no other sounds were given")
         key = [seed, VALIDATION_EPOCH]
-        return ClipExamples(self.others[1], self.source[1], self.stft, self.n_frames, N_VALIDATION, key)
+        return ClipExamples(self.others[1], self.source[1], self.stft, self.n_frames, N_OF_OTHERS, key)
 
     def _pieces(self, part: int, count: int, key: list[int]) -> ClipExamples:
         others = self.others[part] if self.others else None

@@ -6,13 +6,10 @@ from typing import NamedTuple
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.representations.stft import STFT
-from pyro_mixdvae.separation.recordings.examples import ClipExamples
-from pyro_mixdvae.training.pretrain import elbo_per_frame
+from pyro_mixdvae.separation.recordings.judging import FirstLook
 from pyro_mixdvae.weights.store import load_network
 
-SHIPPED = ("speech", "flute")
-PIECES = 64
-"""Of clips, that tell which model is nearest to them."""
+SHIPPED = ("speech", "flute", "instrument")
 
 
 class Start(NamedTuple):
@@ -36,11 +33,9 @@ def loaded(name: str, stft: STFT) -> Start:
     return Start(name, copy.deepcopy(found.network).float().train().requires_grad_(True))
 
 
-def nearest(pieces: ClipExamples, shipped: tuple[str, ...] = SHIPPED) -> Start:
-    """The shipped model that explains pieces best, by its ELBO.
+def nearest(judge: FirstLook, stft: STFT, shipped: tuple[str, ...] = SHIPPED) -> Start:
+    """The shipped model that separates pieces best.
 
     A training that goes on from it takes less time than one from nothing: it knows how to find a source among others.
     """
-    some = pieces.first(PIECES)
-    models = [loaded(name, pieces.stft) for name in shipped]
-    return max(models, key=lambda model: elbo_per_frame(model.network, some))
+    return max((loaded(name, stft) for name in shipped), key=lambda model: judge(model.network))

@@ -1,0 +1,62 @@
+"""Whether the models of the sources stand by what they found."""
+
+import pytest
+import torch
+from sounds import constant_sources, mixture_scene, sound_sources
+
+from pyro_mixdvae.guides.additive import AdditiveGuide
+from pyro_mixdvae.inference.algorithms import Coordinate
+from pyro_mixdvae.inference.infer import infer
+from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.models import AdditiveModel, ComplexNormal, PowerNoise, Sources
+from pyro_mixdvae.separation.fit import BAD, UNSTEADY, Fit, FitSums
+
+
+def found(sources: Sources, n_scenes: int = 2) -> Posterior:
+    model = AdditiveModel(sources, ComplexNormal(PowerNoise(0.001)))
+    scene = mixture_scene(n_scenes)
+    return infer(model.to(scene.observations.real.dtype), scene, AdditiveGuide, Coordinate(3))
+
+
+def fits_of(*posteriors: Posterior) -> tuple[Fit, ...]:
+    sums = FitSums(2)
+    for posterior in posteriors:
+        sums.add(posterior)
+    return sums.fits(("one", "other"))
+
+
+def test_models_that_say_the_same_at_every_look_are_steady() -> None:
+    steady = fits_of(found(constant_sources(torch.tensor([[0.0, -8.0, -1.0], [-8.0, 0.0, -1.0]]))))
+    changing = fits_of(found(sound_sources()))
+    for sure, unsure in zip(steady, changing, strict=True):
+        assert sure.steadiness > 30
+        assert unsure.steadiness < sure.steadiness - 10
+
+
+def test_segments_add_up() -> None:
+    posteriors = [found(sound_sources(), n_scenes) for n_scenes in (1, 3)]
+    together = fits_of(*posteriors)
+    one, other = FitSums(2), FitSums(2)
+    one.add(posteriors[0])
+    other.add(posteriors[1])
+    one.include(other)
+    assert one.fits(("one", "other")) == together
+    assert fits_of(posteriors[0])[0].steadiness != together[0].steadiness
+
+
+@pytest.mark.parametrize(
+    ("misfit", "steadiness", "said"),
+    [
+        (BAD / 2, UNSTEADY + 1, None),
+        (BAD * 2, UNSTEADY + 1, "explains its part of the mixture badly"),
+        (BAD / 2, UNSTEADY - 1, "the part of voice is in doubt"),
+    ],
+)
+def test_a_warning_names_the_source_and_what_to_do(misfit: float, steadiness: float, said: str | None) -> None:
+    warning = Fit("voice", misfit, steadiness).warning
+    if said is None:
+        assert warning is None
+    else:
+        assert warning is not None
+        assert said in warning
+        assert "mixdvae train audio" in warning
