@@ -149,8 +149,8 @@ def audio(
         more["attribution"] = attribution
     _write(training, result, data.description, clips.stft, outputs, overwrite or resume, judged=GAIN, more=more)
     say(
-        f"{outputs.weights}: {GAIN} {result.best_elbo:.1f} (epoch {result.best_epoch} of {len(result.curve)}); the card "
-        f"is {outputs.card}, the learning curve {outputs.curve}.\n"
+        f"{outputs.weights}: {GAIN} {result.best_elbo:.1f} (epoch {result.best_epoch} of {len(result.curve)}); the "
+        f"card is {outputs.card}, the learning curve {outputs.curve}.\n"
         f"A recording that it has not learned from comes back from it at {scores['teacher']:.1f} dB, and at "
         f"{scores['free']:.1f} dB where it hears only itself (the card says how)."
     )

@@ -156,9 +156,9 @@ def _over_time(axes: "Axes", shown: Excerpt, axis: int) -> None:
     for n in range(n_sources):
         axes.fill_between(frames, low[:, n], high[:, n], color=colour_of(n), alpha=0.22, linewidth=0, zorder=1)
         draw_line(axes, frames, middle[:, n], result.observed[:, n], colour_of(n))
-        seen = np.flatnonzero(~np.isnan(middle[:, n]))
-        if len(seen):
-            draw_label(axes, float(frames[seen[0]]), middle[seen[0], n], n)
+        there = np.flatnonzero(~np.isnan(middle[:, n]))
+        if len(there):
+            draw_label(axes, float(frames[there[0]]), middle[there[0], n], n)
     of = " of the centre" if result.boxes.shape[-1] == 4 else ""
     axes.set_ylabel(f"{'xy'[axis]}{of}\n(pixels)")
     axes.grid(alpha=0.25)
