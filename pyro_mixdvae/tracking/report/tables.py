@@ -186,7 +186,9 @@ class Details:
         self._n_iterations, self._engine = 0, ""
 
     def add(self, result: TrackingResult) -> None:
-        """The next frames; pieces of one block share its records."""
+        """The next frames; pieces of one block share its records. A run that was read back has none of its own."""
+        if not result.records:
+            return
         if result.block is None or result.block not in self._blocks:
             self._elbos.append(result.records[-1]["elbo"])
         self._blocks.add(result.block)
@@ -194,6 +196,8 @@ class Details:
 
     def lines(self) -> list[str]:
         """A sentence a line."""
+        if not self._elbos:
+            return []
         of_blocks = f" (the sum over {len(self._elbos)} blocks, which bounds nothing)" if len(self._elbos) > 1 else ""
         return [
             f"ELBO {sum(self._elbos):.2f} nats{of_blocks} after {self._n_iterations} iterations, by {self._engine}."
