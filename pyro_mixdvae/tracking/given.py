@@ -43,7 +43,9 @@ def as_arrays(detections: Any) -> Given:
         InputError: they are of another kind, or a frame or a row of them cannot be used; says which.
     """
     if isinstance(detections, np.ndarray):
-        return Given(detections)
+        if detections.dtype.kind in "biuf":
+            return Given(detections)
+        detections = detections.tolist()  # of lists of different lengths, or of what is no number
     if hasattr(detections, "columns") and hasattr(detections, "iloc"):
         return _of_frame(detections)
     if hasattr(detections, "xyxy"):

@@ -109,6 +109,7 @@ def test_labels_of_ultralytics_are_shares_of_the_image(tmp_path: Path, more: str
         ]
         write(tmp_path, f"labels/film_{t}.txt", "\n".join(rows) + "\n")
     folder = tmp_path / "labels"
+    write(tmp_path, "labels/classes.txt", "person\n")
     check(folder, "Ultralytics' labels", SIZE, atol=1e-3, origin=1)
     assert read_detections(folder, SIZE).confidence[1, 1] == (0.6 if "score" in more else -1)
     with pytest.raises(InputError, match="say how large it is, --size WxH"):

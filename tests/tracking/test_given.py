@@ -29,12 +29,23 @@ def as_frame(first: int) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    "kind", ["lists", "arrays", "none for empty", "frame", "frame by index", "frame with gaps", "nested lists"]
+    "kind",
+    [
+        "lists",
+        "array of lists",
+        "arrays",
+        "none for empty",
+        "frame",
+        "frame by index",
+        "frame with gaps",
+        "nested lists",
+    ],
 )
 def test_every_kind_gives_what_the_array_gives(kind: str) -> None:
     frame = as_frame(0)
     given: dict[str, Any] = {
         "lists": [present(t).tolist() for t in range(12)],
+        "array of lists": np.array([present(t).tolist() for t in range(12)], dtype=object),
         "arrays": [present(t) for t in range(12)],
         "none for empty": [present(t) if len(present(t)) else None for t in range(12)],
         "frame": frame.sample(frac=1, random_state=1).sort_index(),
@@ -82,6 +93,7 @@ def test_detections_of_supervision() -> None:
         ("det.txt", "is a path: read it with"),
         ({1: [[1, 2, 3, 4]]}, "type dict are not understood: give an array"),
         (7, "type int are not understood"),
+        (np.array([[["a", "b", "c", "d"]]]), "Frame 1 of the list holds no boxes"),
         ([[1, 2, 3, 4]], "Frame 1 of the list holds no boxes"),
         ([[[1, 2, 3, 4]], [["a", 2, 3, 4]]], "Frame 2 of the list holds no boxes"),
         ([[[1, 2, 3, 4]], [[1, 2]]], "Some frames hold boxes"),

@@ -118,7 +118,7 @@ def test_all_doubts_are_in_the_table(result: TrackingResult) -> None:
 
 def test_nothing_is_said_to_be_certain_beside_a_warning(detections: Array, result: TrackingResult) -> None:
     lines = summary(detections, result)
-    assert lines[0].startswith("3 frames, 3 detections, 2 sources: 3 boxes observed, 3 inferred")
+    assert lines[0].startswith("3 frames, 3 detections, 2 sources: 3 boxes observed (50 %), 3 inferred")
     assert lines[1].startswith("No names are in doubt")
     lines = summary(detections, replace(result, warnings=("Little is observed.",)))
     assert lines[1:] == ["Warning: Little is observed.", "Note: the prior is a guess."]

@@ -16,7 +16,6 @@ from pyro_mixdvae.tracking.doubts import LEAST, Doubt, percent
 from pyro_mixdvae.tracking.result import TrackingResult
 
 NONE_OF_THEM = "none"
-ODDS = round(1 / LEAST) - 1
 CORNERS = ("x1", "y1", "x2", "y2")
 PLACE, POINT = ("left", "top", "width", "height"), ("x", "y")
 

@@ -32,7 +32,7 @@ class LabelFolder:
         """Whether the first text of a folder that ends in a number holds such a row."""
         if not path.is_dir():
             return False
-        first = next((file for file in label_files(path) if file.stem[-1:].isdigit()), None)
+        first = next(iter(label_files(path)), None)
         if first is None:
             return False
         try:
@@ -66,8 +66,8 @@ class LabelFolder:
 
 
 def label_files(folder: Path) -> list[Path]:
-    """The texts of a folder."""
-    return [path for path in list_folder(folder) if path.suffix == ".txt"]
+    """The texts of a folder whose names end in a number; others, as classes.txt, are about something else."""
+    return [path for path in list_folder(folder) if path.suffix == ".txt" and path.stem[-1:].isdecimal()]
 
 
 class _Row(NamedTuple):
