@@ -130,6 +130,20 @@ def test_clips_are_as_likely_as_they_are_long_and_so_are_places() -> None:
     assert len(places) + (starts == 200).sum() == 600
 
 
+def test_no_frequency_of_a_frame_is_all_but_silent() -> None:
+    """As quiet as asked for beside the frame's mean power, in the source and in what is heard of it alike."""
+    tone = np.sin(np.pi / 4 * np.arange(1000))
+    sounds = [examples(clips_of(tone), count=20, floor=floor, alone=0.0)[torch.arange(20)] for floor in (0.0, 1e-3)]
+    without, with_floor = (sound.content.abs().square() for sound in sounds)
+    frames = slice(2, -2)
+    added = (sounds[1].content - sounds[0].content).abs().square()[:, frames]
+    ratio = added.mean() / without[:, frames].mean()
+    assert float(ratio) == pytest.approx(1e-3, rel=0.1)
+    assert without[:, frames].quantile(0.05) < 0.1 * with_floor[:, frames].quantile(0.05)
+    rest = [sound.observed - sound.content for sound in sounds]
+    torch.testing.assert_close(rest[0], rest[1], rtol=1e-3, atol=1e-3)
+
+
 def test_silent_stretches_of_a_clip_are_finite() -> None:
     found = examples(clips_of(np.zeros(320)), clips_of(np.zeros(400)), count=50)
     for part in found[torch.arange(50)]:

@@ -58,9 +58,10 @@ class TestTrainingClips:
         assert data.description["against"] == "noise and tones"
         assert data.description["minutes"] == pytest.approx(4 * 0.5 / 60, abs=0.01)
         assert data.notes[0].startswith("4 clips, 0.0 min")
-        assert len(data.notes) == 2
-        assert data.notes[1].startswith("Skipped: ")
-        assert "silent.wav" in data.notes[1]
+        assert len(data.notes) == 3
+        assert data.notes[1].startswith("Levels from ")
+        assert data.notes[2].startswith("Skipped: ")
+        assert "silent.wav" in data.notes[2]
         assert [len(part.paths) for part in data.source] == [3, 1]
         assert data.others is None
 
@@ -79,17 +80,21 @@ class TestTrainingClips:
             training_clips([folder / "0.wav"], n_frames=20, stft=TINY)
         with pytest.raises(InputError, match="is the only clip that can be used"):
             training_clips([folder], [folder / "0.wav"], n_frames=20, stft=TINY)
-        with pytest.raises(InputError, match="no clip can be used"):
-            training_clips([folder], n_frames=1000, stft=TINY)
+
+    def test_clips_may_be_shorter_than_pieces(self, folder: Path) -> None:
+        data = training_clips([folder], n_frames=1000, stft=TINY)
+        assert "4 of them shorter than pieces to learn from: they are joined" in data.notes[0]
+        content, _ = data.examples(2, 0).of_epoch(0)[torch.arange(2)]
+        assert content.shape == (2, 1000, TINY.n_frequencies)
 
     def test_training_and_validation_have_clips_of_their_own(self) -> None:
         """Neither of the source nor of what it is heard with; and no epoch has the examples of another."""
         clips = TrainingClips((constant(0.1), constant(0.2)), (constant(0.4), constant(0.8)), 5, TINY, {}, [])
         data, other_seed = (clips.examples(9, seed) for seed in (0, 1))
         for examples, source, other in ((data.of_epoch(0), 0.1, 0.4), (data.validation, 0.2, 0.8)):
-            assert float(examples.clips.samples[0][0]) == pytest.approx(source)
+            assert float(examples.source.recordings[0][0]) == pytest.approx(source)
             assert examples.others is not None
-            assert float(examples.others.samples[0][0]) == pytest.approx(other)
+            assert float(examples.others.recordings[0][0]) == pytest.approx(other)
         assert len(data.of_epoch(0)) == 9
         every = [data.of_epoch(0), data.of_epoch(1), other_seed.of_epoch(0), data.validation]
         first = [examples[torch.arange(1)].content for examples in every]
