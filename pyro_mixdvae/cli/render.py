@@ -42,7 +42,14 @@ def render(
     ] = None,
     since: Annotated[int | None, typer.Option("--from", help="First frame.", show_default=False)] = None,
     until: Annotated[int | None, typer.Option("--to", help="Last frame.", show_default=False)] = None,
-    scale: Annotated[float, typer.Option(help="Size of the film: .5 is half of the images'.")] = 1.0,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            help="Size of the film: .5 is half of the images'; 1, or less where these are wider or higher than 1920 "
+            "pixels, if not given.",
+            show_default=False,
+        ),
+    ] = None,
     trail: Annotated[int, typer.Option(help="Frames of the path that is drawn behind a source.")] = 25,
     size: Annotated[str, typer.Option(metavar="WxH", help="Of a plain ground, in pixels.", show_default=False)] = "",
     overwrite: Overwrite = False,
@@ -72,7 +79,7 @@ def render(
     width, height = chosen or tuple(math.ceil(side) for side in run.result.extent)
     behind = ground_of(ground, (width, height))
     check_outputs([output], overwrite, inputs=[ground, *run.files], advice="give another name for the film")
-    if max(behind.size) * scale > LARGEST:
+    if scale is not None and max(behind.size) * scale > LARGEST:
         raise InputError(f"--scale {scale:g} makes images of more than {LARGEST} pixels: give a smaller one.")
     first, last = _stretch(run, since, until)
     with progress("frame", last + 1 - first) as advance:

@@ -1,22 +1,18 @@
 """The built site in a browser: pages, formulas, players, search. Skipped where `make docs` was not run."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from browser import BROWSER, QUIET, needs_browser
 
 SITE = Path(__file__).parents[2] / "build" / "site"
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-OFFLINE = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--allow-file-access-from-files"),
-]
+OFFLINE = [*QUIET, "--allow-file-access-from-files"]
 
 pytestmark = [
     pytest.mark.skipif(not (SITE / "index.html").exists(), reason="the site is not built: make docs"),
-    pytest.mark.skipif(BROWSER is None, reason="there is no Chromium"),
+    needs_browser,
 ]
 
 

@@ -29,8 +29,8 @@ class Ground(Protocol):
     def rate(self) -> float | None:
         """Frames a second, if known."""
 
-    def images(self, first: int) -> Iterator[Image.Image]:
-        """RGB images from one on, counted from 0, to draw on; they may end before the tracks do."""
+    def images(self, first: int, size: Size) -> Iterator[Image.Image]:
+        """RGB images from one on, counted from 0, of some size, to draw on; they may end before the tracks do."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class PlainGround:
     size: Size
     rate: float | None = None
 
-    def images(self, first: int) -> Iterator[Image.Image]:
+    def images(self, first: int, size: Size) -> Iterator[Image.Image]:
         """The same image again and again."""
         while True:
-            yield Image.new("RGB", self.size, PLAIN)
+            yield Image.new("RGB", size, PLAIN)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ImageGround:
         with _opened(paths[0]) as image:
             return cls(paths, image.size, rate)
 
-    def images(self, first: int) -> Iterator[Image.Image]:
+    def images(self, first: int, size: Size) -> Iterator[Image.Image]:
         """Read one by one.
 
         Raises:
@@ -77,7 +77,7 @@ class ImageGround:
                     shown = image.convert("RGB")
                 except (OSError, ValueError, SyntaxError) as error:
                     raise InputError(f"{path} is broken ({error}): give another image.") from error
-            yield shown if shown.size == self.size else shown.resize(self.size)
+            yield _sized(shown, size)
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,14 @@ class FilmGround:
         width, height = about["size"]
         return cls(path, (width, height), float(about["fps"]) or None)
 
-    def images(self, first: int) -> Iterator[Image.Image]:
+    def images(self, first: int, size: Size) -> Iterator[Image.Image]:
         """Decoded one after the other, also those before the first."""
         frames = _frames(self.path)
         next(frames)
         try:
             for number, content in enumerate(frames):
                 if number >= first:
-                    yield Image.frombytes("RGB", self.size, content)
+                    yield _sized(Image.frombytes("RGB", self.size, content), size)
         finally:
             frames.close()
 
@@ -133,6 +133,10 @@ def ground_of(path: Path, size: Size) -> Ground:
             "film, a sequence, or a file of detections for a plain ground."
         )
     return PlainGround(info.size if info else size, rate)
+
+
+def _sized(image: Image.Image, size: Size) -> Image.Image:
+    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
 def _images(folder: Path) -> list[Path]:

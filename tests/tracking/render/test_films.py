@@ -116,7 +116,7 @@ def test_an_mp4_is_read_again_and_drawn_over(run: Run, tmp_path: Path) -> None:
     ground = ground_of(plain, (1, 1))
     assert (ground.size, ground.rate) == ((162, 122), 12)
     assert render(run, ground, over) == 28
-    colours = np.asarray(next(ground_of(over, (1, 1)).images(0))).astype(int)
+    colours = np.asarray(next(ground_of(over, (1, 1)).images(0, (162, 122)))).astype(int)
     assert np.abs(colours[60, 20] - PLAIN).max() < 12
 
 
@@ -129,6 +129,13 @@ def test_what_is_no_film_is_told(tmp_path: Path) -> None:
         ground_of(path, (1, 1))
 
 
+def test_large_images_become_a_smaller_film(run: Run, tmp_path: Path) -> None:
+    large = replace(run, result=replace(run.result, boxes=24 * run.result.boxes))
+    assert render(large, PlainGround((3840, 2880)), tmp_path / "film.gif", stretch=(0, 1)) == 2
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.size == (1920, 1440)
+
+
 def test_images_are_taken_by_their_numbers(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "SEQ" / "img1"
     folder.mkdir(parents=True)
@@ -138,7 +145,7 @@ def test_images_are_taken_by_their_numbers(run: Run, tmp_path: Path) -> None:
     ground = ground_of(tmp_path / "SEQ", (1, 1))
     assert isinstance(ground, ImageGround)
     assert (ground.rate, ground.size) == (5, SIZE)
-    assert [image.getpixel((0, 0))[0] for image in ground.images(2)] == [20 * number for number in range(3, 13)]
+    assert [image.getpixel((0, 0))[0] for image in ground.images(2, SIZE)] == [20 * number for number in range(3, 13)]
     assert render(run, ground, tmp_path / "short.gif") == 10
     (folder / "4.png").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"4\.png is no image"):
