@@ -1,8 +1,8 @@
 """Track made scenes without end, frame by frame: ``python benchmarks/live_soak.py --frames 100000 --seed 0``.
 
 Three targets (``--n-sources``) walk; now and then one jumps, or leaves and comes in again at another side. Detections
-are missed, false boxes are many. What is asked is not who is who but whether anybody follows: a good detection of a target
-that no source stands on counts, until one does.
+are missed, false boxes are many. What is asked is not who is who but whether anybody follows: a good detection of a
+target that no source stands on counts, until one does.
 """
 
 import argparse

@@ -6,8 +6,8 @@ import numpy as np
 
 from pyro_mixdvae.benchmark.sounds.calibration import LEVELS
 from pyro_mixdvae.benchmark.sounds.rows import SoundRow, Table
-from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, plain, png
 from pyro_mixdvae.reporting.palette import colour_of
+from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, plain, png
 
 _STYLES = ("-", "--", ":")
 N_COLOURS = 10
