@@ -71,7 +71,7 @@ def evaluate(
     # motmetrics and pandas take a second to import: `mixdvae --help` does without them.
     from pyro_mixdvae.reporting.tables import csv_text, json_text, write_scores
     from pyro_mixdvae.tracking.files.detections import read_ground_truth, read_results
-    from pyro_mixdvae.tracking.files.formats.registry import files_read
+    from pyro_mixdvae.tracking.files.formats.registry import files_read, recognised
     from pyro_mixdvae.tracking.files.tracks import aligned
     from pyro_mixdvae.tracking.scores.clear import Score, Scores, pool, score
     from pyro_mixdvae.tracking.scores.diagnostics import diagnostics
@@ -85,6 +85,8 @@ def evaluate(
     if chosen and len(pairs) > 1:
         raise InputError("--ids chooses targets of one sequence, and there are several: give one result file.")
     image = parse_size(size)
+    for path, _ in pairs.values():
+        recognised(path)  # before what may take long is read
     truths = {name: read_ground_truth(path, image) for name, (_, path) in pairs.items()}
     tracks = {
         name: replace(read_results(path, image or truths[name].size), name=name) for name, (path, _) in pairs.items()

@@ -217,9 +217,6 @@ def track(
     drawn = _labels(labels, targets, of_points, 1 if known is None else known.origin)
     jobs = read_jobs(targets, image, drawn, known)
     coming = _presence(presence, [job.detections.origin for job in jobs]) if comes else None
-    for job in jobs:
-        for sentence in job.notes:
-            remark(sentence)
 
     use_one_thread()
     from pyro_mixdvae.tracking.tracker import Tracker
@@ -227,6 +224,9 @@ def track(
     tracker = Tracker(n_sources=n_sources, preset=declaration, level=level, seed=seed)
     for job in jobs:
         check_job(job, tracker, drawn, samples, not no_report, coming)
+    for job in jobs:
+        for sentence in job.notes:
+            remark(sentence)
     summaries = []
     try:
         with progress("frame", sum(len(job.detections.counts) for job in jobs)) as advance:

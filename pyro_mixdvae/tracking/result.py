@@ -1,7 +1,7 @@
 """What tracking one scene gives."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,15 @@ class TrackingResult:
         ]
         far = np.nanmax(np.concatenate([np.ones((1, 2)), *(each[:, -2:] for each in places)]), axis=0)
         return float(np.ceil(far[0])), float(np.ceil(far[1]))
+
+    def while_there(self) -> "TrackingResult":
+        """The same with NaN for boxes of sources that are not in the picture, as tables and pictures have it."""
+        if self.presence is None:
+            return self
+        places = {
+            name: np.where(self.there[..., None], getattr(self, name), np.nan) for name in ("boxes", "lower", "upper")
+        }
+        return replace(self, **places)
 
     @property
     def there(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

@@ -37,7 +37,7 @@ def test_points_in_and_points_out_in_the_numbering_of_the_film(mixdvae: Run, poi
         code, out, err = mixdvae("track", points, "-n", "2", "-o", out_file, "--samples", "1")
     assert (code, "Traceback" in err) == (0, False)
     assert "15 points (x, y) in pixels, frames 0 to 7, numbered from 0" in err
-    assert "15 points observed, 1 inferred" in out
+    assert "15 points observed (94 %), 1 inferred" in out
     found = read(out_file)
     assert list(found[0]) == ["frame", "id", "x", "y"]
     assert [(row["frame"], row["id"]) for row in found[:3]] == [("0", "1"), ("0", "2"), ("1", "1")]

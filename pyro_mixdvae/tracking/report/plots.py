@@ -56,7 +56,7 @@ def picture_of(shown: Excerpt, size: Size, name: str = "") -> bytes:
 
 
 def _figure(shown: Excerpt, size: Size, name: str) -> "Figure":
-    shown = replace(shown, result=blanked(shown.result))
+    shown = replace(shown, result=shown.result.while_there())
     if shown.step > 1:
         return long_figure(shown, size, name)
     result, n_frames = shown.result, shown.last - shown.first + 1
@@ -81,16 +81,6 @@ def _figure(shown: Excerpt, size: Size, name: str) -> "Figure":
     figure.suptitle(plain(f"{name}: {title}") if name else title)
     figure.legend(handles=_legend(result), loc="outside lower center", ncols=6, fontsize=9, frameon=False)
     return figure
-
-
-def blanked(result: TrackingResult) -> TrackingResult:
-    """Without the boxes of sources that are not in the picture: NaN."""
-    if result.presence is None:
-        return result
-    boxes, lower, upper = (
-        np.where(result.there[..., None], part, np.nan) for part in (result.boxes, result.lower, result.upper)
-    )
-    return replace(result, boxes=boxes, lower=lower, upper=upper)
 
 
 def centre_band(result: TrackingResult) -> tuple[Array, Array]:
