@@ -78,7 +78,7 @@ def reliability_diagram(table: Table) -> bytes:
     chosen = [row for row in _at_all_ratios(table.rows) if row.n_frames is not None and row.coverage]
     lengths = list(dict.fromkeys(row.n_frames for row in chosen))
     methods = list(dict.fromkeys(row.method for row in chosen))
-    figure = new_figure(5 * max(1, len(lengths)) + 1, 5 + 0.2 * len(methods))
+    figure = new_figure(5 * max(1, len(lengths)), 6 + 0.2 * len(methods))
     for column, axes in enumerate(figure.subplots(1, max(1, len(lengths)), squeeze=False)[0]):
         axes.plot([0, 1], [0, 1], color="#888888", linewidth=0.8)
         for row in chosen:
