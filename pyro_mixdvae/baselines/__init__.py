@@ -1,1 +1,1 @@
-"""Trackers and separators that ours is held against: none uses our engine, so a mistake there cannot flatter both."""
+"""Trackers and separators that ours are held against: none uses our engine, which would hide a mistake in it."""

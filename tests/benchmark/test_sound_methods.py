@@ -70,7 +70,7 @@ def test_factorisations_tell_bands_apart(learner: Learner, monkeypatch: pytest.M
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     monkeypatch.setattr("pyro_mixdvae.baselines.sounds.nmf.ATOMS", 4)
     monkeypatch.setattr(temporal_nmf, "ATOMS", 4)
-    monkeypatch.setattr(temporal_nmf, "WEIGHTS", (0.0, 1.0))
+    monkeypatch.setattr(temporal_nmf, "WEIGHTS", (0.01, 1.0))
     method = taught(learner)
     assert quality(method) > quality(Mixture()) + 10
     silent = method.separate(torch.zeros(1, 4000), torch.zeros(1, 2, 4000)).waveforms

@@ -22,7 +22,7 @@ ATOMS = 64
 LEARNING_ITERATIONS = 100
 ITERATIONS = 200
 # Of temporal continuity, where the mean magnitude is 1.
-WEIGHTS = (0.0, 0.1, 1.0, 10.0, 100.0)
+WEIGHTS = (0.01, 0.1, 1.0, 10.0)
 # Mixtures of the clips that alpha is chosen on, of a step that no training has.
 N_CHOSEN_ON, STEP_CHOSEN_ON = 12, 2**31
 # Of each source, that dictionaries are learned from while alpha is chosen.

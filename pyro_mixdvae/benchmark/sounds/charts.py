@@ -78,7 +78,7 @@ def reliability_diagram(table: Table) -> bytes:
     chosen = [row for row in _at_all_ratios(table.rows) if row.n_frames is not None and row.coverage]
     lengths = list(dict.fromkeys(row.n_frames for row in chosen))
     methods = list(dict.fromkeys(row.method for row in chosen))
-    figure = new_figure(5 * max(1, len(lengths)), 5.5)
+    figure = new_figure(5 * max(1, len(lengths)), 6 + 0.2 * len(methods))
     for column, axes in enumerate(figure.subplots(1, max(1, len(lengths)), squeeze=False)[0]):
         axes.plot([0, 1], [0, 1], color="#888888", linewidth=0.8)
         for row in chosen:
@@ -94,8 +94,9 @@ def reliability_diagram(table: Table) -> bytes:
         axes.set_title(f"T = {lengths[column]}" if lengths else "no method has intervals")
         axes.set_aspect("equal")
         axes.grid(alpha=0.25)
-        if lengths:
-            axes.legend(fontsize=7, frameon=False)
+    if lengths:
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
     return png(figure)
 
 

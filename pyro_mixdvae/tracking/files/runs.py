@@ -48,7 +48,7 @@ class Run:
         first, last = result.block or (result.first, result.first + len(result.boxes) - 1)
         records = (Records(first, last, result.records),) if result.records else ()
         ids = tuple(range(1, result.boxes.shape[1] + 1))
-        own = cls(result, ids, tuple(map(str, ids)), title, records)
+        own = cls(result.while_there(), ids, tuple(map(str, ids)), title, records)
         return own if names is None else own.named(names)
 
     def named(self, names: Sequence[str]) -> "Run":
