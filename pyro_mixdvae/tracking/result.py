@@ -110,10 +110,10 @@ class TrackingResult:
         """The same with NaN for boxes of sources that are not in the picture, as tables and pictures have it."""
         if self.presence is None:
             return self
-        places = {
-            name: np.where(self.there[..., None], getattr(self, name), np.nan) for name in ("boxes", "lower", "upper")
-        }
-        return replace(self, **places)
+        boxes, lower, upper = (
+            np.where(self.there[..., None], places, np.nan) for places in (self.boxes, self.lower, self.upper)
+        )
+        return replace(self, boxes=boxes, lower=lower, upper=upper)
 
     @property
     def there(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
