@@ -95,7 +95,7 @@ def test_others_keep_all_that_they_find(kind: roboflow.Kind) -> None:
     pytest.importorskip("trackers")
     pytest.importorskip("supervision")
     step = np.arange(40)[:, None]
-    boxes = np.stack([step + [10, 50, 40, 110], step + [300, 50, 330, 110]], 1).astype(float)
+    boxes = np.stack([step + np.array([10, 50, 40, 110]), step + np.array([300, 50, 330, 110])], 1).astype(float)
     boxes[:15, 1] = np.nan
     found = roboflow.track_all(boxes, kind)
     assert found.shape == (40, 2, 4)
