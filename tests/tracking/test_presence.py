@@ -140,10 +140,15 @@ def test_labels_say_who_is_who() -> None:
         Tracker(3).track(boxes, SIZE, labels, presence=Presence())
 
 
-def test_a_stay_in_which_nobody_is_seen_is_said() -> None:
+def test_a_stay_in_which_nobody_is_seen_is_said_and_a_label_helps() -> None:
     rows = [(1, 1, 120), (2, 1, 40), (3, 26, 120), (4, 50, 60)]
+    boxes, presence = walkers()[1], Presence.of(rows)
     with pytest.raises(InputError, match="Source 4 is said to be in the picture in frames 50 to 60"):
-        Tracker(4).track(walkers()[1], SIZE, presence=Presence.of(rows))
+        Tracker(4).track(boxes, SIZE, presence=presence)
+    label = np.array([[300.0, 380, 340, 470]])
+    result = Tracker(4).track(boxes, SIZE, Labels([54], [3], label), presence=presence)
+    np.testing.assert_allclose(result.boxes[54, 3], label[0], atol=0.5)
+    assert result.there[:, 3].sum() == 11
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ HIDE, REAPPEAR = 0.01, 0.05
 """Of targets, before anything is known of them: the inverse of the mean number of frames in view, and out of it."""
 
 RETURN = 1e-3
-"""Chance a frame that a source that has left comes back: a target that nobody has seen is as likely to come as all."""
+"""Chance a frame that a source that has left comes back, against that one comes that has not been there yet."""
 
 
 class Visit(NamedTuple):
