@@ -134,6 +134,22 @@ def test_arguments_that_make_no_sense(
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_training_starts_from(tmp_path: Path, mixdvae: Callable, clips: Path) -> None:
+    refused = mixdvae("train", "audio", clips, "-o", tmp_path / "a.safetensors", "--start", "boxes", *SMALL)
+    assert refused.code == 2
+    assert "boxes is no model of sound" in refused.err
+    assert not list(tmp_path.iterdir())
+    for start, name in (("nothing", "from-nothing"), ("flute", "from-flute")):
+        options = ("--start", start, "--epochs", 1, *SMALL)
+        assert mixdvae("train", "audio", clips, "-o", tmp_path / f"{name}.safetensors", *options).code == 0
+        assert json.loads((tmp_path / f"{name}.json").read_text())["data"]["start"] == start
+    flute, mine, new = (
+        load_network(name).network.emission_log_power.bias
+        for name in ("flute", tmp_path / "from-flute.safetensors", tmp_path / "from-nothing.safetensors")
+    )
+    assert float((mine - flute).abs().max()) < 0.1 < float((new - flute).abs().max())
+
+
 def test_a_source_without_a_name(
     tmp_path: Path, mixdvae: Callable, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
