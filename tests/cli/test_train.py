@@ -54,7 +54,7 @@ def test_weights_card_and_curve(
     assert source.startswith(("commit ", "version "))
     monkeypatch.setattr("pyro_mixdvae.weights.cards.source_version", lambda: source)
     path = tmp_path / "out" / "a.safetensors"
-    ended = mixdvae("train", "boxes", "-o", path, "--network", network, "--epochs", 3, *SMALL, "--seed", 4)
+    ended = mixdvae("train", "boxes", "-o", path, "--network", network, "--epochs", 3, *SMALL, "--seed", 4, "-v")
     assert ended.code == 0, ended.err
     assert sorted(file.name for file in path.parent.iterdir()) == ["a.json", "a.png", "a.safetensors"]
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
