@@ -72,7 +72,7 @@ def audio(
         ),
     ] = None,
     steps: Annotated[int, typer.Option(help="Steps of the training of each network.")] = 1000,
-    names: Annotated[tuple[str, str], typer.Option(help="What the two sources are called.")] = ("speech", "music"),
+    names: Annotated[tuple[str, str], typer.Option(help="What the two sources are called.")] = ("speech", "flute"),
     seed: Annotated[int, typer.Option(help="The same seed gives the same mixtures and scores.")] = 0,
     block: Annotated[int, typer.Option(help="Mixtures that a method is given, and that are kept, together.")] = 20,
     workers: Annotated[
