@@ -160,6 +160,9 @@ def _chart(rows: Sequence[dict[str, Any]]) -> bytes:
                 x, [row["low"] for row in own], [row["high"] for row in own], color=colour, alpha=0.15, linewidth=0
             )
         axes.set_xscale("log")
+        minutes = list(dict.fromkeys(row["minutes"] for row in rows))
+        axes.set_xticks(minutes, [f"{amount:g}" for amount in minutes])
+        axes.minorticks_off()
         axes.set_title(source)
         axes.set_xlabel("minutes of clean sound of each source")
         axes.set_ylabel("SI-SDR, dB")

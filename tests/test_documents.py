@@ -1,6 +1,5 @@
 """What the documents show as Python runs: those of a page block after block in one namespace. Links lead somewhere."""
 
-import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -95,23 +94,16 @@ def test_every_line_of_the_readme_works_in_its_order(
     assert mixdvae("demo").code == 0  # what `make demo` runs
     for line in lines_of_the_readme():
         words = shlex.split(line)[1:]
-        code, _, err = mixdvae(*words, *LIMITS.get(" ".join(words[:2]), ()))
+        code, out, err = mixdvae(*words, *LIMITS.get(" ".join(words[:2]), ()))
         if words[0] == "import-weights":
             assert (code, "there is no such file" in err) == (2, True)
         else:
             assert code == 0, f"{line}: {err}"
-
-
-def test_the_readme_tracks_what_the_demo_tracks(mixdvae: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its first line is about the demo's own targets, and scores as the demo does."""
-    monkeypatch.chdir(tmp_path)
-    assert mixdvae("demo").code == 0
-    track, evaluate = (shlex.split(line)[1:] for line in lines_of_the_readme()[:2])
-    assert mixdvae(*track, "--no-report").code == 0
-    code, _, _ = mixdvae(*evaluate, "--json", "scores.json")
-    assert code == 0
-    ours = json.loads((tmp_path / "scores.json").read_text())["overall"]["MOTA"]
-    assert ours > 0.8
+        if words[0] == "eval":  # the demo's own targets are followed, and score as they do in the demo
+            assert (
+                float(next(cells[1] for cells in map(str.split, out.splitlines()) if cells[:1] == ["TUD-Stadtmitte"]))
+                > 0.9
+            )
 
 
 def test_the_parts_that_contributing_shows_run() -> None:

@@ -122,6 +122,7 @@ def mot(
     )
     from pyro_mixdvae.benchmark.samples.whole import WholeOptions
 
+    _check_methods(methods or ())
     if leave and not presence:
         raise InputError("--leave takes targets away where they come and go: add --presence, or leave it out.")
     if presence and (whole or first_labelled):
@@ -138,7 +139,6 @@ def mot(
         drawn = draw_list(data, list(dict.fromkeys(frames or DEFAULT_LENGTHS)), options)
     comes = isinstance(drawn.options, ComingOptions)
     chosen = list(dict.fromkeys(methods or (COMING_METHODS if comes else DEFAULT_METHODS)))
-    _check_methods(chosen)
     lengths = drawn.lengths
     _tell_of_missing(lengths, frames or (lengths if drawn.is_whole or samples else DEFAULT_LENGTHS))
 

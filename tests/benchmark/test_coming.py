@@ -78,7 +78,7 @@ def test_the_benchmark(changing_sizes: Path, tmp_path: Path, mixdvae: Callable) 
     [
         (("--leave", 0.5), "add --presence"),
         (("--presence", "--whole"), "leave --whole and labels out"),
-        (("--presence", "--sources", 2), "With --presence nothing is cut"),
+        (("--presence", "--n-sources", 2), "With --presence nothing is cut"),
         (("--presence", "--leave", 2), "is not in 0 to 1"),
     ],
 )
