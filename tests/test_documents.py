@@ -52,7 +52,7 @@ def test_what_the_readme_shows_runs() -> None:
         else:
             assert result.boxes.shape == (20, 2, 4)
             assert (result.lower < result.upper).all()
-    assert n_blocks == 5
+    assert n_blocks == 3
 
 
 LIMITS = {
