@@ -98,6 +98,39 @@ def test_labels(data: bytes, is_written_out: bool) -> None:
             check_tracks(result, 2)
 
 
+CELLS = st.one_of(
+    st.integers(-1, 9).map(str), st.floats(-50, 700).map(str), st.sampled_from(["", "swap", "é", *HOSTILE_NUMBERS])
+)
+CORRECTION = st.tuples(
+    st.integers(0, 8).map(str),
+    st.sampled_from(["swap", "absent", "label", "label", "x"]),
+    st.integers(0, 3).map(str),
+    st.sampled_from(["", "1", "2"]),
+    st.sampled_from(["", "3", "6", "7"]),
+    *[st.floats(-50, 700).map(lambda place: f"{place:.3f}") | st.just("")] * 4,
+)
+
+
+@tried(10)
+@given(st.lists(CORRECTION | st.tuples(*[CELLS] * 9), max_size=4), st.booleans())
+def test_corrections(rows: list[tuple[str, ...]], from_run: bool) -> None:
+    data = "".join(f"{t},-1,{10 + 3 * t},{20 + n * 90},30,60,1\n" for t in range(1, 8) for n in range(2)).encode()
+    text = "frame,kind,source,other,until,x1,y1,x2,y2\n" + "".join(",".join(row) + "\n" for row in rows)
+    with workplace() as place:
+        source, fixes, result = (
+            place.give("det.txt", data),
+            place.give("fixes.csv", text.encode()),
+            place.output / "a.txt",
+        )
+        options = ["-n2", "--size=640x480"]
+        run = []
+        if from_run:
+            run = ["--run", place.output / "run.txt"]
+            assert place.run("track", source, *options, "-o", run[1]).code == 0
+        if place.run("track", source, *options, "-o", result, "--corrections", fixes, *run).code == 0:
+            check_tracks(result, 2, comes=True)
+
+
 def _no_constant(text: str) -> None:
     raise AssertionError(f"{text} in JSON")
 
