@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.files.detections import Detections, Tracks, read_detections, read_results
+from pyro_mixdvae.tracking.report.tables import BOX_COLUMNS
 
 PRESETS = ["default", "default", "default", "vkf", "deep-ar"]
 METHODS = [[], [], [], ["--method", "svi", "--iterations", "3"], ["--method", "hybrid", "--iterations", "3"]]
@@ -158,6 +159,18 @@ def test_evaluation(result: bytes, truth: bytes, ids: str) -> None:
         given_files = place.give("a.txt", result), "--gt", place.give("gt.txt", truth)
         if place.run("eval", *given_files, "--ids", ids, "--csv", tables[0], "--json", tables[1]).code == 0:
             json.loads(tables[1].read_text(), parse_constant=_no_constant)
+
+
+@tried(10)
+@given(tracks(), tables(st.tuples(*[CELLS] * 12), 4))
+def test_runs_that_are_shown(result: bytes, table: bytes) -> None:
+    """Tracks of any tracker, and a table beside them that may be of another run."""
+    with workplace() as place:
+        run = place.give("a.txt", result)
+        place.give("a.boxes.csv", ",".join(BOX_COLUMNS).encode() + b"\n" + table)
+        place.run("report", run, "-o", place.output / "a.html")
+        place.run("export", run, "-o", place.output / "a.xml")
+        place.run("render", run, run, "-o", place.output / "a.gif", "--size", "64x48")
 
 
 @tried(10)

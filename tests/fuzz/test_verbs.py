@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pyro_mixdvae.cli.main import app
 
-READ_NOTHING_NEW = {"demo", "bench"}
+READ_NOTHING_NEW = {"demo", "doctor", "bench"}
 
 
 def test_every_verb_is_reached() -> None:
