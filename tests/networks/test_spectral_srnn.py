@@ -173,7 +173,7 @@ class TestEvidence:
     def test_second_passes_see_the_expected_power_of_the_source(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """`|g o|^2 + v (1 - g)`, `g = v / (v + others)`, with v what the network made of the mixture."""
         monkeypatch.setattr(module, "SECOND_PASSES", 1.0)
-        monkeypatch.setattr(module, "_blurred", lambda power, generator: power)
+        monkeypatch.setattr(module, "blurred", lambda power, generator: power)
         network, s, mixture = spectral_srnn(), complex_normal(*SHAPE), complex_normal(*SHAPE)
         own = network.reconstructed(mixture.abs().square())
         others = (mixture - s).abs().square()
@@ -198,14 +198,14 @@ class TestEvidence:
     def test_what_is_known_of_the_others_is_rough(self) -> None:
         """Off by a factor that is 1 on average (in decibels) and within e^4 or so."""
         power = torch.full((500, 6, 9), 0.3)
-        found = module._blurred(power, generator())
+        found = module.blurred(power, generator())
         assert found.shape == power.shape
         error = (found / power).log()
         assert float(error.mean().abs()) < 0.05
         assert 0.2 < float(error.std()) < 0.8
         assert float(error.abs().max()) < 4
-        assert torch.equal(found, module._blurred(power, generator()))
-        assert module._blurred(power[:, :1, :1], generator()).isfinite().all()
+        assert torch.equal(found, module.blurred(power, generator()))
+        assert module.blurred(power[:, :1, :1], generator()).isfinite().all()
 
 
 class TestScheduledSampling:
