@@ -47,5 +47,5 @@ def export(
     run = read_run(tracks)
     check_outputs([output], overwrite, inputs=run.files, advice="give another name for OUT")
     result = run.result if chosen is None else replace(run.result, size=(float(chosen[0]), float(chosen[1])))
-    write_together({output: to_cvat(result, run.title)}, overwrite)
+    write_together({output: to_cvat(result, run.title, run.ids)}, overwrite)
     say(f"Written: {output}, {result.boxes.shape[1]} tracks of {len(result.boxes)} frames.")

@@ -297,7 +297,9 @@ def _labels(text: str, targets: Sequence[tuple[Path, Path]], of_points: bool, or
 
 def _refuse_beside_max(n_sources: int | None, labels: str, presence: Path | None) -> None:
     """Raise InputError for what says who there is, where --max-sources leaves it open."""
-    for option, is_given in (("--n-sources", n_sources is not None), ("--labels", labels), ("--presence", presence)):
+    if n_sources is not None:
+        raise InputError("-n says how many sources there are, and --max-sources how many at most: give one of the two.")
+    for option, is_given in (("--labels", labels), ("--presence", presence)):
         if is_given:
             raise InputError(
                 f"{option} says who there is, and --max-sources leaves it open: give -n with it, or neither."

@@ -33,7 +33,6 @@ NETWORKS = [
     *("vrnn", "storn", "dkf", "rvae", "vae", "srnn"),
 ]
 FROM_NOTHING = "nothing"
-GAIN = "gain at first look in dB"  # of held-out pieces of sound
 FITTED_IN_CLOSED_FORM = ("random-walk", "constant-velocity", "constant-acceleration")
 
 app = typer.Typer(help="Learn how a source moves, or sounds, from examples of it alone.", no_args_is_help=True)
@@ -120,7 +119,6 @@ def audio(
 
     use_one_thread()
     from pyro_mixdvae.separation.recordings.expectation import expected
-    from pyro_mixdvae.separation.recordings.judging import FirstLook
     from pyro_mixdvae.separation.recordings.recipes import training_clips, training_of
     from pyro_mixdvae.separation.recordings.resynthesis import resynthesis_scores
     from pyro_mixdvae.separation.recordings.starting import loaded, nearest
@@ -128,16 +126,15 @@ def audio(
     clips = training_clips(folder, against or [], frames, seed)
     _tell(clips.notes)
     data = clips.examples(count, seed)
-    partner = nearest(FirstLook(clips.pieces_of_others(seed), None, seed), clips.stft) if clips.others else None
-    judge = FirstLook(data.validation, partner.network if partner else None, seed)
+    partner = nearest(clips.pieces_of_others(seed), clips.stft, seed) if clips.others else None
     begun = None
     if start != FROM_NOTHING:
-        begun = nearest(judge, clips.stft) if start is None else loaded(start, clips.stft)
+        begun = nearest(data.validation, clips.stft, seed) if start is None else loaded(start, clips.stft)
         say(f"The training goes on from {begun.name}.")
-    training = training_of(data, seed, epochs, batch_size, learning_rate, begun.network if begun else None, judge)
+    training = training_of(data, seed, epochs, batch_size, learning_rate, begun.network if begun else None)
     data.description["start"] = begun.name if begun else FROM_NOTHING
     identity = {"network": "spectral-srnn", "data": data.description}
-    result = _run(training, identity, outputs, resume, epochs, judged=GAIN)
+    result = _run(training, identity, outputs, resume, epochs)
     scores = resynthesis_scores(training.network, clips.source[1], clips.stft)
     expectation = expected(training.network, partner, clips, seed)
     more: dict[str, Any] = {
@@ -147,10 +144,9 @@ def audio(
     }
     if attribution:
         more["attribution"] = attribution
-    _write(training, result, data.description, clips.stft, outputs, overwrite or resume, judged=GAIN, more=more)
+    _write(training, result, data.description, clips.stft, outputs, overwrite or resume, more=more)
+    _tell_of(result, outputs, training.plan.kl_weight)
     say(
-        f"{outputs.weights}: {GAIN} {result.best_elbo:.1f} (epoch {result.best_epoch} of {len(result.curve)}); the "
-        f"card is {outputs.card}, the learning curve {outputs.curve}.\n"
         f"A recording that it has not learned from comes back from it at {scores['teacher']:.1f} dB, and at "
         f"{scores['free']:.1f} dB where it hears only itself (the card says how)."
     )
@@ -276,7 +272,6 @@ def _run(
     resume: bool,
     epochs: int,
     objective: str = "ELBO",
-    judged: str = "",
 ) -> "Pretrained":
     """Train with a bar that shows the best epoch, or the objective; Ctrl-C says how to go on, and exits with 130."""
     from pyro_mixdvae.training.loop import Checkpoint, train
@@ -287,8 +282,7 @@ def _run(
         if telling.is_verbose:
             values = "-" if point is None else f"training {point.training:.3f}, held out {point.validation:.3f}"
             return f"{objective} a frame: {values}"
-        gain = f", {best[1]:.1f} {judged}" if judged else ""
-        return f"best so far: epoch {best[0]}{gain}" if best[0] else "best so far: -"
+        return f"best so far: epoch {best[0]}" if best[0] else "best so far: -"
 
     with progress("epoch", epochs, text=shown()) as advance, _interruptible(outputs.checkpoint):
 
@@ -332,7 +326,6 @@ def _write(
     outputs: Outputs,
     overwrite: bool,
     objective: str = "ELBO",
-    judged: str = "",
     more: Mapping[str, Any] = {},
 ) -> None:
     """Write weights and card (with more on it), remove the checkpoint, and draw the learning curve."""
@@ -341,12 +334,12 @@ def _write(
     from pyro_mixdvae.weights.cards import training_card
     from pyro_mixdvae.weights.store import network_files
 
-    card = training_card(training.network, data, training.schedule, training.seed, result, judged or objective)
+    card = training_card(training.network, data, training.schedule, training.seed, result, objective)
     card |= dict(more)
     contents = network_files(outputs.weights, training.network, representation, card)
     write_together(contents, overwrite)
     outputs.checkpoint.unlink(missing_ok=True)
-    curve = (result.curve, result.best_epoch, objective, judged)
+    curve = (result.curve, result.best_epoch, objective)
     note = add_picture(outputs.curve, lambda: curve_image(*curve), overwrite)
     if note:
         remark(note)

@@ -1,5 +1,6 @@
 """How well the models of the sources explain what separation gave to them, and whether they stand by it."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -98,6 +99,7 @@ class FitSums:
         ratios = 10 * ((target + 1e-30) / ((others - target).clamp(min=0) + 1e-30)).log10()
         with_mixture, *with_looks = ratios
         steadiness = sum(with_looks) / len(with_looks) - with_mixture
+        steadiness[others[0] == 0] = math.inf  # silence has no parts
         return tuple(Fit(*parts) for parts in zip(names, misfits, steadiness.tolist(), strict=True))
 
 

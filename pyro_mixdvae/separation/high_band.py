@@ -17,7 +17,8 @@ SECONDS = 0.016
 """Over which power is averaged: a frame of the models."""
 
 FAINTEST = 1e-12
-"""Power of a stem, at full scale, below which it says nothing: what is left is shared equally where all are so."""
+"""Power of a stem, beside the mixture's peak, below which it says nothing: what is left is shared equally where all are
+so."""
 
 
 class HighBand:
@@ -26,9 +27,11 @@ class HighBand:
     Args:
         rate: of the mixture, in samples a second.
         model_rate: of the models. A mixture that has no higher one has nothing above, and its rest is shared equally.
+        peak: of the mixture.
     """
 
-    def __init__(self, rate: int, model_rate: int):
+    def __init__(self, rate: int, model_rate: int, peak: float):
+        self._faintest = FAINTEST * peak**2 + 1e-300
         self._has_band = rate > model_rate
         if self._has_band:
             self._filter = butter(2, [part * model_rate / 2 for part in BAND], "bandpass", fs=rate, output="sos")
@@ -49,6 +52,6 @@ class HighBand:
             self._states = [np.zeros((len(self._filter), *outer, 2)), np.zeros((*outer, 1))]
         band, self._states[0] = sosfilt(self._filter, stems.astype(np.float64), zi=self._states[0])
         power, self._states[1] = lfilter([1 - self._memory], [1, -self._memory], band**2, zi=self._states[1])
-        power = np.maximum(power, 0) + FAINTEST
+        power = np.maximum(power, 0) + self._faintest
         shares: npt.NDArray[np.float64] = power / power.sum(0)
         return shares

@@ -44,9 +44,8 @@ class Separation:
     @property
     def sounds(self) -> Samples:
         """The mixture and the stems ``[1 + N, channels, n]``, as NumPy has them in single precision."""
-        mixture, stems = _array(self.mixture), _array(self.stems)
-        sounds: Samples = np.concatenate([mixture[None], stems]).reshape(1 + len(self.names), -1, mixture.shape[-1])
-        return sounds
+        waveforms = (_array(self.mixture), *_array(self.stems))
+        return np.stack([channels_first(waveform) for waveform in waveforms])
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and same(vars(self), vars(other))
@@ -54,7 +53,7 @@ class Separation:
     __hash__ = None  # type: ignore[assignment]  # waveforms can change
 
     def __repr__(self) -> str:
-        seconds = self.mixture.shape[-1] / self.rate
+        seconds = max(self.mixture.shape) / self.rate
         names, warnings = ", ".join(self.names), len(self.warnings)
         return f"Separation({names}: {seconds:.2f} s at {self.rate} a second, {warnings} warnings)"
 
@@ -93,6 +92,14 @@ class Separation:
         sounds = self.sounds[1:]
         held = sounds[..., : int(LONGEST * self.rate)]
         return SoundPage(Stems(title, self.names, held, self.rate, sounds.shape[-1] / self.rate)).html()
+
+
+def channels_first(waveform: Samples) -> Samples:
+    """A waveform ``[n]``, ``[n, channels]`` or ``[channels, n]``, of which the longer axis is that of the samples, as
+    ``[channels, n]``; of more axes the last one is.
+    """
+    turned = waveform.T if waveform.ndim == 2 and waveform.shape[0] > waveform.shape[1] else waveform
+    return np.ascontiguousarray(turned.reshape(-1, turned.shape[-1]))
 
 
 def _array(waveform: npt.NDArray[np.floating] | Tensor) -> Samples:

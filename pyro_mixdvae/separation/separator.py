@@ -25,7 +25,7 @@ from pyro_mixdvae.separation.audio.resampling import resample
 from pyro_mixdvae.separation.fit import Fit, FitSums
 from pyro_mixdvae.separation.high_band import HighBand
 from pyro_mixdvae.separation.presets import build, weights_of
-from pyro_mixdvae.separation.result import Separation
+from pyro_mixdvae.separation.result import Separation, channels_first
 from pyro_mixdvae.separation.source_files import source_names
 from pyro_mixdvae.separation.stream import Segmenting, SegmentStream
 
@@ -116,10 +116,10 @@ class Separator:
             InputError: it is empty, holds NaN, infinity or numbers beyond any sound, has as many channels as samples,
                 or a rate that no sound has.
         """
+        if not isinstance(waveform, Tensor):
+            waveform = np.asarray(waveform)
         given = _checked(waveform, rate)
-        is_turned = given.ndim == 2 and given.shape[0] > given.shape[1]
-        samples = np.ascontiguousarray(given.T) if is_turned else given
-        channels = samples.reshape(-1, samples.shape[-1])
+        channels = channels_first(given)
         peak = float(np.abs(channels).max())
         fits = FitMeter(self)
         at_model_rate = resample(channels, rate, self.stft.rate)
@@ -130,13 +130,12 @@ class Separator:
             ready = [*stream.push(torch.from_numpy(np.ascontiguousarray(channel))), *stream.finish()]
             separated.append(torch.cat(ready, 1).numpy())
         stems = np.stack(separated, 1)  # [N, channels, n]
-        back = resample(stems.reshape(-1, stems.shape[-1]), self.stft.rate, rate, samples.shape[-1])
+        back = resample(stems.reshape(-1, stems.shape[-1]), self.stft.rate, rate, channels.shape[-1])
         by_channel = back.reshape(len(self.names), *channels.shape)
         if self.sums and rate != self.stft.rate:
-            by_channel = HighBand(rate, self.stft.rate).add(by_channel, channels)
-        shaped = by_channel.reshape(len(self.names), *samples.shape)
-        if is_turned:
-            shaped = shaped.swapaxes(1, 2)
+            by_channel = HighBand(rate, self.stft.rate, peak).add(by_channel, channels)
+        is_turned = given.ndim == 2 and given.shape[0] > given.shape[1]
+        shaped = by_channel.swapaxes(1, 2) if is_turned else by_channel.reshape(len(self.names), *given.shape)
         result = (
             torch.from_numpy(shaped).to(waveform) if isinstance(waveform, Tensor) else shaped.astype(waveform.dtype)
         )
@@ -203,6 +202,8 @@ class FitMeter:
 def _checked(waveform: npt.NDArray[np.floating] | Tensor, rate: int) -> npt.NDArray[np.float32]:
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise InputError(f"{rate} samples a second: sounds have {LOWEST_RATE} to {HIGHEST_RATE}.")
+    if not (waveform.is_floating_point() if isinstance(waveform, Tensor) else waveform.dtype.kind == "f"):
+        raise InputError(f"the waveform holds {waveform.dtype}: give numbers between -1 and 1, as soundfile.read does.")
     with np.errstate(over="ignore"):  # what single precision cannot hold is infinite in it
         samples = np.asarray(waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform, dtype=np.float32)
     if samples.ndim == 0 or samples.size == 0:

@@ -66,10 +66,12 @@ def source_names(sources: Sequence[str | Path]) -> tuple[tuple[str, ...], list[s
             "a model on sounds like it (`mixdvae train audio`)."
         )
     names = [Path(source).stem for source in sources]
+    models = [Path(source).resolve() for source in sources]  # a name of one that ships is a file of its own
     notes = [
-        f"{name} is given {names.count(name)} times: its model cannot tell two of a kind apart, the stems are alike."
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
+        f"{model.stem} is given {models.count(model)} times: its model cannot tell two of a kind apart, the stems are "
+        "alike."
+        for model in dict.fromkeys(models)
+        if models.count(model) > 1
     ]
     return _distinct(names), notes
 

@@ -21,8 +21,7 @@ class Epoch(NamedTuple):
     """A point of the learning curve: epoch (from 1), and the objective per frame in nats.
 
     Of an ELBO, the training value is that of the epoch's own KL scale and scheduled sampling; the validation value
-    always has the final KL scale and the final probability of scheduled sampling, so that epochs can be compared. Where
-    a training has a judge of its own (`Pretraining`), it is what this says.
+    always has the final KL scale and the final probability of scheduled sampling, so that epochs can be compared.
     """
 
     number: int

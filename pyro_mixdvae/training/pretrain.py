@@ -32,22 +32,13 @@ class Pretraining(Training[Network]):
         validation: held-out tracks.
         schedule: see `Schedule`.
         seed: of the order of tracks, the scheduled sampling, and the draws of the guide.
-        judge: of a network, the greater the better, to tell which epoch is best; the ELBO of the held-out tracks if
-            not given.
     """
 
     def __init__(
-        self,
-        network: Network,
-        tracks: Callable[[int], Tracks],
-        validation: Tracks,
-        schedule: Schedule,
-        seed: int = 0,
-        judge: Callable[[Network], float] | None = None,
+        self, network: Network, tracks: Callable[[int], Tracks], validation: Tracks, schedule: Schedule, seed: int = 0
     ):
         super().__init__(network, schedule.model_dump(), seed)
         self.tracks, self.validation, self.plan = tracks, validation, schedule
-        self.judge = judge or self._elbo
         self.best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
 
@@ -71,13 +62,11 @@ class Pretraining(Training[Network]):
         for group in self.optimiser.param_groups:
             group["lr"] = self.plan.rate(number)
         training = self._pass(self.tracks(number), number)
-        point = Epoch(number + 1, training, self.judge(self.network))
+        probability = self.plan.own_output_probability
+        found = elbo_per_frame(self.network, self.validation, probability, self.seed, kl_scale=self.plan.kl_weight)
+        point = Epoch(number + 1, training, found)
         self._keep_the_best(point)
         return point
-
-    def _elbo(self, network: Network) -> float:
-        probability = self.plan.own_output_probability
-        return elbo_per_frame(network, self.validation, probability, self.seed, kl_scale=self.plan.kl_weight)
 
     def _pass(self, tracks: Tracks, number: int) -> float:
         kl_scale, probability = self.plan.kl_scale(number), self.plan.probability(number)

@@ -133,14 +133,14 @@ def test_what_lies_above_the_models_goes_with_the_source_that_is_strong_below() 
     near = sosfilt(butter(6, [6_000, 7_800], "bandpass", fs=rate, output="sos"), rng.standard_normal(n))
     stems = np.stack([near, 0.05 * near[::-1]])[:, None].astype(np.float32)
     mixture = (stems.sum(0) + high[None]).astype(np.float32)
-    whole = HighBand(rate, 16_000).add(stems, mixture)
+    whole = HighBand(rate, 16_000, 1.0).add(stems, mixture)
     np.testing.assert_allclose(whole.sum(0), mixture, atol=1e-5)
     took = ((whole - stems)[:, 0, 2_000:] ** 2).sum(-1)
     assert took[0] > 100 * took[1]
-    band = HighBand(rate, 16_000)
+    band = HighBand(rate, 16_000, 1.0)
     pieces = [band.add(stems[..., a:b], mixture[:, a:b]) for a, b in ((0, 7), (7, 5_000), (5_000, n))]
     np.testing.assert_allclose(np.concatenate(pieces, -1), whole, atol=1e-6)
-    silent = HighBand(rate, 16_000).add(np.zeros_like(stems), mixture)
+    silent = HighBand(rate, 16_000, 1.0).add(np.zeros_like(stems), mixture)
     np.testing.assert_allclose(silent[0], silent[1])
 
 

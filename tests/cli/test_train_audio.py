@@ -75,7 +75,7 @@ def test_weights_card_and_curve(tmp_path: Path, mixdvae: Callable, clips: Path) 
     assert (card["data"]["count"], card["data"]["frames"], card["seed"]) == (6, 10, 0)
     assert card["schedule"]["epochs"] == card["epochs"] == 3
     assert "licence may bind" in card["licence"]
-    assert f"gain at first look in dB {card['best_gain_at_first_look_in_db']:.1f}" in ended.out
+    assert f"{card['best_elbo']:.3f} nats a frame" in ended.out
     for score in card["resynthesis_si_sdr"].values():
         assert f"at {score:.1f} dB" in ended.out
     loaded = load_network(path)

@@ -26,7 +26,7 @@ def separation() -> Separation:
     """Two tones of one second, in stereo."""
     tones = np.sin(2 * np.pi * np.array([500.0, 3000])[:, None, None] * np.arange(RATE) / RATE).astype(np.float32)
     stems = np.tile(tones, (1, 2, 1)) * np.array([2.0, 0.5], np.float32)[:, None, None]
-    return Separation(("low", "<high>"), stems, (Fit("low", 0.2), Fit("<high>", 1.7)), stems.sum(0), RATE)
+    return Separation(("low", "<high>"), stems, (Fit("low", 0.2, 20.0), Fit("<high>", 1.7, 20.0)), stems.sum(0), RATE)
 
 
 def test_what_is_separated_is_known_and_equal_twice() -> None:

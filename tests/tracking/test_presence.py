@@ -306,8 +306,8 @@ def test_the_command(tmp_path: Path, mixdvae: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--max-sources", 3, "-n", 3), "--sources says who there is"),
-        (("--max-sources", 3, "--init", "1:1,1,5,5"), "--init says who there is"),
+        (("--max-sources", 3, "-n", 3), "give one of the two"),
+        (("--max-sources", 3, "--labels", "1:1,1,5,5"), "--labels says who there is"),
         (("--max-sources", 3, "--presence", "p.csv"), "--presence says who there is"),
         (("--max-sources", 0), "--max-sources is 0"),
         (("-n", 3, "--presence", "p.csv", "--live"), "--presence has no meaning with --live"),

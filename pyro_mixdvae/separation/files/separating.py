@@ -142,7 +142,7 @@ def _in_step(
     """The mixture [channels, n] and its stems [N, channels, n], piece by piece."""
     separation = BlockSeparation(separator, mixture, meters)
     shares = separator.sums and mixture.rate != separator.stft.rate
-    high = HighBand(mixture.rate, separator.stft.rate)
+    high = HighBand(mixture.rate, separator.stft.rate, mixture.peak)
 
     def ready() -> Iterator[Stems]:
         for block in mixture.blocks(BLOCK):

@@ -15,6 +15,8 @@ NOISY = -45.0
 
 FLAT = 3
 """Samples in a row at the greatest magnitude; a wave that was not cut off has one or two."""
+ROUND = 0.995
+"""Of the peak: a wave that is cut off comes from below this, and goes there, within a sample."""
 FLATTENED = 3
 """Places with so many, of a recording that is clipped."""
 
@@ -70,7 +72,7 @@ class ClippingMeter:
             if peak > self._peak:
                 self._peak, self._flattened = peak, 0
             if peak == self._peak > 0:
-                self._flattened += _flat_places(np.abs(block) >= peak)
+                self._flattened += _flat_places(np.abs(block) / peak)
             yield block
 
     @property
@@ -79,11 +81,16 @@ class ClippingMeter:
         return self._flattened >= FLATTENED
 
 
-def _flat_places(loudest: np.ndarray) -> int:
-    """Runs of `FLAT` or more in a row of ``[channels, n]``."""
-    edges = np.diff(np.pad(loudest, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    lengths = np.nonzero(edges == -1)[1] - np.nonzero(edges == 1)[1]
-    return int((lengths >= FLAT).sum())
+def _flat_places(magnitude: np.ndarray) -> int:
+    """Runs of `FLAT` or more at the peak, 1, in a row of ``[channels, n]``, that begin and end at once.
+
+    The crest of a slow and quiet wave is flat too, as samples have steps; but it is round.
+    """
+    padded = np.pad(magnitude, ((0, 0), (1, 1)))
+    edges = np.diff((padded >= 1).astype(np.int8), axis=1)
+    (rows, begins), (_, ends) = np.nonzero(edges == 1), np.nonzero(edges == -1)
+    is_cut = np.maximum(padded[rows, begins], padded[rows, ends + 1]) < ROUND
+    return int((is_cut & (ends - begins >= FLAT)).sum())
 
 
 def remarks(paths: Sequence[Path], qualities: Sequence[Quality]) -> list[str]:

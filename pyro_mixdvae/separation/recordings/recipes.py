@@ -11,7 +11,6 @@ from pyro_mixdvae.process_state import drawing, seeded
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.recordings.clips import SHORTEST, Clips, hold_out, read_clips
 from pyro_mixdvae.separation.recordings.examples import ClipExamples
-from pyro_mixdvae.separation.recordings.judging import FirstLook
 from pyro_mixdvae.separation.recordings.quality import remarks
 from pyro_mixdvae.training.data import VALIDATION_EPOCH, TrainingData
 from pyro_mixdvae.training.pretrain import Pretraining
@@ -115,16 +114,15 @@ def schedule_of(epochs: int, batch_size: int = 16, learning_rate: float = 0.002)
 def training_of(
     data: TrainingData[ClipExamples],
     seed: int = 0,
-    epochs: int = 400,
+    epochs: int = 100,
     batch_size: int = 16,
     learning_rate: float = 0.002,
     start: SpectralSRNN | None = None,
-    judge: FirstLook | None = None,
 ) -> Pretraining[SpectralSRNN]:
     """The training of the SRNN of one source: of a new one, or of `start`, in place. Arguments as in `schedule_of`."""
     schedule = schedule_of(epochs, batch_size, learning_rate)
     network = new_network(data.validation, seed) if start is None else start
-    return Pretraining(network, data.of_epoch, data.validation, schedule, seed, judge)
+    return Pretraining(network, data.of_epoch, data.validation, schedule, seed)
 
 
 @torch.no_grad()

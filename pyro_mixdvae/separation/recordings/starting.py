@@ -6,10 +6,9 @@ from typing import NamedTuple
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.representations.stft import STFT
-from pyro_mixdvae.separation.recordings.judging import FirstLook
-from pyro_mixdvae.weights.store import load_network
-
-SHIPPED = ("speech", "flute", "instrument")
+from pyro_mixdvae.separation.recordings.examples import ClipExamples
+from pyro_mixdvae.training.pretrain import elbo_per_frame
+from pyro_mixdvae.weights.store import load_network, shipped_names
 
 
 class Start(NamedTuple):
@@ -33,9 +32,10 @@ def loaded(name: str, stft: STFT) -> Start:
     return Start(name, copy.deepcopy(found.network).float().train().requires_grad_(True))
 
 
-def nearest(judge: FirstLook, stft: STFT, shipped: tuple[str, ...] = SHIPPED) -> Start:
-    """The shipped model that separates pieces best.
+def nearest(pieces: ClipExamples, stft: STFT, seed: int) -> Start:
+    """The shipped model that explains pieces best: of the greatest ELBO.
 
     A training that goes on from it takes less time than one from nothing: it knows how to find a source among others.
     """
-    return max((loaded(name, stft) for name in shipped), key=lambda model: judge(model.network))
+    models = [loaded(name, stft) for name in shipped_names("sounds")]
+    return max(models, key=lambda model: elbo_per_frame(model.network, pieces, seed=seed))

@@ -10,6 +10,7 @@ from pyro_mixdvae.tracking.boxes import iou
 from pyro_mixdvae.tracking.corrections.kinds import Absent, Correction, Drawn, Swap
 from pyro_mixdvae.tracking.corrections.splicing import (
     absent,
+    back_again,
     moved,
     of_sources,
     renamed,
@@ -69,6 +70,9 @@ def corrected(
         elif isinstance(each, Drawn):
             result = work.drawn(result, each)
         work.told(each)
+    for each in in_order:
+        if isinstance(each, Absent):  # what was tracked again since may know nothing of it
+            result = absent(result, each.source, each.frame, each.last + 1)
     verdicts = Verdicts(Setting(film.size, Start(result.first, result.boxes[0]), result.origin))
     return judged(film, result, verdicts)
 
@@ -91,6 +95,16 @@ def check(corrections: Sequence[Correction], film: Film, result: TrackingResult)
                 f"{n_sources}: give one of 1 to {n_sources}."
             )
         if isinstance(each, Drawn):
+            for other in corrections:
+                if (
+                    isinstance(other, Absent)
+                    and other.source == each.source
+                    and other.frame <= each.frame <= other.last
+                ):
+                    raise InputError(
+                        f"Source {each.source + 1} is drawn in frame {each.frame + result.origin}, in which it is said "
+                        "to be absent: leave one of the two out."
+                    )
             if each.box.shape != (result.boxes.shape[-1],):
                 kinds = "a box", "a point"
                 own = result.boxes.shape[-1] == 2
@@ -146,13 +160,16 @@ class _Work:
         source, frame = correction.source, correction.frame
         self.labels = _joined(self.labels, _label(correction))
         holder = holder_of(result, correction)
-        before = frame
-        if holder is None:
+        before = after = frame
+        if not result.there[frame - result.first, source]:
+            result, before, until = back_again(result, source, frame)
+            holder, after = None, until - 1
+        elif holder is None:
             before = lost_at(result, source, self.since([source], frame), frame)
         elif holder != source:
             when = exchange_of(result, source, holder, self.since([source, holder], frame), frame)
             result = self.around(renamed(result, _exchanged(result, source, holder), when), source, holder, when)
-        again = track_again(self.tracker, self.film, result, begin_of(result, before), frame, self.labels)
+        again = track_again(self.tracker, self.film, result, begin_of(result, before), after, self.labels)
         if again.keeps_names or holder is None or (again.meets and self.expected(result, again, frame)):
             result = spliced(renamed(result, again.order, again.until), again.part, again.until)
         return moved(result, source, frame, correction.box)

@@ -27,6 +27,9 @@ def renamed(result: TrackingResult, order: Sequence[int], since: int) -> Trackin
     responsibilities[later] = responsibilities[later][..., [*names, len(names)]]
     samples[:, later] = samples[:, later][:, :, names]
     doubts = ranked(_renamed(doubt, names) if _middle(doubt) >= since else doubt for doubt in result.doubts)
+    if result.presence is not None:
+        changed["presence"] = result.presence.copy()
+        changed["presence"][later] = changed["presence"][later][:, names]
     return replace(result, **changed, responsibilities=responsibilities, samples=samples, doubts=doubts)
 
 
@@ -100,6 +103,20 @@ def moved(result: TrackingResult, source: int, frame: int, box: Array) -> Tracki
     observed = result.observed.copy()
     observed[at, source] = True
     return replace(result, **changed, observed=observed)
+
+
+def back_again(result: TrackingResult, source: int, frame: int) -> tuple[TrackingResult, int, int]:
+    """The result with a source that is in the picture after all for as long as it was absent around a frame, and the
+    frames, the last not included.
+    """
+    assert result.presence is not None
+    away = result.presence[:, source] < 0.5
+    at = frame - result.first
+    since = at - int(np.argmin(away[at::-1])) + 1 if not away[: at + 1].all() else 0
+    until = at + int(np.argmin(away[at:])) if not away[at:].all() else len(away)
+    presence = result.presence.copy()
+    presence[since:until, source] = 1.0
+    return replace(result, presence=presence), since + result.first, until + result.first
 
 
 def without_doubts(result: TrackingResult, sources: Sequence[int], since: int, until: int) -> TrackingResult:

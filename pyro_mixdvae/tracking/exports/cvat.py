@@ -1,6 +1,6 @@
 """CVAT: XML 1.1 of a video, a track a source, to be looked through and corrected there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as Tree
 
 import numpy as np
@@ -17,8 +17,8 @@ TOLERANCE = 1.0
 """Pixels that CVAT's own boxes between two keyframes may be off: what no eye sees."""
 
 
-def to_cvat(result: TrackingResult, name: str = "tracks") -> str:
-    """The file's text; sources are the tracks 0 to N - 1, frames count from 0.
+def to_cvat(result: TrackingResult, name: str = "tracks", ids: Sequence[int] | None = None) -> str:
+    """The file's text; source n is the track n - 1, frames count from 0.
 
     Keyframes are the frames of doubt (attribute ``doubt``: how probable it is, in per cent, that names were changed
     there), those in which a box begins or ceases to be inferred (attribute ``inferred``, and ``occluded``), and so many
@@ -28,13 +28,14 @@ def to_cvat(result: TrackingResult, name: str = "tracks") -> str:
     Args:
         result: of tracking.
         name: of the task.
+        ids: of the sources; 1 to N if not given.
     """
     root = Tree.Element("annotations")
     Tree.SubElement(root, "version").text = "1.1"
     root.append(_meta(result, name))
     there, doubt = present(result), doubt_of(result)
-    for source in range(result.boxes.shape[1]):
-        track = Tree.SubElement(root, "track", id=str(source), label=LABEL, source="auto")
+    for source, number in enumerate(ids or range(1, result.boxes.shape[1] + 1)):
+        track = Tree.SubElement(root, "track", id=str(number - 1), label=LABEL, source="auto")
         track.extend(_shapes(result, source, there[:, source], np.round(100 * doubt[:, source]).astype(int)))
     Tree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + Tree.tostring(root, encoding="unicode") + "\n"

@@ -21,32 +21,40 @@ MOVED = 1.0
 """Pixels by which a box that CVAT gives back has to be off to have been moved by a person: more than CVAT's own."""
 
 
-def read_corrections(path: str | Path, result: TrackingResult) -> list[Correction]:
-    """Read corrections of a result, in the numbers of its frames, of sources 1 to N.
+def read_corrections(path: str | Path, origin: int = 1) -> list[Correction] | None:
+    """Read corrections of a result, in the numbers of its frames, of sources 1 to N; None of CVAT's XML (`of_cvat`).
 
     A CSV has the columns `COLUMNS`, in any order, of which a row fills those of its kind: ``swap`` (frame, source,
     other: they change names from that frame on), ``absent`` (frame, source, until: it is away between the two, both
     included), ``label`` (frame, source, x1 to y2, or x1 and y1 of a point: it is there).
 
-    Of CVAT's XML, which `exports.cvat` writes, the keyframes count: a box that lies elsewhere than the result has it is
-    a label, and frames outside are an absence.
+    Args:
+        path: of the file.
+        origin: the number of the first frame.
 
     Raises:
         InputError: a row cannot be used; with its line.
     """
     path = Path(path)
     if CVAT().recognises(path, text_at_start(path, HEAD)):
-        return _of_cvat(path, result)
+        return None
     rows = rows_of(path)
     header = next(rows, None)
     names = [] if header is None else [cell.strip().lower() for cell in header.cells]
     missing = [name for name in COLUMNS[:3] if name not in names]
     if missing:
-        raise InputError(f"{path} has no column {missing[0]}: give corrections with the columns {','.join(COLUMNS)}.")
-    found = []
+        raise InputError(
+            f"{path} has no column {missing[0]}: begin corrections with a line {','.join(COLUMNS)}, commas between."
+        )
+    found: list[Correction] = []
+    seen: dict[tuple[object, ...], int] = {}
     for line, cells in rows:
         row = dict(zip(names, (cell.strip() for cell in cells), strict=False))
-        found.append(_Row(f"{path}, line {line}", row, result.origin).correction())
+        found.append(_Row(f"{path}, line {line}", row, origin).correction())
+        said = type(found[-1]), found[-1].frame, *sorted(found[-1].sources)
+        if said in seen:
+            raise InputError(f"{path}, line {line}: line {seen[said]} speaks of this already: keep one of the two.")
+        seen[said] = line
     return found
 
 
@@ -117,8 +125,14 @@ class _Row:
         return found
 
 
-def _of_cvat(path: Path, result: TrackingResult) -> list[Correction]:
-    """The tracks 0, 1, ... of the file are the sources, in their order, as they were written."""
+def of_cvat(path: Path, result: TrackingResult) -> list[Correction]:
+    """What has changed in tracks that `exports.cvat` wrote: the tracks 0, 1, ... are the sources 1, 2, ....
+
+    Keyframes count: a box that lies elsewhere than the result has it is a label, and frames outside are an absence.
+
+    Raises:
+        InputError: the file cannot be used; with its line.
+    """
     n_sources, first, end = result.boxes.shape[1], result.first, result.first + len(result.boxes)
     tracks: list[list[Shape]] = [[] for _ in range(n_sources)]
     for shape in shapes_of(path):

@@ -179,7 +179,9 @@ def track_job(
     left_out = [PICTURE] if model is not None else [PICTURE, MODEL]
     written = [
         path
-        for path in result_paths(job.output, report, samples > 0, found.width == 2, presence is not None)
+        for path in result_paths(
+            job.output, report, samples > 0, found.width == 2, presence is not None or revision is not None
+        )
         if not any(path == job.output.with_suffix(suffix) for suffix in left_out)
     ]
     overview, excerpts, details = Overview(), Excerpts(len(found.counts)), Details()
@@ -213,10 +215,10 @@ def _results(
 ) -> "Iterator[tuple[TrackingResult, Sequence[Records] | None]]":
     """Results that follow on one another, and their records where these are of other frames."""
     film = job.detections
+    if revision is not None:
+        yield revision.result(tracker, film, labels, samples, film.origin)
+        return
     with _named(film.path):
-        if revision is not None:
-            yield revision.result(tracker, film, labels, samples, film.origin)
-            return
         for result in tracker.track_blocks(film, labels, samples, film.origin, presence):
             yield result, None
 

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.blocks import joined
 from pyro_mixdvae.tracking.corrections.correcting import corrected
-from pyro_mixdvae.tracking.files.corrections import read_corrections
+from pyro_mixdvae.tracking.files.corrections import of_cvat, read_corrections
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.files.results import ASSIGNMENTS, BOXES, CHECK, ELBO, POINTS
 from pyro_mixdvae.tracking.files.runs import read_run
@@ -53,15 +54,29 @@ class Revision:
         Raises:
             InputError: the corrections, or the run, cannot be used.
         """
+        written = read_corrections(self.corrections, origin)  # before all else takes its time
         if self.run is None:
             result = joined(list(tracker.track_blocks(film, labels, samples, origin)))
             last = result.first + len(result.boxes) - 1
             records: tuple[Records, ...] = (Records(result.first, last, result.records),)
         else:
             result, records = _read(self.run, tracker, film, origin)
+        fixes = of_cvat(self.corrections, result) if written is None else written
         if result.presence is None:
             result = replace(result, presence=np.ones(result.observed.shape))
-        return corrected(tracker, film, result, read_corrections(self.corrections, result), labels), records
+        try:
+            found = corrected(tracker, film, result, fixes, labels)
+        except InputError as error:
+            raise InputError(f"{self.corrections}: {error}") from error
+        return replace(found, notes=(*found.notes, _carried_out(len(fixes), result, found))), records
+
+
+def _carried_out(n_fixes: int, before: TrackingResult, after: TrackingResult) -> str:
+    """A sentence on what came of corrections."""
+    same = np.isclose(before.boxes, after.boxes, atol=0.005).all((1, 2))
+    same &= (before.there == after.there).all(1) & (before.observed == after.observed).all(1)
+    corrections = f"{n_fixes} correction was" if n_fixes == 1 else f"{n_fixes} corrections were"
+    return f"{corrections} carried out, and changed {int((~same).sum())} of {len(same)} frames."
 
 
 def _read(run: Path, tracker: Tracker, film: Film, origin: int) -> tuple[TrackingResult, tuple[Records, ...]]:
@@ -72,9 +87,10 @@ def _read(run: Path, tracker: Tracker, film: Film, origin: int) -> tuple[Trackin
     """
     found = read_run(run)
     result, shift = found.result, found.result.origin - origin
-    if result.boxes.shape[1] != tracker.n_sources:
+    if found.ids != tuple(range(1, tracker.n_sources + 1)):
         raise InputError(
-            f"{run} holds {result.boxes.shape[1]} sources, and {tracker.n_sources} are asked for: give its own number."
+            f"{run} holds the sources {', '.join(map(str, found.ids))}, and 1 to {tracker.n_sources} are asked for: "
+            "give its own number (-n), or, where one of them is never there, leave --run out."
         )
     doubts = tuple(doubt._replace(first=doubt.first + shift, last=doubt.last + shift) for doubt in result.doubts)
     result = replace(result, first=result.first + shift, origin=origin, doubts=doubts)
@@ -95,11 +111,12 @@ def _present(result: TrackingResult) -> TrackingResult:
     there = ~np.isnan(result.boxes[..., 0])
     if there.all():
         return result
-    places = {name: getattr(result, name).copy() for name in ("boxes", "lower", "upper")}
+    places: dict[str, Any] = {name: getattr(result, name).copy() for name in ("boxes", "lower", "upper")}
     frames = np.arange(len(there))
     for n in np.flatnonzero(~there.all(0)):
         known = there[:, n]
         for array in places.values():
             for column in range(array.shape[-1]):
                 array[:, n, column] = np.interp(frames, frames[known], array[known, n, column])
-    return replace(result, boxes=places["boxes"], lower=places["lower"], upper=places["upper"], presence=there * 1.0)
+    observed = result.observed & there
+    return replace(result, **places, observed=observed, presence=there * 1.0)

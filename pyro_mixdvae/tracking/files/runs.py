@@ -104,6 +104,9 @@ class _Beside:
         table = self._read(BOXES if self.width == 4 else POINTS, ("frame", "source", "level", *names), ("status",))
         if table is None:
             return result
+        if result.origin == 1 and int(table.numbers["frame"].min()) == result.number - 1:
+            # MOTChallenge files count from 1 also where the film counts from 0, as its tables do.
+            self.result = result = replace(result, origin=0)
         t, n = self._frames(table, "frame"), self._sources(table, table.numbers["source"])
         lower, upper, observed = result.lower.copy(), result.upper.copy(), result.observed.copy()
         for column, bound in enumerate(bounds):

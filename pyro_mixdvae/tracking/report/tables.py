@@ -45,7 +45,9 @@ def boxes_table(result: TrackingResult) -> str:
     ``level`` is the probability between the limits. Of points it is ``x`` and ``y``, and the limits of both.
     """
     t, n = np.nonzero(result.there)
-    limits = np.stack(written_limits(result.lower[t, n], result.upper[t, n]), axis=-1).reshape(len(t), -1)
+    limits = np.stack(written_limits(result.lower[t, n], result.upper[t, n]), axis=-1).reshape(
+        len(t), 2 * result.boxes.shape[-1]
+    )
     numbers = np.concatenate([written(result.boxes[t, n]), limits], -1)
     status = np.where(result.observed[t, n], "observed", "inferred")
     template = f"%d,%d,{_decimals(numbers, 2)},{result.level},%s\n"

@@ -9,9 +9,9 @@ import pytest
 
 from pyro_mixdvae import Tracker
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.corrections.kinds import Absent, Drawn, Swap
+from pyro_mixdvae.tracking.corrections.kinds import Absent, Correction, Drawn, Swap
 from pyro_mixdvae.tracking.exports.cvat import to_cvat
-from pyro_mixdvae.tracking.files.corrections import COLUMNS, read_corrections
+from pyro_mixdvae.tracking.files.corrections import COLUMNS, of_cvat, read_corrections
 from pyro_mixdvae.tracking.files.detections import read_results
 from pyro_mixdvae.tracking.result import TrackingResult
 
@@ -25,6 +25,12 @@ def result() -> TrackingResult:
     return Tracker(2).track(np.where(step % 7 == 5, np.nan, boxes), size=(640, 480))
 
 
+def read(path: Path, result: TrackingResult) -> list[Correction]:
+    """Of either kind of file."""
+    found = read_corrections(path, result.origin)
+    return of_cvat(path, result) if found is None else found
+
+
 def written(folder: Path, text: str) -> Path:
     path = folder / "fixes.csv"
     path.write_text(text)
@@ -33,7 +39,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_each_kind_is_read(tmp_path: Path, result: TrackingResult) -> None:
     rows = f"{HEADER}\n412,swap,2,1,,,,,\n100,absent,2,,140,,,,\n\n7,label,1,,,10,20,30,40.5\n8,label,2,,,10,20,,\n"
-    swap, absent, box, point = read_corrections(written(tmp_path, rows), result)
+    swap, absent, box, point = read(written(tmp_path, rows), result)
     assert swap == Swap(411, 1, 0)
     assert absent == Absent(99, 139, 1)
     assert isinstance(box, Drawn)
@@ -43,7 +49,7 @@ def test_each_kind_is_read(tmp_path: Path, result: TrackingResult) -> None:
 
 
 def test_columns_stand_in_any_order(tmp_path: Path, result: TrackingResult) -> None:
-    assert read_corrections(written(tmp_path, "other;kind;source;frame\n1;Swap;2;5\n"), result) == [Swap(4, 1, 0)]
+    assert read(written(tmp_path, "other;kind;source;frame\n1;Swap;2;5\n"), result) == [Swap(4, 1, 0)]
 
 
 @pytest.mark.parametrize(
@@ -60,17 +66,18 @@ def test_columns_stand_in_any_order(tmp_path: Path, result: TrackingResult) -> N
         (f"{HEADER}\n5,label,1,,,3,4,3,9\n", "no width or no height"),
         (f"{HEADER}\n5,label,1,,,3,inf,8,9\n", "line 2: y1 is 'inf'"),
         (f"{HEADER}\n5,label,1\n", "line 2: x1 is ''"),
+        (f"{HEADER}\n5,swap,1,2,,,,,\n7,swap,1,2,,,,,\n5,swap,2,1,,,,,\n", "line 4: line 2 speaks of this already"),
     ],
 )
 def test_what_cannot_be_used_is_told_with_its_line(
     tmp_path: Path, result: TrackingResult, text: str, problem: str
 ) -> None:
     with pytest.raises(InputError, match=re.escape(problem)):
-        read_corrections(written(tmp_path, text), result)
+        read(written(tmp_path, text), result)
 
 
 def test_what_comes_back_from_cvat_as_it_went_corrects_nothing(tmp_path: Path, result: TrackingResult) -> None:
-    assert read_corrections(written(tmp_path, to_cvat(result)), result) == []
+    assert read(written(tmp_path, to_cvat(result)), result) == []
 
 
 def test_a_box_that_was_moved_in_cvat_is_a_label(tmp_path: Path, result: TrackingResult) -> None:
@@ -78,7 +85,7 @@ def test_a_box_that_was_moved_in_cvat_is_a_label(tmp_path: Path, result: Trackin
     key = re.search(r'<box frame="(\d+)"[^>]*keyframe="1" xtl="([\d.]+)" [^>]*>', text[text.index('track id="1"') :])
     assert key is not None
     moved = key[0].replace(f'xtl="{key[2]}"', f'xtl="{float(key[2]) - 5:.2f}"')
-    (found,) = read_corrections(written(tmp_path, text.replace(key[0], moved)), result)
+    (found,) = read(written(tmp_path, text.replace(key[0], moved)), result)
     assert isinstance(found, Drawn)
     assert (found.frame, found.source) == (int(key[1]), 1)
     assert found.box[0] == pytest.approx(float(key[2]) - 5)
@@ -88,14 +95,14 @@ def test_frames_outside_are_an_absence(tmp_path: Path, result: TrackingResult) -
     text = to_cvat(result)
     before, after = text.split('<track id="1"')
     after = re.sub(r'frame="(2\d)" outside="0"', r'frame="\1" outside="1"', after)
-    found = read_corrections(written(tmp_path, before + '<track id="1"' + after), result)
+    found = read(written(tmp_path, before + '<track id="1"' + after), result)
     assert found == [Absent(20, 29, 1)]
 
 
 def test_a_track_of_nobody_is_refused(tmp_path: Path, result: TrackingResult) -> None:
     text = to_cvat(result).replace('track id="1"', 'track id="2"')
     with pytest.raises(InputError, match="track 2 is none of the 2 sources"):
-        read_corrections(written(tmp_path, text), result)
+        read(written(tmp_path, text), result)
 
 
 def test_a_run_is_corrected_from_its_files_or_anew(tmp_path: Path, mixdvae: Callable) -> None:
