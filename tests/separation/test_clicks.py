@@ -57,3 +57,16 @@ def test_what_decays_slowly_is_no_click() -> None:
 def test_short_and_silent_recordings_are_taken(n: int) -> None:
     for samples in (np.zeros(n, np.float32), np.ones(n, np.float32)):
         assert len(without_clicks(samples, RATE)[0]) == n
+
+
+def test_clicks_that_are_the_sound_stay() -> None:
+    """As of a metronome."""
+    samples = np.zeros(4 * RATE, np.float32)
+    samples[RATE // 2 :: RATE // 2] = 0.8
+    found, n_clicks = without_clicks(samples, RATE)
+    np.testing.assert_array_equal(found, samples)
+    assert n_clicks == 0
+
+
+def test_a_recording_may_begin_anywhere() -> None:
+    assert without_clicks(np.full(RATE, 0.3, np.float32), RATE)[1] == 0

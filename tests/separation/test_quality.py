@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from pyro_mixdvae.separation.recordings.clips import LEVEL, read_clips
-from pyro_mixdvae.separation.recordings.quality import loudness, pauses, remarks
+from pyro_mixdvae.separation.recordings.quality import ClippingMeter, loudness, pauses, remarks
 
 RATE = 16000
 
@@ -55,3 +55,12 @@ def test_many_files_with_a_fault_are_counted(tmp_path: Path) -> None:
         soundfile.write(tmp_path / f"{number}.wav", np.clip(note(0.6), -0.4, 0.4), RATE)
     clips = read_clips([tmp_path], RATE, 1600)
     assert remarks(clips.paths, clips.qualities)[1].endswith("0.wav, 1.wav, 2.wav and 3 more.")
+
+
+@pytest.mark.parametrize(("frequency", "level"), [(50, 0.05), (80, 0.02), (440, 0.9)])
+def test_the_crest_of_a_slow_wave_is_not_cut_off(frequency: float, level: float) -> None:
+    wave = level * np.sin(2 * np.pi * frequency * np.arange(44100) / 44100)
+    for cut, clipped in ((wave, False), (wave.clip(-level / 2, level / 2), True)):
+        meter = ClippingMeter()
+        list(meter.watch([np.round(cut * 32768)[None].astype(np.float32) / 32768]))
+        assert meter.is_clipped is clipped

@@ -85,3 +85,34 @@ def test_a_page_holds_the_stems(separation: Separation) -> None:
     assert "<title>two tones</title>" in page
     assert '"name": "low"' in page
     assert '"channels": 2, "length": 16000' in page
+
+
+@pytest.mark.parametrize("shape", [(8000,), (8000, 1), (8000, 2), (2, 8000)])
+def test_the_longer_axis_is_that_of_the_samples(shape: tuple[int, ...], tmp_path: Path) -> None:
+    torch.set_default_dtype(torch.float32)
+    mixture = 0.1 * np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    found = Separator().separate(mixture, RATE)
+    channels = 1 if len(shape) == 1 else min(shape)
+    assert np.asarray(found.stems).shape == (2, *shape)
+    assert found.sounds.shape == (3, channels, 8000)
+    assert "0.50 s" in repr(found)
+    path = next(path for path in found.save(tmp_path) if path.suffix == ".wav")
+    assert soundfile.read(path, always_2d=True)[0].shape == (8000, channels)
+
+
+def test_silence_is_no_fault_of_the_models() -> None:
+    torch.set_default_dtype(torch.float32)
+    assert Separator().separate(np.zeros(8000, np.float32), RATE).warnings == []
+
+
+@pytest.mark.parametrize("waveform", [[0] * 800, np.zeros(800, np.int16), torch.zeros(800, dtype=torch.int32)])
+def test_whole_numbers_are_no_waveform(waveform: object) -> None:
+    with pytest.raises(InputError, match="give numbers between -1 and 1"):
+        Separator().separate(waveform, RATE)  # type: ignore[arg-type]
+
+
+def test_what_lies_above_the_models_is_shared_alike_at_any_level() -> None:
+    torch.set_default_dtype(torch.float32)
+    mixture = 0.1 * np.random.default_rng(0).standard_normal(20000).astype(np.float32)
+    loud, quiet = (Separator().separate(np.float32(scale) * mixture, 44100).stems for scale in (1, 2.0**-20))
+    np.testing.assert_allclose(np.asarray(quiet) * 2**20, np.asarray(loud), atol=1e-5)

@@ -205,3 +205,34 @@ def exchanged(result: TrackingResult, truth: Tracks, doubt: Doubt) -> list[Corre
         if (targets[t, [other, one]] == before).all() and (targets[until, [other, one]] == before).all():
             return [Swap(t, one, other)]
     return []
+
+
+def test_names_change_with_who_is_there(tracker: Tracker, film: ArrayFilm, right: TrackingResult) -> None:
+    presence = np.ones((N_FRAMES, 3))
+    presence[300:340, 0] = 0.0
+    wrong = renamed(replace(right, presence=presence), [1, 0, 2], MIDDLE)
+    assert wrong.presence is not None
+    assert (wrong.presence[300:340] == [1, 0, 1]).all()
+    found = corrected(tracker, film, wrong, [Swap(MIDDLE, 0, 1)])
+    np.testing.assert_array_equal(found.presence, presence)
+
+
+def test_all_who_are_absent_at_once_have_no_detections(
+    tracker: Tracker, film: ArrayFilm, right: TrackingResult
+) -> None:
+    found = corrected(tracker, film, right, [Absent(100, 140, 2), Absent(120, 180, 1)])
+    assert found.presence is not None
+    assert found.presence[100:181].sum() == 3 * 81 - 41 - 61
+    for first, last, source in ((100, 140, 2), (120, 180, 1)):
+        assert np.nansum(found.responsibilities[first : last + 1, :, source]) == pytest.approx(0)
+        assert not found.observed[first : last + 1, source].any()
+
+
+def test_a_box_takes_an_absence_back(tracker: Tracker, film: ArrayFilm, right: TrackingResult) -> None:
+    away = corrected(tracker, film, right, [Absent(100, 140, 2)])
+    found = corrected(tracker, film, away, [Drawn(120, 2, walkers()[120, 2])])
+    assert found.presence is not None
+    assert (found.presence == 1).all()
+    assert_right(found, 0.3)
+    with pytest.raises(InputError, match="is drawn in frame 121, in which it is said to be absent"):
+        corrected(tracker, film, right, [Absent(100, 140, 2), Drawn(120, 2, walkers()[120, 2])])

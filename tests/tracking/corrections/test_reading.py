@@ -128,3 +128,21 @@ def test_a_run_is_corrected_from_its_files_or_anew(tmp_path: Path, mixdvae: Call
     ended = mixdvae("track", seq, *size, "-o", tmp_path / "x.txt", "--corrections", fixes, "--run", run)
     assert ended.code == 2
     assert "run.assignments.csv is not there" in ended.err
+
+
+def test_a_run_that_counts_from_0_is_corrected_and_nobody_may_be_there(tmp_path: Path, mixdvae: Callable) -> None:
+    rows = "".join(f"{t},{10 + 2 * t},50,20,40\n{t},{300 - 2 * t},60,20,40\n" for t in range(60))
+    seq, fixes, run = tmp_path / "boxes.csv", tmp_path / "fixes.csv", tmp_path / "run.txt"
+    seq.write_text("frame,x,y,w,h\n" + rows)
+    size = ("-n", 2, "--size", "640x480")
+    assert mixdvae("track", seq, *size, "-o", run).code == 0
+    fixes.write_text(f"{HEADER}\n0,absent,1,,59,,,,\n0,absent,2,,59,,,,\n")
+    ended = mixdvae("track", seq, *size, "-o", tmp_path / "none.txt", "--corrections", fixes, "--run", run)
+    assert ended.code == 0, ended.err
+    assert "2 corrections were carried out, and changed 60 of 60 frames" in ended.out
+    assert (tmp_path / "none.txt").read_text() == ""
+    assert (tmp_path / "none.presence.csv").read_text() == "id,from,to,probability\n"
+    assert mixdvae("report", run, "-o", tmp_path / "run.html").code == 0
+    fixes.write_text(f"{HEADER}\nx,swap,1,2,,,,,\n")
+    ended = mixdvae("track", seq, *size, "-o", tmp_path / "x.txt", "--corrections", fixes)
+    assert ended.err.splitlines()[-1].startswith(f"{fixes}, line 2: frame is 'x'")
