@@ -34,6 +34,6 @@ class Exchanged:
         rest = f"; {more} more moment{'s' * (more > 1)} not printed" if more > 0 else ""
         named = ", ".join(doubt.in_words(self._origin) for doubt in ranked(self._doubts)[:SHOWN])
         yield (
-            f"Names may have been exchanged in frames {named}{rest}. Look there (`mixdvae report` shows them), and where "
-            "it is so, say so (--corrections)."
+            f"Names may have been exchanged in frames {named}{rest}. Look there (`mixdvae report` shows them), and "
+            "where it is so, say so (--corrections)."
         )
