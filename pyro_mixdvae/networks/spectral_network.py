@@ -11,11 +11,11 @@ from pyro_mixdvae.networks.recurrent import RecurrentDVAE
 
 
 class SpectralNetwork(RecurrentDVAE):
-    """`s_tf ~ N_c(0, v_tf)(h_t, z_t)`: a DVAE whose content is a complex spectrum, and that is fed powers |s|^2."""
+    """`s_tf ~ N_c(0, v_tf)(h_t, z_t)`: a DVAE whose content is a complex spectrum, and that is fed its powers."""
 
     @abstractmethod
     def to_input(self, power: Tensor) -> Tensor:
-        """What the memory is fed of power |s|^2: [*, F] -> [*, F]."""
+        """What the memory is fed of `|s|^2`: [*, F] -> [*, F]."""
 
     @abstractmethod
     def power(self, h: Tensor, z: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ class SpectralNetwork(RecurrentDVAE):
 
     @abstractmethod
     def encode_power(self, power: Tensor, present: Tensor | None = None) -> tuple[Tensor, MarkovGaussian]:
-        """h [*, T, H] and q(z | s), both fed |s|^2 [*, T, F]: what `history` and `latent_posterior` give of it."""
+        """h [*, T, H] and q(z | s), both fed `|s|^2` [*, T, F]: what `history` and `latent_posterior` give of it."""
 
     def emission(self, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (zero) and variance of p(s_t | h_t, z_t), [*, F] each."""
@@ -35,7 +35,7 @@ class SpectralNetwork(RecurrentDVAE):
         return ComplexNormal(None, self.power(h, z))
 
     def reconstructed(self, power: Tensor, present: Tensor | None = None) -> Tensor:
-        """v_s at the central path of q(z | s), all networks being fed |s|^2: [*, T, F] -> [*, T, F].
+        """v_s at the central path of q(z | s), all networks being fed `|s|^2`: [*, T, F] -> [*, T, F].
 
         `present` as in `latent_posterior`.
         """
@@ -43,5 +43,5 @@ class SpectralNetwork(RecurrentDVAE):
         return self.power(h, encoder.central_path())
 
     def teacher_forced(self, y: Tensor) -> Tensor:
-        """The inputs of the history: y = |s|^2 [*, T, F] one frame late, as it is fed in; silence at the first."""
+        """The inputs of the history: `y = |s|^2` [*, T, F] one frame late, as it is fed in; silence at the first."""
         return self.to_input(super().teacher_forced(y))
