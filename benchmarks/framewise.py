@@ -12,6 +12,7 @@ from pyro.distributions import Delta
 from pyro.infer import TraceEnum_ELBO
 from torch import Tensor
 
+from pyro_mixdvae.models.assignments.independent import IndependentAssignment
 from pyro_mixdvae.models.mixture import MAX_PLATE_NESTING, MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
@@ -27,16 +28,16 @@ def make_gradients(
     """Functions that take one gradient each and give the loss: vectorised, and frame by frame.
 
     Args:
-        preset: its model and coordinates are used.
+        preset: its p(s, z), its likelihood and its representation are used, with the paper's p(w).
         detections: ``[B, T, K, 4]`` xyxy in pixels; ``n_sources`` of them in each first frame.
         n_sources: N.
         size: width and height of the image in pixels.
     """
     problems = [make_sequence(scene, n_sources, size) for scene in detections]
-    scene, _ = make_scene(problems, preset.coordinates)
-    model = preset.model
-    stepwise = StepwiseMixtureModel(model.sources, model.assignment, model.likelihood)
-    centre = _standing_still(scene, model.sources.latent_dim).requires_grad_()
+    scene, _ = make_scene(problems, preset.representation)
+    parts = preset.model.sources, IndependentAssignment(n_sources), preset.model.likelihood
+    model, stepwise = MixtureModel(*parts), StepwiseMixtureModel(*parts)
+    centre = _standing_still(scene, preset.model.sources.latent_dim).requires_grad_()
 
     def whole(scene: Scene) -> None:
         with pyro.plate("scenes", len(centre), dim=-3):
