@@ -58,17 +58,16 @@ def corrected(
     check(corrections, film, result)
     work = _Work(tracker, film, labels if labels is not None else _no_labels(result.boxes.shape[-1]))
     in_order = sorted(corrections, key=lambda each: (each.frame, each.sources))
-    swaps = [each for each in in_order if isinstance(each, Swap) and each.source != each.other]
+    swaps = [each for each in in_order if isinstance(each, Swap)]
     for swap in swaps:
         result = renamed(result, _exchanged(result, *swap.sources), swap.frame)
     for swap in swaps:
         result = work.around(result, swap.source, swap.other, swap.frame)
         work.told(swap)
     for each in in_order:
-        if isinstance(each, Absent):
-            result = work.without(result, each)
-        elif isinstance(each, Drawn):
-            result = work.drawn(result, each)
+        if isinstance(each, Swap):
+            continue
+        result = work.without(result, each) if isinstance(each, Absent) else work.drawn(result, each)
         work.told(each)
     for each in in_order:
         if isinstance(each, Absent):  # what was tracked again since may know nothing of it
@@ -196,9 +195,7 @@ class _Work:
         )
         rest = of_sources(result, others)
         again = track_again(tracker, self.film, rest, begin_of(rest, since), until - 1, labels)
-        if not again.keeps_names:
-            return result
-        return absent(spliced_sources(result, again.part, again.until, others), source, since, until)
+        return spliced_sources(result, again.part, again.until, others) if again.keeps_names else result
 
 
 def holder_of(result: TrackingResult, correction: Drawn) -> int | None:
