@@ -175,18 +175,8 @@ def _part(result: TrackingResult, since: int, until: int) -> TrackingResult:
     own = slice(since - result.first, until - result.first)
     if own == slice(0, len(result.boxes)):
         return result
-    return replace(
-        result,
-        boxes=result.boxes[own],
-        lower=result.lower[own],
-        upper=result.upper[own],
-        observed=result.observed[own],
-        responsibilities=result.responsibilities[own],
-        samples=result.samples[:, own],
-        presence=None if result.presence is None else result.presence[own],
-        doubts=tuple(doubt for doubt in result.doubts if since <= (doubt.first + doubt.last) // 2 < until),
-        first=since,
-    )
+    doubts = tuple(doubt for doubt in result.doubts if since <= (doubt.first + doubt.last) // 2 < until)
+    return replace(result.at(own), doubts=doubts, first=since)
 
 
 def _presence(result: TrackingResult) -> Array:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pyro_mixdvae.reporting.sameness import same
 from pyro_mixdvae.tracking.boxes import Array, centres, kinds
@@ -105,6 +106,20 @@ class TrackingResult:
         ]
         far = np.nanmax(np.concatenate([np.ones((1, 2)), *(each[:, -2:] for each in places)]), axis=0)
         return float(np.ceil(far[0])), float(np.ceil(far[1]))
+
+    def at(self, frames: slice | npt.NDArray[np.int64]) -> "TrackingResult":
+        """Some of its frames, counted from 0 in it; what is said of the whole, and `first`, stay as they are."""
+        return replace(
+            self,
+            boxes=self.boxes[frames],
+            lower=self.lower[frames],
+            upper=self.upper[frames],
+            observed=self.observed[frames],
+            responsibilities=self.responsibilities[frames],
+            samples=self.samples[:, frames],
+            presence=None if self.presence is None else self.presence[frames],
+            detections=None if self.detections is None else self.detections[frames],
+        )
 
     def while_there(self) -> "TrackingResult":
         """The same with NaN for boxes of sources that are not in the picture, as tables and pictures have it."""

@@ -109,17 +109,8 @@ class Excerpts:
 
 def _of_frames(result: TrackingResult, kept: Integers, most: int) -> TrackingResult:
     """Some frames of a result, and of each the first detections."""
-    return replace(
-        result,
-        boxes=result.boxes[kept],
-        lower=result.lower[kept],
-        upper=result.upper[kept],
-        observed=result.observed[kept],
-        responsibilities=result.responsibilities[kept, :most],
-        samples=result.samples[:0],
-        detections=None,
-        presence=None if result.presence is None else result.presence[kept],
-    )
+    found = result.at(kept)
+    return replace(found, responsibilities=found.responsibilities[:, :most], samples=found.samples[:0], detections=None)
 
 
 def _moment(boxes: Array, result: TrackingResult, doubt: Doubt) -> Moment:
