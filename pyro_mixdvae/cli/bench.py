@@ -9,7 +9,7 @@ import typer
 
 from pyro_mixdvae.cli.bench_audio import audio
 from pyro_mixdvae.cli.bench_blocks import run_all
-from pyro_mixdvae.cli.options import ManyValues, Overwrite, Quiet, at_least, check_seed
+from pyro_mixdvae.cli.options import Cluster, ManyValues, Overwrite, Quiet, Workers, at_least, check_seed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, check_removed, refuse_existing, write_atomically, write_together
 from pyro_mixdvae.progress import remark, say
@@ -81,10 +81,8 @@ def mot(
         Path | None, typer.Option(help="Imported weights of the authors, for the method published.")
     ] = None,
     block: Annotated[int, typer.Option(help="Samples that a method is given, and that are kept, together.")] = 64,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes, with a thread each; all cores if not given. For fair timings 1.")
-    ] = None,
-    cluster: Annotated[str, typer.Option(help="Address of a Dask scheduler, in place of processes.")] = "",
+    workers: Workers = None,
+    cluster: Cluster = "",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:

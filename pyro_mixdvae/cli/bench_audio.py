@@ -11,7 +11,7 @@ import typer
 
 from pyro_mixdvae.cli.bench_blocks import run_all
 from pyro_mixdvae.cli.mix import DEFAULT_LENGTHS, DEFAULT_SNRS, LARGEST_SNR
-from pyro_mixdvae.cli.options import Overwrite, Quiet, at_least, check_seed
+from pyro_mixdvae.cli.options import Cluster, Overwrite, Quiet, Workers, at_least, check_seed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, check_removed, refuse_existing, write_atomically, write_together
 from pyro_mixdvae.progress import progress, remark, say
@@ -75,10 +75,8 @@ def audio(
     names: Annotated[tuple[str, str], typer.Option(help="What the two sources are called.")] = ("speech", "flute"),
     seed: Annotated[int, typer.Option(help="The same seed gives the same mixtures and scores.")] = 0,
     block: Annotated[int, typer.Option(help="Mixtures that a method is given, and that are kept, together.")] = 20,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes, with a thread each; all cores if not given. For fair timings 1.")
-    ] = None,
-    cluster: Annotated[str, typer.Option(help="Address of a Dask scheduler, in place of processes.")] = "",
+    workers: Workers = None,
+    cluster: Cluster = "",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:

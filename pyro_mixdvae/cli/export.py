@@ -6,26 +6,19 @@ from typing import Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, Quiet, parse_size
+from pyro_mixdvae.cli.options import Overwrite, Quiet, ShownSize, TracksOfRun, parse_size
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, write_together
 from pyro_mixdvae.progress import say
 
 
 def export(
-    tracks: Annotated[
-        Path, typer.Argument(metavar="TRACKS", help="The tracks.txt (of points .csv) of a run.", show_default=False)
-    ],
+    tracks: TracksOfRun,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="OUT", help="OUT.xml, which CVAT imports.", show_default=False),
     ],
-    size: Annotated[
-        str,
-        typer.Option(
-            metavar="WxH", help="Of the image in pixels; where the furthest boxes end if not given.", show_default=False
-        ),
-    ] = "",
+    size: ShownSize = "",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:

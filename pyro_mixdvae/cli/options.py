@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +33,23 @@ Quiet = Annotated[
 ImageSize = Annotated[
     str, typer.Option("--size", metavar="WxH", help="Size of the image in pixels, as 1920x1080.", show_default=False)
 ]
+ShownSize = Annotated[
+    str,
+    typer.Option(
+        "--size",
+        metavar="WxH",
+        help="Of the image in pixels; where the furthest boxes end if not given.",
+        show_default=False,
+    ),
+]
+TracksOfRun = Annotated[
+    Path, typer.Argument(metavar="TRACKS", help="The tracks.txt (of points .csv) of a run.", show_default=False)
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Processes, with a thread each; all cores if not given. For fair timings 1."),
+]
+Cluster = Annotated[str, typer.Option("--cluster", help="Address of a Dask scheduler, in place of processes.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
 SeedOfFiles = Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")]
 SeedOfWeights = Annotated[int, typer.Option("--seed", help="The same seed gives the same weights.")]

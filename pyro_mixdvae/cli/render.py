@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, Quiet, above_zero, at_least, parse_size
+from pyro_mixdvae.cli.options import Overwrite, Quiet, TracksOfRun, above_zero, at_least, parse_size
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import progress, remark, say
@@ -28,9 +28,7 @@ def render(
             show_default=False,
         ),
     ],
-    tracks: Annotated[
-        Path, typer.Argument(metavar="TRACKS", help="The tracks.txt (of points .csv) of a run.", show_default=False)
-    ],
+    tracks: TracksOfRun,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILM", help="FILM.mp4 or FILM.gif.", show_default=False)
     ],

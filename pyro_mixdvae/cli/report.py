@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pyro_mixdvae.cli.options import Overwrite, Quiet, parse_size
+from pyro_mixdvae.cli.options import Overwrite, Quiet, ShownSize, parse_size
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, write_together
 from pyro_mixdvae.progress import say
@@ -27,12 +27,7 @@ def report(
     names: Annotated[
         str, typer.Option(help="Of tracks, with commas between; their numbers if not given.", show_default=False)
     ] = "",
-    size: Annotated[
-        str,
-        typer.Option(
-            metavar="WxH", help="Of the image in pixels; where the furthest boxes end if not given.", show_default=False
-        ),
-    ] = "",
+    size: ShownSize = "",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
