@@ -18,8 +18,9 @@ from report import write
 from pyro_mixdvae import Tracker
 from pyro_mixdvae.reporting.tables import markdown_table
 from pyro_mixdvae.tracking.boxes import Array, iou
-from pyro_mixdvae.tracking.files.detections import read_detections, read_ground_truth
+from pyro_mixdvae.tracking.files.detections import read_detections
 from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.files.tracks import read_ground_truth
 from pyro_mixdvae.tracking.result import TrackingResult
 
 WITHIN = 10

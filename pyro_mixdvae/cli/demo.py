@@ -70,8 +70,10 @@ def demo(
 
     use_one_thread()
     from pyro_mixdvae.cli.eval import show
-    from pyro_mixdvae.tracking.files.detections import read_detections, read_ground_truth, read_labels, read_results
+    from pyro_mixdvae.tracking.files.detections import read_detections
     from pyro_mixdvae.tracking.files.jobs import Job, track_job
+    from pyro_mixdvae.tracking.files.labels import read_labels
+    from pyro_mixdvae.tracking.files.tracks import read_ground_truth, read_results
     from pyro_mixdvae.tracking.scores.clear import score
     from pyro_mixdvae.tracking.scores.diagnostics import diagnostics
     from pyro_mixdvae.tracking.tracker import Tracker

@@ -70,9 +70,8 @@ def evaluate(
     """Score tracks against ground truth: MOTA, MOTP, IDF1 and the counts behind them."""
     # motmetrics and pandas take a second to import: `mixdvae --help` does without them.
     from pyro_mixdvae.reporting.tables import csv_text, json_text, write_scores
-    from pyro_mixdvae.tracking.files.detections import read_ground_truth, read_results
     from pyro_mixdvae.tracking.files.formats.registry import files_read, recognised
-    from pyro_mixdvae.tracking.files.tracks import aligned
+    from pyro_mixdvae.tracking.files.tracks import aligned, read_ground_truth, read_results
     from pyro_mixdvae.tracking.scores.clear import Score, Scores, pool, score
     from pyro_mixdvae.tracking.scores.diagnostics import diagnostics
     from pyro_mixdvae.tracking.scores.presence import pooled, presence_counts

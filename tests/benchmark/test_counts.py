@@ -15,7 +15,7 @@ from pyro_mixdvae.benchmark.counts.outcome import Outcome
 from pyro_mixdvae.benchmark.samples.trials import ABSENT, CLUTTER, Trial
 from pyro_mixdvae.benchmark.samples.triples import Sample
 from pyro_mixdvae.reporting.bootstrap import bootstrap, weighted
-from pyro_mixdvae.tracking.files.detections import Tracks
+from pyro_mixdvae.tracking.files.tracks import Tracks
 from pyro_mixdvae.tracking.scores.clear import pool, score
 
 

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pyro_mixdvae.cli.demo import SCENES
-from pyro_mixdvae.tracking.files.detections import read_ground_truth, read_results
+from pyro_mixdvae.tracking.files.tracks import read_ground_truth, read_results
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pyro_mixdvae.cli.main import run
-from pyro_mixdvae.tracking.files.detections import read_results
+from pyro_mixdvae.tracking.files.tracks import read_results
 
 Run = Callable[..., tuple[int, str, str]]
 LONG = "x" * 300

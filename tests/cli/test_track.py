@@ -9,7 +9,7 @@ import pytest
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import staged
-from pyro_mixdvae.tracking.files.detections import read_results
+from pyro_mixdvae.tracking.files.tracks import read_results
 
 Run = Callable[..., tuple[int, str, str]]
 COMPANIONS = (".boxes.csv", ".assignments.csv", ".check.csv", ".elbo.csv", ".model.toml", ".png")

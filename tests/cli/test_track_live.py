@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_mixdvae.tracking.files.detections import read_detections, read_results
+from pyro_mixdvae.tracking.files.detections import read_detections
+from pyro_mixdvae.tracking.files.tracks import read_results
 from pyro_mixdvae.tracking.live.tracker import LiveResult, LiveTracker
 
 Run = Callable[..., tuple[int, str, str]]

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.files.detections import Detections, Tracks, read_detections, read_results
+from pyro_mixdvae.tracking.files.detections import Detections, read_detections
+from pyro_mixdvae.tracking.files.tracks import Tracks, read_results
 from pyro_mixdvae.tracking.report.tables import BOX_COLUMNS
 
 PRESETS = ["default", "default", "default", "vkf", "deep-ar"]

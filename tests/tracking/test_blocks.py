@@ -18,8 +18,9 @@ from pyro_mixdvae.testing.scenes import EXACT
 from pyro_mixdvae.tracking import blocks
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files import rows, spooled
-from pyro_mixdvae.tracking.files.detections import read_detections, read_results
+from pyro_mixdvae.tracking.files.detections import read_detections
 from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.files.tracks import read_results
 from pyro_mixdvae.tracking.films import ArrayFilm
 from pyro_mixdvae.tracking.report.excerpt import Excerpts
 from pyro_mixdvae.tracking.report.plots import picture_of

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.files.detections import format_points, read_detections, read_results
+from pyro_mixdvae.tracking.files.detections import read_detections
 from pyro_mixdvae.tracking.files.labels import read_labels
+from pyro_mixdvae.tracking.files.tracks import read_results
+from pyro_mixdvae.tracking.files.writing import format_points
 from pyro_mixdvae.tracking.scores.clear import score
 
 

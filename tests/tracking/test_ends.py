@@ -17,8 +17,8 @@ from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.representations.boxes import PublishedCorners
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.ends import ANYWHERE, horizon
-from pyro_mixdvae.tracking.files.detections import format_results
 from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.files.writing import format_results
 from pyro_mixdvae.tracking.intervals import limits, reach
 from pyro_mixdvae.tracking.report.tables import assignments_table, boxes_table, samples_table, written_limits
 

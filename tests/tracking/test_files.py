@@ -9,16 +9,11 @@ from hypothesis.extra import numpy as nps
 
 from pyro_mixdvae import resources
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.files.detections import (
-    Tracks,
-    find_sequences,
-    format_results,
-    kind_of,
-    read_detections,
-    read_ground_truth,
-    read_labels,
-    read_results,
-)
+from pyro_mixdvae.tracking.files.detections import read_detections
+from pyro_mixdvae.tracking.files.labels import read_labels
+from pyro_mixdvae.tracking.files.sequences import find_sequences, kind_of
+from pyro_mixdvae.tracking.files.tracks import Tracks, read_ground_truth, read_results
+from pyro_mixdvae.tracking.files.writing import format_results
 
 INFO = "[Sequence]\nname=a\nframeRate=25\nseqLength=4\nimWidth=100\nimHeight=80\n"
 

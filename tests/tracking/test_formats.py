@@ -12,9 +12,9 @@ import pytest
 
 from pyro_mixdvae.benchmark.samples.triples import read_annotated
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.files.detections import read_detections, read_ground_truth, read_results
+from pyro_mixdvae.tracking.files.detections import read_detections
 from pyro_mixdvae.tracking.files.formats.registry import FORMATS, recognised
-from pyro_mixdvae.tracking.files.tracks import aligned
+from pyro_mixdvae.tracking.files.tracks import aligned, read_ground_truth, read_results
 from pyro_mixdvae.tracking.scores.clear import score
 from pyro_mixdvae.tracking.tracks.recorded import tracks_from_files
 

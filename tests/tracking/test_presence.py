@@ -14,9 +14,10 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.association.visits import Stay
 from pyro_mixdvae.tracking.blocks import joined
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.files.detections import Tracks, format_points, format_results
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.files.presence import presence_table, read_presence
+from pyro_mixdvae.tracking.files.tracks import Tracks
+from pyro_mixdvae.tracking.files.writing import format_points, format_results
 from pyro_mixdvae.tracking.presence import Presence, Span, spans_of
 from pyro_mixdvae.tracking.report.plots import picture
 from pyro_mixdvae.tracking.report.tables import boxes_table, samples_table

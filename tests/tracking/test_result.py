@@ -11,7 +11,7 @@ from PIL import Image
 
 from pyro_mixdvae import Tracker
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.files.detections import read_results
+from pyro_mixdvae.tracking.files.tracks import read_results
 from pyro_mixdvae.tracking.result import TrackingResult
 
 

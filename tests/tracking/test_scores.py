@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyro_mixdvae.tracking.boxes import iou, ltwh_to_xyxy
-from pyro_mixdvae.tracking.files.detections import Tracks
+from pyro_mixdvae.tracking.files.tracks import Tracks
 from pyro_mixdvae.tracking.scores.clear import OVERALL, pool, score
 from pyro_mixdvae.tracking.scores.diagnostics import agreement, diagnostics
 

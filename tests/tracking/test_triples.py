@@ -5,7 +5,7 @@ import pytest
 
 from pyro_mixdvae.benchmark.samples.triples import Sample, make_triples
 from pyro_mixdvae.tracking.boxes import iou, ltwh_to_xyxy, xyxy_to_ltwh
-from pyro_mixdvae.tracking.files.detections import find_sequences
+from pyro_mixdvae.tracking.files.sequences import find_sequences
 
 FRAMES = 20
 

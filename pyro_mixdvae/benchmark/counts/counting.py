@@ -10,7 +10,7 @@ from pyro_mixdvae.benchmark.counts.outcome import Outcome
 from pyro_mixdvae.benchmark.samples.trials import Trial
 from pyro_mixdvae.reporting.bootstrap import Counts
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.files.detections import Tracks
+from pyro_mixdvae.tracking.files.tracks import Tracks
 from pyro_mixdvae.tracking.scores.clear import score
 from pyro_mixdvae.tracking.scores.hota import HotaCounts, hota_counts, hota_scores
 

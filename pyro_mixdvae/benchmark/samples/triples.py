@@ -12,9 +12,10 @@ from scipy.optimize import linear_sum_assignment
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array, iou
-from pyro_mixdvae.tracking.files.detections import Detections, Tracks, read_detections, read_ground_truth
+from pyro_mixdvae.tracking.files.detections import Detections, read_detections
 from pyro_mixdvae.tracking.files.rows import Flags, Integers
 from pyro_mixdvae.tracking.files.sequences import Size
+from pyro_mixdvae.tracking.files.tracks import Tracks, read_ground_truth
 
 LEAST_IOU = 0.5
 LEAST_DETECTED = 0.65

@@ -1,4 +1,4 @@
-"""Detections as a detector left them, of any format that is recognised; and what else is read and written of tracks."""
+"""Detections as a detector left them, of any format that is recognised."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from pyro_mixdvae.tracking.boxes import Array, is_outside
 from pyro_mixdvae.tracking.files.formats.contract import Format
 from pyro_mixdvae.tracking.files.formats.registry import MOTCHALLENGE, recognised
 from pyro_mixdvae.tracking.files.formats.table import DetectionTable
-from pyro_mixdvae.tracking.files.labels import Labels, read_labels
 from pyro_mixdvae.tracking.files.rows import (
     Integers,
     Rows,
@@ -23,33 +22,12 @@ from pyro_mixdvae.tracking.files.rows import (
     refuse_vast,
 )
 from pyro_mixdvae.tracking.files.sequences import (
-    Kind,
     SequenceInfo,
     Size,
-    find_sequences,
-    kind_of,
     locate,
     name_of,
 )
-from pyro_mixdvae.tracking.files.tracks import Tracks, read_ground_truth, read_results
-from pyro_mixdvae.tracking.files.writing import format_points, format_results
 from pyro_mixdvae.tracking.footprint import BLOCK, Extent, tracking_bytes
-
-__all__ = [
-    "Detections",
-    "Kind",
-    "Labels",
-    "Tracks",
-    "find_sequences",
-    "format_points",
-    "format_results",
-    "kind_of",
-    "name_of",
-    "read_detections",
-    "read_ground_truth",
-    "read_labels",
-    "read_results",
-]
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ import numpy as np
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
 from pyro_mixdvae.tracking.doubts import Doubt, ranked
-from pyro_mixdvae.tracking.files.detections import Tracks, padded_frames, read_results
+from pyro_mixdvae.tracking.files.detections import padded_frames
 from pyro_mixdvae.tracking.files.results import ASSIGNMENTS, BOXES, CHECK, ELBO, POINTS
 from pyro_mixdvae.tracking.files.rows import Integers
 from pyro_mixdvae.tracking.files.tables import Table, read_table
+from pyro_mixdvae.tracking.files.tracks import Tracks, read_results
 from pyro_mixdvae.tracking.report.tables import CORNERS, NONE_OF_THEM, POINT, Records, place_columns
 from pyro_mixdvae.tracking.result import TrackingResult
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.files.detections import format_results
 from pyro_mixdvae.tracking.files.rows import Rows, boxes_of, refuse_outside
 from pyro_mixdvae.tracking.files.sequences import Size
+from pyro_mixdvae.tracking.files.writing import format_results
 from pyro_mixdvae.tracking.live.rows import Row, read_rows
 from pyro_mixdvae.tracking.live.tracker import LiveResult, LiveTracker
 from pyro_mixdvae.tracking.report.tables import BOX_COLUMNS, box_cells, written, written_limits

@@ -11,8 +11,8 @@ import motmetrics
 import numpy as np
 
 from pyro_mixdvae.tracking.boxes import Array, centres, iou
-from pyro_mixdvae.tracking.files.detections import Tracks
 from pyro_mixdvae.tracking.files.rows import Integers
+from pyro_mixdvae.tracking.files.tracks import Tracks
 
 OVERALL = "OVERALL"
 

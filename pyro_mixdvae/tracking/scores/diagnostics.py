@@ -4,8 +4,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.files.detections import Tracks
 from pyro_mixdvae.tracking.files.rows import Flags
+from pyro_mixdvae.tracking.files.tracks import Tracks
 from pyro_mixdvae.tracking.scores.clear import overlaps
 
 # How much closer to the ground truth, in mean IoU over the results' boxes, results must come when they are

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from pyro_mixdvae.tracking.files.detections import Tracks
+from pyro_mixdvae.tracking.files.tracks import Tracks
 from pyro_mixdvae.tracking.scores.clear import distances, overlaps
 
 

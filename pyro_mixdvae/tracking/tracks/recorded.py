@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.files.detections import Tracks, read_ground_truth
 from pyro_mixdvae.tracking.files.sequences import neighbouring_info
+from pyro_mixdvae.tracking.files.tracks import Tracks, read_ground_truth
 
 
 class RecordedTracks(NamedTuple):

@@ -14,7 +14,8 @@ from pyro_mixdvae.tracking.corrections.correcting import corrected
 from pyro_mixdvae.tracking.corrections.kinds import Absent, Correction, Drawn, Swap
 from pyro_mixdvae.tracking.corrections.splicing import renamed
 from pyro_mixdvae.tracking.doubts import Doubt
-from pyro_mixdvae.tracking.files.detections import Tracks, read_detections, read_ground_truth
+from pyro_mixdvae.tracking.files.detections import read_detections
+from pyro_mixdvae.tracking.files.tracks import Tracks, read_ground_truth
 from pyro_mixdvae.tracking.films import ArrayFilm
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scores.clear import score

@@ -12,7 +12,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.corrections.kinds import Absent, Correction, Drawn, Swap
 from pyro_mixdvae.tracking.exports.cvat import to_cvat
 from pyro_mixdvae.tracking.files.corrections import COLUMNS, of_cvat, read_corrections
-from pyro_mixdvae.tracking.files.detections import read_results
+from pyro_mixdvae.tracking.files.tracks import read_results
 from pyro_mixdvae.tracking.result import TrackingResult
 
 HEADER = ",".join(COLUMNS)
