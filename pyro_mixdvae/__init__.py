@@ -1,7 +1,8 @@
 """Follow a known number of things through a film, or pull known sounds out of a mix, and say how sure that is.
 
-`Tracker` takes a detector's boxes or points, `Separator` a waveform; `check_elbo` and `check_update` hold a derivation
-to the model. One kind of model explains both: N sources over time, each with a learned dynamical prior (MixDVAE).
+`Tracker` takes a detector's boxes or points, `Separator` a waveform, `LiveSeparator` one that is still coming;
+`check_elbo` and `check_update` hold a derivation to the model. One kind of model explains both: N sources over time,
+each with a learned dynamical prior (MixDVAE).
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyro_mixdvae.check.checking import check_elbo, check_update
+    from pyro_mixdvae.separation.live.separator import LiveSeparator
     from pyro_mixdvae.separation.separator import Separator
     from pyro_mixdvae.tracking.tracker import Tracker
 
@@ -18,7 +20,7 @@ if not (_HERE / "models").is_dir() and (_HERE.parent / "models" / "__init__.py")
     __path__.append(str(_HERE.parent))
 
 __version__ = "0.1.0"
-__all__ = ["Separator", "Tracker", "__version__", "check_elbo", "check_update"]
+__all__ = ["LiveSeparator", "Separator", "Tracker", "__version__", "check_elbo", "check_update"]
 
 
 def __dir__() -> list[str]:
@@ -32,6 +34,10 @@ def __getattr__(name: str) -> Any:
         from pyro_mixdvae.tracking.tracker import Tracker
 
         return Tracker
+    if name == "LiveSeparator":
+        from pyro_mixdvae.separation.live.separator import LiveSeparator
+
+        return LiveSeparator
     if name == "Separator":
         from pyro_mixdvae.separation.separator import Separator
 

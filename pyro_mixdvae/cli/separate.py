@@ -1,7 +1,7 @@
 """``mixdvae separate``: the sounds in a mixture, as files."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -9,6 +9,7 @@ import typer
 
 from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets
 from pyro_mixdvae.cli.options import Overwrite, Quiet, Verbose, at_least, check_seed, one_of
+from pyro_mixdvae.cli.separate_live import STANDARD, LiveOptions, separate_live
 from pyro_mixdvae.declaration.shipped import declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
@@ -26,10 +27,21 @@ def separate(
     mixtures: Annotated[
         list[Path],
         typer.Argument(
-            metavar="MIX...", help="Sound files of any format and rate, and folders of them.", show_default=False
+            metavar="MIX...",
+            help="Sound files of any format and rate, and folders of them; with --live, - for standard input.",
+            show_default=False,
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Folder to write; with --live, also - for standard output.",
+            show_default=False,
+        ),
+    ],
     sources: Annotated[
         str | None,
         typer.Option(
@@ -78,6 +90,37 @@ def separate(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Separate a sound while it comes, a WAV file or --raw samples in a pipe.")
+    ] = False,
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            show_default=False,
+            help="With --live: samples come (and leave, as --bits says) without a header: u8, s16le, s24le, s32le, "
+            "f32le or f64le.",
+        ),
+    ] = None,
+    rate: Annotated[int | None, typer.Option(help="Of --raw samples: so many a second.", show_default=False)] = None,
+    channels: Annotated[int | None, typer.Option(help="Of --raw samples; 1 if not given.", show_default=False)] = None,
+    window: Annotated[
+        float | None,
+        typer.Option(help="With --live: seconds that the models hear at a time; .5 if not given.", show_default=False),
+    ] = None,
+    hop: Annotated[
+        float | None,
+        typer.Option(
+            show_default=False,
+            help="With --live: seconds from one window to the next, which add to the latency; .128 if not given.",
+        ),
+    ] = None,
+    lookahead: Annotated[
+        float | None,
+        typer.Option(
+            show_default=False,
+            help="With --live: seconds of sound that stems wait for, which add to the latency; .064 if not given.",
+        ),
+    ] = None,
 ) -> None:
     """Pull the sounds of known sources out of mixtures: a file for each source, OUT/MIX/SOURCE.wav.
 
@@ -87,8 +130,39 @@ def separate(
 
     Files of any length are separated in bounded memory. OUT/MIX/model.toml is the whole model, which --model takes
     again; of --likelihood, --model, --sources, --method, --iterations and --set what is later counts.
+
+    With --live the sound comes on standard input, and the stems grow in OUT/live/SOURCE.wav, whole files at any moment,
+    or leave on standard output as channels of one sound, about a fifth of a second later.
     """
     chosen = _check_options(sources, bits, likelihood, method, iterations, estimate, segment, overlap, seed)
+    if live:
+        whole = {
+            "--method": method is not None,
+            "--residual": residual,
+            "--segment": segment != 8.0,
+            "--overlap": overlap != 1.0,
+            "--save-posterior": save_posterior,
+        }
+        _refuse_whole(mixtures, whole)
+        declaration = declared(likelihood, model, sets or (), chosen, None, None, "sounds")
+        options = LiveOptions(
+            raw, rate, channels, window, hop, lookahead, iterations, cast("Estimate", estimate), sums, bits, mono,
+            filename, overwrite,
+        )  # fmt: skip
+        separate_live(output, declaration, options)
+        return
+    _refuse_live(
+        mixtures,
+        output,
+        {
+            "--raw": raw,
+            "--rate": rate,
+            "--channels": channels,
+            "--window": window,
+            "--hop": hop,
+            "--lookahead": lookahead,
+        },
+    )
     declaration = declared(likelihood, model, sets or (), chosen, method, iterations, "sounds")
     seed = declaration.setting("seed") or 0 if seed is None else seed
 
@@ -123,6 +197,24 @@ def separate(
     for sentence in separator.notes:
         remark(sentence)
     _separate_all(separator, jobs, bits, overwrite)
+
+
+def _refuse_whole(mixtures: Sequence[Path], options: Mapping[str, bool]) -> None:
+    """Raise InputError for what --live cannot do."""
+    if list(mixtures) != [STANDARD]:
+        raise InputError("--live separates what comes on standard input: give - in place of files, or leave it out.")
+    for option, is_given in options.items():
+        if is_given:
+            raise InputError(f"{option} is of whole sounds, which --live does not wait for: leave it out.")
+
+
+def _refuse_live(mixtures: Sequence[Path], output: Path, options: Mapping[str, object]) -> None:
+    """Raise InputError for what only --live can do."""
+    if STANDARD in [*mixtures, output]:
+        raise InputError("- stands for standard input or output, which only --live uses: add it, or give files.")
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(f"{option} belongs to --live: add it, or leave it out.")
 
 
 def _check_options(

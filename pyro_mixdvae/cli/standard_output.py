@@ -34,6 +34,19 @@ def guarded_output() -> Iterator[None]:
         sys.exit(1)
 
 
+def write_bytes(data: bytes) -> None:
+    """Write what is no text to standard output, and pass it on at once.
+
+    Raises:
+        InputError: it is closed, or cannot be written.
+    """
+    if sys.stdout is None:
+        raise InputError("standard output is closed: redirect it to a file or a command.")
+    with _said(sys.stdout):
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
 class _Guarded:
     """A stream whose errors are sentences."""
 

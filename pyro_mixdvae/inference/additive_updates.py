@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_mixdvae.distributions.shared_sum import SharedSum
 from pyro_mixdvae.engines.spectral_protocol import NoisySum
 from pyro_mixdvae.inference.latent_ascent import LatentAscent
 from pyro_mixdvae.inference.spectral_sites import damped, site_of
@@ -36,13 +37,25 @@ class AdditiveUpdates(SpectralUpdates):
     def move(self) -> None:
         """Two passes more: where the encoders put the latents, and where gradients have moved these."""
         if self.powers is None:
-            self.powers, self._n_passes = self.engine.reconstructed(self._mixture_power()), 1
+            self.look()
+            return
+        ascent = LatentAscent(self.engine, self.seen, self.powers)
+        encoded = ascent.powers()
+        ascent.step(GRADIENT_STEPS)
+        self._take(encoded, ascent.powers())
+
+    @torch.no_grad()
+    def look(self) -> None:
+        """One pass more, where the encoders put the latents: at first given the mixture, then the expected powers."""
+        if self.powers is None:
+            self._take(self.engine.reconstructed(self._mixture_power()))
         else:
-            ascent = LatentAscent(self.engine, self.seen, self.powers)
-            encoded = ascent.powers()
-            ascent.step(GRADIENT_STEPS)
-            self.powers = _mean_of_logs(self.powers, self._n_passes, encoded, ascent.powers())
-            self._n_passes += 2
+            self._take(self.engine.reconstructed(SharedSum(self.powers, *self.seen).power))
+
+    def _take(self, *passes: Tensor) -> None:
+        """The mean over the passes so far and these, and q(s | o) of it."""
+        self.powers = _mean_of_logs(self.powers, self._n_passes, *passes)
+        self._n_passes += len(passes)
         self.guide.set_powers(self.powers)
         if not self.model.likelihood.conjugate():
             self._move_sites()
@@ -84,7 +97,10 @@ class AdditiveUpdates(SpectralUpdates):
         self.guide.set_site(*(part.clone() for part in self.seen))
 
 
-def _mean_of_logs(mean: Tensor, count: int, *more: Tensor) -> Tensor:
+def _mean_of_logs(mean: Tensor | None, count: int, *more: Tensor) -> Tensor:
     """The geometric mean of `count` powers, of which it is given, and of more."""
+    if mean is None:
+        (only,) = more
+        return only
     total = count * mean.log() + sum(power.log() for power in more)
     return (total / (count + len(more))).exp()

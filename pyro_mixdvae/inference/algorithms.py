@@ -55,6 +55,31 @@ class Coordinate:
 
 
 @dataclass(frozen=True)
+class Looks:
+    """`Coordinate` of sounds for pieces that have to be ready in time: no gradients, and no records.
+
+    Latents are where the encoders put them, every step is taken as it is, and no ELBO says which was the best.
+
+    Attributes:
+        n_iterations: looks of the encoders at what they are to explain; the first is at the mixture.
+    """
+
+    n_iterations: int = 2
+
+    def __post_init__(self) -> None:
+        _check_count("iterations", self.n_iterations)
+
+    def run(self, model: Any, scene: Scene, guide: Any, first: int, seed: int) -> Posterior:
+        """See `SpectralUpdates.look`."""
+        updates = sound_updates(model, scene, guide, first)
+        for iteration in range(self.n_iterations):
+            updates.look()
+            if iteration < self.n_iterations - 1:
+                updates.fit_noise()
+        return updates.posterior([])
+
+
+@dataclass(frozen=True)
 class AlongTracks:
     """`Coordinate`, but what it starts from is known: whose each detection is, to be judged anew by every E-W.
 

@@ -61,6 +61,11 @@ class SpectralUpdates(ABC):
     def move(self) -> None:
         """E-Z, E-S (and E-W)."""
 
+    @torch.no_grad()
+    def look(self) -> None:
+        """The same with latents where the encoders put them, if a `move` has more ways than that."""
+        self.move()
+
     @abstractmethod
     def fit_noise(self) -> None:
         """M: the noise of the mixture, where it is left to the data."""

@@ -20,6 +20,7 @@ from pyro_mixdvae.separation.audio.reading import Samples
 BITS = (16, 24, 32)
 _LARGEST = 2**32 - 1
 _PCM, _FLOAT = 1, 3
+_SIZES = 28  # bytes of the chunk that holds sizes of 64 bits
 
 
 class WavWriter:
@@ -76,7 +77,7 @@ class WavWriter:
             with writing(self._name):
                 try:
                     if self.n_written == self._shape[1]:
-                        self._file.write(_padding(*self._shape, self._bits))
+                        self._file.write(padding(*self._shape, self._bits))
                 finally:
                     self._file.close()
 
@@ -111,7 +112,7 @@ def wav_writers(
 def sound_bytes(samples: Samples, rate: int, bits: int = 32) -> bytes:
     """The WAV file of samples ``[channels, n]``, as bytes."""
     channels, length = samples.shape
-    return wav_header(rate, channels, length, bits) + encode(samples, bits) + _padding(channels, length, bits)
+    return wav_header(rate, channels, length, bits) + encode(samples, bits) + padding(channels, length, bits)
 
 
 def count_clipped(samples: Samples, bits: int) -> int:
@@ -146,27 +147,55 @@ def wav_header(rate: int, channels: int, length: int, bits: int) -> bytes:
     """
     if bits not in BITS:
         raise InputError(f"a sample cannot have {bits} bits: choose 16 or 24 (whole numbers) or 32 (float).")
-    align = channels * bits // 8
-    data = length * align
-    speed = min(rate * align, _LARGEST)
-    code = _FLOAT if bits == 32 else _PCM
-    form = struct.pack("<HHIIHH", code, channels, rate, speed, align, bits)
-    chunks = _chunk(b"fmt ", form)
-    if code == _FLOAT:  # formats other than PCM say how long their extension is, and how many samples there are
-        chunks = _chunk(b"fmt ", form + struct.pack("<H", 0))
-        chunks += _chunk(b"fact", struct.pack("<I", min(length, _LARGEST)))
+    chunks, data = _format(rate, channels, length, bits), length * channels * bits // 8
     total = len(b"WAVE") + len(chunks) + 8 + data + data % 2
     if total <= _LARGEST:
-        return b"RIFF" + struct.pack("<I", total) + b"WAVE" + chunks + b"data" + struct.pack("<I", data)
-    sizes = struct.pack("<QQQI", total + 8 + 28, data, length, 0)
-    vast = struct.pack("<I", _LARGEST)
-    return b"RF64" + vast + b"WAVE" + _chunk(b"ds64", sizes) + chunks + b"data" + vast
+        return b"RIFF" + struct.pack("<I", total) + b"WAVE" + chunks + _data(data)
+    return _rf64(total + 8 + _SIZES, data, length) + chunks + _data(_LARGEST)
+
+
+def growing_header(rate: int, channels: int, length: int, bits: int) -> bytes:
+    """The same for a file that grows: of one size whatever the length, with room for what it needs above 4 GB.
+
+    The room is a chunk `JUNK`, as EBU Tech 3306 has it.
+    """
+    chunks, data = _format(rate, channels, length, bits), length * channels * bits // 8
+    total = len(b"WAVE") + 8 + _SIZES + len(chunks) + 8 + data + data % 2
+    if total <= _LARGEST:
+        return b"RIFF" + struct.pack("<I", total) + b"WAVE" + _chunk(b"JUNK", bytes(_SIZES)) + chunks + _data(data)
+    return _rf64(total, data, length) + chunks + _data(_LARGEST)
+
+
+def unending_header(rate: int, channels: int, bits: int) -> bytes:
+    """The same for a pipe, as other programs write it where they cannot know the length: the greatest that there is."""
+    form = _format(rate, channels, _LARGEST, bits)
+    return b"RIFF" + struct.pack("<I", _LARGEST) + b"WAVE" + form + _data(_LARGEST)
+
+
+def _format(rate: int, channels: int, length: int, bits: int) -> bytes:
+    """What says how samples are written; and, of formats other than PCM, how many there are."""
+    align = channels * bits // 8
+    code = _FLOAT if bits == 32 else _PCM
+    form = struct.pack("<HHIIHH", code, channels, rate, min(rate * align, _LARGEST), align, bits)
+    if code == _PCM:
+        return _chunk(b"fmt ", form)
+    # Formats other than PCM say how long their extension is.
+    return _chunk(b"fmt ", form + struct.pack("<H", 0)) + _chunk(b"fact", struct.pack("<I", min(length, _LARGEST)))
+
+
+def _rf64(total: int, data: int, length: int) -> bytes:
+    sizes = struct.pack("<QQQI", total, data, length, 0)
+    return b"RF64" + struct.pack("<I", _LARGEST) + b"WAVE" + _chunk(b"ds64", sizes)
+
+
+def _data(size: int) -> bytes:
+    return b"data" + struct.pack("<I", size)
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
     return name + struct.pack("<I", len(content)) + content
 
 
-def _padding(channels: int, length: int, bits: int) -> bytes:
+def padding(channels: int, length: int, bits: int) -> bytes:
     """A chunk of an odd number of bytes is followed by one more."""
     return b"\0" * (channels * length * bits // 8 % 2)
