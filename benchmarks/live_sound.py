@@ -115,14 +115,14 @@ def separate(live: LiveSeparator, samples: npt.NDArray[np.float32]) -> Live:
 def gains(stems: npt.NDArray[np.floating], mixture: Mixture) -> npt.NDArray[np.float64]:
     """``[N]``, decibels of SI-SDR above those of the mixture."""
     pairs = zip(stems, mixture.sources, strict=True)
-    return np.array([si_sdr(stem, source) - si_sdr(mixture.samples, source) for stem, source in pairs])
+    return np.array([si_sdr(source, stem) - si_sdr(source, mixture.samples) for stem, source in pairs])
 
 
 def _loop(mixtures: Sequence[Mixture], live: LiveSeparator, minutes: float) -> str:
     """Memory in use and real-time factor, minute by minute, of the mixtures over and over."""
     loop = np.concatenate([mixture.samples for mixture in mixtures])
     cells, position, n_given = [], 0, 0
-    for minute in sorted({1.0, minutes / 2, minutes}):
+    for minute in sorted({min(1.0, minutes), minutes / 2, minutes}):
         before, n_before = time.process_time(), n_given
         while n_given < 60 * RATE * minute:
             block = loop[position : position + BLOCK]

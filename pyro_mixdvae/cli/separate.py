@@ -105,7 +105,7 @@ def separate(
     channels: Annotated[int | None, typer.Option(help="Of --raw samples; 1 if not given.", show_default=False)] = None,
     window: Annotated[
         float | None,
-        typer.Option(help="With --live: seconds that the models hear at a time; .5 if not given.", show_default=False),
+        typer.Option(help="With --live: seconds that the models hear at a time; .4 if not given.", show_default=False),
     ] = None,
     hop: Annotated[
         float | None,

@@ -164,7 +164,8 @@ def _sound(options: LiveOptions) -> "SoundStream":
     stream: Any = sys.stdin.buffer
     if options.raw is None:
         return SoundStream.of_wav(stream)
-    return SoundStream(stream, options.rate or 0, options.channels or 1, options.raw)
+    channels = 1 if options.channels is None else options.channels
+    return SoundStream(stream, options.rate or 0, channels, options.raw)
 
 
 def _writer(

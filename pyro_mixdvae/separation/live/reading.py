@@ -46,16 +46,25 @@ class Encoding:
 
 
 def _whole(dtype: str) -> Encoding:
-    kind = np.dtype(dtype)
-    return Encoding(
-        kind.itemsize, lambda data: (np.frombuffer(data, kind) / 2.0 ** (8 * kind.itemsize - 1)).astype(np.float32)
-    )
+    size = np.dtype(dtype).itemsize
+
+    def decode(data: bytes) -> npt.NDArray[np.float32]:
+        scaled: npt.NDArray[np.float32] = (np.frombuffer(data, dtype) / 2.0 ** (8 * size - 1)).astype(np.float32)
+        return scaled
+
+    return Encoding(size, decode)
+
+
+def _above_the_middle(data: bytes) -> npt.NDArray[np.float32]:
+    scaled: npt.NDArray[np.float32] = ((np.frombuffer(data, np.uint8) - 128.0) / 128).astype(np.float32)
+    return scaled
 
 
 def _three_bytes(data: bytes) -> npt.NDArray[np.float32]:
     padded = np.zeros((len(data) // 3, 4), np.uint8)
     padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-    return (padded.view("<i4")[:, 0] / 2.0**31).astype(np.float32)
+    scaled: npt.NDArray[np.float32] = (padded.view("<i4")[:, 0] / 2.0**31).astype(np.float32)
+    return scaled
 
 
 def _floats(dtype: str) -> Encoding:
@@ -67,7 +76,7 @@ def _floats(dtype: str) -> Encoding:
 
 
 ENCODINGS = {
-    "u8": Encoding(1, lambda data: (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128),
+    "u8": Encoding(1, _above_the_middle),
     "s16le": _whole("<i2"),
     "s24le": Encoding(3, _three_bytes),
     "s32le": _whole("<i4"),

@@ -36,7 +36,7 @@ MOST_SECONDS = 8.0
 class LiveSeparator:
     """Pulls the sounds of known sources out of a mixture that comes block by block.
 
-    The model is that of `Separator`, on a window of the last half second that slides on in hops. Stems are given out
+    The model is that of `Separator`, on a window of the last .4 s that slides on in hops. Stems are given out
     `latency` seconds after their mixture; with `sums` they sum to it. How loud the whole will be is not known, so that
     a window is scaled by the greatest magnitude of late, which is halved in ten seconds. Channels are separated one by
     one; what the mixture has above the models' band goes with the source that is likelier to make it, as in
@@ -79,7 +79,7 @@ class LiveSeparator:
         n_iterations: int = 2,
         estimate: Estimate = "mean",
         sums: bool = True,
-        window: float = 0.5,
+        window: float = 0.4,
         hop: float = 0.128,
         lookahead: float = 0.064,
     ):
