@@ -19,11 +19,11 @@ def test_it_says_what_is_lost_and_how_long_it_takes(tmp_path: Path, capsys: pyte
     out = capsys.readouterr().out
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("|")]
     assert [row[:2] for row in rows if row[0] in ("-5", "5", "all")] == [["-5", "1"], ["5", "1"], ["all", "2"]]
-    (found,) = [row for row in rows if row[2] != rows[0][2] and row[0] == "all"]
+    (found,) = [row for row in rows if row[0] == "all"]
     whole, live, loss = (np.array(cell.split(" / "), float) for cell in found[2:5])
     np.testing.assert_allclose(whole - live, loss, atol=0.011)
     latency, seen, factor, slowest = (float(cell) for cell in rows[rows.index(found) + 3])
-    assert 0.154 < seen <= latency == 0.164
+    assert 0.15 < seen <= latency == 0.164
     assert 0 < factor <= slowest
     assert [row[0] for row in rows[-2:]] == ["0.01", "0.02"]
     assert all(float(row[1]) > 10 for row in rows[-2:])
