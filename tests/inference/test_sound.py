@@ -11,9 +11,10 @@ from torch import Tensor
 from pyro_mixdvae.distributions.complex_normal import as_spectrum, squared_modulus
 from pyro_mixdvae.engines.registry import spectral_engine
 from pyro_mixdvae.engines.spectral_protocol import NoisySum
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides import AdditiveGuide, MeanField
 from pyro_mixdvae.inference.additive_updates import GRADIENT_STEPS, AdditiveUpdates
-from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Coordinate, Hybrid
+from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Coordinate, Hybrid, Looks
 from pyro_mixdvae.inference.assigned_updates import AssignedUpdates
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.latent_ascent import Adam, LatentAscent
@@ -356,6 +357,33 @@ def test_log_powers_are_the_mean_of_all_passes_and_gradient_steps() -> None:
         logs.append(ascent.powers().log().detach())
         ascent.step(GRADIENT_STEPS)
         logs.append(ascent.powers().log().detach())
+
+
+def test_looks_are_at_the_mixture_and_then_at_the_expected_powers() -> None:
+    model, mixture = additive(sound_sources(F, N)), some_mixture()
+    scene = sound_scene(mixture, N)
+    found = infer(model, scene, AdditiveGuide, Looks(3))
+    noise = R * mixture.abs().square() + FLOOR
+    logs = []
+    with torch.no_grad():
+        heard = every(mixture)
+        for _ in range(3):
+            logs.append(model.sources.reconstructed(heard).log())
+            powers = torch.stack(logs).mean(0).exp()
+            share = powers / (powers.sum(1) + noise).unsqueeze(1)
+            heard = share.square() * every(mixture) + powers * (1 - share)
+    torch.testing.assert_close(gains(found), share, **EXACT)
+    assert found.records == []
+
+
+@MODELS
+def test_one_look_is_one_iteration_without_its_record(make) -> None:
+    model, mixture = make(sound_sources(F, N)), some_mixture()
+    guide = AdditiveGuide if isinstance(model, AdditiveModel) else MeanField
+    found = infer(model, sound_scene(mixture, N), guide, Looks(1))
+    torch.testing.assert_close(found.mean, separated(model, mixture, n=1).mean, **EXACT)
+    with pytest.raises(InputError, match="0 iterations are too few"):
+        Looks(0)
 
 
 def test_its_optimiser_is_that_of_pytorch() -> None:
