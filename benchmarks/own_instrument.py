@@ -10,24 +10,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from report import write
-from sound_methods import by_separator, true_sources
 
+from pyro_mixdvae.benchmark.sounds.mixdvae import of_posterior, peaks
 from pyro_mixdvae.cli.main import app
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.reporting.tables import markdown_table
 from pyro_mixdvae.separation.fit import FitSums
-from pyro_mixdvae.separation.mixtures.mixing import Mixture, draw_mixtures, plan_mixtures
+from pyro_mixdvae.separation.mixtures.mixing import draw_mixtures, plan_mixtures
 from pyro_mixdvae.separation.scores.measures import si_sdr
 from pyro_mixdvae.separation.separator import Separator
-
-BATCH = 12
 
 
 class Scored(NamedTuple):
@@ -91,28 +88,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _scores(options: argparse.Namespace, weights: Path) -> Iterator[Scored]:
     separator = Separator([options.other, weights])
     recipes = plan_mixtures(options.snr, options.frames, options.count, options.seed)
-    for batch in _batches(draw_mixtures([options.speech, options.phrases], recipes)):
-        sources = true_sources(batch)
-        mixed = sources.sum(1)
-        peak = mixed.abs().amax(-1, keepdim=True)
-        estimates = by_separator(separator, mixed).numpy()
-        for n, mixture in enumerate(batch):
-            sums = FitSums(len(separator.names))
-            sums.add(separator.infer(mixed[n : n + 1] / peak[n : n + 1]))
-            fits = sums.fits(separator.names)
-            gains = [
-                si_sdr(true, found) - si_sdr(true, mixture.samples)
-                for true, found in zip(mixture.sources, estimates[n], strict=True)
-            ]
-            steadiness, warned = [fit.steadiness for fit in fits], [fit.warning is not None for fit in fits]
-            yield Scored(mixture.recipe.n_frames, mixture.recipe.snr, tuple(gains), tuple(steadiness), tuple(warned))
-
-
-def _batches(mixtures: Iterator[Mixture]) -> Iterator[list[Mixture]]:
-    """Up to `BATCH` that follow each other and are of one length."""
-    for _, alike in groupby(mixtures, lambda mixture: mixture.recipe.n_frames):
-        while batch := list(islice(alike, BATCH)):
-            yield batch
+    for mixture in draw_mixtures([options.speech, options.phrases], recipes):
+        mixed = torch.from_numpy(mixture.samples)[None]
+        posterior = separator.infer(mixed / peaks(mixed))
+        stems = of_posterior(separator, mixed, posterior).waveforms[0].numpy()
+        sums = FitSums(len(separator.names))
+        sums.add(posterior)
+        fits = sums.fits(separator.names)
+        gains = [
+            si_sdr(true, found) - si_sdr(true, mixture.samples)
+            for true, found in zip(mixture.sources, stems, strict=True)
+        ]
+        steadiness, warned = [fit.steadiness for fit in fits], [fit.warning is not None for fit in fits]
+        yield Scored(mixture.recipe.n_frames, mixture.recipe.snr, tuple(gains), tuple(steadiness), tuple(warned))
 
 
 def _table(scored: Sequence[Scored]) -> str:
