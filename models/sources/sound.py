@@ -138,6 +138,11 @@ class SoundSources(Sources):
             encoders.append(network.encode_power(power[..., n, :, :], own)[1])
         return EachLatentPosterior(encoders)
 
+    @property
+    def power_shapes(self) -> Tensor:
+        """How far the power of each source may be from the v that is found of it, k [N] (`CompoundSum`)."""
+        return torch.tensor([network.power_shape for network in self.each()])
+
     def each(self) -> list[SpectralNetwork]:
         """The N networks."""
         return list(self.networks)  # type: ignore[arg-type]

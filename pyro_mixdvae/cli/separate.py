@@ -81,7 +81,7 @@ def separate(
     save_posterior: Annotated[
         bool,
         typer.Option(
-            "--save-posterior", help="Gains, means and variances of the spectra, posterior.npz; up to a minute."
+            "--save-posterior", help="Gains, means and their uncertainty, posterior.npz; up to a minute."
         ),
     ] = False,
     model: ModelFile = None,

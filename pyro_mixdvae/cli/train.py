@@ -137,6 +137,7 @@ def audio(
     result = _run(training, identity, outputs, resume, epochs)
     scores = resynthesis_scores(training.network, clips.source[1], clips.stft)
     expectation = expected(training.network, partner, clips, seed)
+    training.network.power_shape = expectation.power_shape
     more: dict[str, Any] = {
         "name": name or outputs.weights.stem,
         "resynthesis_si_sdr": scores,

@@ -1,5 +1,6 @@
 """What a prior of a source of sound is asked: the power of each frequency, given what was heard of it."""
 
+import math
 from abc import abstractmethod
 
 import torch
@@ -11,7 +12,14 @@ from pyro_mixdvae.networks.recurrent import RecurrentDVAE
 
 
 class SpectralNetwork(RecurrentDVAE):
-    """`s_tf ~ N_c(0, v_tf)(h_t, z_t)`: a DVAE whose content is a complex spectrum, and that is fed its powers."""
+    """`s_tf ~ N_c(0, v_tf)(h_t, z_t)`: a DVAE whose content is a complex spectrum, and that is fed its powers.
+
+    Attributes:
+        power_shape: k of the factor `tau ~ Gamma(k, k)`, by which the power of the source in a mixture is another than
+            the v that is found of it (`CompoundSum`); infinite: v is taken for known.
+    """
+
+    power_shape: float = math.inf
 
     @abstractmethod
     def to_input(self, power: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The SRNN of the paper for sound: it emits the power of each frequency, and its encoder sees the future too."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -35,6 +36,7 @@ class SpectralSRNN(SpectralNetwork):
         encoder_input: "power": the LSTMs are fed |s|^2, as in the paper; "log-power": its logarithm, about zero and of
             order one, so that quiet sounds count too.
         floor: added to the emitted power (and to the power whose logarithm is taken): silence stays finite.
+        power_shape: as in `SpectralNetwork`; what training measures when it is done.
     """
 
     history: History
@@ -52,6 +54,7 @@ class SpectralSRNN(SpectralNetwork):
         encoder_sizes: Sequence[int] = (64, 32),
         encoder_input: Literal["power", "log-power"] = "log-power",
         floor: float = 1e-6,
+        power_shape: float = math.inf,
     ):
         super().__init__()
         if encoder_input not in ("power", "log-power"):
@@ -60,8 +63,10 @@ class SpectralSRNN(SpectralNetwork):
             raise InputError(
                 f"a floor of {floor}: give one from {LEAST_FLOOR} to 1, the power of a sound at full scale."
             )
+        if not power_shape > 0:
+            raise InputError(f"a power_shape of {power_shape}: give a positive one.")
         self.content_dim, self.latent_dim = content_dim, latent_dim
-        self.encoder_input, self.floor = encoder_input, floor
+        self.encoder_input, self.floor, self.power_shape = encoder_input, floor, power_shape
         self.history = History([content_dim, *input_sizes], hidden)
         self.backward = BackwardHistory([hidden + content_dim, *backward_sizes], backward_hidden)
         self.prior_network = GaussianNetwork([hidden + latent_dim, *prior_sizes], latent_dim)

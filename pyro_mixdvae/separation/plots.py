@@ -52,7 +52,7 @@ def picture(
         spread = _image(rows[-1], deviation, segment.start, stft, "viridis", most - RANGE, most)
     rows[-2].set_title(_title(f"share of {names[0]}"))
     figure.colorbar(share, ax=rows[-2])
-    rows[-1].set_title(_title(f"posterior standard deviation of {names[0]}"))
+    rows[-1].set_title(_title(f"error to expect of {names[0]}"))
     figure.colorbar(spread, ax=rows[-1], label="dB")
     rows[-1].set_xlabel("seconds")
     rows[-1].set_xlim(0, duration)

@@ -1,5 +1,6 @@
 """The kinds of networks that weights can belong to, and how each is rebuilt from its sizes."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -98,6 +99,7 @@ def _srnn_sizes(network: SRNN) -> dict[str, Any]:
 
 
 def _spectral_sizes(network: SpectralSRNN) -> dict[str, Any]:
+    is_known = math.isinf(network.power_shape)  # of which JSON has no number
     return {
         "content_dim": network.content_dim,
         "latent_dim": network.latent_dim,
@@ -110,6 +112,7 @@ def _spectral_sizes(network: SpectralSRNN) -> dict[str, Any]:
         "encoder_sizes": _widths(network.encoder_network.hidden),
         "encoder_input": network.encoder_input,
         "floor": network.floor,
+        **({} if is_known else {"power_shape": network.power_shape}),
     }
 
 

@@ -176,22 +176,23 @@ def test_exact_beliefs_are_calibrated() -> None:
     truth = before[0]
 
     class Exact:
-        mean, variance = q.mean, q.variance
+        scale = 1.0
 
         def draws(self, mixture: int, frequencies: torch.Tensor, count: int, seed: int) -> torch.Tensor:
             own = SharedSum(*(part[mixture][..., frequencies] for part in (q.powers, q.total, q.noise)))
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
-                return own.rsample(torch.Size([count]))
+                return own.mean + self.scale * (own.rsample(torch.Size([count])) - own.mean)
 
     counts = interval_counts(Exact(), 0, truth)
     for kind in ("magnitudes", "gains"):
         error = np.sqrt(LEVELS * (1 - LEVELS) / np.min(counts[kind]))
         assert (np.abs(coverage(counts, kind) - LEVELS) < 4 * error + 0.01).all(), kind
     wrong = Exact()
-    wrong.variance = 0.1 * q.variance
-    narrow = coverage(interval_counts(wrong, 0, truth), "magnitudes")
-    assert (narrow[:, 17] < 0.7).all()
+    wrong.scale = 0.3
+    counts = interval_counts(wrong, 0, truth)
+    assert (coverage(counts, "magnitudes")[:, 17] < 0.7).all()
+    assert coverage(counts, "gains")[17] < 0.7
     assert squared_modulus(truth).min() >= 0
 
 

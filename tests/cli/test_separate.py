@@ -214,6 +214,12 @@ def test_residual_picture_posterior_and_three_sources(separate: Run, weights: li
     for k, seconds in enumerate([1.5, 1.5, 2]):
         shape = (2, 3, STFT().n_frames(int(seconds * 16_000)), 513)
         assert {posterior[f"{what}_{k}"].shape for what in ("gains", "mean", "variance")} == {shape}
+        for what in ("magnitudes", "gains"):
+            low, high = posterior[f"{what}_low_{k}"], posterior[f"{what}_high_{k}"]
+            assert low.shape == high.shape == shape
+            assert (low <= high).all()
+        inside = (np.abs(posterior[f"mean_{k}"]) < posterior[f"magnitudes_high_{k}"]).mean()
+        assert inside > 0.9  # in units of the file, as the mean
     # In units of the file: the first segment, before another one begins, is what was written.
     mean = STFT().waveform(torch.from_numpy(posterior["mean_0"][0, 0]), 24_000).numpy()
     np.testing.assert_allclose(mean[:16_000], found[0][:16_000, 0], atol=1e-5)

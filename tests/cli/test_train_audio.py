@@ -1,6 +1,7 @@
 """``mixdvae train audio``: what it writes, what it refuses, and that a kill costs nothing but time."""
 
 import json
+import math
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -104,9 +105,12 @@ def test_sounds_that_it_may_be_heard_with(
     card = json.loads(Path("hum.v2.json").read_text())
     assert [file["name"] for file in card["data"]["against"]] == ["0.wav", "1.wav"]
     assert card["name"] == "hum.v2"
+    shape = load_network("hum.v2.safetensors").network.power_shape
+    assert 0.03 <= shape == card["separation"]["power_shape"] <= 10
     alone = mixdvae("train", "audio", clips, "-o", "alone.safetensors", "--epochs", 1, *SMALL)
     assert alone.code == 0
     assert json.loads(Path("alone.json").read_text())["name"] == "alone"
+    assert load_network("alone.safetensors").network.power_shape == math.inf
 
 
 @pytest.mark.parametrize(

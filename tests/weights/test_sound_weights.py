@@ -30,6 +30,13 @@ def saved(tmp_path: Path) -> Path:
     return path
 
 
+def test_powers_are_known_where_nothing_is_said_of_them(saved: Path) -> None:
+    assert math.isinf(load_network(saved).network.power_shape)
+    for shape in (0.0, -1.0, math.nan):
+        with pytest.raises(InputError, match="give a positive one"):
+            SpectralSRNN(3, power_shape=shape)
+
+
 @pytest.mark.parametrize("encoder_input", ["power", "log-power"])
 @pytest.mark.parametrize("widths", [[], [4], [4, 5]], ids=str)
 def test_one_file_is_enough_to_rebuild_a_network_of_sound(
@@ -48,6 +55,7 @@ def test_one_file_is_enough_to_rebuild_a_network_of_sound(
         encoder_sizes=[*widths, 12],
         encoder_input=encoder_input,  # type: ignore[arg-type]
         floor=3e-5,
+        power_shape=0.4,
     )
     save_network(tmp_path / "a.safetensors", network, TINY, {"name": "flute"})
     (tmp_path / "a.json").unlink()
@@ -57,6 +65,7 @@ def test_one_file_is_enough_to_rebuild_a_network_of_sound(
     assert loaded.card == {"name": "flute"}
     assert not loaded.network.training
     assert (loaded.network.encoder_input, loaded.network.floor) == (encoder_input, 3e-5)
+    assert loaded.network.power_shape == 0.4
     assert loaded.network.state_dict().keys() == network.state_dict().keys()
     assert all(torch.equal(value, loaded.network.state_dict()[name]) for name, value in network.state_dict().items())
     power = squared_modulus(complex_normal(2, 5, 3))

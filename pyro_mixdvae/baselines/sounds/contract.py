@@ -14,15 +14,7 @@ Learned = Mapping[str, Tensor]
 
 
 class Belief(Protocol):
-    """q(s) of a method that says how sure it is."""
-
-    @property
-    def mean(self) -> Tensor:
-        """m, complex [B, N, T, F], in units of the mixture."""
-
-    @property
-    def variance(self) -> Tensor:
-        """V [B, N, T, F], real and imaginary part together."""
+    """What a method that says how sure it is believes of s, in units of the mixture."""
 
     def draws(self, mixture: int, frequencies: Tensor, count: int, seed: int) -> Tensor:
         """Draws of s in one of the B mixtures at some frequencies [K], [count, N, T, K]."""

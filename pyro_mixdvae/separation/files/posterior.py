@@ -8,17 +8,26 @@ from torch import Tensor
 
 from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.spectral_uncertainty import Interval, Intervals, intervals, squared_error
 from pyro_mixdvae.separation.fit import Fit
 from pyro_mixdvae.separation.separator import FitMeter, Separator, gains_of
 
 
 class KeptSegment(NamedTuple):
-    """The posterior of a segment that begins at a second: gains, m and V, [N, T, F] each."""
+    """The posterior of a segment that begins at a second, [N, T, F] each.
+
+    Attributes:
+        start: the second.
+        gains, mean: what the stems are made of.
+        variance: what the squared error of the mean is expected to be.
+        intervals: of the magnitudes and the true gains; None where they are not saved.
+    """
 
     start: float
     gains: Tensor
     mean: Tensor
     variance: Tensor
+    intervals: Intervals | None
 
 
 class PosteriorMeter(FitMeter):
@@ -27,12 +36,13 @@ class PosteriorMeter(FitMeter):
     Args:
         separator: that finds it.
         peak: of the mixture, by which it was divided; what is kept is in units of the file.
-        seconds: segments that begin before are kept.
+        saved: segments that begin before this second are kept, with intervals.
+        pictured: before this one, without.
     """
 
-    def __init__(self, separator: Separator, peak: float, seconds: float):
+    def __init__(self, separator: Separator, peak: float, saved: float, pictured: float = 0.0):
         super().__init__(separator)
-        self.peak, self.seconds = peak if peak > 0 else 1.0, seconds
+        self.peak, self.saved, self.pictured = peak if peak > 0 else 1.0, saved, pictured
         self.kept: list[KeptSegment] = []
         self.elbo, self.n_frames = 0.0, 0
         self._n_segments = 0
@@ -43,12 +53,22 @@ class PosteriorMeter(FitMeter):
         self.elbo += float(self._elbo(posterior).sum())
         self.n_frames += posterior.mean.shape[0] * posterior.mean.shape[2]
         step = self.separator.segmenting.step / self.separator.stft.rate
-        for gains, mean, variance in zip(gains_of(posterior), posterior.mean, posterior.variance, strict=True):
-            start = self._n_segments * step
-            if start < self.seconds:
+        starts = [step * (self._n_segments + b) for b in range(len(posterior.mean))]
+        self._n_segments += len(starts)
+        if starts[0] >= max(self.saved, self.pictured):
+            return
+        variance = squared_error(posterior)
+        for b, start in enumerate(starts):
+            if start < max(self.saved, self.pictured):
                 # Copies: a view would keep the whole batch in memory.
-                self.kept.append(KeptSegment(start, gains.clone(), self.peak * mean, self.peak**2 * variance))
-            self._n_segments += 1
+                parts = gains_of(posterior)[b].clone(), self.peak * posterior.mean[b], self.peak**2 * variance[b]
+                ends = self._intervals(posterior, b) if start < self.saved else None
+                self.kept.append(KeptSegment(start, *parts, ends))
+
+    def _intervals(self, posterior: Posterior, mixture: int) -> Intervals:
+        """In units of the file."""
+        magnitudes, gains = intervals(posterior, mixture, self.separator.seed)
+        return Intervals(Interval(*(self.peak * end for end in magnitudes)), gains)
 
     def _elbo(self, posterior: Posterior) -> Tensor:
         """Of the guide that was taken, [B]: the best of the updates, the last of SVI."""

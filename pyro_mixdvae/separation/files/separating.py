@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inference.spectral_uncertainty import Interval, Intervals
 from pyro_mixdvae.outputs import staged, writing
 from pyro_mixdvae.reporting.pictures import add_picture
 from pyro_mixdvae.separation.audio.reading import Samples, SoundReader
@@ -25,7 +26,7 @@ from pyro_mixdvae.separation.separator import Separator
 
 BLOCK = 1 << 18
 PICTURED = 30.0  # seconds
-LONGEST_POSTERIOR = 60.0  # seconds: of two sources some 60 MB a channel
+LONGEST_POSTERIOR = 60.0  # seconds: of two sources some 120 MB a channel
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def separate_file(
     began = time.monotonic()
     kept = LONGEST_POSTERIOR if paths.posterior else 0.0
     meters = [PosteriorMeter(separator, mixture.peak, kept) for _ in range(mixture.channels)]
-    meters[0].seconds = max(kept, PICTURED if paths.picture else 0.0)
+    meters[0].pictured = PICTURED if paths.picture else 0.0
     written = [path for path in paths.all if path != paths.picture]
     with staged(written, overwrite) as temporaries:
         temporary = dict(zip(written, temporaries, strict=True))
@@ -173,7 +174,9 @@ def _picture(separator: Separator, mixture: MixtureFile, stems: Sequence[Path], 
 
 
 def _posterior_file(separator: Separator, meters: Sequence[PosteriorMeter]) -> bytes:
-    """An npz: for segment k `gains_k`, `mean_k`, `variance_k` [channels, N, T, F], and where the segments begin."""
+    """An npz: for segment k `gains_k`, `mean_k`, `variance_k`, `magnitudes_low_k`, `magnitudes_high_k`, `gains_low_k`
+    and `gains_high_k` [channels, N, T, F], and where the segments begin.
+    """
     arrays: dict[str, Any] = {
         "names": np.array(separator.names),
         "transform": np.array(separator.stft.name),
@@ -182,6 +185,10 @@ def _posterior_file(separator: Separator, meters: Sequence[PosteriorMeter]) -> b
     for k, channels in enumerate(zip(*(meter.kept for meter in meters), strict=True)):
         for what in ("gains", "mean", "variance"):
             arrays[f"{what}_{k}"] = np.stack([getattr(segment, what).numpy() for segment in channels])
+        for what in Intervals._fields:
+            ends = [getattr(segment.intervals, what) for segment in channels]
+            for end in Interval._fields:
+                arrays[f"{what}_{end}_{k}"] = np.stack([getattr(each, end).numpy() for each in ends])
     content = io.BytesIO()
     np.savez(content, **arrays)
     return content.getvalue()

@@ -1,5 +1,6 @@
 """What to expect of a model: how well it separates held-out clips from held-out ones of other sounds."""
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.separation.mixtures.mixing import mixing_gains
 from pyro_mixdvae.separation.presets import build
 from pyro_mixdvae.separation.recordings.melodies import Melodies
+from pyro_mixdvae.separation.recordings.power_shapes import fitted_shapes, heard
 from pyro_mixdvae.separation.recordings.recipes import TrainingClips
 from pyro_mixdvae.separation.recordings.starting import Start
 from pyro_mixdvae.separation.scores.measures import si_sdr
@@ -22,6 +24,9 @@ N_FRAMES = 100
 RATIOS = (-5.0, 0.0, 5.0)
 """Power of the source above that of the other sound, in decibels."""
 
+N_HEARD = 1000
+"""Frequencies of a mixture at which what was found of the sources is compared with what they are."""
+
 
 class Expectation(NamedTuple):
     """Mean gains in SI-SDR over the mixture in decibels, of the source and of the other sound.
@@ -29,23 +34,33 @@ class Expectation(NamedTuple):
     Attributes:
         partner: the shipped model that stood for the other sound; None where no other sounds were given.
         source, other: the gains, NaN without other sounds.
+        power_shape: how far the source's powers were off, for its network; infinite without other sounds.
     """
 
     partner: str | None
     source: float = np.nan
     other: float = np.nan
+    power_shape: float = math.inf
 
     def as_dict(self) -> dict[str, Any]:
         """For a card."""
         if self.partner is None:
             return {}
-        return {"partner": self.partner, "gain": round(self.source, 2), "gain_of_other": round(self.other, 2)}
+        return {
+            "partner": self.partner,
+            "gain": round(self.source, 2),
+            "gain_of_other": round(self.other, 2),
+            "power_shape": self.power_shape,
+        }
 
     @property
     def sentence(self) -> str:
         """For the user."""
         if self.partner is None:
-            return "How well it separates was not tried: name other sounds with --against, and it will be said here."
+            return (
+                "How well it separates was not tried, and its posterior will be too sure of itself: name other sounds "
+                "with --against, and it will be said here."
+            )
         return (
             f"Expect separation to gain about {self.source:.0f} dB SI-SDR for the source and {self.other:.0f} dB for "
             f"the other sound, modelled by {self.partner}: so it was on {N_MIXTURES} mixtures of held-out clips."
@@ -63,13 +78,16 @@ def expected(network: SpectralSRNN, partner: Start | None, clips: TrainingClips,
     random = np.random.default_rng([seed, N_MIXTURES])
     length = (N_FRAMES - 1) * clips.stft.hop
     drawn = [Melodies(part.samples, length, clips.stft.rate) for part in (clips.source[1], clips.others[1])]
-    gains = []
+    gains, found = [], []
     for number in range(N_MIXTURES):
         noise = 1e-6 * random.standard_normal((2, length), dtype=np.float32)  # no part is silent
         parts = np.stack([one.draw(random) for one in drawn]) + noise
         parts *= mixing_gains(parts, RATIOS[number % len(RATIOS)])[:, None]
-        mixture = parts.sum(0)
-        stems = separator.separate(mixture, clips.stft.rate).stems
-        gains.append([si_sdr(part, stem) - si_sdr(part, mixture) for part, stem in zip(parts, stems, strict=True)])
+        parts /= np.abs(parts.sum(0)).max()
+        mixture = torch.from_numpy(parts.sum(0)).unsqueeze(0)
+        posterior = separator.infer(mixture)
+        stems = separator.stems(mixture, posterior)[0].numpy()
+        gains.append([si_sdr(part, stem) - si_sdr(part, parts.sum(0)) for part, stem in zip(parts, stems, strict=True)])
+        found.append(heard(posterior, 0, clips.stft.spectrum(torch.from_numpy(parts)), N_HEARD, random))
     source, other = np.mean(gains, axis=0).tolist()
-    return Expectation(partner.name, source, other)
+    return Expectation(partner.name, source, other, round(fitted_shapes(found)[0], 3))

@@ -1,0 +1,91 @@
+"""How sure a separation is: what is reported on top of q(s), which takes the power of each source for known.
+
+Where sounds add up the powers v of q(s | o) are estimates, and mostly one source is given what another lacks. How far
+they err was measured when the networks were trained (`SpectralNetwork.power_shape`): draws, intervals and expected
+errors are those of `CompoundSum` with the v of the guide. The ELBO, the means and the stems do not know of it.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyro_mixdvae.distributions.complex_normal import squared_modulus
+from pyro_mixdvae.distributions.compound_sum import CompoundSum
+from pyro_mixdvae.distributions.shared_sum import SharedSum
+from pyro_mixdvae.guides.additive import AdditiveGuide
+from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.process_state import drawing, seeded
+
+ALL = slice(None)
+
+N_DRAWS = 39
+"""The second and the last but one of them are the ends of intervals that hold a further draw with probability .9."""
+
+BLOCK = 64
+"""Frames whose draws are held in memory at a time."""
+
+
+class Interval(NamedTuple):
+    """Ends of 90 % intervals, each [N, T, F]."""
+
+    low: Tensor
+    high: Tensor
+
+
+class Intervals(NamedTuple):
+    """Of the magnitudes |s_n| and of the gains, the shares `|s_n|^2 / sum_m |s_m|^2` of the power."""
+
+    magnitudes: Interval
+    gains: Interval
+
+
+@torch.no_grad()
+def draws(
+    posterior: Posterior, mixture: int, count: int, seed: int, frames: slice = ALL, frequencies: slice | Tensor = ALL
+) -> Tensor:
+    """Draws of the spectra of one of B mixtures, complex [count, N, T, F]; of some frames and frequencies alone."""
+
+    def chosen(part: Tensor) -> Tensor:
+        return part[mixture][..., frames, :][..., frequencies]
+
+    with drawing(seeded(seed)):
+        compound = _compound(posterior, chosen)
+        if compound is not None:
+            return compound.sample(count)
+        mean, variance = chosen(posterior.mean), chosen(posterior.variance)
+        return mean + variance.sqrt() * torch.randn(count, *mean.shape, dtype=mean.dtype)
+
+
+@torch.no_grad()
+def squared_error(posterior: Posterior) -> Tensor:
+    """What `|s_n - m_n|^2` of the posterior's means is expected to be, [B, N, T, F]."""
+    compound = _compound(posterior, lambda part: part)
+    return posterior.variance if compound is None else compound.squared_error(posterior.mean)
+
+
+def intervals(posterior: Posterior, mixture: int, seed: int = 0) -> Intervals:
+    """90 % intervals of one of B mixtures, between order statistics of `N_DRAWS` draws."""
+    blocks = []
+    for start in range(0, posterior.mean.shape[-2], BLOCK):
+        drawn = draws(posterior, mixture, N_DRAWS, seed + start, slice(start, start + BLOCK))
+        power = squared_modulus(drawn)
+        gains = power / power.sum(1, keepdim=True).clamp(min=torch.finfo(power.dtype).tiny)
+        blocks.append((*_ends(power.sqrt()), *_ends(gains)))
+    ends = [torch.cat(part, -2) for part in zip(*blocks, strict=True)]
+    return Intervals(Interval(*ends[:2]), Interval(*ends[2:]))
+
+
+def _ends(drawn: Tensor) -> Interval:
+    """[N_DRAWS, *] -> [*] each."""
+    return Interval(drawn.topk(2, dim=0, largest=False).values[1], drawn.topk(2, dim=0).values[1])
+
+
+def _compound(posterior: Posterior, chosen: Any) -> CompoundSum | None:
+    """p(s | o) of what is chosen of v, o and v_o; None where sounds do not add up, or a guide of one's own has no v."""
+    guide: Any = posterior.guide
+    if not isinstance(guide, AdditiveGuide):
+        return None
+    q = guide.posterior()
+    given = SharedSum(*(chosen(part) for part in (q.powers, q.total, q.noise)))
+    return CompoundSum(given, posterior.model.sources.power_shapes)
