@@ -80,9 +80,7 @@ def separate(
     ] = True,
     save_posterior: Annotated[
         bool,
-        typer.Option(
-            "--save-posterior", help="Gains, means and their uncertainty, posterior.npz; up to a minute."
-        ),
+        typer.Option("--save-posterior", help="Gains, means and their uncertainty, posterior.npz; up to a minute."),
     ] = False,
     model: ModelFile = None,
     sets: Sets = None,
