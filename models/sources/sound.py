@@ -59,6 +59,12 @@ class SoundSources(Sources):
                 f"{type(self).__name__} has {self.content_dim // 2} frequencies, and the scene {n_frequencies}."
             )
 
+    def begun(self, scene: Scene) -> "SoundSources":
+        """With constants of the mixtures, for networks that have any."""
+        power = squared_modulus(scene.observations.squeeze(-1))
+        networks = [network.begun(power, scene.present) for network in self.each()]
+        return self.replace(networks=nn.ModuleList(networks))
+
     def init_state(self, start: Tensor) -> list[SoundState]:
         """Silence is what was there before the first frame."""
         states = []

@@ -52,6 +52,7 @@ from pyro_mixdvae.networks.random_walk import RandomWalk
 from pyro_mixdvae.networks.rvae import RVAE
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.networks.stationary_noise import StationaryNoise
 from pyro_mixdvae.networks.storn import STORN
 from pyro_mixdvae.networks.vae import VAE
 from pyro_mixdvae.networks.vrnn import VRNN
@@ -72,10 +73,15 @@ def hybrid(
 
 
 class OfNetwork(NamedTuple):
-    """A prior over the sources that a network gives: its class, and the class of its network."""
+    """A prior over the sources that a network gives: its class, the class of its network, and of others beside it."""
 
     sources: type[Sources]
     network: type[Any]
+    beside: tuple[type[Any], ...] = ()
+
+    def takes(self, network: object) -> bool:
+        """Whether the prior is made of such networks."""
+        return isinstance(network, (self.network, *self.beside))
 
 
 Family = Callable[..., Any] | OfNetwork
@@ -95,7 +101,7 @@ FAMILIES: dict[str, dict[str, Family]] = {
         "storn": OfNetwork(DVAESources, STORN),
         "rvae": OfNetwork(DVAESources, RVAE),
         "vae": OfNetwork(DVAESources, VAE),
-        "spectral_srnn": OfNetwork(SoundSources, SpectralSRNN),
+        "spectral_srnn": OfNetwork(SoundSources, SpectralSRNN, (StationaryNoise,)),
     },
     "assignment": {
         "independent": IndependentAssignment,

@@ -133,7 +133,7 @@ def _load(weights: Said, task: Task) -> Networks:
 def _family_of(loaded: Networks, weights: Said) -> tuple[str, Family]:
     network = loaded.networks[0]
     for name, family in FAMILIES["sources"].items():
-        if isinstance(family, OfNetwork) and isinstance(network, family.network):
+        if isinstance(family, OfNetwork) and family.takes(network):
             return name, family
     raise InputError(f"{weights.value} holds a {type(network).__name__}, which is no prior of sources.")
 
@@ -166,11 +166,11 @@ def _refuse_foreign(name: str, family: Family, loaded: Networks) -> None:
     if not isinstance(family, OfNetwork):
         return
     for network in loaded.networks:
-        if not isinstance(network, family.network):
+        if not family.takes(network):
             of = [
                 key
                 for key, other in FAMILIES["sources"].items()
-                if isinstance(other, OfNetwork) and isinstance(network, other.network)
+                if isinstance(other, OfNetwork) and other.takes(network)
             ]
             hint = f": that is the family {listed(of)}" if of else ""
             raise InputError(

@@ -133,6 +133,8 @@ class SVI:
         model = deepcopy(model)
         if isinstance(model, MixtureModel):
             model = model.replace(assignment=model.assignment.fitted(scene))
+        if is_of_sounds(model):
+            model = model.replace(sources=model.sources.begun(scene))
         if isinstance(guide, type) and issubclass(guide, Guide):
             with drawing(seeded(seed), scene.start.device):
                 program = guide(model, scene)

@@ -21,13 +21,13 @@ from pyro_mixdvae.models.likelihoods.spectral import shared_scale
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.sound import SoundSources
-from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.networks.spectral_network import SpectralNetwork
 
 LEAST_LIKELIHOOD = 1e-10
 
 
 def forward_source(
-    network: SpectralSRNN, power: Tensor, z: Tensor, weight: Tensor, mixture: Tensor
+    network: SpectralNetwork, power: Tensor, z: Tensor, weight: Tensor, mixture: Tensor
 ) -> tuple[Tensor, Tensor]:
     """E-S of one source: `V = (eta / v_o + 1 / v_s)^-1`, `m = V eta o / v_o`, forwards in t.
 
@@ -105,6 +105,7 @@ def separate(model: Any, scene: Scene, guide: Any, n_iterations: int) -> Posteri
         )
     if not (isinstance(guide, type) and issubclass(guide, MeanField)):
         raise InputError("The published algorithm moves a q(w): take the guide MeanField.")
+    model = model.replace(sources=model.sources.begun(scene))
     found = guide(model, scene)
     eta, mean, variance = iterate(model, scene, n_iterations)
     found.set_chain(independent_frames(as_content(mean), (variance / 2).repeat_interleave(2, -1)))

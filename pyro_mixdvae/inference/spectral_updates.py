@@ -24,7 +24,7 @@ class SpectralUpdates(ABC):
     """Moves the guide of B mixtures through one run; it stands where the ELBO of each mixture was greatest so far.
 
     Args:
-        model: its rates are fitted to the scene first.
+        model: its rates, and the constants of its sources, are fitted to the scene first.
         scene: the mixtures.
         guide: the family of q, made as `guide(model, scene)`.
         first: the frame of the start, which sounds have none of.
@@ -33,6 +33,7 @@ class SpectralUpdates(ABC):
     def __init__(self, model: Any, scene: Scene, guide: Any, first: int = 0):
         with torch.no_grad():
             self.model, self.scene = self._fitted(model, scene), scene
+            self.model = self.model.replace(sources=self.model.sources.begun(scene))
             choice = spectral_engine(self.model, guide, scene)
             self.engine, self.note = choice.engine, choice.sentence
             self.guide = guide(self.model, scene)

@@ -21,6 +21,10 @@ class SpectralNetwork(RecurrentDVAE):
 
     power_shape: float = math.inf
 
+    def begun(self, power: Tensor, present: Tensor) -> "SpectralNetwork":
+        """With constants of B mixtures, of power |o|^2 [B, T, F] in the frames `present` [B, T]; by default as it is."""
+        return self
+
     @abstractmethod
     def to_input(self, power: Tensor) -> Tensor:
         """What the memory is fed of `|s|^2`: [*, F] -> [*, F]."""

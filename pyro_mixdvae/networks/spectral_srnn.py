@@ -94,6 +94,10 @@ class SpectralSRNN(SpectralNetwork):
         """p(z_t | h_t, z_{t-1})."""
         return self.prior_network(h, z_before)
 
+    def latent_prior_given(self, h: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """`latent_prior` as a function of z_{t-1}, what h adds being computed once."""
+        return self.prior_network.given(h)
+
     def head(self, h: Tensor, z: Tensor) -> Tensor:
         """The logarithm that `power` makes v_s of, in `head_units`: h [*, H], z [*, L] -> [*, F]."""
         return self.emission_log_power(self.emission_hidden(torch.cat([h, z], -1)))  # type: ignore[no-any-return]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.networks.spectral_network import SpectralNetwork
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.store import load_network, shipped_names
 
@@ -21,7 +21,7 @@ class LoadedSources(NamedTuple):
     """
 
     names: tuple[str, ...]
-    networks: list[SpectralSRNN]
+    networks: list[SpectralNetwork]
     stft: STFT
     notes: list[str]
 
@@ -33,11 +33,11 @@ def load_sources(sources: Sequence[str | Path]) -> LoadedSources:
         InputError: fewer than two, no model of sound, or models of different transforms.
     """
     names, notes = source_names(sources)
-    networks: list[SpectralSRNN] = []
+    networks: list[SpectralNetwork] = []
     transform: STFT | None = None
     for source in sources:
         loaded = load_network(source)
-        if not isinstance(loaded.network, SpectralSRNN) or not isinstance(loaded.coordinates, STFT):
+        if not isinstance(loaded.network, SpectralNetwork) or not isinstance(loaded.coordinates, STFT):
             ours = ", ".join(shipped_names("sounds"))
             raise InputError(
                 f"{source} is no model of sound: give one that comes along ({ours}), or weights that "

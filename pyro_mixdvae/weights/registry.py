@@ -18,6 +18,7 @@ from pyro_mixdvae.networks.random_walk import RandomWalk
 from pyro_mixdvae.networks.rvae import RVAE
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.networks.stationary_noise import StationaryNoise
 from pyro_mixdvae.networks.storn import STORN
 from pyro_mixdvae.networks.vae import VAE
 from pyro_mixdvae.networks.vrnn import VRNN
@@ -174,4 +175,5 @@ NETWORKS = {
     "rvae": NetworkKind(RVAE, _backward_sizes),
     "vae": NetworkKind(VAE, _vae_sizes),
     "spectral-srnn": NetworkKind(SpectralSRNN, _spectral_sizes),
+    "stationary-noise": NetworkKind(StationaryNoise, _latent_sizes),
 }

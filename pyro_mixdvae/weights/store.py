@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import quoted, reason
-from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.networks.spectral_network import SpectralNetwork
 from pyro_mixdvae.outputs import write_together
 from pyro_mixdvae.representations.boxes import COORDINATES, Coordinates
 from pyro_mixdvae.representations.stft import STFT
@@ -181,7 +181,7 @@ def _shipped(name: str) -> Path:
 
 def _refuse_foreign_content(path: Path, network: nn.Module, coordinates: Coordinates | STFT) -> None:
     """Networks of sound belong to a transform with their number of frequencies, and no others do."""
-    n_frequencies = network.content_dim if isinstance(network, SpectralSRNN) else None
+    n_frequencies = network.content_dim if isinstance(network, SpectralNetwork) else None
     if n_frequencies != (coordinates.n_frequencies if isinstance(coordinates, STFT) else None):
         of_sound = f" of {n_frequencies} frequencies" if n_frequencies else ""
         raise InputError(

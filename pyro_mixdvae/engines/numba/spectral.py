@@ -26,7 +26,9 @@ from pyro_mixdvae.models.likelihoods.complex_student_t import ComplexStudentT
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.sound import SoundSources
+from pyro_mixdvae.networks.layers import GaussianNetwork
 from pyro_mixdvae.networks.spectral_srnn import LOUDEST, SpectralSRNN
+from pyro_mixdvae.networks.stationary_noise import StationaryNoise
 
 
 def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
@@ -36,6 +38,8 @@ def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
     if type(model.sources) is not SoundSources:
         return f"the sources {type(model.sources).__name__}"
     for network in model.sources.each():
+        if type(network) is StationaryNoise:
+            continue
         if type(network) is not SpectralSRNN:
             return f"the network {type(network).__name__}"
         if network.latent_dim == 0:
@@ -65,7 +69,7 @@ class NumbaSpectralEngine:
 
     def __init__(self, model: Any, scene: Scene):
         self.model, self.scene = model, scene
-        self.networks: list[SpectralSRNN] = list(model.sources.each())
+        self.networks: list[SpectralSRNN | StationaryNoise] = list(model.sources.each())
         # How the networks' heads are read.
         read = [(*network.head_units, LOUDEST, network.floor) for network in self.networks]
         self._heads = spectra.Heads(*map(array, torch.tensor(read, dtype=scene.start.dtype).unbind(1)))
@@ -85,7 +89,9 @@ class NumbaSpectralEngine:
         if noise is None:
             features = encoder.features
             noise = features.new_zeros(*features.shape[:-1], self.model.sources.latent_dim)
-        return latent_path_of(encoder.conditional, encoder.features, noise)  # type: ignore[arg-type]
+        if not isinstance(encoder.conditional, GaussianNetwork):
+            return encoder.path(noise)
+        return latent_path_of(encoder.conditional, encoder.features, noise)
 
     def powers(self, encoded: Encoded) -> Tensor:
         """`SpectralSRNN.power` of each network."""
@@ -105,7 +111,7 @@ class NumbaSpectralEngine:
         emissions = [network.head_given(history) for network, history in each]
         priors = [
             MarkovGaussian(
-                _of_latent(network.prior_network.given(history)), history, network.latent_dim, self.scene.present
+                _of_latent(network.latent_prior_given(history)), history, network.latent_dim, self.scene.present
             )
             for network, history in each
         ]
@@ -117,8 +123,9 @@ class NumbaSpectralEngine:
                 emitted = [emission(latent).flatten(0, 1) for emission, latent in zip(emissions, latents, strict=True)]
                 prior = torch.stack([q.log_prob(latent).sum() for q, latent in zip(priors, latents, strict=True)])
             slopes = spectra.ascent(tuple(map(array, emitted)), self._heads, *flat)
-            outputs = [*emitted, prior]
-            return torch.autograd.grad(outputs, latents, [*torch.from_numpy(slopes), torch.ones_like(prior)])
+            moved = [(own, slope) for own, slope in zip(emitted, torch.from_numpy(slopes), strict=True) if _moves(own)]
+            outputs, gradients = zip((prior, torch.ones_like(prior)), *moved, strict=True)
+            return torch.autograd.grad(outputs, latents, gradients)
 
         return of_latents
 
@@ -186,6 +193,11 @@ class NumbaSpectralEngine:
     def _total(self, per_frame: Tensor) -> Tensor:
         """The sum over the frames that are present: [B, T] to [B]."""
         return torch.where(self.scene.present, per_frame, 0.0).sum(-1)
+
+
+def _moves(emitted: Tensor) -> bool:
+    """Whether what a network emits depends on its z."""
+    return emitted.requires_grad
 
 
 def _of_latent(given: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Conditional:

@@ -37,5 +37,6 @@ def nearest(pieces: ClipExamples, stft: STFT, seed: int) -> Start:
 
     A training that goes on from it takes less time than one from nothing: it knows how to find a source among others.
     """
-    models = [loaded(name, stft) for name in shipped_names("sounds")]
+    names = [name for name in shipped_names("sounds") if isinstance(load_network(name).network, SpectralSRNN)]
+    models = [loaded(name, stft) for name in names]
     return max(models, key=lambda model: elbo_per_frame(model.network, pieces, seed=seed))
