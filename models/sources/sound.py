@@ -15,6 +15,7 @@ from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.contract import Before, Sources
 from pyro_mixdvae.models.sources.step import Step
 from pyro_mixdvae.networks.spectral_network import SpectralNetwork
+from pyro_mixdvae.networks.stationary_noise import without_noise
 
 
 class SoundState(NamedTuple):
@@ -123,6 +124,16 @@ class SoundSources(Sources):
     def transitions(self, filtered: Gaussian, start: Tensor) -> Transition:
         """The emissions at the central path of q(z | s)."""
         return _from_nothing(self.reconstructed(squared_modulus(as_spectrum(filtered.mean[..., 0]))))
+
+    def first_heard(self, power: Tensor, present: Tensor) -> Tensor:
+        """What networks are fed of mixtures of power |o|^2 [B, T, F] before anything is known of their sources.
+
+        The mixture itself, but for the steady noise that others know of: [B, N, T, F]. Frames that are not `present`
+        [B, T] do not count.
+        """
+        steady = torch.stack([network.steady_power(power) for network in self.each()]).sum(0)
+        heard = without_noise(power, steady, present) if bool((steady > 0).any()) else power
+        return heard.unsqueeze(1).expand(-1, self.n_sources, -1, -1)
 
     def reconstructed(self, power: Tensor, present: Tensor | None = None) -> Tensor:
         """v_s of all frames, the networks being fed |s|^2, at the central path of q(z | s): [*, N, T, F] -> same.

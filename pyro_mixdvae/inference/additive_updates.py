@@ -48,7 +48,7 @@ class AdditiveUpdates(SpectralUpdates):
     def look(self) -> None:
         """One pass more, where the encoders put the latents: at first given the mixture, then the expected powers."""
         if self.powers is None:
-            self._take(self.engine.reconstructed(self._mixture_power()))
+            self._take(self.engine.reconstructed(self._first_heard()))
         else:
             self._take(self.engine.reconstructed(SharedSum(self.powers, *self.seen).power))
 

@@ -42,7 +42,7 @@ class AssignedUpdates(SpectralUpdates):
 
     def move(self) -> None:
         """New powers, then E-S and E-W in turn."""
-        power = self._mixture_power()
+        power = self._first_heard()
         if self.moments is not None:
             power = squared_modulus(self.moments[0]) + self.moments[1]
         powers = self.engine.reconstructed(power)

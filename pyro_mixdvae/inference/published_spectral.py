@@ -72,7 +72,7 @@ def iterate(
     engine = spectral_engine(model, MeanField, scene).engine
     networks, mixture = model.sources.each(), scene.observations.squeeze(-1)
     noise = shared_scale(model.likelihood, scene).squeeze(-1).square()
-    power = engine.reconstructed(squared_modulus(mixture).unsqueeze(1).expand(-1, len(networks), -1, -1))
+    power = engine.reconstructed(model.sources.first_heard(squared_modulus(mixture), scene.present))
     eta = torch.full_like(power, 1 / len(networks))
     mean, variance = torch.zeros_like(eta, dtype=mixture.dtype), torch.ones_like(eta)
     for _ in range(iterations):

@@ -1,8 +1,9 @@
 """The coordinate updates of models of sound: what those of sources that add up and those of one that wins share.
 
 Given the powers v that p(s | z) has, q(s | o) is known in closed form in either model. So a step is new powers (E-Z),
-and q(s | o), or q(s | o) and q(w | o), from these. The first powers are what the networks make of the mixture; then
-they are fed the expected power of their source, `E_q |s|^2 = |m|^2 + V`, in all frames at once.
+and q(s | o), or q(s | o) and q(w | o), from these. The first powers are what the networks make of the
+mixture, but for what is steady noise in it (`SoundSources.first_heard`); then they are fed the expected power of their
+source, `E_q |s|^2 = |m|^2 + V`, in all frames at once.
 """
 
 from abc import ABC, abstractmethod
@@ -97,7 +98,8 @@ class SpectralUpdates(ABC):
         self._best = own["elbo"]
         return self.posterior([*records, own])
 
-    def _mixture_power(self) -> Tensor:
-        """|o|^2 for each source, [B, N, T, F]."""
+    def _first_heard(self) -> Tensor:
+        """What networks make the first powers of, [B, N, T, F]."""
         power = squared_modulus(self.scene.observations.squeeze(-1))
-        return power.unsqueeze(1).expand(-1, self.scene.n_sources, -1, -1)
+        heard: Tensor = self.model.sources.first_heard(power, self.scene.present)
+        return heard

@@ -22,8 +22,12 @@ class SpectralNetwork(RecurrentDVAE):
     power_shape: float = math.inf
 
     def begun(self, power: Tensor, present: Tensor) -> "SpectralNetwork":
-        """With constants of B mixtures, of power |o|^2 [B, T, F] in the frames `present` [B, T]; by default as it is."""
+        """With constants of B mixtures, of power |o|^2 [B, T, F] where `present` [B, T]; by default as it is."""
         return self
+
+    def steady_power(self, like: Tensor) -> Tensor:
+        """The part of v that is known whatever is heard, of the shape of powers [*, T, F]; by default none, zero."""
+        return torch.zeros_like(like)
 
     @abstractmethod
     def to_input(self, power: Tensor) -> Tensor:

@@ -19,6 +19,10 @@ WIDTH = 10
 LEAST = 1e-9
 """Power of a noise that is not there: far below the floors of networks of sounds."""
 
+LEAST_RATIO = 10**-1.5
+"""-15 dB: of the rest to a noise, which would else be left as single bins (Cappé 1994, "Elimination of the musical
+noise phenomenon with the Ephraim and Malah noise suppressor")."""
+
 
 class StationaryNoise(SpectralNetwork):
     """`s_tf ~ N_c(0, v_f)`, v being constants of each mixture, estimated from its quietest frames (`begun`).
@@ -45,6 +49,10 @@ class StationaryNoise(SpectralNetwork):
         found = StationaryNoise(self.content_dim, self.latent_dim)
         found.history = _Steady(steady_spectrum(power, present).log().clamp(max=LOUDEST))
         return found
+
+    def steady_power(self, like: Tensor) -> Tensor:
+        """All of v."""
+        return self.history(like).exp()
 
     def to_input(self, power: Tensor) -> Tensor:
         """As it is; nothing comes of it."""
@@ -100,6 +108,24 @@ def steady_spectrum(power: Tensor, present: Tensor) -> Tensor:
     width = min(WIDTH, log_power.shape[-1] - 1)
     around = torch.nn.functional.pad(log_power.unsqueeze(1), (width, width), mode="reflect").squeeze(1)
     return around.unfold(-1, 2 * width + 1, 1).median(-1).values.exp()
+
+
+def without_noise(power: Tensor, noise: Tensor, present: Tensor) -> Tensor:
+    """The expected power of what is beside a noise of power v in mixtures of power |o|^2, all [B, T, F].
+
+    By the Wiener filter `g = r / (r + v)`, `g^2 |o|^2 + g v`, in which r, the power of the rest, is what the mean over
+    the bins around leaves beside v, and at least `LEAST_RATIO` of v. Frames that are not `present` [B, T] do not count.
+    """
+    counts = present.unsqueeze(-1).expand_as(power).to(power)
+    around = _mean_around(counts * power) / _mean_around(counts).clamp(min=1 / 9)
+    rest = torch.maximum(around - noise, LEAST_RATIO * noise)
+    gain = rest / (rest + noise)
+    return gain.square() * power + gain * noise
+
+
+def _mean_around(values: Tensor) -> Tensor:
+    """Over 3 by 3 frames and frequencies, [B, T, F] -> same; what is beyond the edges is 0."""
+    return torch.nn.functional.avg_pool2d(values.unsqueeze(1), 3, 1, 1).squeeze(1)
 
 
 class _Steady(NoHistory):

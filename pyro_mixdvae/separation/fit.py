@@ -27,15 +27,19 @@ class Fit:
         misfit: mean Itakura-Saito distance between the power of the source's estimate and what its model makes of it.
         steadiness: how much closer the estimate is to what the models make of the mixture at first look, and of the
             estimates when they are fed these, than to the mixture: mean difference in SI-SDR, in decibels.
+        is_learned: whether the model has weights; one that is made of the mixture itself gives no warnings.
     """
 
     name: str
     misfit: float
     steadiness: float
+    is_learned: bool = True
 
     @property
     def warning(self) -> str | None:
         """A sentence, where the model explains the estimate badly, or would separate otherwise a second time."""
+        if not self.is_learned:
+            return None
         if self.misfit > BAD:
             return (
                 f"the model of {self.name} explains its part of the mixture badly (their spectra differ by "
@@ -63,6 +67,7 @@ class FitSums:
     def __init__(self, n_sources: int):
         self._distance = torch.zeros(n_sources, dtype=torch.float64)
         self._count = 0
+        self._learned = [True] * n_sources
         self._products = torch.zeros(3, 3, n_sources, dtype=torch.float64)
 
     @torch.no_grad()
@@ -71,6 +76,7 @@ class FitSums:
 
         What lies more than 60 dB below the loudest of the batch counts little in the distance.
         """
+        self._learned = [any(True for _ in network.parameters()) for network in posterior.model.sources.each()]
         power = squared_modulus(posterior.mean) + posterior.variance
         engine = spectral_engine(posterior.model, type(posterior.guide), posterior.scene).engine
         heard_again = engine.reconstructed(power)
@@ -78,7 +84,8 @@ class FitSums:
         self._distance += distance.sum((0, 2, 3)).double().cpu()
         self._count += distance[:, 0].numel()
         mixture = posterior.scene.observations.squeeze(-1).unsqueeze(1)
-        first = engine.reconstructed(squared_modulus(mixture).expand_as(power).contiguous())
+        heard = squared_modulus(mixture.squeeze(1))
+        first = engine.reconstructed(posterior.model.sources.first_heard(heard, posterior.scene.present))
         found = posterior.mean
         for row, other in enumerate((mixture, _filtered(first, mixture), _filtered(heard_again, mixture))):
             products = (squared_modulus(found), squared_modulus(other), (found.conj() * other).real)
@@ -90,6 +97,7 @@ class FitSums:
         self._distance += other._distance
         self._count += other._count
         self._products += other._products
+        self._learned = [own and others for own, others in zip(self._learned, other._learned, strict=True)]
 
     def fits(self, names: tuple[str, ...]) -> tuple[Fit, ...]:
         """Of each source."""
@@ -100,7 +108,7 @@ class FitSums:
         with_mixture, *with_looks = ratios
         steadiness = sum(with_looks) / len(with_looks) - with_mixture
         steadiness[others[0] == 0] = math.inf  # silence has no parts
-        return tuple(Fit(*parts) for parts in zip(names, misfits, steadiness.tolist(), strict=True))
+        return tuple(Fit(*parts) for parts in zip(names, misfits, steadiness.tolist(), self._learned, strict=True))
 
 
 def itakura_saito(power: Tensor, model: Tensor, floor: float) -> Tensor:

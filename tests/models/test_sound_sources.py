@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from sounds import SteadySound, complex_normal, sound_sources, spectral_srnn
+from sounds import SteadySound, complex_normal, mixture_scene, sound_sources, spectral_srnn
 from torch import Tensor
 
 from pyro_mixdvae.distributions.complex_normal import as_content, as_spectrum, squared_modulus
@@ -11,6 +11,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import SoundSources, Sources
 from pyro_mixdvae.models.sources.contract import Before
 from pyro_mixdvae.models.sources.sound import EachLatentPosterior
+from pyro_mixdvae.networks.stationary_noise import StationaryNoise, steady_spectrum, without_noise
 from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close
 from pyro_mixdvae.testing.sources import SequenceContract
 
@@ -193,3 +194,24 @@ class TestEachLatentPosterior:
         for b, n in enumerate(lengths):
             expected = sources.latent_posterior(s[b, :, :n], start[b]).log_prob(z[b, :, :n])
             torch.testing.assert_close(found[b], expected, **EXACT)
+
+
+class TestSoundAndNoise(OfThreeSounds):
+    def make(self) -> SoundSources:
+        return SoundSources([*sound_sources().each(), StationaryNoise(3, latent_dim=2)])
+
+    def test_its_spectrum_is_that_of_the_scene(self) -> None:
+        sources, scene = self.make(), mixture_scene(2, 8, n_sources=3)
+        power = squared_modulus(scene.observations.squeeze(-1))
+        found = sources.begun(scene)
+        expected = steady_spectrum(power, scene.present)
+        torch.testing.assert_close(found.reconstructed(power.unsqueeze(1).expand(-1, 3, -1, -1))[:, 2, 0], expected)
+        assert found.each()[:2] == sources.each()[:2]
+
+    def test_what_is_heard_at_first_is_the_mixture_without_noise(self) -> None:
+        scene = mixture_scene(2, 8, n_sources=3)
+        power = squared_modulus(scene.observations.squeeze(-1))
+        assert torch.equal(sound_sources().first_heard(power, scene.present), power.unsqueeze(1).expand(-1, 2, -1, -1))
+        noise = steady_spectrum(power, scene.present).unsqueeze(1).expand_as(power)
+        expected = without_noise(power, noise, scene.present).unsqueeze(1).expand(-1, 3, -1, -1)
+        torch.testing.assert_close(self.make().begun(scene).first_heard(power, scene.present), expected, **EXACT)
