@@ -2,7 +2,8 @@
 
 Mixtures of speech and flute are separated as they are, and with synthetic noise of a room some decibels below them, by
 models of two sources and with the source `noise` beside these. Figures are means of the gain in SI-SDR over the
-mixture, in decibels. Noises take turns: white, pink and brown ones, mains hum, a fan, and what comes through a wall.
+mixture, in decibels. Noises take turns: power that rises with frequency, that falls with it slower and
+faster, mains hum, a fan, and what comes through a wall.
 """
 
 import argparse
@@ -79,8 +80,8 @@ def next_room(n: int, random: np.random.Generator) -> Samples:
 
 
 NOISES: dict[str, Callable[[int, np.random.Generator], Samples]] = {
-    "white": coloured(0.0),
-    "pink": coloured(1.0),
+    "hiss": coloured(-1.0),
+    "air": coloured(1.5),
     "brown": coloured(2.0),
     "hum": hum,
     "fan": fan,

@@ -13,15 +13,14 @@ from pyro_mixdvae.networks.spectral_srnn import LOUDEST
 QUIET = 0.1
 """The share of the frames, of each frequency the quietest, in which a mixture is taken to be noise alone."""
 
-WIDTH = 10
-"""Bins to either side over which the spectrum of a noise is smooth; tones of the other sources are narrower."""
+WIDTH = 20
+"""Bins to either side over which the spectrum of a noise is smooth: 300 Hz at 16 kHz, farther than partials are apart."""
 
 LEAST = 1e-9
 """Power of a noise that is not there: far below the floors of networks of sounds."""
 
-LEAST_RATIO = 10**-1.5
-"""-15 dB: of the rest to a noise, which would else be left as single bins (Cappé 1994, "Elimination of the musical
-noise phenomenon with the Ephraim and Malah noise suppressor")."""
+LEAST_RATIO = 0.1
+"""Power of the rest to that of a noise, at least: else single bins would be left of it, "musical noise" (Cappé 1994)."""
 
 
 class StationaryNoise(SpectralNetwork):

@@ -62,8 +62,8 @@ def source_names(sources: Sequence[str | Path]) -> tuple[tuple[str, ...], list[s
     """
     if len(sources) < 2:
         raise InputError(
-            "one source alone cannot be told from the rest of a mixture: give two or more; for 'everything else' train "
-            "a model on sounds like it (`mixdvae train audio`)."
+            "one source alone cannot be told from the rest of a mixture: give two or more; for 'everything else' add "
+            "noise, if it is steady, or a model that was trained on sounds like it (`mixdvae train audio`)."
         )
     names = [Path(source).stem for source in sources]
     models = [Path(source).resolve() for source in sources]  # a name of one that ships is a file of its own

@@ -1,5 +1,7 @@
 """Whether the models of the sources stand by what they found."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from sounds import constant_sources, mixture_scene, sound_sources
@@ -8,7 +10,8 @@ from pyro_mixdvae.guides.additive import AdditiveGuide
 from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.posterior import Posterior
-from pyro_mixdvae.models import AdditiveModel, ComplexNormal, PowerNoise, Sources
+from pyro_mixdvae.models import AdditiveModel, ComplexNormal, PowerNoise, SoundSources, Sources
+from pyro_mixdvae.networks.stationary_noise import StationaryNoise
 from pyro_mixdvae.separation.fit import BAD, UNSTEADY, Fit, FitSums
 
 
@@ -60,3 +63,12 @@ def test_a_warning_names_the_source_and_what_to_do(misfit: float, steadiness: fl
         assert warning is not None
         assert said in warning
         assert "mixdvae train audio" in warning
+
+
+def test_of_a_model_without_weights_nobody_is_warned() -> None:
+    sources = SoundSources([*sound_sources(n_sources=1).each(), StationaryNoise(3, latent_dim=2)])
+    learned, made = fits_of(found(sources))
+    assert learned.is_learned
+    assert not made.is_learned
+    assert replace(made, misfit=2 * BAD, is_learned=True).warning
+    assert replace(made, misfit=2 * BAD).warning is None

@@ -116,3 +116,19 @@ def test_what_lies_above_the_models_is_shared_alike_at_any_level() -> None:
     mixture = 0.1 * np.random.default_rng(0).standard_normal(20000).astype(np.float32)
     loud, quiet = (Separator().separate(np.float32(scale) * mixture, 44100).stems for scale in (1, 2.0**-20))
     np.testing.assert_allclose(np.asarray(quiet) * 2**20, np.asarray(loud), atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", ["additive", "assignment"])
+def test_steady_noise_is_a_source_that_ships(preset: str) -> None:
+    """What is nothing but noise goes there, and nobody is warned of it; the stems sum to the mixture."""
+    torch.set_default_dtype(torch.float32)
+    mixture = 0.1 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
+    result = Separator(["speech", "flute", "noise"], preset).separate(mixture, RATE)
+    assert result.names == ("speech", "flute", "noise")
+    assert result.note is None
+    assert isinstance(result.stems, np.ndarray)
+    np.testing.assert_allclose(result.stems.sum(0), mixture, atol=1e-5)
+    *others, noise = np.square(result.stems).mean(-1) / np.square(mixture).mean()
+    assert noise > 0.8
+    assert max(others) < 0.1
+    assert not [warning for warning in result.warnings if "noise" in warning.split(":")[0]]
