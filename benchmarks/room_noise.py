@@ -2,8 +2,8 @@
 
 Mixtures of speech and flute are separated as they are, and with synthetic noise of a room some decibels below them, by
 models of two sources and with the source `noise` beside these. Figures are means of the gain in SI-SDR over the
-mixture, in decibels. Noises take turns: power that rises with frequency, that falls with it slower and
-faster, mains hum, a fan, and what comes through a wall.
+mixture, in decibels. Noises take turns: power that rises with frequency, that falls slower and faster, mains hum, a
+fan, and what comes through a wall.
 """
 
 import argparse

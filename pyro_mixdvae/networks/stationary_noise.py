@@ -14,13 +14,13 @@ QUIET = 0.1
 """The share of the frames, of each frequency the quietest, in which a mixture is taken to be noise alone."""
 
 WIDTH = 20
-"""Bins to either side over which the spectrum of a noise is smooth: 300 Hz at 16 kHz, farther than partials are apart."""
+"""Bins to either side over which the spectrum of a noise is smooth: 300 Hz, so that it is not that of partials."""
 
 LEAST = 1e-9
 """Power of a noise that is not there: far below the floors of networks of sounds."""
 
 LEAST_RATIO = 0.1
-"""Power of the rest to that of a noise, at least: else single bins would be left of it, "musical noise" (Cappé 1994)."""
+"""Power of the rest to that of a noise, at least: else single bins would be left, "musical noise" (Cappé 1994)."""
 
 
 class StationaryNoise(SpectralNetwork):

@@ -27,10 +27,12 @@ from pyro_mixdvae.models import (
     MixtureModel,
     PowerNoise,
     Scene,
+    SoundSources,
     StudentT,
 )
 from pyro_mixdvae.models import Normal as NormalLikelihood
 from pyro_mixdvae.models.likelihoods.contract import Site
+from pyro_mixdvae.networks.stationary_noise import StationaryNoise
 from pyro_mixdvae.testing.parts import relative_noise, toy_model, vkf
 from pyro_mixdvae.testing.scenes import toy_scene
 
@@ -59,6 +61,16 @@ def sounds() -> Example:
 def sums() -> Example:
     model = AdditiveModel(constant_sources(torch.randn(2, 2)), ComplexNormal(PowerNoise(0.2, 0.01)))
     return Example(model, mixture_scene(1, 3, 2), AdditiveGuide)
+
+
+def noisy_sums(is_additive: bool = True) -> Example:
+    """With a steady noise, whose spectrum is estimated from the mixture."""
+    sources = SoundSources([*constant_sources(torch.randn(2, 2)).each(), StationaryNoise(2, latent_dim=2)])
+    likelihood = ComplexNormal(PowerNoise(0.2, 0.01))
+    scene = mixture_scene(1, 3, 2, 3)
+    if is_additive:
+        return Example(AdditiveModel(sources, likelihood), scene, AdditiveGuide)
+    return Example(MixtureModel(sources, IndependentAssignment(3), likelihood), scene, MeanField)
 
 
 def steady_sums() -> Example:

@@ -1,11 +1,12 @@
 """The page of verdicts as a whole: what ships passes, and which methods of a user's were called is said."""
 
+from functools import partial
 from typing import Any
 
 import pyro
 import pytest
 import torch
-from planted import boxes, sounds, sums
+from planted import boxes, noisy_sums, sounds, sums
 from pyro.distributions import Delta, Normal, TorchDistribution
 from pyro.distributions import StudentT as StudentTDensity
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ def test_what_ships_is_right(kind: str) -> None:
     assert "log p(o|w,s)" in str(found)
 
 
-@pytest.mark.parametrize("make", [sounds, sums])
+@pytest.mark.parametrize("make", [sounds, sums, noisy_sums, partial(noisy_sums, is_additive=False)])
 def test_sounds_that_ship_are_right(make: Any) -> None:
     example = make()
     found = check_elbo(example.model, example.scene)

@@ -105,6 +105,21 @@ def test_stems_have_the_form_of_their_mixture_and_sum_to_it(
     assert np.abs(voice - pipe).max() > 1e-3 * np.abs(mixture).max()
 
 
+def test_steady_noise_is_a_source_by_its_name(separate: Run, mixdvae: Run, tmp_path: Path) -> None:
+    """Also in the model that is written, which gives the same again."""
+    mix = tmp_path / "mix.wav"
+    soundfile.write(mix, sound(8_000, 16_000), 16_000, subtype="FLOAT")
+    code, _, err = separate(mix, sources="speech,noise")
+    assert (code, err) == (0, "")
+    (speech, noise), _ = stems(tmp_path, "mix", "speech", "noise")
+    np.testing.assert_allclose(speech + noise, sound(8_000, 16_000), atol=1e-5)
+    (tmp_path / "out").rename(tmp_path / "before")
+    model = tmp_path / "before" / "mix" / "model.toml"
+    assert 'weights = ["speech", "noise"]' in model.read_text()
+    assert mixdvae("separate", mix, "-o", tmp_path / "out", "--no-plot", "--model", model)[0] == 0
+    np.testing.assert_array_equal(stems(tmp_path, "mix", "noise")[0][0], noise)
+
+
 def test_block_by_block_is_as_all_at_once(separate: Run, weights: list[Path], tmp_path: Path) -> None:
     mixture = sound(24 * 22_050, 22_050, 2)
     soundfile.write(tmp_path / "mix.wav", mixture, 22_050, subtype="FLOAT")
