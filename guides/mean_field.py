@@ -1,5 +1,6 @@
 """The mean-field guide q(w | o) q(s | o) q(z | s) q(v)."""
 
+from copy import deepcopy
 from typing import Any
 
 import pyro
@@ -44,6 +45,12 @@ class MeanField(Collapsed):
         """Take over the logits of an E-W step: [B, T, K, C], or [B, T, 1, E] over joint events."""
         if self.logits is not None:
             self.logits.copy_(logits.log_softmax(-1))
+
+    def without_assignments(self) -> "MeanField":
+        """A copy that leaves w to the model, its other factors as they are: the guide of the collapsed bound."""
+        alone = deepcopy(self)
+        alone.logits = None
+        return alone
 
     @closed_form("forward", "draw_assignments")
     @torch.no_grad()

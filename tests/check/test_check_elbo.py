@@ -12,13 +12,13 @@ from pyro.distributions import StudentT as StudentTDensity
 from torch import Tensor, nn
 
 from pyro_mixdvae import check_elbo
-from pyro_mixdvae.check.report import GROUPS, PATH, SITES, SLOPES, TERMS, Report
-from pyro_mixdvae.guides import Guide, MeanField
+from pyro_mixdvae.check.report import GROUPS, PATH, SITES, SLOPES, TERMS, Report, W
+from pyro_mixdvae.guides import Collapsed, Factorised, Guide, MeanField
 from pyro_mixdvae.inference.algorithms import SVI, Coordinate
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import Likelihood
 from pyro_mixdvae.models import Normal as NormalLikelihood
-from pyro_mixdvae.models.mixture import plates
+from pyro_mixdvae.models.mixture import Plates, plates
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.testing.parts import EVERY_ASSIGNMENT, relative_noise, relative_vkf, toy_model, vkf
 from pyro_mixdvae.testing.scenes import toy_scene
@@ -134,3 +134,34 @@ def test_a_guide_that_is_given_is_looked_at_where_it_is() -> None:
     assert found.is_right
     gains = [row for row in found.of(SLOPES) if row.verdict == "approximate"]
     assert "mean of q(s,z)" in " ".join(row.name for row in gains)
+
+
+class Renamed(MeanField):
+    """Nothing is new, and all is inherited."""
+
+
+class Stubborn(MeanField):
+    """A q(w) that asks for no logits of its own."""
+
+    def draw_assignments(self, scene: Scene, every: Plates) -> None:
+        self.logits = self.logits if self.logits is not None else nn.Parameter(self.assignment.prior_logits(scene.mask))
+        super().draw_assignments(scene, every)
+
+
+@pytest.mark.parametrize(
+    ("guide", "collapsed", "evidence"),
+    [
+        (MeanField, "right", "right"),
+        (Factorised, "right", "right"),
+        (Renamed, "right", "right"),
+        (Stubborn, "Stubborn has a q(w) also without its logits", "right"),
+        (Collapsed, "Collapsed is no MeanField", "of closed-form updates of a MeanField only"),
+    ],
+)
+def test_bounds_are_compared_or_it_is_said_why_not(guide: Any, collapsed: str, evidence: str) -> None:
+    found = check_elbo(toy_model(2, vkf()), toy_scene(1, 2, 2, 2), guide, groups=(W,))
+    rows = {row.name: row for row in found.of(W)}
+    for name, expected in (("ELBO <= collapsed bound", collapsed), ("ELBO <= log p(o)", evidence)):
+        row = rows[name]
+        said = row.verdict if row.verdict != "not checked" else row.method
+        assert expected in said, (name, said)

@@ -11,11 +11,10 @@ from pyro_mixdvae.check.cases import Case, inferred, is_sound
 from pyro_mixdvae.check.references.designs import antithetic_draws
 from pyro_mixdvae.check.references.enumeration import log_prior_of
 from pyro_mixdvae.check.references.expectation import exact_elbo, noisy_terms
-from pyro_mixdvae.check.references.statements import count_noise, terms_at
+from pyro_mixdvae.check.references.statements import COLLAPSED, count_noise, terms_at
 from pyro_mixdvae.check.report import Row, W
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition
 from pyro_mixdvae.engines.torch.closed_forms import PRIOR
-from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
@@ -29,53 +28,55 @@ N_ERRORS = 5.0
 
 def bound_rows(case: Case) -> list[Row]:
     """The order of the bounds at the guide; log p(o) of as many frames as can be enumerated."""
-    guide = case.guide
-    if type(guide) is not MeanField or guide.logits is None or not case.has_updates:
-        return []
-    alone = Collapsed(case.model, case.scene)
-    alone.load_state_dict(guide.state_dict(), strict=False)
+    return [_collapsed_row(case), _evidence_row(case)]
+
+
+def _collapsed_row(case: Case) -> Row:
+    name, guide = "ELBO <= collapsed bound", case.guide
+    if not isinstance(guide, MeanField):
+        return _unchecked(name, f"{_named(case)} is no MeanField: with w left to the model it could be another q")
+    if guide.logits is None:
+        return _unchecked(name, f"{_named(case)} leaves w to the model: its ELBO is the collapsed bound")
+    alone = guide.without_assignments()
     design = antithetic_draws(count_noise(guide, case.scene), 256, case.seed)
     with drawing(seeded(case.seed)), torch.no_grad():
-        gap = (
-            terms_at(case.model, alone, case.scene, design.points)["elbo"]
-            - terms_at(case.model, guide, case.scene, design.points)["elbo"]
-        ).sum(-1)
+        summed_out = terms_at(case.model, alone, case.scene, design.points)
+        gap = (summed_out["elbo"] - terms_at(case.model, guide, case.scene, design.points)["elbo"]).sum(-1)
+    if COLLAPSED not in summed_out:
+        return _unchecked(name, f"{_named(case)} has a q(w) also without its logits")
     # With q(v) a mean stands for a sum in both, so that no draw of the gap is below zero.
     least, mean = float(gap.min()), float(gap.mean())
     allowed = 1e-8 * max(1.0, float(gap.abs().max()))
     is_right = least > -allowed or case.model.assignment.latent_name == "pi"
     hint = "" if is_right else "a bound with w summed out cannot be below that with a q(w): do both count the same?"
-    rows = [
-        Row(
-            W,
-            "ELBO <= collapsed bound",
-            f"{mean:.4f} nats apart",
-            "0 or more at every draw",
-            "the same draws",
-            least,
-            None,
-            "right" if is_right else "wrong",
-            hint,
-        )
-    ]
-    return [*rows, *_evidence_row(case)]
+    found, wanted = f"{mean:.4f} nats apart", "0 or more at every draw"
+    return Row(W, name, found, wanted, "the same draws", least, None, "right" if is_right else "wrong", hint)
 
 
-def _evidence_row(case: Case) -> list[Row]:
+def _named(case: Case) -> str:
+    return str(getattr(case.family, "__name__", type(case.guide).__name__))
+
+
+def _unchecked(name: str, reason: str) -> Row:
+    return Row(W, name, "", "", reason, None, None, "not checked")
+
+
+def _evidence_row(case: Case) -> Row:
     name = "ELBO <= log p(o)"
     first = case.scene.scenes(torch.tensor([0]))
     n_frames = _n_frames(case, first)
     model = case.model
-    is_linear = not noisy_terms(model, case.guide, case.scene, case.seed)[PRIOR]
     reason = None
-    if not isinstance(model.likelihood, Normal) or not model.likelihood.conjugate() or is_sound(case):
+    if not isinstance(case.guide, MeanField) or not case.has_updates:
+        reason = "frames that are few enough are asked of closed-form updates of a MeanField only"
+    elif not isinstance(model.likelihood, Normal) or not model.likelihood.conjugate() or is_sound(case):
         reason = "log p(o) has no closed form with this likelihood"
-    elif not is_linear:
+    elif noisy_terms(model, case.guide, case.scene, case.seed)[PRIOR]:
         reason = "log p(o) has no closed form with this prior"
     elif n_frames == 0 or model.assignment.latent_name == "pi":
         reason = "too many assignments"
     if reason is not None:
-        return [Row(W, name, "", "", reason, None, None, "not checked")]
+        return _unchecked(name, reason)
     scene = first.frames(slice(0, n_frames))
     model = model.replace(assignment=model.assignment.scenes(torch.tensor([0])))
     found = inferred(model, scene, case.family, case.algorithm)  # type: ignore[arg-type]
@@ -84,19 +85,17 @@ def _evidence_row(case: Case) -> list[Row]:
         evidence = float(log_evidence(found.model, found.scene))
     gap = evidence - bound
     is_right = gap > -1e-8 * max(1.0, abs(evidence))
-    return [
-        Row(
-            W,
-            name,
-            f"{bound:.6f}, {n_frames} frames",
-            f"{evidence:.6f}",
-            "sum over all w and v",
-            -gap,
-            None,
-            "right" if is_right else "wrong",
-            "" if is_right else "no bound is above the evidence: a term is too large",
-        )
-    ]
+    return Row(
+        W,
+        name,
+        f"{bound:.6f}, {n_frames} {'frame' if n_frames == 1 else 'frames'}",
+        f"{evidence:.6f}",
+        "sum over all w and v",
+        -gap,
+        None,
+        "right" if is_right else "wrong",
+        "" if is_right else "no bound is above the evidence: a term is too large",
+    )
 
 
 def _rows_of(assignment: Assignment, n_detections: int) -> Tensor:
