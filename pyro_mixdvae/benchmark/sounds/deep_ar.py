@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.baselines.sounds.contract import Learned, Lesson, SoundMethod
 from pyro_mixdvae.benchmark.sounds.mixdvae import MixDVAE
+from pyro_mixdvae.declaration.shipped import shipped, with_weights
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.sources.sound import SoundSources
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.process_state import drawing, seeded
 from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.presets import build
 from pyro_mixdvae.separation.recordings.clips import Clips
 from pyro_mixdvae.separation.recordings.examples import ClipExamples
 from pyro_mixdvae.separation.separator import Separator
@@ -51,10 +53,10 @@ class DeepAR:
         """The default separator with other networks."""
         networks = [_network(stft.n_frequencies) for _ in self.weights]
         nn.ModuleList(networks).load_state_dict(dict(learned))
-        separator = Separator(list(self.weights))
         sources = SoundSources([network.eval() for network in networks])
-        separator.preset = replace(separator.preset, model=separator.preset.model.replace(sources=sources))
-        return MixDVAE(separator)
+        ours = build(with_weights(shipped("additive", "sounds"), list(self.weights)))
+        preset = replace(ours, model=ours.model.replace(sources=sources))
+        return MixDVAE(Separator(list(self.weights), preset))
 
 
 def _long_enough(clips: Clips, stft: STFT) -> Clips:
