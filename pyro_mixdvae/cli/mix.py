@@ -2,15 +2,19 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyro_mixdvae.cli.options import Overwrite, Quiet, SeedOfFiles, at_least, check_seed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
-from pyro_mixdvae.progress import progress, say
+from pyro_mixdvae.progress import progress, remark, say
+
+if TYPE_CHECKING:
+    from pyro_mixdvae.separation.audio.skipping import Skipping
 
 DEFAULT_SNRS = (-10.0, -5.0, 0.0, 5.0)
 DEFAULT_LENGTHS = (50, 100, 300)
@@ -50,30 +54,45 @@ def mix(
     """Mix two sources at 16 kHz at given ratios of power, as in the paper, for `mixdvae eval-audio`.
 
     Recordings of any format and rate become one channel, silence before and after them is trimmed, and segments
-    without silence are drawn from them. Writes OUT/mixtures/ID.wav, OUT/speech/ID.wav, OUT/flute/ID.wav (32-bit
-    floats; a mixture is the sum of its sources, and its peak is at most 0.9) and OUT/manifest.csv. Then `mixdvae
-    separate OUT -o STEMS` separates the mixtures, and `mixdvae eval-audio STEMS --reference OUT` scores them.
+    without silence are drawn from them; what cannot be read is skipped. Writes OUT/mixtures/ID.wav, OUT/speech/ID.wav,
+    OUT/flute/ID.wav (32-bit floats; a mixture is the sum of its sources, and its peak is at most 0.9) and
+    OUT/manifest.csv. Then `mixdvae separate OUT -o STEMS` separates the mixtures, and `mixdvae eval-audio STEMS
+    --reference OUT` scores them.
     """
     snrs, lengths = snr or list(DEFAULT_SNRS), frames or list(DEFAULT_LENGTHS)
     _check(snrs, lengths, count, seed)
 
     from pyro_mixdvae.separation.audio.reading import find_sounds
+    from pyro_mixdvae.separation.audio.resampling import read_mono
+    from pyro_mixdvae.separation.audio.skipping import Skipping
     from pyro_mixdvae.separation.mixtures.files import check_names, output_paths, write_mixtures
     from pyro_mixdvae.separation.mixtures.mixing import Mixture, draw_mixtures, plan_mixtures
 
     check_names(names)
     recipes = plan_mixtures(snrs, lengths, count, seed)
-    folders = [first, second]
+    folders, read = [first, second], Skipping(read_mono)
     check_outputs(output_paths(output, names, recipes), overwrite, inputs=find_sounds(folders))
-    with progress("mixture", len(recipes)) as advance:
+    with progress("mixture", len(recipes)) as advance, _telling(read):
 
-        def told() -> Iterator[Mixture]:
-            for mixture in draw_mixtures(folders, recipes):
+        def drawn() -> Iterator[Mixture]:
+            for mixture in draw_mixtures(folders, recipes, read):
                 yield mixture
                 advance(mixture.recipe.name)
 
-        write_mixtures(told(), recipes, folders, names, output, overwrite)
+        write_mixtures(drawn(), recipes, folders, names, output, overwrite)
     say(f"Written: {len(recipes)} mixtures and their sources, {output}")
+
+
+@contextmanager
+def _telling(read: "Skipping[..., object]") -> Iterator[None]:
+    """In the end, also in that of an error, say which recordings were skipped."""
+    from pyro_mixdvae.separation.audio.skipping import told
+
+    try:
+        yield
+    finally:
+        for sentence in told(read.reasons):
+            remark(sentence)
 
 
 def _check(snrs: Sequence[float], lengths: Sequence[int], count: int, seed: int) -> None:

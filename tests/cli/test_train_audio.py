@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -172,11 +173,14 @@ def test_bad_sounds_to_be_heard_with_are_refused_before_clips_are_read(
         raise AssertionError("all clips were read")
 
     monkeypatch.setattr("pyro_mixdvae.separation.recordings.recipes.read_clips", refuse)
-    (tmp_path / "bare").mkdir()
+    for name in ("bare", "odd"):
+        (tmp_path / name).mkdir()
+    for name in ("text.wav", "short.wav"):
+        shutil.copy(clips / name, tmp_path / "odd")
     for against, sentence in (
         ([tmp_path / "none"], "none does not exist"),
         ([noises, tmp_path / "bare"], "bare holds no sound files"),
-        ([clips / "text.wav", clips / "short.wav"], "no clip can be used"),
+        ([tmp_path / "odd"], "no clip can be used"),
         ([noises / "0.wav"], "0.wav is the only clip that can be used"),
     ):
         options = [word for path in against for word in ("--against", path)]
@@ -184,7 +188,17 @@ def test_bad_sounds_to_be_heard_with_are_refused_before_clips_are_read(
         assert ended.code == 2
         assert sentence in ended.err
         assert ended.err.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["bare"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bare", "odd"]
+
+
+def test_a_source_is_not_learned_against_itself(tmp_path: Path, mixdvae: Callable, clips: Path) -> None:
+    (tmp_path / "link").symlink_to(clips, target_is_directory=True)
+    one = min(clips.glob("*.wav"))
+    for folder, against in ((clips, clips), (clips, one), (one, clips), (clips, tmp_path / "link")):
+        ended = mixdvae("train", "audio", folder, "-o", tmp_path / "a.safetensors", *SMALL, "--against", against)
+        assert ended.code == 2
+        assert "is a recording of the source and one of --against too" in ended.err
+        assert ended.err.count("\n") == 1
 
 
 def test_folders_without_enough_clips(tmp_path: Path, mixdvae: Callable, clips: Path) -> None:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.audio.resampling import read_mono
+from pyro_mixdvae.separation.audio.skipping import Skipping
 from pyro_mixdvae.separation.audio.trimming import HOP, THRESHOLD, frame_energy
 from pyro_mixdvae.separation.mixtures import segments
 from pyro_mixdvae.separation.mixtures.mixing import (
@@ -54,6 +56,17 @@ def test_mixtures_are_what_the_recipes_say(folders: list[Path]) -> None:
         np.testing.assert_array_equal(mixture.samples, mixture.sources[0] + mixture.sources[1])
         assert max(np.abs(mixture.sources).max(), np.abs(mixture.samples).max()) == pytest.approx(PEAK)
         assert STFT(RATE).spectrum(torch.from_numpy(mixture.samples)).shape[0] == recipe.n_frames
+
+
+def test_what_cannot_be_read_is_left_out_and_told(folders: list[Path]) -> None:
+    (folders[0] / "bad.wav").write_text("no sound")
+    with pytest.raises(InputError, match=r"bad\.wav is no sound"):
+        list(draw_mixtures(folders, plan_mixtures([0], [20], 20)))
+    read = Skipping(read_mono)
+    mixtures = list(draw_mixtures(folders, plan_mixtures([0], [20], 20), read))
+    assert {mixture.segments[0].path.name for mixture in mixtures} == {"0.wav", "1.wav", "2.wav"}
+    assert len(read.reasons) == 1
+    assert "bad.wav is no sound" in read.reasons[0]
 
 
 def test_segments_are_where_they_say_and_are_not_silent(folders: list[Path]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from pyro_mixdvae.separation.audio.reading import Samples
-from pyro_mixdvae.separation.mixtures.segments import Recordings, Segment
+from pyro_mixdvae.separation.audio.resampling import read_mono
+from pyro_mixdvae.separation.mixtures.segments import MonoReader, Recordings, Segment
 
 RATE = 16_000
 # The largest magnitude in a mixture and its sources.
@@ -73,17 +74,20 @@ def plan_mixtures(snrs: Iterable[float], lengths: Iterable[int], count: int, see
     ]
 
 
-def draw_mixtures(folders: Sequence[str | Path], recipes: Iterable[Recipe]) -> Iterator[Mixture]:
+def draw_mixtures(
+    folders: Sequence[str | Path], recipes: Iterable[Recipe], read: MonoReader = read_mono
+) -> Iterator[Mixture]:
     """Mixtures of one sound of each folder, at 16 kHz; the same recipes give the same mixtures.
 
     Args:
         folders: of recordings, one a source, two or more.
         recipes: see `plan_mixtures`.
+        read: of a recording, see `Recordings`.
 
     Raises:
-        InputError: a folder holds no recording that is long enough, or one that cannot be read.
+        InputError: a folder holds no recording that is long enough, or one that the reader refuses.
     """
-    recordings = [Recordings(folder, RATE) for folder in folders]
+    recordings = [Recordings(folder, RATE, read) for folder in folders]
     for recipe in recipes:
         random = np.random.default_rng(recipe.seed)
         segments = tuple(source.draw(recipe.n_frames, random) for source in recordings)

@@ -1,5 +1,6 @@
 """Segments without silence, drawn at random from a folder of recordings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.separation.audio.reading import Samples, find_sounds
 from pyro_mixdvae.separation.audio.resampling import read_mono
 from pyro_mixdvae.separation.audio.trimming import HOP, sounding_frames, sounding_range
+
+MonoReader = Callable[[Path, int], Samples | None]
 
 # A segment of which fewer frames sound is a pause.
 LEAST_SOUNDING = 0.5
@@ -38,13 +41,14 @@ class Recordings:
     Args:
         folder: is searched for sound files.
         rate: samples a second of what is drawn.
+        read: a file as one channel ``[n]`` at a rate; None where it is to be left out.
 
     Raises:
         InputError: the folder cannot be listed or holds no sound.
     """
 
-    def __init__(self, folder: str | Path, rate: int) -> None:
-        self.folder, self._rate = Path(folder), rate
+    def __init__(self, folder: str | Path, rate: int, read: MonoReader = read_mono) -> None:
+        self.folder, self._rate, self._read = Path(folder), rate, read
         self._paths = find_sounds([folder])
         self._kept: dict[Path, tuple[Samples, int]] = {}
 
@@ -55,7 +59,7 @@ class Recordings:
         from its start, where at least half of the frames sound.
 
         Raises:
-            InputError: no recording has such a place, or one cannot be read.
+            InputError: no recording has such a place, or the reader refuses one.
         """
         for i in random.permutation(len(self._paths)):
             samples, start = self._recording(self._paths[i])
@@ -73,7 +77,9 @@ class Recordings:
     def _recording(self, path: Path) -> tuple[Samples, int]:
         """Trimmed samples ``[n]`` of a file, and how many were trimmed before them."""
         if path not in self._kept:
-            samples = read_mono(path, self._rate)
+            samples = self._read(path, self._rate)
+            if samples is None:
+                return np.zeros(0, np.float32), 0
             start, stop = sounding_range(samples[None])
             if sum(len(kept) for kept, _ in self._kept.values()) > _KEPT:
                 self._kept.clear()

@@ -1,6 +1,7 @@
 """Clean recordings of one source, to learn it from."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.separation.audio.reading import Samples, SoundReader, find_sounds
 from pyro_mixdvae.separation.audio.resampling import resample_blocks, resampled_length
+from pyro_mixdvae.separation.audio.skipping import Skipping
 from pyro_mixdvae.separation.audio.trimming import peak_level, trim_silence
 from pyro_mixdvae.separation.recordings.clicks import without_clicks
 from pyro_mixdvae.separation.recordings.quality import ClippingMeter, Quality, loudness, pauses
@@ -83,6 +85,20 @@ def check_clips(folders: Sequence[str | Path], rate: int, least: int) -> None:
     raise _none(folders, skipped)
 
 
+def refuse_shared(folders: Sequence[str | Path], others: Sequence[str | Path]) -> None:
+    """Stop where a sound of `others`, which are to be without the source, is one of the source's own recordings.
+
+    Raises:
+        InputError: a file is found in both; links are followed.
+    """
+    own = {os.path.realpath(path) for path in find_sounds(folders)}
+    for path in find_sounds(others):
+        if os.path.realpath(path) in own:
+            raise InputError(
+                f"{path} is a recording of the source and one of --against too: give sounds without the source there."
+            )
+
+
 def read_clips(folders: Sequence[str | Path], rate: int, least: int) -> Clips:
     """All sound files of folders, mono at `rate`.
 
@@ -91,19 +107,12 @@ def read_clips(folders: Sequence[str | Path], rate: int, least: int) -> Clips:
     Raises:
         InputError: no clip can be used.
     """
-    paths, kept, skipped, qualities = [], [], [], []
-    for path in find_sounds(folders):
-        try:
-            samples, quality = _read_clip(path, rate, least)
-        except InputError as error:
-            skipped.append(str(error))
-            continue
-        paths.append(path)
-        kept.append(samples)
-        qualities.append(quality)
-    if not kept:
-        raise _none(folders, skipped)
-    return Clips(paths, kept, skipped, qualities)
+    read = Skipping(_read_clip)
+    found = {path: clip for path in find_sounds(folders) if (clip := read(path, rate, least)) is not None}
+    if not found:
+        raise _none(folders, read.reasons)
+    kept, qualities = map(list, zip(*found.values(), strict=True))
+    return Clips(list(found), kept, read.reasons, qualities)
 
 
 def hold_out(clips: Clips, seed: int) -> tuple[Clips, Clips]:

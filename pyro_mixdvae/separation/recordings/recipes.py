@@ -9,6 +9,7 @@ import torch
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.process_state import drawing, seeded
 from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.audio.skipping import told
 from pyro_mixdvae.separation.recordings.clips import SHORTEST, Clips, hold_out, read_clips
 from pyro_mixdvae.separation.recordings.examples import ClipExamples
 from pyro_mixdvae.separation.recordings.quality import remarks
@@ -78,7 +79,7 @@ def training_clips(
     joined = f", {n_short} of them shorter than pieces to learn from: they are joined" if n_short else ""
     notes = [f"{len(clips.samples)} clips, {minutes:.1f} min{joined}.", *remarks(clips.paths, clips.qualities)]
     skipped = clips.skipped + (others.skipped if others else [])
-    notes += [f"Skipped: {reason}" for reason in skipped]
+    notes += told(skipped)
     description = {
         "files": clips.description(),
         "minutes": round(minutes, 2),

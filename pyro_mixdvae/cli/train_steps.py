@@ -1,0 +1,155 @@
+"""What `mixdvae train boxes` and `mixdvae train audio` share: what is checked, run with a bar, and written."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from pyro_mixdvae.cli.options import above_zero, at_least, check_seed
+from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.outputs import check_outputs, write_together
+from pyro_mixdvae.progress import detail, progress, remark, say, telling
+
+if TYPE_CHECKING:
+    from pyro_mixdvae.representations.boxes import Coordinates
+    from pyro_mixdvae.representations.stft import STFT
+    from pyro_mixdvae.training.loop import Epoch, Pretrained, Training
+
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")]
+
+
+class Outputs(NamedTuple):
+    """The files of a training: weights, their card, the learning curve, and what an interruption leaves."""
+
+    weights: Path
+    card: Path
+    curve: Path
+    checkpoint: Path
+
+
+def check_schedule(
+    epochs: int | None,
+    count: int,
+    frames: int,
+    batch_size: int,
+    learning_rate: float | None,
+    seed: int,
+    least_frames: int,
+) -> None:
+    """Numbers of a training, whatever it learns.
+
+    Raises:
+        InputError: says of which option.
+    """
+    at_least("--epochs", epochs, 1)
+    at_least("--count", count, 1)
+    at_least("--frames", frames, least_frames)
+    at_least("--batch-size", batch_size, 1)
+    check_seed("--seed", seed)
+    above_zero("--learning-rate", learning_rate)
+
+
+def planned_outputs(weights: Path, inputs: Sequence[Path], resume: bool, overwrite: bool) -> Outputs:
+    """Where everything goes; stops before any work where it cannot be written, or would replace something unasked."""
+    if weights.suffix != ".safetensors":
+        raise InputError(f"{weights}: weights are kept in files that end in .safetensors: give such a path.")
+    outputs = Outputs(weights, *(weights.with_suffix(suffix) for suffix in (".json", ".png", ".checkpoint")))
+    if resume and not outputs.checkpoint.exists():
+        raise InputError(f"{outputs.checkpoint}: there is no checkpoint to resume from; start without --resume.")
+    # What the interrupted run was allowed to replace, its continuation is.
+    check_outputs(outputs, True, inputs=inputs)
+    check_outputs(outputs[:3], overwrite or resume)
+    if outputs.checkpoint.exists() and not (overwrite or resume):
+        raise InputError(
+            f"{outputs.checkpoint} holds an interrupted training: --resume continues it, --overwrite starts afresh."
+        )
+    return outputs
+
+
+def tell_all(notes: Sequence[str]) -> None:
+    """Sentences about what is learned from."""
+    for sentence in notes:
+        say(sentence)
+
+
+def run_training(
+    training: "Training[Any]",
+    identity: dict[str, Any],
+    outputs: Outputs,
+    resume: bool,
+    epochs: int,
+    objective: str = "ELBO",
+) -> "Pretrained":
+    """Train with a bar that shows the best epoch, or the objective; Ctrl-C says how to go on, and exits with 130."""
+    from pyro_mixdvae.training.loop import Checkpoint, train
+
+    best = [0, -math.inf]
+
+    def shown(point: "Epoch | None" = None) -> str:
+        if telling.is_verbose:
+            values = "-" if point is None else f"training {point.training:.3f}, held out {point.validation:.3f}"
+            return f"{objective} a frame: {values}"
+        return f"best so far: epoch {best[0]}" if best[0] else "best so far: -"
+
+    with progress("epoch", epochs, text=shown()) as advance, _interruptible(outputs.checkpoint):
+
+        def report(point: "Epoch") -> None:
+            if point.validation > best[1]:
+                best[:] = point.number, point.validation
+            advance(shown(point), point.number)
+
+        return train(training, Checkpoint(outputs.checkpoint, resume, identity), report)
+
+
+@contextmanager
+def _interruptible(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as end:
+        if checkpoint.exists():
+            print("Interrupted: the same command with --resume continues after the last whole epoch.")
+        else:
+            print("Interrupted in the first epoch: nothing was kept.")
+        if isinstance(end, SystemExit):
+            raise
+        raise typer.Exit(130) from None
+
+
+def tell_result(result: "Pretrained", outputs: Outputs, kl_weight: float = 1.0, objective: str = "ELBO") -> None:
+    """What a training has come to."""
+    say(
+        f"{outputs.weights}: learned in {len(result.curve)} epochs, and kept as of epoch {result.best_epoch}, which "
+        f"did best on what was held out; the card is {outputs.card}, the learning curve {outputs.curve}."
+    )
+    weighted = "" if kl_weight == 1 else f" (with {kl_weight:g} of its KL term)"
+    detail(f"{objective} of what was held out: {result.best_elbo:.3f} nats a frame{weighted}.")
+
+
+def write_network(
+    training: "Training[Any]",
+    result: "Pretrained",
+    data: dict[str, Any],
+    representation: "Coordinates | STFT",
+    outputs: Outputs,
+    overwrite: bool,
+    objective: str = "ELBO",
+    more: Mapping[str, Any] = {},
+) -> None:
+    """Write weights and card (with more on it), remove the checkpoint, and draw the learning curve."""
+    from pyro_mixdvae.reporting.pictures import add_picture
+    from pyro_mixdvae.training.curves import curve_image
+    from pyro_mixdvae.weights.cards import training_card
+    from pyro_mixdvae.weights.store import network_files
+
+    card = training_card(training.network, data, training.schedule, training.seed, result, objective)
+    card |= dict(more)
+    contents = network_files(outputs.weights, training.network, representation, card)
+    write_together(contents, overwrite)
+    outputs.checkpoint.unlink(missing_ok=True)
+    curve = (result.curve, result.best_epoch, objective)
+    note = add_picture(outputs.curve, lambda: curve_image(*curve), overwrite)
+    if note:
+        remark(note)
