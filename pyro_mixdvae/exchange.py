@@ -8,8 +8,6 @@ after a kill puts the former files back.
 import json
 import os
 import shutil
-import signal
-import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,13 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pyro_mixdvae import locks
+from pyro_mixdvae.endings import undisturbed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import reason
 
 PREFIX, SUFFIX = ".mixdvae-", ".part"
 LOCK, JOURNAL = "lock", "journal"
 EXCHANGE = f"{PREFIX}exchange.lock"
-ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,49 @@ class Move:
             os.unlink(self.target)
 
 
+@dataclass(frozen=True)
+class Removal:
+    """A file of a former set that the new one does not hold.
+
+    Attributes:
+        part: says in which hidden folder it lies meanwhile; there is no such file.
+        target: where it is.
+        backup: where it is kept until all files are in their places.
+        name: of the target, as the user knows it.
+    """
+
+    part: str
+    target: str
+    backup: str
+    name: str
+
+    @classmethod
+    def of(cls, part: Path, target: Path, name: str | Path) -> "Removal":
+        """With a part of its own in its hidden folder."""
+        return cls(str(part), str(target), f"{part}.former", str(name))
+
+    def do(self, overwrite: bool) -> None:
+        """Take it away, if it is still there.
+
+        Raises:
+            OSError: it cannot be moved.
+        """
+        with suppress(FileNotFoundError):
+            os.rename(self.target, self.backup)
+
+    def undo(self) -> None:
+        """Put it back, unless somebody has put another file there meanwhile.
+
+        Raises:
+            OSError: it cannot be put back.
+        """
+        if os.path.lexists(self.backup) and not os.path.lexists(self.target):
+            os.replace(self.backup, self.target)
+
+
+Change = Move | Removal
+
+
 @contextmanager
 def hidden_folder(beside: Path) -> Iterator[Path]:
     """A new folder within a folder, for parts of files; it goes when the block ends, unless a journal stands in it.
@@ -105,41 +146,15 @@ def hidden_folder(beside: Path) -> Iterator[Path]:
                 break
         yield folder
     finally:
-        with _undisturbed():
+        with undisturbed():
             if not (folder / JOURNAL).exists():
                 shutil.rmtree(folder, ignore_errors=True)
             if descriptor is not None:
                 os.close(descriptor)
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """What ends the process from outside waits for the end of the block: half of a folder is soon removed.
-
-    A mask of the thread would not do: the system then gives the signal to another thread, of which libraries have
-    several, and Python runs the handler in the main one all the same.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # handlers run in the main thread alone
-        return
-    came: list[int] = []
-    former = {}
-    for ending in ENDINGS:
-        handler = signal.getsignal(ending)
-        if handler not in (None, signal.SIG_IGN):
-            former[ending] = handler
-            signal.signal(ending, lambda number, frame: came.append(number))
-    try:
-        yield
-    finally:
-        for ending, handler in former.items():
-            signal.signal(ending, handler)
-        for ending in came:
-            signal.raise_signal(ending)
-
-
-def exchange(moves: Sequence[Move], overwrite: bool) -> None:
-    """Put all files in their places; after an error, or an exception of any kind, all is as it was before.
+def exchange(moves: Sequence[Change], overwrite: bool) -> None:
+    """Put all files in their places, and take away what is to go; after an exception of any kind, all is as before.
 
     Folders that are missing are made. Two exchanges in one folder wait for one another.
 
@@ -195,7 +210,7 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _undo(moves: Sequence[Move], journal: Path) -> None:
+def _undo(moves: Sequence[Change], journal: Path) -> None:
     """Undo what was done of the moves; the journal stays where that fails, and with it the former files."""
     failed = False
     for move in reversed(moves):
@@ -207,7 +222,7 @@ def _undo(moves: Sequence[Move], journal: Path) -> None:
         journal.unlink(missing_ok=True)
 
 
-def _write_journal(journal: Path, moves: Sequence[Move]) -> None:
+def _write_journal(journal: Path, moves: Sequence[Change]) -> None:
     """Beside the first part; the hidden folders of the others hold links to it, which lead nowhere once it is gone."""
     for folder in {Path(move.part).parent for move in moves} - {journal.parent}:
         with suppress(OSError):
@@ -218,10 +233,11 @@ def _write_journal(journal: Path, moves: Sequence[Move]) -> None:
         os.fsync(file.fileno())
 
 
-def _read_journal(journal: Path) -> list[Move]:
+def _read_journal(journal: Path) -> list[Change]:
     """No moves where it was not written to its end: then none was made."""
     try:
-        return [Move(**move) for move in json.loads(journal.read_text(encoding="ascii"))]
+        written = json.loads(journal.read_text(encoding="ascii"))
+        return [(Move if "inode" in change else Removal)(**change) for change in written]
     except (ValueError, TypeError, OSError):
         return []
 
@@ -235,13 +251,13 @@ def _alone(folders: Iterable[Path]) -> Iterator[None]:
         yield
 
 
-def _folders(moves: Iterable[Move]) -> set[Path]:
+def _folders(moves: Iterable[Change]) -> set[Path]:
     """Those in which the hidden ones of the parts lie."""
     return {Path(move.part).parent.parent for move in moves}
 
 
 @contextmanager
-def _told(move: Move) -> Iterator[None]:
+def _told(move: Change) -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.exchange import Move, clear_leftovers, exchange, hidden_folder, unwritable
+from pyro_mixdvae.exchange import Change, Move, Removal, clear_leftovers, exchange, hidden_folder, unwritable
 from pyro_mixdvae.inputs import cut, reason
 
 
@@ -107,7 +107,9 @@ def write_together(contents: Mapping[str | Path, str | bytes], overwrite: bool =
 
 
 @contextmanager
-def staged(paths: Iterable[str | Path], overwrite: bool = False) -> Iterator[list[Path]]:
+def staged(
+    paths: Iterable[str | Path], overwrite: bool = False, former: Iterable[str | Path] = ()
+) -> Iterator[list[Path]]:
     """Temporary paths, moved to the given ones when the block ends well, all or none; none appears if it does not.
 
     For files that grow piece by piece. Missing folders are made when the files move.
@@ -115,13 +117,14 @@ def staged(paths: Iterable[str | Path], overwrite: bool = False) -> Iterator[lis
     Args:
         paths: where the files are to be in the end.
         overwrite: they may replace existing files.
+        former: what may lie there of a set that these replace, and is none of them: it goes when they come.
 
     Raises:
         InputError: a path exists already, or does when the files move; is a folder, cannot be written, or is given
             twice. Temporary files, and folders that were made for the outputs, are gone again, and files that were
             there before are back, as after any exception.
     """
-    paths = list(paths)
+    paths, former = list(paths), list(former)
     refuse_existing(paths, overwrite)
     # A link is followed: a rename would otherwise put a file in the link's place.
     targets = {Path(os.path.realpath(path)): path for path in paths}
@@ -141,11 +144,19 @@ def staged(paths: Iterable[str | Path], overwrite: bool = False) -> Iterator[lis
                 parts[target] = hidden[folder] / str(number)
                 parts[target].touch(exist_ok=False)
         yield list(parts.values())
-        moves = []
+        moves: list[Change] = []
         for target, path in targets.items():
             with writing(path):
                 _sync(parts[target])
                 moves.append(Move.of(parts[target], target, path))
+        for number, path in enumerate(former):
+            target = Path(os.path.realpath(path))
+            if target in parts or not target.is_file():
+                continue
+            with writing(path):
+                if target.parent not in hidden:
+                    hidden[target.parent] = stack.enter_context(hidden_folder(target.parent))
+                moves.append(Removal.of(hidden[target.parent] / f"former{number}", target, path))
         if moves:
             exchange(moves, overwrite)
 

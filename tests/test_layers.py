@@ -23,7 +23,7 @@ LAYERS = (
     ("outputs",),
     ("exchange",),
     ("locks",),
-    ("extras", "inputs", "process_state", "resources"),
+    ("endings", "extras", "inputs", "process_state", "resources"),
     ("errors",),
 )
 # In one line, but the first knows nothing of the second.

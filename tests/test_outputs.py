@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -390,3 +391,33 @@ def test_a_signal_waits_until_parts_are_removed(tmp_path: Path, monkeypatch: pyt
         ended.set()
         idle.join()
     assert everything(tmp_path) == {"a.txt"}
+
+
+def test_what_a_new_set_does_not_hold_goes_with_the_former_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text("old")
+    paths, former = [tmp_path / "a"], [tmp_path / name for name in ("b", "none", "c")]
+
+    def replaced() -> None:
+        with staged(paths, True, former) as (part,):
+            part.write_text("new")
+
+    rename = os.rename
+
+    def full(source: str, target: str) -> None:
+        if Path(source).name == "c":
+            raise OSError(errno.ENOSPC, "no space")
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pyro_mixdvae.exchange.os.rename", full)
+        with pytest.raises(InputError, match="c cannot be written"):
+            replaced()
+    assert everything(tmp_path) == {"a", "b", "c"}
+    assert {(tmp_path / name).read_text() for name in "abc"} == {"old"}
+    with pytest.raises(KeyboardInterrupt), staged(paths, True, former):
+        raise KeyboardInterrupt
+    assert everything(tmp_path) == {"a", "b", "c"}
+    replaced()
+    assert everything(tmp_path) == {"a"}
+    assert (tmp_path / "a").read_text() == "new"

@@ -28,6 +28,7 @@ from pyro_mixdvae.cli.report import report
 from pyro_mixdvae.cli.separate import separate
 from pyro_mixdvae.cli.standard_output import guarded_output
 from pyro_mixdvae.cli.track import track
+from pyro_mixdvae.endings import ENDINGS, Ended
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import cut
 from pyro_mixdvae.progress import telling
@@ -56,10 +57,6 @@ app.add_typer(model.app, name="model")
 app.command("check-elbo", cls=OptionalFile)(check_elbo)
 app.command("demo")(demo)
 app.command("doctor")(doctor)
-
-
-# What ends a process from outside: of a terminal that is closed, SIGHUP, which Windows does not have.
-ENDINGS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def run() -> None:
@@ -94,7 +91,7 @@ def _ended_like_by_ctrl_c() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         for other in before:
             signal.signal(other, signal.SIG_IGN)  # while files are removed
-        sys.exit(128 + number)
+        raise Ended(128 + number)
 
     before = {number: handler for number in ENDINGS if (handler := signal.getsignal(number)) is signal.SIG_DFL}
     try:

@@ -200,7 +200,7 @@ def track(
         raise InputError("--lag and --format belong to --live: add it, or leave them out.")
     from pyro_mixdvae.tracking.files.formats.registry import files_read
     from pyro_mixdvae.tracking.files.jobs import check_job, read_jobs, targets_of, track_job
-    from pyro_mixdvae.tracking.files.results import result_paths
+    from pyro_mixdvae.tracking.files.results import former_paths, result_paths
 
     targets = targets_of(sequence, output or DEFAULT_FOLDER, output is None, of_points)
     comes = presence is not None or max_sources is not None
@@ -213,7 +213,8 @@ def track(
     ]
     inputs = [*files_read(sequence), *declaration.files, *(Path(text) for text in (labels, model, presence) if text)]
     inputs += [] if revision is None else revision.files
-    check_outputs(paths, overwrite, inputs=inputs, advice=OTHER_NAME)
+    former = [path for _, result in targets for path in former_paths(result, paths)]
+    check_outputs([*paths, *former], overwrite, inputs=inputs, advice=OTHER_NAME)
     drawn = _labels(labels, targets, of_points, 1 if known is None else known.origin)
     jobs = read_jobs(targets, image, drawn, known)
     coming = _presence(presence, [job.detections.origin for job in jobs]) if comes else None

@@ -12,6 +12,7 @@ from pyro_mixdvae.declaration.document import Table
 from pyro_mixdvae.declaration.families import CONTRACTS, FAMILIES, NONE, OPTIONAL, Family, OfNetwork
 from pyro_mixdvae.declaration.toml_text import shown
 from pyro_mixdvae.declaration.words import nearest
+from pyro_mixdvae.endings import Ended
 from pyro_mixdvae.errors import InputError
 
 GROUP = "pyro_mixdvae.families"
@@ -88,7 +89,7 @@ def find_object(name: str) -> object:
                 f"the folder of {module_name.split('.')[0]}.py."
             ) from error
         raise InputError(f"{module_name} {_why(error)}") from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Ended):
         raise
     except BaseException as error:  # whatever a module does when it is imported, also sys.exit
         raise InputError(f"{module_name} {_why(error)}") from error

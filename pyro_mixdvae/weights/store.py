@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from pyro_mixdvae.endings import undisturbed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import quoted, reason
 from pyro_mixdvae.networks.spectral_network import SpectralNetwork
@@ -120,6 +121,7 @@ def network_files(
     return {path: content, card_path(path): readable}
 
 
+@undisturbed()  # safetensors and PyTorch call Python from C++ and Rust
 def load_network(name_or_path: str | Path) -> LoadedNetwork:
     """Load shipped weights by their name, or weights from a `.safetensors` file.
 

@@ -1,7 +1,10 @@
 """Weights written and read again, and what is said about files that cannot be."""
 
 import json
+import signal
+import sys
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from weights_files import header_of, rewrite
 
+from pyro_mixdvae.endings import Ended
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.autoregressive import Autoregressive
 from pyro_mixdvae.networks.dvae import DVAE
@@ -19,6 +23,29 @@ from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.networks.vrnn import VRNN
 from pyro_mixdvae.representations.boxes import CentreLogSize, PublishedCorners
 from pyro_mixdvae.weights.store import load_network, save_network, shipped_names
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+def test_a_signal_waits_while_weights_are_loaded() -> None:
+    """PyTorch in C++ would make an error of its own of an exception that a handler raises there."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Ended(128 + number)
+
+    def kill(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code.co_filename.endswith("torch/storage.py"):
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        sys.setprofile(kill)
+        with pytest.raises(Ended) as ended:
+            load_network("boxes")
+    finally:
+        sys.setprofile(None)
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 128 + signal.SIGTERM
 
 
 def odd_srnn() -> SRNN:

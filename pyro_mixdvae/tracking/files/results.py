@@ -1,5 +1,6 @@
 """The files that tracking one sequence leaves: the MOTChallenge result, and its companions beside it."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL = ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png", ".model.toml"
 CHECK, POINTS, SAMPLES, PRESENCE = ".check.csv", ".points.csv", ".samples.csv", ".presence.csv"
+COMPANIONS = (BOXES, POINTS, ASSIGNMENTS, CHECK, ELBO, PICTURE, MODEL, SAMPLES, PRESENCE)
 
 
 def result_paths(
@@ -37,6 +39,13 @@ def result_paths(
     if presence:
         suffixes.append(PRESENCE)
     return [path, *(path.with_suffix(suffix) for suffix in suffixes)]
+
+
+def former_paths(path: Path, written: Sequence[Path]) -> list[Path]:
+    """What another run may have left beside a result that is there: of all companions those that are not written."""
+    if not os.path.lexists(path):
+        return []
+    return [companion for suffix in COMPANIONS if (companion := path.with_suffix(suffix)) not in written]
 
 
 class ResultFiles:
@@ -114,10 +123,12 @@ class ResultFiles:
 def result_files(paths: Sequence[Path], overwrite: bool = False) -> Iterator[ResultFiles]:
     """The files of a result, `result_paths` but the picture, which take their places together when the block ends.
 
+    Companions of a former result that are none of these go with it.
+
     Raises:
         InputError: as of `outputs.staged`.
     """
-    with staged(paths, overwrite) as parts, ExitStack() as stack:
+    with staged(paths, overwrite, former_paths(paths[0], paths)) as parts, ExitStack() as stack:
         streams: dict[str, tuple[Path, TextIO]] = {}
         for path, part in zip(paths, parts, strict=True):
             suffix = path.name.removeprefix(paths[0].stem) if path != paths[0] else ""

@@ -7,7 +7,7 @@ import numpy as np
 from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import remark
 from pyro_mixdvae.reporting.pictures import add_picture
-from pyro_mixdvae.tracking.files.results import MODEL, PICTURE, result_files, result_paths
+from pyro_mixdvae.tracking.files.results import MODEL, PICTURE, former_paths, result_files, result_paths
 from pyro_mixdvae.tracking.result import TrackingResult
 
 
@@ -20,9 +20,10 @@ def save(result: TrackingResult, folder: Path, name: str, overwrite: bool) -> li
     of_points = result.boxes.shape[-1] == 2
     output = folder / (f"{name}.csv" if of_points else f"{name}.txt")
     left_out = {output.with_suffix(MODEL), output.with_suffix(PICTURE)}
-    paths = [path for path in result_paths(output, True, len(result.samples) > 0, of_points) if path not in left_out]
+    whole = result_paths(output, True, len(result.samples) > 0, of_points, result.presence is not None)
+    paths = [path for path in whole if path not in left_out]
     picture = output.with_suffix(PICTURE)
-    check_outputs([*paths, picture], overwrite)
+    check_outputs([*whole, *former_paths(output, whole)], overwrite)
     boxes = result.detections
     if boxes is None:
         boxes = np.full((*result.responsibilities.shape[:2], result.boxes.shape[-1]), np.nan)
