@@ -357,6 +357,24 @@ def test_what_is_not_recognised_is_told_what_was_looked_for(tmp_path: Path) -> N
         assert format.looks_like in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"run": 3, "boxes": [1]}', "holds one object with the names run, boxes, and no detections"),
+        ('[{"x": 1, "y": 2}]', "holds a list of 1 object with the names x, y, and no detections"),
+        ("[[1, 2], [3, 4]]", "holds a list that begins with [1, 2], and no detections"),
+        ("[]", "holds an empty list, and no detections"),
+        ('{"x": 1}\n{"x": 2}\n', "line 2: extra data, so this is no JSON"),
+    ],
+)
+def test_json_of_something_else_is_told_by_what_it_holds(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(InputError) as told:
+        read_detections(write(tmp_path, "a.json", text))
+    assert says in str(told.value)
+    assert "TrackMate" not in str(told.value)
+    assert "COCO" in str(told.value) or "no JSON" in str(told.value)
+
+
 def test_every_format_is_recognised_by_itself_alone(tmp_path: Path) -> None:
     """No file of these tests is one that two formats claim, but for columns that any tool may name."""
     texts = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import number, quoted, read_text
+from pyro_mixdvae.inputs import cut, number, quoted, read_text
 from pyro_mixdvae.tracking.files.formats.naming import naming_of
 from pyro_mixdvae.tracking.files.formats.table import DetectionTable
 
@@ -26,6 +26,23 @@ def read_json(path: Path) -> Any:
         ) from error
     except (RecursionError, ValueError) as error:
         raise InputError(f"{path}: it is nested too deeply, or holds a number too long: correct the JSON.") from error
+
+
+def described(found: Any) -> str:
+    """What a JSON file holds, for a sentence."""
+    if isinstance(found, dict):
+        return f"one object with {_names(found)}"
+    if not isinstance(found, list):
+        return f"no more than {quoted(found)}"
+    if not found:
+        return "an empty list"
+    if isinstance(found[0], dict):
+        return f"a list of {len(found)} {'object' if len(found) == 1 else 'objects'} with {_names(found[0])}"
+    return f"a list that begins with {quoted(found[0])}"
+
+
+def _names(record: dict[str, Any]) -> str:
+    return f"the names {cut(', '.join(record))}" if record else "no names"
 
 
 def first_record(head: str) -> list[str]:

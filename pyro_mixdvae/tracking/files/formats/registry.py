@@ -1,29 +1,32 @@
 """Which format a path is of: the first of all that recognises it."""
 
+import re
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import text_at_start
+from pyro_mixdvae.inputs import quoted, text_at_start
 from pyro_mixdvae.tracking.files.formats.coco import COCO
 from pyro_mixdvae.tracking.files.formats.columns import NamedColumns
 from pyro_mixdvae.tracking.files.formats.contract import HEAD, Format
 from pyro_mixdvae.tracking.files.formats.cvat import CVAT
 from pyro_mixdvae.tracking.files.formats.motchallenge import MOTChallenge
 from pyro_mixdvae.tracking.files.formats.pose import SLEAP, DeepLabCut
+from pyro_mixdvae.tracking.files.formats.records import described, read_json
 from pyro_mixdvae.tracking.files.formats.supervision import SupervisionCSV, SupervisionJSON
 from pyro_mixdvae.tracking.files.formats.trackmate import TrackMateSpots
 from pyro_mixdvae.tracking.files.formats.ultralytics import LabelFolder, UltralyticsCSV, label_files
 from pyro_mixdvae.tracking.files.sequences import files_of, kind_of
 
 MOTCHALLENGE = MOTChallenge()
+IN_JSON: tuple[Format, ...] = (SupervisionJSON(), COCO())
 FORMATS: tuple[Format, ...] = (
     MOTCHALLENGE,
     SLEAP(),
     SupervisionCSV(),
-    SupervisionJSON(),
+    IN_JSON[0],
     LabelFolder(),
     UltralyticsCSV(),
-    COCO(),
+    IN_JSON[1],
     CVAT(),
     TrackMateSpots(),
     DeepLabCut(),
@@ -46,11 +49,22 @@ def recognised(path: Path) -> Format:
             "file."
         )
     if found is None:
-        raise InputError(
-            f"{path} holds no detections of a known format: looked for "
-            f"{'; '.join(format.looks_like for format in FORMATS)}."
-        )
+        raise _unknown(path, head)
     return found
+
+
+def _unknown(path: Path, head: str) -> InputError:
+    """What a file holds in place of detections, and what was looked for."""
+    if re.match(r"\s*[\[{]", head):
+        sought = " or ".join(format.looks_like for format in IN_JSON)
+        return InputError(f"{path} holds {described(read_json(path))}, and no detections: give {sought}.")
+    lines = [line for line in head.splitlines() if line.strip()]
+    if not lines:
+        return InputError(f"{path} is empty: give a file with detections.")
+    sought = "; ".join(format.looks_like for format in FORMATS)
+    return InputError(
+        f"{path} holds no detections of a known format. Its first line is {quoted(lines[0])}; looked for {sought}."
+    )
 
 
 def is_one_film(path: Path) -> bool:
