@@ -23,6 +23,7 @@ from pyro_mixdvae.tracking.boxes import Array, kinds
 from pyro_mixdvae.tracking.doubts import ranked
 from pyro_mixdvae.tracking.ends import Ends
 from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.films import BoxSequence, Film, Start, stretch_of
 from pyro_mixdvae.tracking.footprint import BLOCK
 from pyro_mixdvae.tracking.result import TrackingResult
@@ -156,9 +157,20 @@ def with_ends(result: TrackingResult, ends: Ends) -> TrackingResult:
     return replace(result, origin=ends.origin, notes=(*ends.sentences(kinds(result.boxes)), *result.notes))
 
 
-def judged(film: Film, result: TrackingResult, verdicts: Verdicts) -> TrackingResult:
-    """The result of the last frames of a film, with the verdicts on all."""
-    verdicts.add(film.frames(result.first, result.first + len(result.boxes))[0], result)
+def judged(film: Film, result: TrackingResult, verdicts: Verdicts, aside: Flags | None = None) -> TrackingResult:
+    """The result of the last frames of a film, with the verdicts on all.
+
+    Args:
+        film: its detections.
+        result: of its last frames.
+        verdicts: on those before.
+        aside: detections ``[T, K]`` of which a person knows what they are: nothing is said of them.
+    """
+    boxes = film.frames(result.first, result.first + len(result.boxes))[0]
+    if aside is not None:
+        boxes = boxes.copy()
+        boxes[:, : aside.shape[1]][aside] = np.nan
+    verdicts.add(boxes, result)
     return replace(result, warnings=verdicts.sentences())
 
 

@@ -20,6 +20,7 @@ from pyro_mixdvae.tracking.corrections.splicing import (
 )
 from pyro_mixdvae.tracking.corrections.stretches import LASTS, Again, begin_of, track_again
 from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.films import Film, Start
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.tracker import Tracker
@@ -56,6 +57,7 @@ def corrected(
         InputError: a correction names a source or a frame that is not there, or a box outside the image.
     """
     check(corrections, film, result)
+    given = result
     work = _Work(tracker, film, labels if labels is not None else _no_labels(result.boxes.shape[-1]))
     in_order = sorted(corrections, key=lambda each: (each.frame, each.sources))
     swaps = [each for each in in_order if isinstance(each, Swap)]
@@ -73,7 +75,13 @@ def corrected(
         if isinstance(each, Absent):  # what was tracked again since may know nothing of it
             result = absent(result, each.source, each.frame, each.last + 1)
     verdicts = Verdicts(Setting(film.size, Start(result.first, result.boxes[0]), result.origin))
-    return judged(film, result, verdicts)
+    return judged(film, result, verdicts, set_free(given, result))
+
+
+def set_free(before: TrackingResult, after: TrackingResult) -> Flags:
+    """Detections ``[T, K]`` that belonged to a source until corrections gave them to nobody: no one more is there."""
+    nobodys = [np.nan_to_num(result.responsibilities[..., -1]) > 0.5 for result in (before, after)]
+    return ~nobodys[0] & nobodys[1]
 
 
 def check(corrections: Sequence[Correction], film: Film, result: TrackingResult) -> None:

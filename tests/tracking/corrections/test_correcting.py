@@ -10,7 +10,7 @@ import pytest
 from pyro_mixdvae import Tracker
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array, iou
-from pyro_mixdvae.tracking.corrections.correcting import corrected
+from pyro_mixdvae.tracking.corrections.correcting import corrected, set_free
 from pyro_mixdvae.tracking.corrections.kinds import Absent, Correction, Drawn, Swap
 from pyro_mixdvae.tracking.corrections.splicing import renamed
 from pyro_mixdvae.tracking.doubts import Doubt
@@ -140,6 +140,17 @@ def test_who_is_absent_gives_his_detections_away(tracker: Tracker, film: ArrayFi
     there = ~np.isnan(film.boxes[..., 0])
     np.testing.assert_allclose(found.responsibilities.sum(-1)[there], 1, atol=1e-5)
     assert (np.diagonal(iou(found.boxes, walkers()), axis1=-2, axis2=-1)[:, :2] > 0.5).all()
+
+
+def test_detections_that_a_correction_sets_free_are_nobody_more(
+    tracker: Tracker, film: ArrayFilm, right: TrackingResult
+) -> None:
+    found = corrected(tracker, film, right, [Absent(40, N_FRAMES - 1, source) for source in range(3)])
+    free = np.nan_to_num(found.responsibilities[..., -1]) > 0.5
+    assert free.mean() > 0.6
+    assert not [sentence for sentence in found.warnings if "belong to nobody" in sentence]
+    np.testing.assert_array_equal(set_free(right, found), free)
+    assert not set_free(found, right).any()
 
 
 def test_no_corrections_change_nothing(tracker: Tracker, film: ArrayFilm, right: TrackingResult) -> None:
