@@ -20,6 +20,7 @@ from pyro_mixdvae.models.part import Part, Self
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.sources.contract import Sources
 from pyro_mixdvae.models.systematic import SystematicError
+from pyro_mixdvae.plurals import counted
 
 MAX_PLATE_NESTING = 3
 """Plates: scenes -3, time -2, observations -1. The sources stand in the event of `sz`: inside a plate that `o` is
@@ -71,7 +72,7 @@ class MixtureModel(Part):
         super().__init__()
         if sources.n_sources is not None and sources.n_sources != assignment.n_sources:
             raise InputError(
-                f"{type(sources).__name__} has {sources.n_sources} sources and {type(assignment).__name__} "
+                f"{type(sources).__name__} has {counted(sources.n_sources, 'source')} and {type(assignment).__name__} "
                 f"{assignment.n_sources}: they have to be equal."
             )
         if assignment.has_clutter and clutter is None:

@@ -24,7 +24,7 @@ LAYERS = (
     ("exchange",),
     ("locks",),
     ("endings", "extras", "inputs", "process_state", "resources"),
-    ("errors",),
+    ("errors", "plurals"),
 )
 # In one line, but the first knows nothing of the second.
 APART = {

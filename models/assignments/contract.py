@@ -17,6 +17,7 @@ from pyro_mixdvae.distributions.exclusive import FORBIDDEN
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.plurals import counted
 
 Self = TypeVar("Self", bound="Assignment")
 
@@ -77,7 +78,8 @@ class Assignment(Part):
     def check(self, scene: Scene) -> None:
         """N, and in what derives from it the rates."""
         if self.n_sources != scene.n_sources:
-            raise InputError(f"{type(self).__name__} has {self.n_sources} sources, and the scene {scene.n_sources}.")
+            own = counted(self.n_sources, "source")
+            raise InputError(f"{type(self).__name__} has {own}, and the scene {scene.n_sources}.")
 
     # What a frame's number of detections says by itself.
 

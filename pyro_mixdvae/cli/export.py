@@ -9,6 +9,7 @@ import typer
 from pyro_mixdvae.cli.options import Overwrite, Quiet, ShownSize, TracksOfRun, parse_size
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, write_together
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.progress import say
 
 
@@ -41,4 +42,4 @@ def export(
     check_outputs([output], overwrite, inputs=run.files, advice="give another name for OUT")
     result = run.result if chosen is None else replace(run.result, size=(float(chosen[0]), float(chosen[1])))
     write_together({output: to_cvat(result, run.title, run.ids)}, overwrite)
-    say(f"Written: {output}, {result.boxes.shape[1]} tracks of {len(result.boxes)} frames.")
+    say(f"Written: {output}, {counted(result.boxes.shape[1], 'track')} of {counted(len(result.boxes), 'frame')}.")

@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pyro_mixdvae.cli.options import Overwrite, Quiet, SeedOfFiles, at_least, check_seed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.progress import progress, remark, say
 
 if TYPE_CHECKING:
@@ -80,11 +81,11 @@ def mix(
                 advance(mixture.recipe.name)
 
         write_mixtures(drawn(), recipes, folders, names, output, overwrite)
-    say(f"Written: {len(recipes)} mixtures and their sources, {output}")
+    say(f"Written: {counted(len(recipes), 'mixture')} and their sources, {output}")
 
 
 @contextmanager
-def _telling(read: "Skipping[..., object]") -> Iterator[None]:
+def _telling(read: "Skipping[Any, Any]") -> Iterator[None]:
     """In the end, also in that of an error, say which recordings were skipped."""
     from pyro_mixdvae.separation.audio.skipping import told
 

@@ -9,6 +9,7 @@ import typer
 from pyro_mixdvae.cli.options import Overwrite, Quiet, TracksOfRun, above_zero, at_least, parse_size
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.progress import progress, remark, say
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def render(
             f"{ground} ends with frame {run.result.number + first + n_frames - 1}, and so does the film; the tracks go "
             f"on to {run.result.number + last}."
         )
-    say(f"Written: {output}, {n_frames} frames.")
+    say(f"Written: {output}, {counted(n_frames, 'frame')}.")
 
 
 def _stretch(run: "Run", since: int | None, until: int | None) -> tuple[int, int]:

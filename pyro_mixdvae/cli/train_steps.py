@@ -11,6 +11,7 @@ import typer
 from pyro_mixdvae.cli.options import above_zero, at_least, check_seed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, write_together
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.progress import detail, progress, remark, say, telling
 
 if TYPE_CHECKING:
@@ -121,8 +122,9 @@ def _interruptible(checkpoint: Path) -> Iterator[None]:
 def tell_result(result: "Pretrained", outputs: Outputs, kl_weight: float = 1.0, objective: str = "ELBO") -> None:
     """What a training has come to."""
     say(
-        f"{outputs.weights}: learned in {len(result.curve)} epochs, and kept as of epoch {result.best_epoch}, which "
-        f"did best on what was held out; the card is {outputs.card}, the learning curve {outputs.curve}."
+        f"{outputs.weights}: learned in {counted(len(result.curve), 'epoch')}, and kept as of epoch "
+        f"{result.best_epoch}, which did best on what was held out; the card is {outputs.card}, the learning "
+        f"curve {outputs.curve}."
     )
     weighted = "" if kl_weight == 1 else f" (with {kl_weight:g} of its KL term)"
     detail(f"{objective} of what was held out: {result.best_elbo:.3f} nats a frame{weighted}.")

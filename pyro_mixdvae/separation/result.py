@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.reporting.sameness import same
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.fit import Fit
@@ -55,7 +56,7 @@ class Separation:
     def __repr__(self) -> str:
         seconds = max(self.mixture.shape) / self.rate
         names, warnings = ", ".join(self.names), len(self.warnings)
-        return f"Separation({names}: {seconds:.2f} s at {self.rate} a second, {warnings} warnings)"
+        return f"Separation({names}: {seconds:.2f} s at {self.rate} a second, {counted(warnings, 'warning')})"
 
     def _repr_html_(self) -> str:
         from pyro_mixdvae.separation.show import html_of

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array, kinds
 from pyro_mixdvae.tracking.files.labels import Labels
 
@@ -109,6 +110,16 @@ class Start(NamedTuple):
     compared: tuple[int, int] | None = None
 
 
+def nowhere_to_start(n_sources: int, fullest: int) -> InputError:
+    """What is said where no frame has a detection for each source, of which the fullest has so many."""
+    if n_sources == 1:
+        return InputError("No frame has a detection, so nothing says where the source starts: label it (--labels).")
+    return InputError(
+        f"No frame has {n_sources} detections (the fullest has {fullest}), so nothing says where {n_sources} sources "
+        "start: track fewer, or give their boxes with --labels."
+    )
+
+
 def start_of(film: Film, n_sources: int, labels: Labels | None) -> Start:
     """By labels: at their first frame, each source where it is labelled first.
 
@@ -128,10 +139,7 @@ def start_of(film: Film, n_sources: int, labels: Labels | None) -> Start:
         return Start(int(labels.frame.min()), start)
     first = int((film.counts >= n_sources).argmax())
     if film.counts[first] < n_sources:
-        raise InputError(
-            f"No frame has {n_sources} detections (the fullest has {film.counts.max(initial=0)}), so nothing says "
-            f"where {n_sources} sources start: track fewer, or give their boxes with --labels."
-        )
+        raise nowhere_to_start(n_sources, int(film.counts.max(initial=0)))
     boxes, confidence = film.frames(first, first + 1)
     start = _most_confident(boxes[0], n_sources, None if confidence is None else confidence[0])
     return Start(first, start, int(film.counts[first]))
@@ -194,11 +202,14 @@ def _require_each(labels: Labels, n_sources: int, n_frames: int) -> None:
     if len(named) != n_sources or named.max(initial=0) >= n_sources:
         names = ", ".join(str(n + 1) for n in named)
         raise InputError(
-            f"The labels name the sources {names}, but {n_sources} sources are to be tracked: label each of "
+            f"The labels name the sources {names}, but {counted(n_sources, 'source')} "
+            f"{'is' if n_sources == 1 else 'are'} to be tracked: label each of "
             f"1 to {n_sources} at least once, or change --n-sources."
         )
     if labels.frame.max() >= n_frames or labels.frame.min() < 0:
-        raise InputError(f"A label is in frame {labels.frame.max() + 1}, but there are {n_frames} frames.")
+        raise InputError(
+            f"A label is in frame {labels.frame.max() + 1}, but the detections are of {counted(n_frames, 'frame')}."
+        )
 
 
 def _most_confident(boxes: Array, n_sources: int, confidence: Array | None) -> Array:

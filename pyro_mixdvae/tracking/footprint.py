@@ -5,6 +5,8 @@ The factors are upper bounds of what was measured (`benchmarks/README.md`).
 
 from typing import NamedTuple
 
+from pyro_mixdvae.plurals import counted
+
 KIBIBYTE = 1024
 READ = 160
 """Bytes of a detection while it is read and checked."""
@@ -43,8 +45,9 @@ class Extent(NamedTuple):
     n_samples: int = 0
 
     def __str__(self) -> str:
-        text = f"{self.n_frames} frames of {self.n_sources} sources with up to {self.n_detections} detections"
-        return f"{text}, and {self.n_samples} samples," if self.n_samples else text
+        frames, sources = counted(self.n_frames, "frame"), counted(self.n_sources, "source")
+        text = f"{frames} of {sources} with up to {counted(self.n_detections, 'detection')}"
+        return f"{text}, and {counted(self.n_samples, 'sample')}," if self.n_samples else text
 
 
 def tracking_bytes(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.reporting.sameness import same
 from pyro_mixdvae.tracking.boxes import Array, centres, kinds
 from pyro_mixdvae.tracking.doubts import Doubt
@@ -82,12 +83,12 @@ class TrackingResult:
     def __repr__(self) -> str:
         last, what = self.number + len(self.boxes) - 1, kinds(self.boxes)
         facts = [
-            f"{self.boxes.shape[1]} sources",
+            f"{counted(self.boxes.shape[1], 'source')}",
             f"frames {self.number}-{last}",
             f"{int(self.observed.sum())} of {self.observed.size} {what} observed",
             f"{100 * self.level:g} % intervals",
-            f"{len(self.doubts)} doubts",
-            f"{len(self.warnings)} warnings",
+            f"{counted(len(self.doubts), 'doubt')}",
+            f"{counted(len(self.warnings), 'warning')}",
         ]
         return f"TrackingResult({', '.join(facts)})"
 

@@ -11,15 +11,16 @@ from pyro_mixdvae.check.cases import Case, inferred, is_sound
 from pyro_mixdvae.check.references.designs import antithetic_draws
 from pyro_mixdvae.check.references.enumeration import log_prior_of
 from pyro_mixdvae.check.references.expectation import exact_elbo, noisy_terms
-from pyro_mixdvae.check.references.statements import COLLAPSED, count_noise, terms_at
+from pyro_mixdvae.check.references.statements import count_noise, terms_at
 from pyro_mixdvae.check.report import Row, W
 from pyro_mixdvae.distributions.kalman import Gaussian, Transition
-from pyro_mixdvae.engines.torch.closed_forms import PRIOR
+from pyro_mixdvae.engines.torch.closed_forms import COLLAPSED, PRIOR
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.models.assignments.contract import Assignment
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
 from pyro_mixdvae.models.likelihoods.normal import Normal
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.process_state import drawing, seeded
 
 MOST_JOINT, MOST_PATHS = 1500, 64
@@ -88,7 +89,7 @@ def _evidence_row(case: Case) -> Row:
     return Row(
         W,
         name,
-        f"{bound:.6f}, {n_frames} {'frame' if n_frames == 1 else 'frames'}",
+        f"{bound:.6f}, {counted(n_frames, 'frame')}",
         f"{evidence:.6f}",
         "sum over all w and v",
         -gap,

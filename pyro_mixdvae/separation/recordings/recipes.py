@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.process_state import drawing, seeded
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.skipping import told
@@ -77,7 +78,10 @@ def training_clips(
     minutes = clips.n_samples / stft.rate / 60
     n_short = sum(len(samples) < (n_frames - 1) * stft.hop for samples in clips.samples)
     joined = f", {n_short} of them shorter than pieces to learn from: they are joined" if n_short else ""
-    notes = [f"{len(clips.samples)} clips, {minutes:.1f} min{joined}.", *remarks(clips.paths, clips.qualities)]
+    notes = [
+        f"{counted(len(clips.samples), 'clip')}, {minutes:.1f} min{joined}.",
+        *remarks(clips.paths, clips.qualities),
+    ]
     skipped = clips.skipped + (others.skipped if others else [])
     notes += told(skipped)
     description = {

@@ -8,6 +8,7 @@ import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import number, quoted, text_at_start
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.corrections.kinds import Absent, Correction, Drawn, Swap
 from pyro_mixdvae.tracking.files.formats.cvat import CVAT, Shape, shapes_of
 from pyro_mixdvae.tracking.files.formats.delimited import rows_of
@@ -138,7 +139,8 @@ def of_cvat(path: Path, result: TrackingResult) -> list[Correction]:
     for shape in shapes_of(path):
         if not 0 <= shape.track < n_sources:
             raise InputError(
-                f"{path}, line {shape.line}: track {shape.track:g} is none of the {n_sources} sources, which are the "
+                f"{path}, line {shape.line}: track {shape.track:g} is none of the "
+                f"{counted(n_sources, 'source')}, which are the "
                 f"tracks 0 to {n_sources - 1}: move the boxes of these, and draw no others."
             )
         if first <= shape.frame < end:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array, is_outside
 from pyro_mixdvae.tracking.files.formats.contract import Format
 from pyro_mixdvae.tracking.files.formats.registry import MOTCHALLENGE, recognised
@@ -142,7 +143,8 @@ class DetectionFile:
     def note(self, n_boxes: int, first: int, last: int) -> str:
         """What was recognised and read: so many boxes, the first and the last in such frames, from 0."""
         return (
-            f"{self.path}: recognised as {self.format.name}: {n_boxes} boxes (left, top, width, height) in pixels, "
+            f"{self.path}: recognised as {self.format.name}: {counted(n_boxes, 'box', 'boxes')} (left, top, "
+            "width, height) in pixels, "
             f"frames {first + 1} to {last + 1}."
         )
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import number, read_text, refuse_irregular
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.resources import require_memory
 from pyro_mixdvae.tracking.boxes import Array, is_outside, ltwh_to_xyxy
 from pyro_mixdvae.tracking.footprint import READ
@@ -126,7 +127,7 @@ def _numbers(texts: list[str], lines: Integers, path: Path, columns: tuple[int, 
         expected = expected or len(numbers)
         if len(numbers) != expected:
             raise InputError(
-                f"{path}, line {line}: {len(numbers)} columns where line {said} has {expected}"
+                f"{path}, line {line}: {counted(len(numbers), 'column')} where line {said} has {expected}"
                 ": give every row the same columns."
             )
         found.append(numbers)
@@ -250,4 +251,5 @@ def refuse_vast(path: Path, frames: int, columns: int, what: str, least: int = 0
         least: bytes that will be needed for them besides.
     """
     needed = frames * columns * READ + least
-    require_memory(needed, f"{path}: {frames} frames of {columns} {what}", "cut the file into shorter sequences")
+    size = f"{path}: {counted(frames, 'frame')} of {columns} {what}"
+    require_memory(needed, size, "cut the file into shorter sequences")

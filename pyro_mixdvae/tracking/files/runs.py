@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
 from pyro_mixdvae.tracking.doubts import Doubt, ranked
 from pyro_mixdvae.tracking.files.detections import padded_frames
@@ -59,7 +60,8 @@ class Run:
             InputError: there is not one for each.
         """
         if len(names) != len(self.names):
-            raise InputError(f"There are {len(names)} names for {len(self.names)} sources: give one for each.")
+            given, wanted = counted(len(names), "name"), counted(len(self.names), "source")
+            raise InputError(f"{given} for {wanted}: give one for each.")
         return replace(self, names=tuple(names))
 
 

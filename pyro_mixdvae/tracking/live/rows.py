@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import xyxy_to_ltwh
 from pyro_mixdvae.tracking.files.formats.columns import NamedColumns
 from pyro_mixdvae.tracking.files.formats.delimited import (
@@ -94,7 +95,7 @@ class _Plain:
             self._columns = self._columns or (len(numbers), line)
             if len(numbers) != self._columns[0]:
                 raise InputError(
-                    f"{place}: {len(numbers)} columns where line {self._columns[1]} has {self._columns[0]}: "
+                    f"{place}: {counted(len(numbers), 'column')} where line {self._columns[1]} has {self._columns[0]}: "
                     "give every row the same columns."
                 )
         return Row(line, frame, numbers if is_box else [])

@@ -15,10 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.rows import Rows, boxes_of, refuse_outside
 from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.files.writing import format_results
+from pyro_mixdvae.tracking.films import nowhere_to_start
 from pyro_mixdvae.tracking.live.rows import Row, read_rows
 from pyro_mixdvae.tracking.live.tracker import LiveResult, LiveTracker
 from pyro_mixdvae.tracking.report.tables import BOX_COLUMNS, box_cells, written, written_limits
@@ -59,7 +61,8 @@ def read_frames(lines: Iterable[str], name: Path, size: Size, first: int | None 
         due = number if due is None else due
         if number - due > MOST_SKIPPED:
             raise InputError(
-                f"{name}, line {rows[0].line}: no row for {number - due} frames before frame {number}, and after "
+                f"{name}, line {rows[0].line}: no row for {counted(number - due, 'frame')} before frame "
+                f"{number}, and after "
                 f"{MOST_SKIPPED} a source could be anywhere: start again from there."
             )
         frame = _frame(rows, name, size)
@@ -118,7 +121,7 @@ def follow(frames: Iterable[LiveFrame], tracker: LiveTracker, tell: Callable[[st
         result = tracker.update(frame.boxes, frame.confidence)
         if first is None and not tracker.has_started:
             tell(
-                f"Frame {frame.number} has {len(frame.boxes)} detections: waiting for one that has "
+                f"Frame {frame.number} has {counted(len(frame.boxes), 'detection')}: waiting for one that has "
                 f"{tracker.n_sources}, where the sources start."
             )
         first = frame.number if first is None else first
@@ -126,10 +129,7 @@ def follow(frames: Iterable[LiveFrame], tracker: LiveTracker, tell: Callable[[st
         if result is not None:
             yield told(result)
     if not tracker.has_started:
-        raise InputError(
-            f"No frame has {tracker.n_sources} detections (the fullest has {fullest}), so nothing says where "
-            f"{tracker.n_sources} sources start: track fewer, or give their boxes with --labels."
-        )
+        raise nowhere_to_start(tracker.n_sources, fullest)
     for result in tracker.flush():
         yield told(result)
 

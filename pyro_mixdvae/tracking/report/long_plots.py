@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.reporting.palette import DOUBT, colour_of
 from pyro_mixdvae.reporting.pictures import new_figure, plain
 from pyro_mixdvae.tracking.boxes import centres
@@ -58,7 +59,7 @@ def long_figure(shown: Excerpt, size: Size, name: str) -> "Figure":
         axes = figure.add_subplot(grid[3 + row, column * third : (column + 1) * third])
         _moment(axes, moment, place + 1)
     n_frames = shown.last - shown.first + 1
-    title = f"{n_sources} source{'s' * (n_sources > 1)} over {n_frames} frames"
+    title = f"{counted(n_sources, 'source')} over {counted(n_frames, 'frame')}"
     figure.suptitle(plain(f"{name}: {title}") if name else title)
     return figure
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.reporting.pages import packed, page
 from pyro_mixdvae.reporting.palette import colour_of
 from pyro_mixdvae.tracking.boxes import Array, kinds
@@ -81,7 +82,8 @@ class TrackingPage:
         there = ~np.isnan(result.boxes[..., 0])
         n_observed = int((result.observed & there).sum())
         sentence = (
-            f"{len(result.boxes)} frames, {len(self.run.names)} sources, {n_detections} detections: {n_observed} "
+            f"{counted(len(result.boxes), 'frame')}, {counted(len(self.run.names), 'source')}, "
+            f"{counted(n_detections, 'detection')}: {n_observed} "
             f"{what} observed, {int(there.sum()) - n_observed} inferred from other frames."
         )
         return f"{sentence} Shades hold an edge with {100 * result.level:g} %." if result.level else sentence

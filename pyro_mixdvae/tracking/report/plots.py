@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.reporting.palette import CLUTTER, DOUBT, colour_of
 from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, plain, png
 from pyro_mixdvae.tracking.boxes import Array, centres
@@ -77,7 +78,7 @@ def _figure(shown: Excerpt, size: Size, name: str) -> "Figure":
     entropy.set_xlim(shown.first - 0.5, shown.last + 0.5)
     entropy.xaxis.set_major_locator(MaxNLocator(integer=True))
     n_sources = result.boxes.shape[1]
-    title = f"{n_sources} source{'s' * (n_sources > 1)} over {n_frames} frames"
+    title = f"{counted(n_sources, 'source')} over {counted(n_frames, 'frame')}"
     figure.suptitle(plain(f"{name}: {title}") if name else title)
     figure.legend(handles=_legend(result), loc="outside lower center", ncols=6, fontsize=9, frameon=False)
     return figure

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.tracking.boxes import Array, kinds, xyxy_to_ltwh
 from pyro_mixdvae.tracking.doubts import LEAST, Doubt, percent
@@ -165,7 +166,8 @@ class Overview:
     def lines(self, n_detections: int) -> list[str]:
         """A sentence a line, given how many detections the whole film has."""
         lines = [
-            f"{self._n_frames} frames, {n_detections} detections, {self._n_sources} sources: {self._n_observed} "
+            f"{counted(self._n_frames, 'frame')}, {counted(n_detections, 'detection')}, "
+            f"{counted(self._n_sources, 'source')}: {self._n_observed} "
             f"{self._what} observed ({percent(self._n_observed / max(self._n_boxes, 1))}), "
             f"{self._n_boxes - self._n_observed} inferred from other frames.",
         ]
@@ -201,7 +203,8 @@ class Details:
             return []
         of_blocks = f" (the sum over {len(self._elbos)} blocks, which bounds nothing)" if len(self._elbos) > 1 else ""
         return [
-            f"ELBO {sum(self._elbos):.2f} nats{of_blocks} after {self._n_iterations} iterations, by {self._engine}."
+            f"ELBO {sum(self._elbos):.2f} nats{of_blocks} after "
+            f"{counted(self._n_iterations, 'iteration')}, by {self._engine}."
         ]
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.files.tracks import Tracks
@@ -57,14 +58,14 @@ def _other_number(tracks: Tracks, ground_truth: Tracks, iou_threshold: float) ->
     found, true = len(tracks.ids), len(ground_truth.ids)
     if found > true:
         return (
-            f"{tracks.name}: the results hold {found} ids where the ground truth holds {true}: "
+            f"{tracks.name}: the results hold {counted(found, 'id')} where the ground truth holds {true}: "
             "what the ids beyond find counts as #FP or #IDS."
         )
     if found < true:
         likely = _likely_targets(tracks, ground_truth, iou_threshold)
         advice = f"; to score against these targets only, use --ids {','.join(map(str, likely))}" if likely else ""
         return (
-            f"{tracks.name}: the results hold {found} ids where the ground truth holds {true}: "
+            f"{tracks.name}: the results hold {counted(found, 'id')} where the ground truth holds {true}: "
             f"targets that were not to be tracked count as #FN{advice}."
         )
     return ""
@@ -100,7 +101,7 @@ def _beyond(tracks: Tracks, ground_truth: Tracks) -> str:
         return ""
     return (
         f"{tracks.name}: the results go on after frame {end}, the last one with ground truth: "
-        f"{boxes} boxes there count as #FP."
+        f"{counted(boxes, 'box', 'boxes')} there {'counts' if boxes == 1 else 'count'} as #FP."
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.sequences import neighbouring_info
 from pyro_mixdvae.tracking.files.tracks import Tracks, read_ground_truth
@@ -57,11 +58,11 @@ def tracks_from_files(paths: Sequence[str | Path], n_frames: int = 60) -> Record
             seen += 1
     if not windows:
         raise InputError(
-            f"no track in {', '.join(map(str, paths))} is seen for {n_frames} frames on end: "
+            f"no track in {', '.join(map(str, paths))} is seen for {counted(n_frames, 'frame')} on end: "
             "give longer tracks, or ask for fewer frames."
         )
     if too_short:
-        notes.append(f"{too_short} of {seen} tracks are too short for windows of {n_frames} frames.")
+        notes.append(f"{too_short} of {seen} tracks are too short for windows of {counted(n_frames, 'frame')}.")
     return RecordedTracks(np.stack(windows), np.array(numbers), too_short, tuple(notes))
 
 

@@ -29,11 +29,13 @@ class Guessed:
         drawn = ";".join(",".join(f"{number:.10g}" for number in row) for row in places.round(1))
         origin = self._setting.origin
         if compared is None:
-            what = f"the {n_sources} most confident of the {candidates} detections of frame {frame + origin}"
+            most = "most" if n_sources == 1 else f"{n_sources} most"
+            what = f"the {most} confident of the {candidates} detections of frame {frame + origin}"
         else:
+            who, likeliest = ("one", "is likeliest") if n_sources == 1 else (n_sources, "are likeliest together")
             what = (
-                f"the {n_sources} of all tracks of frames {compared[0] + origin} to {compared[1] + origin} that are "
-                f"likeliest together, by where they are in frame {frame + origin}, or nearest to it"
+                f"the {who} of all tracks of frames {compared[0] + origin} to {compared[1] + origin} that {likeliest}, "
+                f"by where they are in frame {frame + origin}, or nearest to it"
             )
         yield (
             f"Who the sources are was guessed: {what}. If these are others, correct them and run again with --labels "

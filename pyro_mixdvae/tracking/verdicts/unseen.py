@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.doubts import percent
 from pyro_mixdvae.tracking.intervals import reach
@@ -80,7 +81,8 @@ class Inferred:
             where = wide[:, source]
             yield (
                 f"Where source {source + 1} is in {self._wide.in_words(where)} is inference alone "
-                f"({where.sum()} frames): no detection of it for so long that it may be further off than {far}. "
+                f"({counted(where.sum(), 'frame')}): no detection of it for so long that it may be further off "
+                f"than {far}. "
                 f"Label a {setting.what} of it there (--labels), or leave these frames out."
             )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import number, read_text, refuse_irregular
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.formats.naming import Naming, naming_of, plain
 from pyro_mixdvae.tracking.files.formats.table import DetectionTable
@@ -123,7 +124,7 @@ def read_named(path: Path, format: str, header_lines: int = 1, unit: str = "pixe
 def refuse_other_length(cells: Sequence[str], n_names: int, place: str) -> None:
     """Raise InputError where a row has fewer cells than the header has names, or more that are not empty."""
     if len(cells) < n_names or any(cell.strip() for cell in cells[n_names:]):
-        raise InputError(f"{place}: {len(cells)} cells where the header names {n_names}.")
+        raise InputError(f"{place}: {counted(len(cells), 'cell')} where the header names {n_names}.")
 
 
 def numbers_named(cells: Sequence[str], names: Sequence[str], naming: Naming, place: str) -> list[float]:

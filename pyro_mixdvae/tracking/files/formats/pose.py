@@ -8,6 +8,7 @@ import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import number
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.formats.delimited import rows_of
 from pyro_mixdvae.tracking.files.formats.numbered import numbered
@@ -105,7 +106,9 @@ class DeepLabCut:
                     f"{path}, line {line}: no line of bodyparts and coords comes before: correct the header."
                 )
             if len(cells) != len(header["coords"]):
-                raise InputError(f"{path}, line {line}: {len(cells)} cells where coords has {len(header['coords'])}.")
+                raise InputError(
+                    f"{path}, line {line}: {counted(len(cells), 'cell')} where coords has {len(header['coords'])}."
+                )
             if len({len(names) for names in header.values()}) > 1:
                 raise InputError(f"{path}, line {line}: the lines of the header above are not alike: correct them.")
             # Labelled pictures have three cells of names before the numbers, analysed films one.

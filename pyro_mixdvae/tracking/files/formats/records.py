@@ -8,6 +8,7 @@ from typing import Any
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import cut, number, quoted, read_text
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.files.formats.naming import naming_of
 from pyro_mixdvae.tracking.files.formats.table import DetectionTable
 
@@ -37,7 +38,7 @@ def described(found: Any) -> str:
     if not found:
         return "an empty list"
     if isinstance(found[0], dict):
-        return f"a list of {len(found)} {'object' if len(found) == 1 else 'objects'} with {_names(found[0])}"
+        return f"a list of {counted(len(found), 'object')} with {_names(found[0])}"
     return f"a list that begins with {quoted(found[0])}"
 
 

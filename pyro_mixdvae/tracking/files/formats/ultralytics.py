@@ -9,6 +9,7 @@ import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import list_folder, number, read_text
+from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.formats.delimited import header_of, header_with, lines_of, refuse_other_length, rows_of
 from pyro_mixdvae.tracking.files.formats.naming import FRAMES, IDS
@@ -92,7 +93,8 @@ def _rows(file: Path, frame: int) -> list[_Row]:
             raise InputError(f"{file}, line {line}: {wrong[:30]!r} is not a finite number: correct the cell.")
         if not 5 <= len(cells) <= 7:
             raise InputError(
-                f"{file}, line {line}: {len(cells)} numbers, where labels of boxes have 5 to 7 (class x y w h, and "
+                f"{file}, line {line}: {counted(len(cells), 'number')}, where labels of boxes have 5 to 7 "
+                "(class x y w h, and "
                 "confidence and id): outlines and poses are not read."
             )
         outside = next((share for share in numbers[1:5] if not -MISCOUNT <= share <= 1 + MISCOUNT), None)
