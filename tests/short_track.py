@@ -10,15 +10,18 @@ import pkgutil
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
 
 import pyro_mixdvae.guides
 import pyro_mixdvae.models
-from pyro_mixdvae.cli.main import run
+from pyro_mixdvae.cli.main import app, run
 
 # Of extras, or of a class that is asked for by its name.
 OPTIONAL = {"distributed", "pesq", "stonesoup", "supervision", "trackers"}
-VERBS = ("track", "eval", "separate", "mix", "eval-audio", "import-weights", "demo", "model show", "bench mot")
 
 
 def import_all() -> int:
@@ -34,6 +37,13 @@ def import_all() -> int:
             if (error.name or "").split(".")[0] not in OPTIONAL:
                 raise
     return len(names)
+
+
+def every_verb(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of each command of the program, and of each group of them."""
+    yield words
+    for name, within in getattr(command, "commands", {}).items():
+        yield from every_verb(within, (*words, name))
 
 
 def mixdvae(*arguments: str) -> str:
@@ -53,8 +63,10 @@ def main() -> None:
     """Say what worked."""
     warnings.simplefilter("ignore")
     print(f"Python {sys.version.split()[0]}: {import_all()} modules imported")
-    for verb in VERBS:
-        assert "--help" in mixdvae(*verb.split(), "--help")
+    verbs = list(every_verb(get_command(app)))
+    for verb in verbs:
+        assert "--help" in mixdvae(*verb, "--help")
+    print(f"{len(verbs)} verbs")
     with tempfile.TemporaryDirectory() as folder:
         detections = Path(folder, "det.txt")
         steps = [(k, n, 20 + 260 * n + 4 * k * (1 - 2 * n)) for k in range(1, 13) for n in (0, 1)]
