@@ -1,4 +1,4 @@
-"""The lowest versions that an installed pyro-mixdvae admits, as constraints for pip; PyTorch's where `torch` is an argument.
+"""The lowest versions that an installed pyro-mixdvae admits, as constraints for pip; PyTorch's if `torch` is given.
 
 Its old builds for Linux hold GPU libraries of some gigabytes.
 """

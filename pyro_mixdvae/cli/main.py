@@ -22,7 +22,7 @@ from pyro_mixdvae.cli.eval_audio import evaluate_audio
 from pyro_mixdvae.cli.export import export
 from pyro_mixdvae.cli.import_weights import import_weights
 from pyro_mixdvae.cli.mix import mix
-from pyro_mixdvae.cli.options import ManyValues, refuse_unnamed
+from pyro_mixdvae.cli.options import ManyValues, refuse_two_dashes, refuse_unnamed
 from pyro_mixdvae.cli.render import render
 from pyro_mixdvae.cli.report import report
 from pyro_mixdvae.cli.separate import separate
@@ -69,6 +69,7 @@ def run() -> None:
     try:
         with _ended_like_by_ctrl_c(), guarded_output(), telling.as_command():
             refuse_unnamed(sys.argv[1:])
+            refuse_two_dashes(sys.argv[1:])
             app()
     except InputError as error:
         print(error, file=sys.stderr)

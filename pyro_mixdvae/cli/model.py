@@ -73,8 +73,11 @@ def show(
     overwrite: Overwrite = False,
 ) -> None:
     """The whole model, all options written out, and the statements of its program and its guide."""
-    from pyro_mixdvae.declaration.shipped import PRESETS, declared
+    from pyro_mixdvae.declaration.shipped import PRESETS, declared, known_presets
 
+    named = {name for task in PRESETS for name in known_presets(task)}
+    if declaration is not None and str(declaration) in named and not declaration.exists():
+        raise InputError(f"{declaration} is the name of a preset, and not of a file: write --preset {declaration}.")
     # torch takes seconds to import, and whose weights a file names is known only then.
     task = task_of_options(preset, declaration, sets or ())
     found = declared(preset or PRESETS[task][0], declaration, sets or (), task=task)

@@ -117,6 +117,17 @@ def refuse_unnamed(arguments: Sequence[str]) -> None:
             raise InputError(f"{option.rstrip('=')} is empty: give the path of what is to be written, or leave it out.")
 
 
+def refuse_two_dashes(arguments: Sequence[str]) -> None:
+    """Whether an option of one letter has one dash.
+
+    Raises:
+        InputError: it has two.
+    """
+    for option in arguments:
+        if re.fullmatch(r"--[a-zA-Z](=.*)?", option):
+            raise InputError(f"{option}: an option of one letter has one dash: write {option[1:].replace('=', ' ')}.")
+
+
 def above_zero(option: str, value: float | None) -> None:
     """Whether a number is finite and above 0; None is.
 

@@ -205,8 +205,8 @@ def track(
     targets = targets_of(sequence, output or DEFAULT_FOLDER, output is None, of_points)
     comes = presence is not None or max_sources is not None
     revision = _revision(corrections, run, len(targets))
-    if revision is not None and comes:
-        raise InputError("--corrections say when a source is away: leave --presence and --max-sources out.")
+    if run is not None and comes:
+        raise InputError("The run of --run says who is there when: leave --presence and --max-sources out, or --run.")
     absences = comes or revision is not None
     paths = [
         path for _, result in targets for path in result_paths(result, not no_report, samples > 0, of_points, absences)

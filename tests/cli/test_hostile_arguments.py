@@ -185,3 +185,21 @@ def test_a_full_disk_ends_whatever_is_printed_in_a_sentence(
     *before, said = capsys.readouterr().err.splitlines()
     assert said.startswith("standard output cannot be written (no space left on device): ")
     assert all("recognised as" in line for line in before)
+
+
+def test_an_option_of_one_letter_has_one_dash(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    for words, says in (
+        (["--n", "3"], "--n: an option of one letter has one dash: write -n."),
+        (["--n=3"], "write -n 3."),
+    ):
+        monkeypatch.setattr(sys, "argv", ["mixdvae", "track", "det.txt", *words])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        assert ended.value.code == 2
+        assert says in capsys.readouterr().err
+
+
+def test_a_preset_is_no_file(mixdvae: Run) -> None:
+    code, _, err = mixdvae("model", "show", "additive")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "write --preset additive" in err

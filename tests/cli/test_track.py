@@ -220,7 +220,7 @@ def test_arguments_that_cannot_be_used(
     ("text", "says"),
     [
         ("", "is empty"),
-        ("1,-1,5,5\n", "line 1: 4 column(s)"),
+        ("1,-1,5,5\n", "line 1: 4 columns"),
         ("1,-1,5,5,ten,10\n", "line 1: column 5"),
         ("1,-1,5,5,10,nan\n", "line 1: column 6"),
         ("1,-1,5,5,10,0\n", "line 1: the box has no width"),

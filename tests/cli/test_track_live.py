@@ -211,7 +211,7 @@ GOOD = "1,-1,5,5,10,10,1\n"
         (GOOD + "3\n2\n", "line 3: frame 2 comes after frame 3"),
         (GOOD + "1002,-1,5,5,10,10,1\n1003,-1,5,5,10,10,1\n", ""),
         (GOOD + "1003,-1,5,5,10,10,1\n", "line 2: no row for 1001 frames before frame 1003"),
-        (GOOD + "2,-1,5,5\n", "line 2: 4 column(s)"),
+        (GOOD + "2,-1,5,5\n", "line 2: 4 columns"),
         (GOOD + "2,-1,5,5,10,10\n", "line 2: 6 columns where line 1 has 7"),
         (GOOD + "2,-1,5,5,ten,10,1\n", "line 2: column 5 is 'ten'"),
         (GOOD + "2,-1,5,5,10,0,1\n", "line 2: the box has no width"),

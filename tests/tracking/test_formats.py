@@ -375,6 +375,26 @@ def test_json_of_something_else_is_told_by_what_it_holds(tmp_path: Path, text: s
     assert "COCO" in str(told.value) or "no JSON" in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is no text: tracking begins with the boxes that a detector"),
+        (b"\0\0\0 ftypisom" + bytes(300), "is no text"),
+        ("1,-1,2,3,4,5,1\n".encode("utf-16"), "is text in UTF-16: save it as UTF-8"),
+        (b"1;-1;2;3;4;5;1\n", "line 1: cells are parted by semicolons"),
+        (b"1;-1;2,5;3,5;4,5;5,5;1\n", "line 1: cells are parted by semicolons"),
+        (b"frame;x;y;w;h\n1;2,5;3;4;5\n", "line 2: x is '2,5', not a finite number: write 2.5."),
+        ("Bildnummer,é\n1,2\n".encode(), "Its first line is 'Bildnummer,é'"),
+    ],
+)
+def test_what_a_newcomer_may_give_is_told_what_to_do(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(InputError) as told:
+        read_detections(tmp_path / "a")
+    assert says in str(told.value)
+    assert str(told.value).count("\n") == 0
+
+
 def test_every_format_is_recognised_by_itself_alone(tmp_path: Path) -> None:
     """No file of these tests is one that two formats claim, but for columns that any tool may name."""
     texts = {

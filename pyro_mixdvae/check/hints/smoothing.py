@@ -20,7 +20,6 @@ from pyro_mixdvae.guides.collapsed import Collapsed
 from pyro_mixdvae.models.sources.sound import SoundSources
 
 CLOSE = 1e-6
-FED_MEANS = "it is exact for a prior whose memory is fed means, and for no other"
 
 
 @torch.no_grad()
@@ -85,8 +84,7 @@ def _alternatives(
     factor = _weight(own, chain, observation)
     if factor is not None:
         seen = PseudoObservation(observation.value, factor * observation.precision)
-        is_once = abs(factor - 1) < CLOSE
-        yield FED_MEANS if is_once else f"observations count {factor:.6g} times", chain(seen)
+        yield f"observations count {factor:.6g} times", chain(seen)
     right = chain(observation)
     yield "marginal covariances stand in the place of conditional ones", right._replace(conditional=right.covariance)
     hard = one_hot(eta.argmax(-1), eta.shape[-1]).to(eta.dtype) * case.scene.mask.unsqueeze(-1)

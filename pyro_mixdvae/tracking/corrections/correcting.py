@@ -16,6 +16,7 @@ from pyro_mixdvae.tracking.corrections.splicing import (
     renamed,
     spliced,
     spliced_sources,
+    unseen_where_absent,
     without_doubts,
 )
 from pyro_mixdvae.tracking.corrections.stretches import LASTS, Again, begin_of, track_again
@@ -74,6 +75,7 @@ def corrected(
     for each in in_order:
         if isinstance(each, Absent):  # what was tracked again since may know nothing of it
             result = absent(result, each.source, each.frame, each.last + 1)
+    result = unseen_where_absent(result)
     verdicts = Verdicts(Setting(film.size, Start(result.first, result.boxes[0]), result.origin))
     return judged(film, result, verdicts, set_free(given, result))
 

@@ -93,6 +93,18 @@ def absent(result: TrackingResult, source: int, since: int, until: int) -> Track
     return replace(result, presence=presence, observed=observed, responsibilities=responsibilities, doubts=ranked(kept))
 
 
+def unseen_where_absent(result: TrackingResult) -> TrackingResult:
+    """The result in which no detection belongs to a source that is not there: what was tracked again gave it some."""
+    away = ~result.there
+    if not away.any():
+        return result
+    responsibilities = result.responsibilities.copy()
+    own = np.where(away[:, None], responsibilities[..., :-1], 0.0)
+    responsibilities[..., :-1] -= own
+    responsibilities[..., -1] += own.sum(-1)
+    return replace(result, observed=result.observed & ~away, responsibilities=responsibilities)
+
+
 def moved(result: TrackingResult, source: int, frame: int, box: Array) -> TrackingResult:
     """The result with a source where a person has drawn it in a frame, its interval moved with it."""
     at = frame - result.first

@@ -216,7 +216,7 @@ def _results(
     """Results that follow on one another, and their records where these are of other frames."""
     film = job.detections
     if revision is not None:
-        yield revision.result(tracker, film, labels, samples, film.origin)
+        yield revision.result(tracker, film, labels, samples, film.origin, presence)
         return
     with _named(film.path):
         for result in tracker.track_blocks(film, labels, samples, film.origin, presence):

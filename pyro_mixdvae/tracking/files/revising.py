@@ -12,8 +12,10 @@ from pyro_mixdvae.tracking.corrections.correcting import corrected
 from pyro_mixdvae.tracking.files.corrections import of_cvat, read_corrections
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.files.results import ASSIGNMENTS, BOXES, CHECK, ELBO, POINTS
+from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.files.runs import read_run
 from pyro_mixdvae.tracking.films import Film
+from pyro_mixdvae.tracking.presence import Presence
 from pyro_mixdvae.tracking.report.tables import Records
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.tracker import Tracker
@@ -40,7 +42,13 @@ class Revision:
         return [self.corrections, self.run, *beside]
 
     def result(
-        self, tracker: Tracker, film: Film, labels: Labels | None, samples: int, origin: int
+        self,
+        tracker: Tracker,
+        film: Film,
+        labels: Labels | None,
+        samples: int,
+        origin: int,
+        presence: Presence | None = None,
     ) -> tuple[TrackingResult, tuple[Records, ...]]:
         """The corrected result, and the records of the run.
 
@@ -50,13 +58,20 @@ class Revision:
             labels: boxes drawn by hand before.
             samples: posterior trajectories to draw, where it is tracked first.
             origin: the number of the first frame.
+            presence: when each source is in the picture, where they come and go, and it is tracked first.
 
         Raises:
             InputError: the corrections, or the run, cannot be used.
         """
         written = read_corrections(self.corrections, origin)  # before all else takes its time
         if self.run is None:
-            result = joined(list(tracker.track_blocks(film, labels, samples, origin)))
+            result = joined(list(tracker.track_blocks(film, labels, samples, origin, presence)))
+            if len(result.boxes[0]) < tracker.n_sources:  # of --max-sources not all need be there
+                fewer = tracker.of(len(result.boxes[0]))
+                assert fewer is not None  # a model that knows of presence is a declared one
+                tracker = fewer
+            if result.presence is not None:
+                result = replace(_between(result, result.there), presence=result.presence)
             last = result.first + len(result.boxes) - 1
             records: tuple[Records, ...] = (Records(result.first, last, result.records),)
         else:
@@ -109,14 +124,17 @@ def _read(run: Path, tracker: Tracker, film: Film, origin: int) -> tuple[Trackin
 def _present(result: TrackingResult) -> TrackingResult:
     """With a place for absent sources too, on the way between those where they are, and who is there beside it."""
     there = ~np.isnan(result.boxes[..., 0])
-    if there.all():
-        return result
+    return result if there.all() else _between(result, there)
+
+
+def _between(result: TrackingResult, there: Flags) -> TrackingResult:
+    """With sources that are absent on the way between the places where they are; one that never is stays as it is."""
     places: dict[str, Any] = {name: getattr(result, name).copy() for name in ("boxes", "lower", "upper")}
     frames = np.arange(len(there))
-    for n in np.flatnonzero(~there.all(0)):
+    for n in np.flatnonzero(~there.all(0) & there.any(0)):
         known = there[:, n]
         for array in places.values():
             for column in range(array.shape[-1]):
                 array[:, n, column] = np.interp(frames, frames[known], array[known, n, column])
     observed = result.observed & there
-    return replace(result, **places, observed=observed, presence=there * 1.0)
+    return replace(result, **places, observed=observed, presence=there.astype(np.float64))

@@ -146,8 +146,10 @@ def numbers_of(text: str, place: str) -> list[float]:
     """
     cells = text.split(",") if "," in text else text.split()
     if not FEWEST_COLUMNS <= len(cells) <= MOST_COLUMNS:
+        if ";" in text:
+            raise InputError(f"{place}: cells are parted by semicolons: part them by commas, and write 12.5, not 12,5.")
         raise InputError(
-            f"{place}: {len(cells)} column(s) where there must be {FEWEST_COLUMNS} to {MOST_COLUMNS}"
+            f"{place}: {counted(len(cells), 'column')} where there must be {FEWEST_COLUMNS} to {MOST_COLUMNS}"
             ": write frame,id,left,top,width,height,..."
         )
     numbers = []

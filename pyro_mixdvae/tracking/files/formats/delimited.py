@@ -160,7 +160,9 @@ def _number(cells: Sequence[str], names: Sequence[str], column: int | None, plac
     found = number(cell)
     if found is None:
         name = "frame" if column is None else names[column]
-        raise InputError(f"{place}: {name} is {cell.strip()[:30]!r}, not a finite number: correct the cell.")
+        pointed = cell.strip().replace(",", ".")
+        advice = f"write {pointed}" if number(pointed) is not None else "correct the cell"
+        raise InputError(f"{place}: {name} is {cell.strip()[:30]!r}, not a finite number: {advice}.")
     return found
 
 

@@ -35,6 +35,10 @@ FORMATS: tuple[Format, ...] = (
 """In the order in which they are asked: what is common to several tools last."""
 
 
+NO_TEXT = 0.02
+"""Share of signs that are no UTF-8 from which on a file is taken for none; names in other alphabets are fewer."""
+
+
 def recognised(path: Path) -> Format:
     """The format of a file, or of a folder that is one.
 
@@ -58,6 +62,13 @@ def _unknown(path: Path, head: str) -> InputError:
     if re.match(r"\s*[\[{]", head):
         sought = " or ".join(format.looks_like for format in IN_JSON)
         return InputError(f"{path} holds {described(read_json(path))}, and no detections: give {sought}.")
+    if head.startswith("\ufffd\ufffd") and "\0" in head:
+        return InputError(f"{path} is text in UTF-16: save it as UTF-8.")
+    if "\0" in head or head.count("\ufffd") > NO_TEXT * len(head):
+        return InputError(
+            f"{path} is no text: tracking begins with the boxes that a detector has found in a film, not with it. "
+            f"Give them in a file of {', '.join(dict.fromkeys(format.name for format in FORMATS))}."
+        )
     lines = [line for line in head.splitlines() if line.strip()]
     if not lines:
         return InputError(f"{path} is empty: give a file with detections.")
