@@ -8,7 +8,7 @@ from pyro_mixdvae.models.assignments.independent import AdaptiveIndependentAssig
 from pyro_mixdvae.models.assignments.learned_weights import LearnedWeights
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
 from pyro_mixdvae.models.assignments.present import PresentAssignment
-from pyro_mixdvae.models.clutter import Clutter, SizedClutter
+from pyro_mixdvae.models.clutter import Clutter, PosedClutter, SizedClutter
 from pyro_mixdvae.models.labels import Labels, NearlyExactLabels
 from pyro_mixdvae.models.lasting import LastingError
 from pyro_mixdvae.models.likelihoods.complex_normal import ComplexNormal
@@ -64,6 +64,7 @@ __all__ = [
     "Normal",
     "Part",
     "PersistentAssignment",
+    "PosedClutter",
     "PowerNoise",
     "PresentAssignment",
     "Reappearance",

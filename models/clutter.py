@@ -59,6 +59,70 @@ class SizedClutter(Clutter):
         return Normal(centre[:, None, None], spread[:, None, None]).to_event(1)
 
 
+class PosedClutter(Clutter):
+    """Of poses: the middle is anywhere in the image, and the parts lie about it as those of the sources do.
+
+    Each part by itself is `N(0.5, 0.25)`, as a point of clutter is; together, in each direction, they are the middle
+    `c ~ N(0.5, 0.25 - spread^2)` and parts `N(c, spread^2)`, independently given c. A part that is missing adds
+    nothing. The spread is that of the parts of all sources about their middles, where these start. Contents are (x, y)
+    of each part in turn, in an image of size 1.
+    """
+
+    def density(self, scene: Scene) -> TorchDistribution:
+        """Batch [B, T, K], event (D,)."""
+        parts = scene.start.unflatten(-1, (-1, 2))
+        n_parts = parts.shape[-2]
+        apart = (parts - parts.mean(-2, keepdim=True)).square().mean((-3, -2, -1))
+        variance = apart * n_parts / max(n_parts - 1, 1)
+        return AboutAMiddle(scene.given, variance.clamp(LEAST_OF_PART, MOST_OF_PART)[:, None, None])
+
+
+class AboutAMiddle(TorchDistribution):
+    """The density of `PosedClutter`: batch [*, B, T, K], event (D,).
+
+    Args:
+        given: which coordinates there are, [*, B, T, K, D].
+        variance: of a part about the middle, [B, 1, 1].
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.independent(constraints.real, 1)
+
+    def __init__(self, given: Tensor, variance: Tensor, batch_shape: torch.Size | None = None):
+        self.given, self.apart = given, variance
+        super().__init__(batch_shape or given.shape[:-1], given.shape[-1:], validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "AboutAMiddle":
+        """The same with a larger batch."""
+        return AboutAMiddle(self.given, self.apart, torch.Size(batch_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density of observations [*, B, T, K, D], the middle integrated out."""
+        given, parts = self.given.unflatten(-1, (-1, 2)), value.unflatten(-1, (-1, 2))
+        variance, number = self.apart.unsqueeze(-1), given.sum(-2)  # [B, 1, 1, 1], [*, B, T, K, 2]
+        n = number.clamp(min=1)
+        mean = torch.where(given, parts, 0.0).sum(-2) / n
+        scatter = torch.where(given, (parts - mean.unsqueeze(-2)).square(), 0.0).sum(-2)
+        own = -0.5 * ((n - 1) * (2 * torch.pi * variance).log() + n.log() + scatter / variance)
+        middle = Normal(0.5, (ANYWHERE**2 - variance + variance / n).sqrt()).log_prob(mean)
+        return torch.where(number > 0, own + middle, 0.0).sum(-1)
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - torch's signature
+        """Draw [*sample_shape, *, D]."""
+        shape = torch.Size(sample_shape) + self.batch_shape
+        variance = self.apart[..., None, None]
+        middle = Normal(0.5, (ANYWHERE**2 - variance).sqrt()).expand((*shape, 1, 2)).sample()
+        part = Normal(0.0, variance.sqrt()).expand((*shape, self.event_shape[0] // 2, 2)).sample()
+        return (middle + part).flatten(-2)
+
+
+ANYWHERE = 0.5
+"""Standard deviation of a place that is anywhere in the image."""
+
+LEAST_OF_PART, MOST_OF_PART = 1e-6, 0.9 * ANYWHERE**2
+"""Variances of a part about the middle: of an image of 1000 pixels, one pixel; and nearly as far as anywhere."""
+
+
 class Bystanders(Clutter):
     """Clutter among which targets move that are no sources: they come, stay for a while, and leave.
 
@@ -101,7 +165,7 @@ class Bystanders(Clutter):
 
     def density(self, scene: Scene) -> TorchDistribution:
         """Batch [B, T, 1], event (D,)."""
-        return AmongBystanders(self.clutter.density(scene), self)
+        return AmongBystanders(self.clutter.density(scene), self, scene.given)
 
     def scenes(self: Self, index: Tensor) -> Self:
         """Those of these scenes."""
@@ -118,21 +182,22 @@ class AmongBystanders(TorchDistribution):
     """The density of `Bystanders`: batch [B, T, 1], event (D,).
 
     Args:
-        base: of what is no target, batch [B, 1, 1] or [B, T, 1].
+        base: of what is no target, batch [B, 1, 1], [B, T, 1] or [B, T, K].
         part: the bystanders.
+        given: which coordinates observations have, [B, T, K, D].
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.independent(constraints.real, 1)
 
-    def __init__(self, base: TorchDistribution, part: Bystanders, batch_shape: torch.Size | None = None):
-        self.base, self.part = base, part
-        own = torch.Size([*part.there.shape[:-1], 1])
+    def __init__(self, base: TorchDistribution, part: Bystanders, given: Tensor, batch_shape: torch.Size | None = None):
+        self.base, self.part, self.given = base, part, given
+        own = torch.broadcast_shapes(base.batch_shape, torch.Size([*part.there.shape[:-1], 1]))
         super().__init__(batch_shape or own, base.event_shape, validate_args=False)
 
     def expand(self, batch_shape: torch.Size, _instance: object = None) -> "AmongBystanders":
         """The same with a larger batch."""
-        return AmongBystanders(self.base, self.part, torch.Size(batch_shape))
+        return AmongBystanders(self.base, self.part, self.given, torch.Size(batch_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density of observations [*, B, T, K, D]."""
@@ -167,7 +232,8 @@ class AmongBystanders(TorchDistribution):
         square = (value.unsqueeze(-2) - part.mean.unsqueeze(-3)).square() / part.variance.unsqueeze(-3)
         each = part.weights.log() - part.spreads.log() - 0.5 * square.unsqueeze(-1) / part.spreads.square()
         log_volume = 0.5 * (2 * torch.pi * part.variance).log().unsqueeze(-3)
-        mixed = (torch.logsumexp(each, -1) - log_volume).sum(-1)  # [*, B, T, K, M]
+        every = torch.logsumexp(each, -1) - log_volume
+        mixed = torch.where(self.given.unsqueeze(-2), every, 0.0).sum(-1)  # [*, B, T, K, M]
         rate = part.rate[:, None, None, None] + part.there.sum(-1)[..., None, None]
         own = torch.where(part.there.unsqueeze(-2), mixed - rate.log(), -torch.inf)
         return torch.logsumexp(own, -1)

@@ -19,7 +19,8 @@ def mean_square_displacement(scene: Scene, unit: Callable[[Tensor], Tensor]) -> 
 
     Each of two is the nearest to the other: so a target that is missed in one of the frames leaves no displacement to
     another target, and a false detection seldom any; the furthest, among which such are, do not count. Scenes of a
-    batch count together.
+    batch count together. Near is what is so on the mean of the coordinates that both have; a coordinate that no pair
+    has moves as the others do on the mean.
 
     Args:
         scene: the detections.
@@ -30,14 +31,19 @@ def mean_square_displacement(scene: Scene, unit: Callable[[Tensor], Tensor]) -> 
         return None
     chosen = torch.linspace(0, n_steps - 1, min(n_steps, MOST_PAIRS)).round().long().unique()
     at, to = scene.observations[:, chosen].double(), scene.observations[:, chosen + 1].double()
-    both = scene.mask[:, chosen].unsqueeze(-1) & scene.mask[:, chosen + 1].unsqueeze(-2)
-    difference = (to.unsqueeze(-3) - at.unsqueeze(-2)) / unit(at).unsqueeze(-2)  # [B, M, K, K, D]
-    distance = torch.where(both, difference.square().sum(-1), torch.inf)
+    both = scene.given[:, chosen].unsqueeze(-2) & scene.given[:, chosen + 1].unsqueeze(-3)  # [B, M, K, K, D]
+    difference = torch.where(both, (to.unsqueeze(-3) - at.unsqueeze(-2)) / unit(at).unsqueeze(-2), 0.0)
+    n_given = both.sum(-1)
+    square = difference.square().sum(-1) * (both.shape[-1] / n_given.clamp(min=1))
+    distance = torch.where(n_given > 0, square, torch.inf)
     forth, back = distance.argmin(-1, keepdim=True), distance.argmin(-2, keepdim=True)
     numbers = torch.arange(distance.shape[-1], device=distance.device)
-    is_mutual = both & (forth == numbers) & (back == numbers.unsqueeze(-1))
+    is_mutual = (n_given > 0) & (forth == numbers) & (back == numbers.unsqueeze(-1))
     if not is_mutual.any():
         return None
     far = distance[is_mutual]
-    found: Tensor = difference[is_mutual][far <= far.quantile(KEPT)].square().mean(0).to(scene.start)
+    kept = far <= far.quantile(KEPT)
+    squares, counts = difference[is_mutual][kept].square().sum(0), both[is_mutual][kept].sum(0)
+    every = torch.where(counts > 0, squares / counts.clamp(min=1), squares.sum() / counts.sum())
+    found: Tensor = every.to(scene.start)
     return found

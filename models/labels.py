@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 
+import torch
 from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor
 
@@ -16,11 +17,13 @@ class Labels(Part):
 
     @abstractmethod
     def scale(self, scene: Scene) -> Tensor:
-        """[B, N, T, D]."""
+        """[B, N, T, D]; infinite where a label lacks a coordinate (`Scene.label_given`)."""
 
     def observe(self, content: Tensor, scale: Tensor) -> TorchDistribution:
-        """p(label | s): [*, D] each -> batch [*, D]."""
-        return Normal(content, scale)
+        """p(label | s): [*, D] each -> batch [*, D]; 1 where the scale is infinite."""
+        is_given = scale.isfinite()
+        found = Normal(content, torch.where(is_given, scale, 1.0))
+        return found if bool(is_given.all()) else found.mask(is_given)
 
 
 class NearlyExactLabels(Labels):
@@ -41,4 +44,5 @@ class NearlyExactLabels(Labels):
 
     def scale(self, scene: Scene) -> Tensor:
         """spread u(start), [B, N, T, D]."""
-        return (self.spread * self.unit(scene.start).unsqueeze(-2)).expand(scene.labels.shape)
+        scale = (self.spread * self.unit(scene.start).unsqueeze(-2)).expand(scene.labels.shape)
+        return torch.where(scene.label_mask.unsqueeze(-1) & ~scene.label_given, torch.inf, scale)

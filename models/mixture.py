@@ -136,7 +136,7 @@ class MixtureModel(Part):
         located = self.likelihood.locate(contents)
         scale = self.likelihood.noise.scale(self._sized(scene, located, classes, mask) if generate else scene)
         false = self.clutter.density(scene) if self.clutter is not None and assignment.has_clutter else None
-        emission = Selected(self.likelihood.observe(located, scale), classes, false)
+        emission = Selected(self.likelihood.density(located, scale), classes, false)
         with scenes, time, observations, seen:
             pyro.sample("o", emission, obs=None if generate else scene.observations)
         return contents, classes
@@ -213,7 +213,7 @@ class MixtureModel(Part):
         picked = torch.take_along_dim(located, classes.clamp(max=located.shape[-2] - 1)[..., None, None], -2).squeeze(
             -2
         )
-        return replace(scene, observations=picked, mask=mask)
+        return replace(scene, observations=picked, mask=mask, given=mask.unsqueeze(-1).expand_as(picked))
 
 
 class DetectionCount(TorchDistribution):

@@ -26,7 +26,10 @@ class Noise(Part):
 
     @abstractmethod
     def scale(self, scene: Scene) -> Tensor:
-        """[B, T, K, N, D], positive everywhere, also where nothing is observed."""
+        """[B, T, K, N, D], positive everywhere, also where nothing is observed.
+
+        Infinite where an observation lacks a coordinate (`Scene.given`): it then says nothing of it.
+        """
 
     def at(self, content: Tensor) -> Tensor:
         """The scale of an observation of such a content, [B, *, D] -> [B, *, D]."""
@@ -101,7 +104,8 @@ class RelativeNoise(Noise):
         relative = self.relative if self.relative.dim() < 2 else self.relative[:, None, None, None]
         scale = (relative * unit).expand(shape)
         # Where there is no detection its size is no size; any noise will do there, but a positive one.
-        return torch.where(scene.mask[..., None, None], scale, 1.0)
+        scale = torch.where(scene.mask[..., None, None], scale, 1.0)
+        return torch.where((scene.mask.unsqueeze(-1) & ~scene.given).unsqueeze(-2), torch.inf, scale)
 
     @closed_form("scale")
     def is_shared(self) -> bool:

@@ -86,6 +86,7 @@ class Reappearance(Part):
         alone = replace(
             scene,
             observations=scene.observations.repeat_interleave(n_sources, 0),
+            given=scene.given.repeat_interleave(n_sources, 0),
             start=last.flatten(0, 1).unsqueeze(-2),
         )
         anywhere: Tensor = clutter.density(alone).log_prob(alone.observations)

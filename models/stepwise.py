@@ -76,15 +76,15 @@ class StepwiseMixtureModel(MixtureModel):
             if generate:  # noise may be relative to the size of a detection drawn now or before
                 picked = torch.take_along_dim(located, chosen.clamp(max=scene.n_sources - 1)[..., None, None], -2)
                 means.append(picked.squeeze(-2))
-                known = replace(
-                    scene.frames(slice(0, t + 1)), observations=torch.cat(means, -3), mask=torch.cat(masks, -2)
-                )
+                drawn, there = torch.cat(means, -3), torch.cat(masks, -2)
+                given = there.unsqueeze(-1).expand_as(drawn)
+                known = replace(scene.frames(slice(0, t + 1)), observations=drawn, mask=there, given=given)
                 scale = self.likelihood.noise.scale(known)[..., -1:, :, :, :]
             else:
                 scale = scales[:, t : t + 1]
             observed = None if generate else frame.observations
             with scenes, one, observations, seen:
-                pyro.sample(f"o_{t}", self._emission(located, scale, chosen, scene), obs=observed)
+                pyro.sample(f"o_{t}", self._emission(located, scale, chosen, frame, t), obs=observed)
             contents.append(s)
             # Where w is enumerated, its dimension is one or two places left of the plates, by turns (pyro.markov).
             classes.append(chosen.flatten(0, -4) if chosen.dim() > 4 else chosen)
@@ -114,10 +114,12 @@ class StepwiseMixtureModel(MixtureModel):
                 pyro.factor(f"u_{t}", Vindex(own[:, None, None])[..., v])
         return v, assignment.in_states(states[v].squeeze(-3))
 
-    def _emission(self, located: Tensor, scale: Tensor, chosen: Tensor, scene: Scene) -> TorchDistribution:
+    def _emission(self, located: Tensor, scale: Tensor, chosen: Tensor, frame: Scene, t: int) -> TorchDistribution:
         """p(o_t | w_t, s_t), the densities of all classes being evaluated once."""
-        false = self.clutter.density(scene) if self.clutter is not None and self.assignment.has_clutter else None
-        return Selected(self.likelihood.observe(located, scale), chosen, false)
+        false = None
+        if self.clutter is not None and self.assignment.has_clutter:
+            false = self.clutter.frames(slice(t, t + 1)).density(frame)
+        return Selected(self.likelihood.density(located, scale), chosen, false)
 
 
 class SourceStep(TorchDistribution):

@@ -4,11 +4,13 @@ from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
+from pyro.distributions import Independent as ProductDistribution
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Independent
 
 from pyro_mixdvae.distributions.quadrature import expectation_of_all, expectation_of_each
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.noise import Noise
 from pyro_mixdvae.models.part import Part
 
@@ -49,9 +51,26 @@ class Likelihood(Part):
         """The same of variances."""
         return self.locate(variances)
 
+    def density(self, content: Tensor, scale: Tensor) -> TorchDistribution:
+        """`observe` of the coordinates that are given: those of infinite scale add nothing (`Noise.scale`).
+
+        Raises:
+            InputError: some are missing, and the density is no product over coordinates.
+        """
+        is_given = scale.isfinite()
+        if bool(is_given.all()):
+            return self.observe(content, scale)
+        found = self.observe(content, torch.where(is_given, scale, 1.0))
+        if not _is_product(found):
+            raise InputError(
+                f"{type(self).__name__} is no product over coordinates, and some observations lack a coordinate: take "
+                'the likelihood "normal".'
+            )
+        return ProductDistribution(found.base_dist.mask(is_given), 1)
+
     def log_prob(self, observed: Tensor, content: Tensor, scale: Tensor) -> Tensor:
         """log p(o | s): [*, D] each -> [*]."""
-        return self.observe(content, scale).log_prob(observed)
+        return self.density(content, scale).log_prob(observed)
 
     def expected_log_prob(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Tensor:
         """`E log p(o | s)` for `s ~ N(mean, variance)`: [*, D] each -> [*].
@@ -62,10 +81,10 @@ class Likelihood(Part):
         # Points get an axis in front of all others: of the observations and the scale too, where those have more.
         n_axes = max(part.dim() for part in (observed, mean, variance, scale))
         mean = mean.reshape((1,) * (n_axes - mean.dim()) + mean.shape)
-        if _is_product(self.observe(mean, scale)):
+        if _is_product(self.density(mean, scale)):
 
             def of_each(content: Tensor) -> Tensor:
-                found: Tensor = self.observe(content, scale).base_dist.log_prob(observed)
+                found: Tensor = self.density(content, scale).base_dist.log_prob(observed)
                 return found
 
             return expectation_of_each(of_each, mean, variance).sum(-1)
@@ -81,10 +100,10 @@ class Likelihood(Part):
         (`secant_site`). The value follows, which leaves the mean's stationary point where it is. Shapes [*, D].
         """
         at, slope, curvature = self._derivatives(observed, mean, variance, scale)
-        secant_of = _secant if _is_product(self.observe(at, scale)) else _shared_secant
+        secant_of = _secant if _is_product(self.density(at, scale)) else _shared_secant
         secant = secant_of(observed - at, slope, curvature, scale.detach())
         precision = torch.maximum(-2 * curvature, LEAST_SHARE * secant)
-        value = at + slope / precision
+        value = at + slope / torch.where(precision > 0, precision, 1.0)
         # A complex number has two parts of half its variance each, and its precision is that of both together.
         return Site(value, precision / 2 if value.is_complex() else precision)
 
@@ -117,7 +136,7 @@ class Likelihood(Part):
         By default the same family with the variance of the content added to the square of the scale, which is exact
         for Gaussians; the filter weighs associations by it.
         """
-        return self.observe(mean, (scale.square() + variance).sqrt())
+        return self.density(mean, (scale.square() + variance).sqrt())
 
     def scale_statistic(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Tensor:
         """By which factor the square of the scale would have to grow, [*]; its mean is 1 at the best scale.
@@ -135,8 +154,8 @@ class Likelihood(Part):
             scaled = scale.detach() * log_factor.exp().unsqueeze(-1)
             expected = self.expected_log_prob(observed.detach(), mean.detach(), variance.detach(), scaled)
             (slope,) = torch.autograd.grad(expected.sum(), log_factor)
-        n_numbers = (2 if observed.is_complex() else 1) * observed.shape[-1]
-        return 1 + slope / n_numbers
+        n_given = scale.isfinite().expand(*slope.shape, observed.shape[-1]).sum(-1).clamp(min=1)
+        return 1 + slope / (2 * n_given if observed.is_complex() else n_given)
 
     def conjugate(self) -> bool:
         """Whether sites are the same wherever q(s) is, so that one update is exact."""

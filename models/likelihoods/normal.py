@@ -22,9 +22,10 @@ class Normal(Likelihood):
 
     @closed_form("observe")
     def log_prob(self, observed: Tensor, content: Tensor, scale: Tensor) -> Tensor:
-        """`-1/2 (o - s)' Phi^-1 (o - s) - 1/2 log |2 pi Phi|`."""
+        """`-1/2 (o - s)' Phi^-1 (o - s) - 1/2 log |2 pi Phi|`, of the coordinates that are given."""
         variance = scale.square()
-        return -0.5 * ((observed - content).square() / variance + variance.log() + LOG_2_PI).sum(-1)
+        each = (observed - content).square() / variance + variance.log() + LOG_2_PI
+        return -0.5 * torch.where(scale.isfinite(), each, 0.0).sum(-1)
 
     @closed_form("observe", "log_prob")
     def expected_log_prob(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Tensor:
@@ -43,8 +44,9 @@ class Normal(Likelihood):
 
     @closed_form("observe", "log_prob", "expected_log_prob")
     def scale_statistic(self, observed: Tensor, mean: Tensor, variance: Tensor, scale: Tensor) -> Tensor:
-        """`E (o - s)' Phi^-1 (o - s) / D`."""
-        return (((observed - mean).square() + variance) / scale.square()).mean(-1)
+        """`E (o - s)' Phi^-1 (o - s) / D`, D the number of coordinates that are given."""
+        square = ((observed - mean).square() + variance) / scale.square()
+        return square.sum(-1) / scale.isfinite().expand_as(square).sum(-1).clamp(min=1)
 
     @closed_form("observe", "log_prob", "expected_log_prob", "site")
     def conjugate(self) -> bool:

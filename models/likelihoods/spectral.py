@@ -77,4 +77,6 @@ def sound_scene(mixture: Tensor, n_sources: int, present: Tensor | None = None) 
         present=present,
         labels=nothing.expand(batch, n_sources, n_frames, 2 * n_frequencies),
         label_mask=torch.zeros_like(present).unsqueeze(1).expand(batch, n_sources, n_frames),
+        given=present[..., None, None].expand(*mixture.shape, 1),
+        label_given=torch.zeros_like(present)[:, None, :, None].expand(batch, n_sources, n_frames, 2 * n_frequencies),
     )

@@ -60,6 +60,11 @@ class EstimatedSources(KinematicSources):
         if not LEAST_FREEDOM <= freedom <= MOST_FREEDOM:
             raise InputError(f"{freedom} degrees of freedom: give {LEAST_FREEDOM} to {MOST_FREEDOM}.")
         self.beginning, self.tails, self.is_begun = network, freedom, False
+        self.least_spread = start_spread
+
+    def known_within(self, start: Tensor, spread: Tensor) -> "EstimatedSources":
+        """With a spread at the start for each source and coordinate."""
+        return self.replace(start_spread=(spread / self.unit(start)).clamp(min=self.least_spread))
 
     @property
     def freedom(self) -> float:
@@ -122,8 +127,10 @@ class EstimatedSources(KinematicSources):
         if square is None:
             return self
         network = _network(self.network, 0.5, square, square / 4, square / 4)
-        spread = float(square.mean().sqrt().clamp(min=LEAST_VARIANCE**0.5))
-        return self.replace(network=network, beginning=network, start_spread=spread, is_begun=True)
+        least = float(square.mean().sqrt().clamp(min=LEAST_VARIANCE**0.5))
+        known = self.start_spread  # of starts that were not seen whole (`known_within`), or what was to begin with
+        spread = known.clamp(min=least) if isinstance(known, Tensor) else least
+        return self.replace(network=network, beginning=network, start_spread=spread, least_spread=least, is_begun=True)
 
     def fitted(self, chain: Chain, present: Tensor) -> "EstimatedSources":
         """M, from the moments of all steps of all sources."""

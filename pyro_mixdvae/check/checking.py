@@ -1,6 +1,7 @@
 """`check_elbo` and `check_update`: one page of verdicts on a derivation."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -142,6 +143,6 @@ def _as(scene: Scene, model: Any) -> Scene:
     if not any(dtype.itemsize == 4 and dtype.is_floating_point for dtype in dtypes):
         return scene
     parts = []
-    for value in (scene.observations, scene.mask, scene.start, scene.present, scene.labels, scene.label_mask):
+    for value in (getattr(scene, field.name) for field in fields(scene)):
         parts.append(value.to(HALVES.get(value.dtype, value.dtype)))
     return Scene(*parts)

@@ -24,6 +24,7 @@ LEGEND = (
 
 LEGEND_WITHIN = (
     "Centres match that are at most {:g} pixels apart; MOTP is their mean distance in pixels, 0 at best. "
+    "Of poses it is the mean over the parts that the ground truth has. "
     "Percentages are of what the ground truth holds."
 )
 
@@ -52,7 +53,8 @@ def evaluate(
         typer.Option(
             metavar="PIXELS",
             show_default=False,
-            help="Match points, or the centres of boxes, up to so many pixels apart, in place of boxes by their IoU.",
+            help="Match points, the centres of boxes, or poses (mean over their parts) up to so many pixels apart, in "
+            "place of boxes by their IoU.",
         ),
     ] = None,
     presence: Annotated[
@@ -70,6 +72,7 @@ def evaluate(
     """Score tracks against ground truth: MOTA, MOTP, IDF1 and the counts behind them."""
     # motmetrics and pandas take a second to import: `mixdvae --help` does without them.
     from pyro_mixdvae.reporting.tables import csv_text, json_text, write_scores
+    from pyro_mixdvae.tracking.boxes import kinds
     from pyro_mixdvae.tracking.files.formats.registry import files_read, recognised
     from pyro_mixdvae.tracking.files.tracks import aligned, read_ground_truth, read_results
     from pyro_mixdvae.tracking.scores.clear import Score, Scores, pool, score
@@ -95,9 +98,12 @@ def evaluate(
         notes += [*tracks[name].notes, *([note] if note else [])]
     if chosen:
         truths = {name: truth.with_ids(chosen) for name, truth in truths.items()}
-    points = [one.path for one in (*tracks.values(), *truths.values()) if one.boxes.shape[-1] == 2]
+    points = [one for one in (*tracks.values(), *truths.values()) if one.boxes.shape[-1] != 4]
     if points and within is None:
-        raise InputError(f"{points[0]} holds points, which do not overlap: say how near is near, as --within 10.")
+        raise InputError(
+            f"{points[0].path} holds {kinds(points[0].boxes)}, which do not overlap: say how near is near, "
+            "as --within 10."
+        )
     each: list[Score] = []
     there = []
     with progress("sequence", len(pairs)) as advance:

@@ -19,7 +19,7 @@ from pyro_mixdvae.cli.options import (
     parse_size,
     use_one_thread,
 )
-from pyro_mixdvae.declaration.shipped import POINTS, declared
+from pyro_mixdvae.declaration.shipped import POINTS, POSES, declared, of_parts
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import Advance, progress, remark, say
@@ -71,7 +71,8 @@ def track(
             "--labels",
             show_default=False,
             help="Boxes drawn by hand: frame:left,top,width,height;... for the sources 1, 2, ..., "
-            "or a file of frame,id,left,top,width,height; points: frame:x,y;..., or a CSV of frame,id,x,y.",
+            "or a file of frame,id,left,top,width,height; points: frame:x,y;..., or a CSV of frame,id,x,y. "
+            "A point labels the nearest pose.",
         ),
     ] = "",
     corrections: Annotated[
@@ -109,7 +110,8 @@ def track(
     preset: Annotated[
         str,
         typer.Option(
-            help="default (of points: points), published (as in the paper), or its baselines vkf and deep-ar."
+            help="default (of points: points, of poses: poses), published (as in the paper), or its baselines vkf and "
+            "deep-ar."
         ),
     ] = "default",
     weights: Annotated[
@@ -156,7 +158,8 @@ def track(
     OUT.assignments.csv (whose each detection is, and how surely), OUT.check.csv (moments in which two sources may have
     changed names, likeliest first), OUT.elbo.csv, the picture OUT.png, and the whole model, OUT.model.toml, which
     --model takes again. Of points OUT.csv holds frame,id,x,y, in the same numbering of frames, and OUT.points.csv what
-    OUT.boxes.csv does.
+    OUT.boxes.csv does. Of poses OUT.csv is DeepLabCut's, with every part of every animal in every frame (likelihood 1
+    where it is seen, 0.6 where not), and OUT.parts.csv says the interval of each.
 
     Sources are there in every frame, unless --presence says otherwise, or --max-sources leaves it open. They then have
     no rows where they are likelier absent, and OUT.presence.csv says when each is in the picture.
@@ -170,10 +173,13 @@ def track(
     _check_numbers(n_sources, max_sources, iterations, level, samples, seed)
     image = parse_size(size)
     known = None if live or sequence == STANDARD_INPUT else _read_whole(sequence, image)
-    of_points = known is not None and known.width == 2
+    of_points = known is not None and known.width != 4
+    of_poses = known is not None and known.width > 4
     if of_points and preset == "default":
-        preset = POINTS
+        preset = POSES if of_poses else POINTS
     declaration = declared(preset, model, sets or (), weights, method, iterations)
+    if known is not None and of_poses:
+        declaration = of_parts(declaration, known.width // 2 - 1)
     if max_sources is not None:
         _refuse_beside_max(n_sources=n_sources, labels=labels, presence=presence)
         n_sources = max_sources
@@ -209,7 +215,9 @@ def track(
         raise InputError("The run of --run says who is there when: leave --presence and --max-sources out, or --run.")
     absences = comes or revision is not None
     paths = [
-        path for _, result in targets for path in result_paths(result, not no_report, samples > 0, of_points, absences)
+        path
+        for _, result in targets
+        for path in result_paths(result, not no_report, samples > 0, of_points, absences, of_poses)
     ]
     inputs = [*files_read(sequence), *declaration.files, *(Path(text) for text in (labels, model, presence) if text)]
     inputs += [] if revision is None else revision.files

@@ -33,6 +33,7 @@ from pyro_mixdvae.models import (
     Noise,
     Normal,
     PersistentAssignment,
+    PosedClutter,
     PowerNoise,
     RelativeNoise,
     RepeatedError,
@@ -129,6 +130,7 @@ FAMILIES: dict[str, dict[str, Family]] = {
     },
     "clutter": {
         "sized": SizedClutter,
+        "posed": PosedClutter,
     },
     "labels": {
         "nearly_exact": NearlyExactLabels,

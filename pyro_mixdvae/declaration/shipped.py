@@ -15,8 +15,8 @@ PRESETS: dict[Task, tuple[str, ...]] = {
     "boxes": ("default", "published", "vkf", "deep-ar"),
     "sounds": ("additive", "assignment", "published"),
 }
-POINTS = "points"
-"""The preset of points, which is declared as those of boxes are, and can do nothing with boxes."""
+POINTS, POSES = "points", "poses"
+"""The presets of points and of poses, which are declared as those of boxes are, and can do nothing with boxes."""
 
 SVI_STEPS: dict[Task, int | None] = {"boxes": None, "sounds": 50}
 """Of `--method svi` and `hybrid` unless a user says otherwise; None: the algorithm's own."""
@@ -36,7 +36,7 @@ def shipped(name: str, task: Task = "boxes") -> Declaration:
 
 def known_presets(task: Task) -> tuple[str, ...]:
     """Names of all that can be declared for a task."""
-    return (*PRESETS[task], POINTS) if task == "boxes" else PRESETS[task]
+    return (*PRESETS[task], POINTS, POSES) if task == "boxes" else PRESETS[task]
 
 
 def declared(
@@ -67,6 +67,14 @@ def declared(
         found = found.under(Declaration.read(model))
     found = with_method(with_weights(found, weights), method, iterations, task)
     return found.under(Declaration.of_options(sets))
+
+
+def of_parts(declaration: Declaration, n_parts: int) -> Declaration:
+    """The preset of poses for such of so many parts; what names its representation itself stays as it is."""
+    said = declaration.tables.get("sources", {}).get("representation")
+    if said is None or said.origin != f"preset {POSES}":
+        return declaration
+    return declaration.under(Declaration.of({"sources": {"representation": f"poses-{n_parts}"}}, said.origin))
 
 
 def with_weights(declaration: Declaration, weights: Weights | None) -> Declaration:

@@ -1,6 +1,6 @@
 """[sources]: a prior p(s, z), made of weights in a file or of numbers, and the representation that comes with it."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from pyro_mixdvae.declaration.words import listed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import Sources
 from pyro_mixdvae.representations.boxes import CentreLogSize
-from pyro_mixdvae.representations.points import REPRESENTATIONS
+from pyro_mixdvae.representations.poses import REPRESENTATIONS, representation_of
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.store import load_network, shipped_names
 
@@ -41,7 +41,7 @@ class ChosenSources(NamedTuple):
         """That of the weights, or where there are none the one that is named."""
         if self.loaded is not None:
             return self.loaded.representation
-        return REPRESENTATIONS[self.options.get(REPRESENTATION, CentreLogSize.name)]
+        return representation_of(self.options.get(REPRESENTATION, CentreLogSize.name))
 
 
 def choose_sources(table: Table, task: Task) -> ChosenSources:
@@ -61,7 +61,14 @@ def choose_sources(table: Table, task: Task) -> ChosenSources:
     else:
         name, family = _family_of(loaded, table[WEIGHTS])
     known = _options(name, family, loaded)
-    return ChosenSources(name, family, check_options(name, known, table, "sources"), loaded)
+    options = check_options(name, known, table, "sources")
+    if representation_of(options.get(REPRESENTATION, CentreLogSize.name)) is None:
+        said = table[REPRESENTATION]
+        raise InputError(
+            f"{said.origin}: [sources] {REPRESENTATION} = {shown(said.value)}: give one of "
+            f"{listed(REPRESENTATIONS)}, or of poses the number of parts, as poses-8."
+        )
+    return ChosenSources(name, family, options, loaded)
 
 
 def task_of(declaration: Declaration) -> Task:
@@ -150,8 +157,7 @@ def _options(name: str, family: Family, loaded: Networks | None) -> dict[str, Op
     if loaded is not None:
         _refuse_foreign(name, family, loaded)
     if loaded is None and isinstance(family, OfNetwork) and is_learned_nowhere(family.network):
-        kinds = Literal[tuple(REPRESENTATIONS)]  # type: ignore[valid-type]
-        return {REPRESENTATION: Option(kinds, CentreLogSize.name), **options, **options_of(family.network)}
+        return {REPRESENTATION: Option(str, CentreLogSize.name), **options, **options_of(family.network)}
     kind = list[str] if "networks" in takes_network else str
     return {WEIGHTS: Option(kind, REQUIRED), **options}
 

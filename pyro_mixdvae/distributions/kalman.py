@@ -104,8 +104,9 @@ def update_uncertain(belief: Gaussian, values: Tensor, variances: Tensor, probab
     """Condition on one of K observations, or on none, when it is not known which: the moments of the mixture.
 
     Observation k of the content has `values` and noise `variances` [*, K, N, D] (or N = 1), and is the right one for
-    source n with `probabilities` [*, K, N]; the belief has batch [*, N]. Unlike a weighted mean of the observations,
-    the mixture's covariance grows with their disagreement (probabilistic data association; Bar-Shalom and Tse 1975).
+    source n with `probabilities` [*, K, N]; the belief has batch [*, N]. An infinite variance says nothing.
+    Unlike a weighted mean of the observations, the mixture's covariance grows with their disagreement (probabilistic
+    data association; Bar-Shalom and Tse 1975).
     """
     column = belief.covariance[..., :, 0]
     innovation = values - belief.mean[..., 0].unsqueeze(-3)
@@ -118,7 +119,7 @@ def update_uncertain(belief: Gaussian, values: Tensor, variances: Tensor, probab
     spread = (probabilities.unsqueeze(-1) * apart).sum(-3) + none * shift.square()
     mean = belief.mean + column * shift.unsqueeze(-1)
     # 1 - sum_k p_k gain_k V, a sum of positive parts: a difference would be lost where V is far wider than the noise.
-    remain = none + (weight * variances).sum(-3)
+    remain = none + (probabilities.unsqueeze(-1) / (1 + column[..., 0].unsqueeze(-3) / variances)).sum(-3)
     own = column * (remain + spread * column[..., 0]).unsqueeze(-1)
     if column.shape[-1] == 1:
         return Gaussian(mean, own.unsqueeze(-1))

@@ -21,11 +21,14 @@ def log_constant(freedom: float, n_dims: int) -> float:
 
 
 def log_prob(value: Tensor, mean: Tensor, variance: Tensor, freedom: float) -> Tensor:
-    """log t of D numbers together, [*, D] each -> [*]."""
-    n_dims = value.shape[-1]
-    far = ((value - mean).square() / variance).sum(-1)
-    volume = variance.log().sum(-1)
-    return log_constant(freedom, n_dims) - 0.5 * volume - 0.5 * (freedom + n_dims) * torch.log1p(far / (freedom - 2))
+    """log t of D numbers together, [*, D] each -> [*]; of those alone whose variance is finite."""
+    is_given = variance.isfinite()
+    square, log_variance = torch.broadcast_tensors((value - mean).square() / variance, variance.log())
+    far, volume = square.sum(-1), torch.where(is_given, log_variance, 0.0).sum(-1)
+    n_dims = is_given.expand_as(square).sum(-1)
+    constants = [log_constant(freedom, number) for number in range(value.shape[-1] + 1)]
+    constant = torch.tensor(constants, dtype=far.dtype, device=far.device)[n_dims]
+    return constant - 0.5 * volume - 0.5 * (freedom + n_dims) * torch.log1p(far / (freedom - 2))
 
 
 def noise_ratio(far: Tensor, n_dims: int | Tensor, freedom: float) -> Tensor:

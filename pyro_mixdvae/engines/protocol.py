@@ -174,7 +174,10 @@ class ChainEngine(Protocol):
         """E-W: moves q(w), where the guide has one, and gives the responsibilities [B, T, K, C]."""
 
     def scale_statistic(self, chain: Chain, responsibilities: Tensor) -> Tensor:
-        """The mean of `Likelihood.scale_statistic` over the detections of each scene, by responsibilities: [B]."""
+        """The mean of `Likelihood.scale_statistic` over the detections of each scene, by responsibilities: [B].
+
+        Each detection counts by the share of its coordinates that are given.
+        """
 
     def record(self, guide: Guide, n_particles: int = 1, seed: int = 0) -> Record:
         """The ELBO and its terms; the noise of (s, z) is the same each time, so that records can be compared."""

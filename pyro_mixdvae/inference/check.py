@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.labels import Labels
 from pyro_mixdvae.models.likelihoods.contract import Likelihood
@@ -36,6 +38,8 @@ def check(model: Any, scene: Scene) -> None:
         raise InputError("the scene has labels, and the model does not say what labels are like: give `labels`.")
     for part in (model.sources, model.likelihood, model.likelihood.noise, *([model.assignment] if is_mixture else [])):
         part.check(scene)
+    if is_mixture:
+        check_missing(model, scene)
     start = scene.start
     for part in model.modules():
         for name, tensor in [*part._parameters.items(), *part._buffers.items()]:
@@ -49,6 +53,32 @@ def check(model: Any, scene: Scene) -> None:
             if parameter is not None and parameter.dtype != start.dtype:
                 whose = f"{type(part).__name__}.{name}"
                 raise InputError(f"the model's {whose} is of {parameter.dtype}, and the scene of {start.dtype}.")
+
+
+def check_missing(model: MixtureModel, scene: Scene) -> None:
+    """Whether noise and clutter know that some observations lack a coordinate, where some do.
+
+    Raises:
+        InputError: one does not; it would take what stands in its place for data.
+    """
+    is_missing = scene.mask.unsqueeze(-1) & ~scene.given
+    if not is_missing.any():
+        return
+    noise = model.likelihood.noise
+    if noise.scale(scene)[is_missing.unsqueeze(-2).expand(*scene.mask.shape, scene.n_sources, -1)].isfinite().any():
+        raise InputError(
+            f"some observations lack a coordinate, and {type(noise).__name__} does not say that they do: its scale has "
+            "to be infinite there (`Scene.given`)."
+        )
+    if model.clutter is None or not model.assignment.has_clutter:
+        return
+    moved = torch.where(is_missing, scene.observations + 1.0, scene.observations)
+    density = model.clutter.density(scene)
+    if not torch.equal(density.log_prob(moved), density.log_prob(scene.observations)):
+        raise InputError(
+            f"some observations lack a coordinate, and {type(model.clutter).__name__} has a density of what stands "
+            'there: take the clutter "posed", or one that reads `Scene.given`.'
+        )
 
 
 def check_updates(model: Any) -> None:

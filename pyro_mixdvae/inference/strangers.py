@@ -109,10 +109,10 @@ def runs_of(posterior: Posterior, chains: Conditioned, scene: int) -> list[Run]:
 
 def _weights(value: Array, precision: Array) -> Array | None:
     """One over the variance of the steps [D] that sources take from frame to frame; None where none takes any."""
-    is_step = (precision[:, 1:] > 0).all(-1) & (precision[:, :-1] > 0).all(-1)
-    if not is_step.any():
+    is_step = (precision[:, 1:] > 0) & (precision[:, :-1] > 0)
+    if not is_step.any((0, 1)).all():
         return None
-    squares: Array = np.median(np.diff(value, axis=1)[is_step] ** 2, 0) / MEDIAN
+    squares: Array = np.nanmedian(np.where(is_step, np.diff(value, axis=1) ** 2, np.nan), (0, 1)) / MEDIAN
     return 1 / squares if (squares > 0).all() else None
 
 

@@ -53,6 +53,10 @@ class Coordinates(ABC):
     def box_covariance(self, content: Tensor, covariance: Tensor) -> Tensor:
         """Variances [*, 4] of the box's corners, to first order, from the variances [*, 4] of the content."""
 
+    def corners(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """The near and the far corner of boxes [*, 4], [*, 2] each."""
+        return boxes[..., :2], boxes[..., 2:]
+
     @abstractmethod
     def unit(self, content: Tensor) -> Tensor:
         """The unit of displacement [*, 4] of each coordinate at content [*, 4]."""

@@ -26,6 +26,7 @@ from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.films import BoxSequence, Film, Start, stretch_of
 from pyro_mixdvae.tracking.footprint import BLOCK
+from pyro_mixdvae.tracking.poses import joined_parts, points_of
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.verdicts.every import Verdicts
 from pyro_mixdvae.tracking.verdicts.setting import Setting
@@ -73,7 +74,7 @@ def track_blocks(
         track: how a stretch is tracked.
     """
     begin, end, shown = ends.since, first_block(ends, start), ends.since
-    verdicts = Verdicts(Setting(film.size, start, ends.origin))
+    verdicts = Verdicts(Setting(film.size, start._replace(boxes=points_of(start.boxes)), ends.origin))
     if end < ends.until:
         model = with_rates(model, film, ends)
     own = model
@@ -85,9 +86,9 @@ def track_blocks(
             return
         joint = surest_frame(result, end - 2 * OVERLAP, end - OVERLAP)
         hand_over = surest_frame(result, joint + OVERLAP // 2, end - OVERLAP // 2 + 1)
-        start, own = Start(joint, result.boxes[joint - begin]), handed_on(model, posterior, joint - begin)
+        start, own = Start(joint, result.rows[joint - begin]), handed_on(model, posterior, joint - begin)
         part = _part(result, shown, hand_over)
-        verdicts.add(film.frames(shown, hand_over)[0], part)
+        verdicts.add(points_of(film.frames(shown, hand_over)[0]), part)
         yield part
         begin, end, shown = joint, min(joint + BLOCK, ends.until), hand_over
 
@@ -149,12 +150,13 @@ def joined(results: Sequence[TrackingResult]) -> TrackingResult:
         warnings=results[-1].warnings,
         notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
         block=None,
+        parts=joined_parts(result.parts for result in results),
     )
 
 
 def with_ends(result: TrackingResult, ends: Ends) -> TrackingResult:
     """With what there is to say of the ends of the film that it is of."""
-    return replace(result, origin=ends.origin, notes=(*ends.sentences(kinds(result.boxes)), *result.notes))
+    return replace(result, origin=ends.origin, notes=(*ends.sentences(kinds(result.rows)), *result.notes))
 
 
 def judged(film: Film, result: TrackingResult, verdicts: Verdicts, aside: Flags | None = None) -> TrackingResult:
@@ -166,7 +168,7 @@ def judged(film: Film, result: TrackingResult, verdicts: Verdicts, aside: Flags 
         verdicts: on those before.
         aside: detections ``[T, K]`` of which a person knows what they are: nothing is said of them.
     """
-    boxes = film.frames(result.first, result.first + len(result.boxes))[0]
+    boxes = points_of(film.frames(result.first, result.first + len(result.boxes))[0])
     if aside is not None:
         boxes = boxes.copy()
         boxes[:, : aside.shape[1]][aside] = np.nan
@@ -177,7 +179,7 @@ def judged(film: Film, result: TrackingResult, verdicts: Verdicts, aside: Flags 
 def of_film(result: TrackingResult, film: Film) -> TrackingResult:
     """With the detections of its frames, and the size of their image."""
     width, height = film.size
-    detections = film.frames(result.first, result.first + len(result.boxes))[0]
+    detections = points_of(film.frames(result.first, result.first + len(result.boxes))[0])
     detections = detections[:, : result.responsibilities.shape[1]].copy()  # what the user gave may change later
     return replace(result, detections=detections, size=(float(width), float(height)))
 

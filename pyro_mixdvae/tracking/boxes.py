@@ -11,19 +11,23 @@ Array = npt.NDArray[np.float64]
 
 
 def centres(boxes: Array) -> Array:
-    """Centres ``[..., 2]`` of boxes ``[..., 4]`` xyxy; points ``[..., 2]`` are their own."""
-    return (boxes[..., :2] + boxes[..., -2:]) / 2
+    """Centres ``[..., 2]`` of boxes ``[..., 4]`` xyxy; points ``[..., 2]`` are their own; of poses their points."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2 if boxes.shape[-1] == 4 else boxes[..., :2]
 
 
 def kinds(boxes: Array) -> str:
-    """What they are, in a sentence: boxes ``[..., 4]``, or points ``[..., 2]``."""
-    return "points" if boxes.shape[-1] == 2 else "boxes"
+    """What they are, in a sentence: points ``[..., 2]``, boxes ``[..., 4]``, or rows of poses (`tracking.poses`)."""
+    return {2: "points", 4: "boxes"}.get(boxes.shape[-1], "poses")
 
 
 def is_outside(boxes: Array, size: tuple[float, float]) -> npt.NDArray[np.bool_]:
-    """Which boxes ``[..., 4]`` xyxy do not touch an image of (width, height), and which points lie beyond its edges."""
-    if boxes.shape[-1] == 2:
-        return np.asarray((boxes < 0).any(-1) | (boxes > size).any(-1))
+    """Which boxes ``[..., 4]`` xyxy do not touch an image of (width, height), and which points lie beyond its edges.
+
+    A pose is where its point is.
+    """
+    if boxes.shape[-1] != 4:
+        points = boxes[..., :2]
+        return np.asarray((points < 0).any(-1) | (points > size).any(-1))
     return np.asarray((boxes[..., 2:] <= 0).any(-1) | (boxes[..., :2] >= size).any(-1))
 
 

@@ -27,9 +27,10 @@ from pyro_mixdvae.tracking.doubts import ranked
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.films import BoxSequence, Film, Integers, Start
 from pyro_mixdvae.tracking.footprint import ADVICE, Extent
+from pyro_mixdvae.tracking.poses import points_of
 from pyro_mixdvae.tracking.presence import Presence
 from pyro_mixdvae.tracking.result import TrackingResult
-from pyro_mixdvae.tracking.scenes import make_scene
+from pyro_mixdvae.tracking.scenes import known_starts, make_scene
 from pyro_mixdvae.tracking.starts import knows_bystanders
 from pyro_mixdvae.tracking.summary import summarise
 from pyro_mixdvae.tracking.verdicts.every import Verdicts
@@ -107,7 +108,7 @@ def track_coming(
         found = f"{n_sources} source{'s were' if n_sources > 1 else ' was'} found, of at most {tracker.n_sources}."
         merged = replace(merged, notes=(*merged.notes, found))
     verdicts = Verdicts(Setting(film.size, Start(0, merged.boxes[0]), origin))
-    verdicts.add(sequence.boxes, merged)
+    verdicts.add(points_of(sequence.boxes), merged)
     return replace(merged, warnings=verdicts.sentences())
 
 
@@ -121,7 +122,8 @@ def whole(film: Film) -> BoxSequence:
     fullest = int(film.counts.argmax())
     if not film.counts[fullest]:
         raise InputError("There are no detections to track.")
-    return BoxSequence(boxes, film.size, boxes[fullest][~np.isnan(boxes[fullest, :, 0])], fullest, None)
+    start = boxes[fullest][~np.isnan(boxes[fullest, :, 0])]
+    return BoxSequence(boxes, film.size, start, fullest, None, parts=getattr(film, "parts", ()))
 
 
 def _inferred(tracks: Tracks, sequence: BoxSequence, most: int) -> Course:
@@ -170,8 +172,8 @@ def _at(boxes: Array, box: Array) -> int:
     is_there = ~np.isnan(boxes[:, 0])
     if not is_there.any():
         return -1
-    if len(box) == 2:
-        return int(np.where(is_there, ((boxes - box) ** 2).sum(-1), np.inf).argmin())
+    if len(box) != 4:
+        return int(np.where(is_there, ((boxes[:, :2] - box[:2]) ** 2).sum(-1), np.inf).argmin())
     overlap = np.where(is_there, iou(np.nan_to_num(boxes), box[None])[:, 0], 0.0)
     return int(overlap.argmax()) if overlap.max() >= TOUCHES else -1
 
@@ -193,7 +195,7 @@ def _infer(tracker: "Tracker", sequence: BoxSequence, course: Course, tracks: Tr
     others = [track for track in tracks.each if not own & set(track)]
     lone = (int(scene.mask.sum()) - int((owners >= 0).sum())) / n_frames
     assignment = PresentAssignment(len(visits), known, clutter=max(lone, LEAST_CLUTTER)).fitted_to_tracks(seen)
-    model = preset.model.replace(assignment=assignment)
+    model = known_starts(preset.model.replace(assignment=assignment), sequence, scene, preset.representation)
     assert isinstance(preset.algorithm, Coordinate)  # `track_coming` has looked
     algorithm = AlongTracks([Recovered(owners, others, tracks.motion)], preset.algorithm.n_iterations)
     return infer(model, scene, preset.guide, algorithm, 0, tracker.seed), scale
@@ -234,6 +236,7 @@ def _merged(result: TrackingResult, course: Course, there: Array, n_sources: int
         samples=result.samples[:, rows, chosen],
         doubts=ranked(doubt for doubt in doubts if len(set(doubt.sources)) == len(doubt.sources)),
         presence=presence,
+        parts=None if result.parts is None else result.parts.of_visits(rows, chosen, observed),
     )
 
 

@@ -110,7 +110,8 @@ def _known(model: Any, coordinates: Coordinates, start: Tensor, length: int) -> 
     chain = engine.smooth(engine.teacher_forced(observation).transitions, observation)
     mean, variance = chain.mean[0, :, 1:, :, 0], chain.covariance[0, :, 1:, :, 0, 0]  # [N, length, D]
     boxes, spread = coordinates.boxes(mean), coordinates.box_covariance(mean, variance).sqrt()
-    size = boxes[..., -2:] - boxes[..., :2]  # of points, zero
-    is_sure = (spread <= torch.cat([size, size], -1)[..., : boxes.shape[-1]].clamp(min=ANYWHERE)).all(-1)
-    is_inside = (boxes[..., -2:] > 0).all(-1) & (boxes[..., :2] < 1).all(-1)
+    near, far = coordinates.corners(boxes)
+    side = torch.cat([far - near] * (boxes.shape[-1] // 2), -1)
+    is_sure = (spread <= side.clamp(min=ANYWHERE)).all(-1)
+    is_inside = (far > 0).all(-1) & (near < 1).all(-1)
     return (is_sure & is_inside).any(0)

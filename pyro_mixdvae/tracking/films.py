@@ -12,6 +12,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array, kinds
 from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.poses import far_corners, is_of_poses
 
 Integers = npt.NDArray[np.int64]
 
@@ -28,12 +29,15 @@ class Film(Protocol):
         """How many detections each frame has, ``[T]``."""
 
     def frames(self, since: int, until: int) -> tuple[Array, Array | None]:
-        """Boxes ``[L, K, 4]`` xyxy in pixels, or points ``[L, K, 2]``, NaN: none; confidence ``[L, K]``."""
+        """Boxes ``[L, K, 4]`` xyxy in pixels, or points ``[L, K, 2]``, NaN: none; confidence ``[L, K]``.
+
+        Or rows of poses ``[L, K, 2 + 2 P]`` (`tracking.poses`), whose parts a film may name in an attribute `parts`.
+        """
 
 
 @dataclass(frozen=True)
 class ArrayFilm:
-    """Checked detections ``[T, K, 4]``, or points ``[T, K, 2]``, in memory, and their confidence ``[T, K]``."""
+    """Checked detections ``[T, K, 4]``, points ``[T, K, 2]``, or rows of poses, in memory; confidence ``[T, K]``."""
 
     boxes: Array
     size: tuple[float, float]
@@ -70,7 +74,7 @@ class ArrayFilm:
 class BoxSequence(NamedTuple):
     """One sequence to track: boxes ``[T, K, 4]`` xyxy pixels (NaN: none), and where its sources start.
 
-    In place of boxes ``[..., 4]`` all may be points ``[..., 2]``.
+    In place of boxes ``[..., 4]`` all may be points ``[..., 2]``, or rows of poses, whose parts have the names `parts`.
     `start` ``[N, 4]`` holds the boxes of the sources at frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that
     a person has drawn (NaN: none; None: none at all), `size` is the image's (width, height), `since` the frame of the
     film that it begins with.
@@ -82,6 +86,7 @@ class BoxSequence(NamedTuple):
     first: int
     labels: Array | None
     since: int = 0
+    parts: tuple[str, ...] = ()
 
     def without_ends(self, ahead: int, behind: int) -> "BoxSequence":
         """The same sequence without so many frames at either end."""
@@ -145,6 +150,24 @@ def start_of(film: Film, n_sources: int, labels: Labels | None) -> Start:
     return Start(first, start, int(film.counts[first]))
 
 
+def labels_of(film: Film, labels: Labels | None) -> Labels | None:
+    """Labels of the kind that the detections of a film are: of poses, points stand for the poses that lie nearest.
+
+    Raises:
+        InputError: a frame that is labelled by a point has no pose.
+    """
+    if labels is None or labels.boxes.shape[-1] != 2 or not is_of_poses(film.frames(0, 1)[0]):
+        return labels
+    rows = []
+    for frame, point in zip(labels.frame.tolist(), labels.boxes, strict=True):
+        poses = film.frames(frame, frame + 1)[0].reshape(-1, film.frames(0, 1)[0].shape[-1])
+        apart = np.linalg.norm(poses[:, :2] - point, axis=-1)
+        if np.isnan(apart).all():
+            raise InputError(f"A label is in frame {frame + 1}, which has no pose: label another frame.")
+        rows.append(poses[np.nanargmin(apart)])
+    return Labels(labels.frame, labels.source, np.stack(rows))
+
+
 def stretch_of(film: Film, since: int, until: int, start: Start, labels: Labels | None) -> BoxSequence:
     """The frames `since` to `until` of a film as a sequence of its own, whose sources start within it."""
     drawn = None
@@ -153,7 +176,8 @@ def stretch_of(film: Film, since: int, until: int, start: Start, labels: Labels 
         kept = (labels.frame >= since) & (labels.frame < until)
         drawn[labels.source[kept], labels.frame[kept] - since] = labels.boxes[kept]
     boxes = film.frames(since, until)[0]
-    return BoxSequence(boxes, film.size, start.boxes, start.frame - since, drawn, since=since)
+    parts = getattr(film, "parts", ())
+    return BoxSequence(boxes, film.size, start.boxes, start.frame - since, drawn, since, parts)
 
 
 def full_frames(film: Film, labels: Labels | None) -> Integers:
@@ -167,20 +191,20 @@ def full_frames(film: Film, labels: Labels | None) -> Integers:
 
 def _checked(boxes: Array) -> Array:
     boxes = np.asarray(boxes, dtype=float)
-    if boxes.ndim != 3 or boxes.shape[-1] not in (2, 4):
+    if boxes.ndim != 3 or boxes.shape[-1] < 2 or boxes.shape[-1] % 2:
         raise InputError(
-            "Detections must be an array [frames, detections, 4] of boxes, or [frames, detections, 2] of points; this "
-            f"one has the shape {boxes.shape}."
+            "Detections must be an array [frames, detections, 4] of boxes, [frames, detections, 2] of points, or "
+            f"[frames, detections, parts, 2] of poses; this one has the shape {boxes.shape}."
         )
     if not len(boxes):
         raise InputError("There are no frames to track in.")
-    missing = np.asarray(np.isnan(boxes).any(-1))
+    missing = np.isnan(boxes[..., 0]) if is_of_poses(boxes) else np.asarray(np.isnan(boxes).any(-1))
     if np.isinf(boxes).any():
         t, k = np.argwhere(np.isinf(boxes).any(-1))[0]
         raise InputError(f"Detection {k + 1} of frame {t + 1} is not finite; mark a missing detection with NaN.")
-    is_flat = boxes[..., 2:] <= boxes[..., : boxes.shape[-1] - 2]
-    if is_flat.any() and (is_flat.any(-1) & ~missing).any():
-        t, k = np.argwhere(is_flat.any(-1) & ~missing)[0]
+    is_flat = (boxes[..., 2:] <= boxes[..., :2]).any(-1) & ~missing if boxes.shape[-1] == 4 else missing & False
+    if is_flat.any():
+        t, k = np.argwhere(is_flat)[0]
         raise InputError(
             f"Detection {k + 1} of frame {t + 1} has no positive width and height: boxes are (x1, y1, x2, y2)."
         )
@@ -224,11 +248,9 @@ def _most_confident(boxes: Array, n_sources: int, confidence: Array | None) -> A
 
 def _far_corner(boxes: Array, labels: Labels | None) -> tuple[float, float]:
     drawn = [] if labels is None else [labels.boxes]
-    if labels is not None:
-        _require_kind(labels, boxes)
-    corners = np.concatenate([boxes.reshape(-1, boxes.shape[-1]), *drawn])
+    corners = np.concatenate([far_corners(each).reshape(-1, 2) for each in (boxes, *drawn)])
     corners = corners[~np.isnan(corners[:, 0])]
     if not len(corners):
         return 1.0, 1.0
-    width, height = np.ceil(corners[:, -2:].max(0))
+    width, height = np.ceil(corners.max(0))
     return max(float(width), 1.0), max(float(height), 1.0)

@@ -12,11 +12,13 @@ from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.detections import padded_frames
 from pyro_mixdvae.tracking.files.formats.naming import LOOKED_FOR, naming_of, plain
 from pyro_mixdvae.tracking.files.formats.table import DetectionTable
+from pyro_mixdvae.tracking.poses import pose_rows
 
 KINDS = (
     "an array [frames, detections, 4] of boxes x1, y1, x2, y2 (NaN where there is none) or [frames, detections, 2] of "
-    "points; a list with the boxes [detections, 4] of each frame; a pandas DataFrame with the columns frame and x, y "
-    "(or x_min, y_min, x_max, y_max, ...); or a list of supervision.Detections, one a frame"
+    "points, or [frames, detections, parts, 2] of poses (NaN where a part is not seen); a list with the boxes "
+    "[detections, 4] (or poses [detections, parts, 2]) of each frame; a pandas DataFrame with the columns frame and x, "
+    "y (or x_min, y_min, x_max, y_max, ...); or a list of supervision.Detections, one a frame"
 )
 """What detections can be, for the sentence that says so."""
 
@@ -26,7 +28,7 @@ class Given:
     """Detections as arrays.
 
     Attributes:
-        boxes: ``[T, K, 4]`` xyxy, or points ``[T, K, 2]``, NaN where there is none.
+        boxes: ``[T, K, 4]`` xyxy, points ``[T, K, 2]``, or rows of poses (`tracking.poses`), NaN where there is none.
         confidence: ``[T, K]``; None where nobody says it.
         origin: the number of the first frame; None where frames have no numbers.
     """
@@ -44,14 +46,14 @@ def as_arrays(detections: Any) -> Given:
     """
     if isinstance(detections, np.ndarray):
         if detections.dtype.kind in "biuf":
-            return Given(detections)
+            return Given(pose_rows(detections) if detections.ndim == 4 else detections)
         detections = detections.tolist()  # of lists of different lengths, or of what is no number
     if hasattr(detections, "columns") and hasattr(detections, "iloc"):
         return _of_frame(detections)
     if hasattr(detections, "xyxy"):
         raise InputError("This is one frame's supervision.Detections: give a list with those of each frame.")
     if hasattr(detections, "detach"):  # a tensor
-        return Given(np.asarray(detections.detach().cpu()))
+        return as_arrays(np.asarray(detections.detach().cpu()))
     if isinstance(detections, (str, Path)):
         raise InputError(
             f"{str(detections)[:200]!r} is a path: read it with read_detections of "
@@ -70,7 +72,10 @@ def _padded(frames: Sequence[Any], confidences: Sequence[Any] | None = None) -> 
     arrays = [_frame(frame, number) for number, frame in enumerate(frames, start=1)]
     widths = {array.shape[1] for array in arrays if len(array)}
     if len(widths) > 1:
-        raise InputError("Some frames hold boxes of four numbers and some points of two: give one kind.")
+        raise InputError(
+            "Some frames hold boxes of four numbers, some points of two or poses of so many parts, and some others: "
+            "give one kind."
+        )
     width = widths.pop() if widths else 4
     most = max([1, *map(len, arrays)])
     boxes = np.full((len(arrays), most, width), np.nan)
@@ -84,13 +89,15 @@ def _padded(frames: Sequence[Any], confidences: Sequence[Any] | None = None) -> 
 
 
 def _frame(frame: Any, number: int) -> Array:
-    """The boxes ``[K, 4]`` or points ``[K, 2]`` of one frame; none where it is None or empty."""
+    """The boxes ``[K, 4]``, points ``[K, 2]`` or rows of poses of one frame; none where it is None or empty."""
     try:
         array = np.asarray([] if frame is None else frame, dtype=float)
     except (TypeError, ValueError):
         array = np.zeros(1)
     if array.size == 0:
         return np.zeros((0, 4))
+    if array.ndim == 3 and array.shape[2] == 2:
+        return pose_rows(array)
     if array.ndim != 2 or array.shape[1] not in (2, 4):
         raise InputError(
             f"Frame {number} of the list holds no boxes [detections, 4] nor points [detections, 2], but "

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.reporting.sameness import same
 from pyro_mixdvae.tracking.boxes import Array, centres, kinds
 from pyro_mixdvae.tracking.doubts import Doubt
+from pyro_mixdvae.tracking.poses import Parts
 
 if TYPE_CHECKING:
     from arviz import InferenceData
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 class TrackingResult:
     """Every source in every frame, and how sure that is; boxes are (x1, y1, x2, y2) in pixels.
 
-    Of points (x, y) that were tracked all that is ``[..., 4]`` here is ``[..., 2]``. Two results are equal where all
+    Of points (x, y) that were tracked all that is ``[..., 4]`` here is ``[..., 2]``. Of poses it is so too, each animal
+    being the mean of all its parts, and `parts` holds these. Two results are equal where all
     that they hold is. A notebook shows one as a picture with its verdict.
 
     Attributes:
@@ -54,6 +57,7 @@ class TrackingResult:
             the result, or of several blocks.
         detections: that the result is of ``[T, K, 4]``, of its frames; None where the result came in pieces.
         size: width and height of the image in pixels; None where it is not known.
+        parts: of poses that were tracked, every part of every animal in every frame (`tracking.poses.Parts`).
     """
 
     boxes: Array
@@ -74,6 +78,7 @@ class TrackingResult:
     presence: Array | None = None
     detections: Array | None = None
     size: tuple[float, float] | None = None
+    parts: Parts | None = None
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and same(vars(self), vars(other))
@@ -81,7 +86,7 @@ class TrackingResult:
     __hash__ = None  # type: ignore[assignment]  # arrays can change
 
     def __repr__(self) -> str:
-        last, what = self.number + len(self.boxes) - 1, kinds(self.boxes)
+        last, what = self.number + len(self.boxes) - 1, kinds(self.rows)
         facts = [
             f"{counted(self.boxes.shape[1], 'source')}",
             f"frames {self.number}-{last}",
@@ -120,6 +125,7 @@ class TrackingResult:
             samples=self.samples[:, frames],
             presence=None if self.presence is None else self.presence[frames],
             detections=None if self.detections is None else self.detections[frames],
+            parts=None if self.parts is None else self.parts.at(frames),
         )
 
     def while_there(self) -> "TrackingResult":
@@ -129,7 +135,8 @@ class TrackingResult:
         boxes, lower, upper = (
             np.where(self.there[..., None], places, np.nan) for places in (self.boxes, self.lower, self.upper)
         )
-        return replace(self, boxes=boxes, lower=lower, upper=upper)
+        parts = None if self.parts is None else self.parts.while_there(self.there)
+        return replace(self, boxes=boxes, lower=lower, upper=upper, parts=parts)
 
     @property
     def there(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
@@ -141,8 +148,24 @@ class TrackingResult:
 
     @property
     def points(self) -> Array:
-        """The points ``[T, N, 2]`` that were tracked, or the centres of the boxes."""
+        """The points ``[T, N, 2]`` that were tracked, the centres of the boxes, or the means of the parts of poses."""
         return centres(self.boxes)
+
+    @property
+    def poses(self) -> Array:
+        """The posterior means ``[T, N, P, 2]`` of all parts of poses that were tracked.
+
+        Raises:
+            InputError: boxes or points were tracked.
+        """
+        if self.parts is None:
+            raise InputError(f"{kinds(self.boxes).capitalize()} were tracked, which have no parts: take `boxes`.")
+        return self.parts.mean
+
+    @property
+    def rows(self) -> Array:
+        """What was tracked, as a tracker takes it: boxes, points, or rows of poses (`tracking.poses`)."""
+        return self.boxes if self.parts is None else self.parts.rows
 
     @property
     def number(self) -> int:

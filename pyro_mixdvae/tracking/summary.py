@@ -16,6 +16,7 @@ from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.doubts import doubts_of
 from pyro_mixdvae.tracking.films import BoxSequence
 from pyro_mixdvae.tracking.intervals import limits
+from pyro_mixdvae.tracking.poses import Flags, Parts, is_of_poses, named_parts, parts_of, points_of
 from pyro_mixdvae.tracking.result import TrackingResult
 
 
@@ -42,7 +43,7 @@ def summarise(
     boxes = coordinates.boxes(mean.double()) * pixels
     seen = posterior.responsibilities[..., : scene.n_sources].sum(-2).clamp(max=1.0).transpose(1, 2)
     systematic = systematic_variance(model, mean, seen) + wander.variance
-    systematic = systematic.masked_fill(scene.label_mask.unsqueeze(-1), 0.0)
+    systematic = systematic.masked_fill(scene.label_given, 0.0)
     spread = coordinates.box_covariance(mean.double(), (posterior.variance + systematic).double()).sqrt() * pixels
     drawn = _draws(posterior.guide, systematic, n_samples, seed) + wander.shift
     samples = _by_frame(coordinates.boxes(drawn.double()) * pixels)
@@ -55,26 +56,42 @@ def summarise(
     responsibilities = np.where(scene.mask.unsqueeze(-1).numpy(), responsibilities, np.nan)
     records = [{name: value.tolist() for name, value in record.items()} for record in posterior.records]
     doubts = doubts_of(posterior, [sequence.since for sequence in sequences])
+    shown = shown_parts(posterior, observed) if is_of_poses(means) else None
     results = []
     for b, sequence in enumerate(sequences):
         n_frames, n_detections = sequence.boxes.shape[:2]
+        limits_of = [part[b, :n_frames] for part in (means, lower, upper)]
+        parts = None
+        if shown is not None:
+            each = [parts_of(part) for part in limits_of]
+            parts = Parts(named_parts(sequence.parts, each[0].shape[-2]), *each, shown[b, :n_frames])
+            limits_of = [points_of(part) for part in limits_of]
         results.append(
             TrackingResult(
-                boxes=means[b, :n_frames],
-                lower=lower[b, :n_frames],
-                upper=upper[b, :n_frames],
+                boxes=limits_of[0],
+                lower=limits_of[1],
+                upper=limits_of[2],
                 level=level,
                 observed=observed[b, :n_frames],
                 responsibilities=responsibilities[b, :n_frames, :n_detections],
                 records=tuple({name: value[b] for name, value in record.items()} for record in records),
-                samples=samples[:, b, :n_frames],
+                samples=points_of(samples[:, b, :n_frames]),
                 first=sequence.since,
                 engine=posterior.engine,
                 doubts=doubts[b],
                 notes=() if posterior.note is None else (posterior.note,),
+                parts=parts,
             )
         )
     return results
+
+
+def shown_parts(posterior: Posterior, observed: Flags) -> Flags:
+    """Whether a part was seen ``[B, T, N, P]``: of sources that are `observed` ``[B, T, N]``, by what shows them."""
+    scene = posterior.scene
+    best = posterior.responsibilities[..., : scene.n_sources].argmax(-2)  # [B, T, N]
+    given = torch.take_along_dim(scene.given, best.unsqueeze(-1), 2) | scene.label_given.transpose(1, 2)
+    return given.unflatten(-1, (-1, 2)).all(-1).numpy() & observed[..., None]
 
 
 def systematic_variance(model: Any, content: Tensor, seen: Tensor) -> Tensor:

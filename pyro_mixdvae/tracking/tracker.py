@@ -9,7 +9,7 @@ import numpy as np
 
 from pyro_mixdvae.declaration.builder import resolve
 from pyro_mixdvae.declaration.document import Declaration
-from pyro_mixdvae.declaration.shipped import shipped, with_method, with_weights
+from pyro_mixdvae.declaration.shipped import POINTS, POSES, of_parts, shipped, with_method, with_weights
 from pyro_mixdvae.engines.registry import is_compiled
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import Algorithm
@@ -22,18 +22,27 @@ from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.coming import track_coming, whole
 from pyro_mixdvae.tracking.ends import Ends, ends_of
 from pyro_mixdvae.tracking.files.labels import Labels
-from pyro_mixdvae.tracking.films import ArrayFilm, BoxSequence, Film, Start, start_of, stretch_of
+from pyro_mixdvae.tracking.films import ArrayFilm, BoxSequence, Film, Start, labels_of, start_of, stretch_of
 from pyro_mixdvae.tracking.footprint import ADVICE, Extent, tracking_bytes
 from pyro_mixdvae.tracking.given import as_arrays
 from pyro_mixdvae.tracking.intervals import require_level
 from pyro_mixdvae.tracking.presence import Presence
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.result import TrackingResult
-from pyro_mixdvae.tracking.scenes import make_scene
+from pyro_mixdvae.tracking.scenes import known_starts, make_scene
 from pyro_mixdvae.tracking.starts import likely_start
 from pyro_mixdvae.tracking.summary import summarise
 from pyro_mixdvae.tracking.verdicts.every import Verdicts
 from pyro_mixdvae.tracking.verdicts.setting import Setting
+
+PRESET_OF = {2: POINTS, 4: "default"}
+"""By how many numbers a detection has; of more it is a pose."""
+
+
+def _kind(width: int) -> str:
+    """What detections of so many numbers are."""
+    known = {2: "points [frames, detections, 2]", 4: "boxes [frames, detections, 4]"}
+    return known.get(width, f"poses [frames, detections, {width // 2 - 1}, 2]")
 
 
 class Tracker:
@@ -84,9 +93,10 @@ class Tracker:
             raise InputError(f"There is no algorithm '{algorithm}': choose from {', '.join(METHODS)}.")
         self.n_sources = n_sources
         self.declaration: Declaration | None = None
-        # What points are tracked by in its place, made when there are some.
-        self._chosen = (weights, guide, algorithm, n_iterations) if preset == "default" else None
-        self._of_points: Tracker | None = None
+        # What points and poses are tracked by in its place, made when there are some.
+        self._chosen = (weights, guide, algorithm, n_iterations) if preset in ("default", POSES) else None
+        self._least = 6 if preset == POSES else 2  # numbers of a detection
+        self._others: dict[int, Tracker] = {}
         if isinstance(preset, str):
             preset = shipped(preset)
         if isinstance(preset, Declaration):
@@ -122,7 +132,8 @@ class Tracker:
 
         Args:
             boxes: detections ``[T, K, 4]``, (x1, y1, x2, y2) in pixels, NaN where there is none, in any order; or
-                points ``[T, K, 2]``, (x, y) in pixels. Also a list with those of each frame, a list of
+                points ``[T, K, 2]``, (x, y) in pixels; or poses ``[T, K, P, 2]``, (x, y) of each part, NaN where it is
+                not seen (`TrackingResult.parts` then has all). Also a list with those of each frame, a list of
                 `supervision.Detections`, or a `pandas.DataFrame` with a column frame and the columns of places under
                 any of the names that files have (`files.formats.naming`).
             size: (width, height) of the image; None: the far corner of the detections.
@@ -166,7 +177,7 @@ class Tracker:
         Raises:
             InputError: the detections, labels or presence cannot be used; says why.
         """
-        own = self._tracker_of_film(film)
+        own, labels = self._tracker_of_film(film), labels_of(film, labels)
         if presence is not None:
             yield track_coming(own, film, labels, presence, n_samples, origin)
             return
@@ -199,7 +210,7 @@ class Tracker:
         Raises:
             InputError: the detections or labels cannot be used; says why.
         """
-        own = self._tracker_of_film(film)
+        own, labels = self._tracker_of_film(film), labels_of(film, labels)
         if (
             presence is not None
         ):  # each visit takes as much as a source; how many there are is looked at when it is known
@@ -225,11 +236,13 @@ class Tracker:
         given = [as_arrays(boxes) for boxes in sequences]
         sequences = [each.boxes for each in given]
         confidences = confidences or [each.confidence for each in given]
-        of_points = [self.tracker_of(boxes) is not self for boxes in sequences]
-        if any(of_points):
-            if not all(of_points):
-                raise InputError("Some sequences are of boxes and some of points: track them by themselves.")
-            return self.tracker_of(sequences[0]).track_many(sequences, sizes, n_samples, confidences)
+        trackers = [self.tracker_of(boxes) for boxes in sequences]
+        if any(tracker is not trackers[0] for tracker in trackers):
+            raise InputError(
+                "Some sequences are of boxes and some of points, or of other poses: track them by themselves."
+            )
+        if trackers and trackers[0] is not self:
+            return trackers[0].track_many(sequences, sizes, n_samples, confidences)
         films = [
             ArrayFilm.of(boxes, size, confidence, None)
             for boxes, size, confidence in zip(sequences, sizes or nothing, confidences, strict=True)
@@ -266,21 +279,19 @@ class Tracker:
             InputError: its model is of boxes, and these are points, or the other way round.
         """
         shape = np.shape(detections)
-        own = len(self.preset.representation.widest)
-        if len(shape) != 3 or shape[-1] == own or shape[-1] not in (2, 4):
+        own = len(self.preset.representation.pixels((1.0, 1.0)))
+        if len(shape) != 3 or shape[-1] == own or shape[-1] < 2 or shape[-1] % 2:
             return self  # what is no detections is told where they are checked
-        if self._chosen is None or shape[-1] == 4:
-            kinds = {2: "points [frames, detections, 2]", 4: "boxes [frames, detections, 4]"}
+        if self._chosen is None or shape[-1] == 4 or shape[-1] < self._least:
             raise InputError(
-                f"The detections are {kinds[shape[-1]]}, and the model is of {kinds[own]}: take the preset "
-                f'"{"points" if own == 4 else "default"}".'
+                f"The detections are {_kind(shape[-1])}, and the model is of {_kind(own)}: take the preset "
+                f'"{PRESET_OF.get(shape[-1], POSES)}".'
             )
-        if self._of_points is None:
-            weights, guide, algorithm, n_iterations = self._chosen
-            self._of_points = Tracker(
-                self.n_sources, "points", weights, guide, algorithm, n_iterations, self.level, self.seed
-            )
-        return self._of_points
+        if shape[-1] not in self._others:
+            preset = of_parts(shipped(PRESET_OF.get(shape[-1], POSES)), shape[-1] // 2 - 1)
+            other = Tracker(self.n_sources, preset, *self._chosen, level=self.level, seed=self.seed)
+            self._others[shape[-1]] = other
+        return self._others[shape[-1]]
 
     def _tracker_of_film(self, film: Film) -> "Tracker":
         return self.tracker_of(film.frames(0, 1)[0])
@@ -300,7 +311,8 @@ class Tracker:
         keeps_gradients = getattr(self.preset.algorithm, "keeps_gradients", False)
         has_joint_events = not model.assignment.per_observation
         by_kernels = is_compiled(fitted, self.preset.guide, scene)
-        return extent, tracking_bytes(extent, by_kernels, keeps_gradients, has_joint_events)
+        needed = tracking_bytes(extent, by_kernels, keeps_gradients, has_joint_events)
+        return extent, round(needed * max(scene.start.shape[-1] / 4, 1.0))  # factors are those of boxes
 
     def _run(self, sequences: list[BoxSequence], model: Any, n_samples: int) -> tuple[list[TrackingResult], Posterior]:
         """The results of sequences whose sources start in the same frame, and the posterior of their batch."""
@@ -310,6 +322,8 @@ class Tracker:
         extent, needed = self._needed(sequences[0], Extent(n_frames, self.n_sources, most, n_samples))
         require_memory(needed, str(extent), ADVICE)
         scene, scale = make_scene(sequences, preset.representation)
+        if len(sequences) == 1:
+            model = known_starts(model, sequences[0], scene, preset.representation)
         posterior = infer(model, scene, preset.guide, preset.algorithm, sequences[0].first, self.seed)
         results = summarise(sequences, scale, posterior, preset.representation, self.level, n_samples, self.seed)
         return results, posterior

@@ -15,6 +15,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.files.detections import read_detections
 from pyro_mixdvae.tracking.files.formats.registry import FORMATS, recognised
 from pyro_mixdvae.tracking.files.tracks import aligned, read_ground_truth, read_results
+from pyro_mixdvae.tracking.poses import parts_of
 from pyro_mixdvae.tracking.scores.clear import score
 from pyro_mixdvae.tracking.tracks.recorded import tracks_from_files
 
@@ -305,12 +306,22 @@ coords,x,y,likelihood,x,y,likelihood,x,y,likelihood,x,y,likelihood
 """
 
 
-def test_animals_of_deeplabcut_are_the_mean_of_what_is_seen(tmp_path: Path) -> None:
+def test_animals_of_deeplabcut_are_their_parts_and_the_mean_of_what_is_seen(tmp_path: Path) -> None:
     found = read_results(write(tmp_path, "a.csv", DEEPLABCUT))
-    np.testing.assert_allclose(found.boxes, POINTS)
+    assert found.parts == ("nose", "tail")
+    np.testing.assert_allclose(found.boxes[..., :2], POINTS)
+    unseen = [np.nan, np.nan]
+    np.testing.assert_allclose(parts_of(found.boxes)[0], [[[4, 5], [6, 7]], [[6, 7], [8, 9]]])
+    np.testing.assert_allclose(parts_of(found.boxes)[1], [[[6, 6], unseen], [[8, 9], unseen]])
     one = [",".join(line.split(",")[:7]) for line in DEEPLABCUT.splitlines() if not line.startswith("individuals")]
     single = read_detections(write(tmp_path, "b.csv", "\n".join(one)))
-    np.testing.assert_allclose(single.boxes, POINTS[:, :1])
+    np.testing.assert_allclose(single.boxes, found.boxes[:, :1])
+    nose = [",".join(line.split(",")[:4]) for line in one]
+    np.testing.assert_allclose(read_detections(write(tmp_path, "d.csv", "\n".join(nose))).boxes[:, 0], [[4, 5], [6, 6]])
+    with pytest.raises(InputError, match="one has x or y of nose alone"):
+        read_detections(write(tmp_path, "e.csv", DEEPLABCUT.replace("coords,x,y", "coords,x,z", 1)))
+    with pytest.raises(InputError, match="a part of an animal stands twice"):
+        read_detections(write(tmp_path, "f.csv", DEEPLABCUT.replace("tail", "nose")))
     with pytest.raises(InputError, match="line 5: 'x' is not a finite number"):
         read_detections(write(tmp_path, "c.csv", DEEPLABCUT.replace("0,4,5", "0,x,5")))
 
@@ -341,7 +352,9 @@ def test_what_sleap_saves_is_read(tmp_path: Path) -> None:
         labels = sleap.Labels(frames, videos=[video], skeletons=[skeleton], tracks=tracks)
         sleap.save_slp(labels, str(tmp_path / "a.slp"))
     found = read_results(tmp_path / "a.slp")
-    np.testing.assert_allclose(found.boxes, POINTS)
+    np.testing.assert_allclose(found.boxes[..., :2], POINTS)
+    np.testing.assert_allclose(parts_of(found.boxes)[..., 1, :] - parts_of(found.boxes)[..., 0, :], [[[2, 4]] * 2] * 2)
+    assert found.parts == ("nose", "tail")
     assert found.ids.tolist() == [1, 2]
     (tmp_path / "b.slp").write_bytes((tmp_path / "a.slp").read_bytes()[:300])
     with pytest.raises(InputError, match=r"b\.slp: sleap-io cannot read it"):

@@ -57,8 +57,8 @@ def with_junk(scene: Scene, seed: int) -> Scene:
 
     return replace(
         scene,
-        observations=torch.where(scene.mask.unsqueeze(-1), scene.observations, junk(scene.observations)),
-        labels=torch.where(scene.label_mask.unsqueeze(-1), scene.labels, junk(scene.labels)),
+        observations=torch.where(scene.given, scene.observations, junk(scene.observations)),
+        labels=torch.where(scene.label_given, scene.labels, junk(scene.labels)),
     )
 
 
@@ -70,11 +70,12 @@ def padded(scene: Scene, n_columns: int) -> Scene:
         shape[axis] = count
         return torch.cat([part, torch.zeros(shape, dtype=part.dtype)], axis)
 
-    observations, mask = more(scene.observations, 1), more(scene.mask, 1)
+    detected = [more(part, 1) for part in (scene.observations, scene.mask, scene.given)]
     if n_columns:
-        observations, mask = more(observations, 2, n_columns), more(mask, 2, n_columns)
-    labels, label_mask = more(scene.labels, 2), more(scene.label_mask, 2)
-    return Scene(observations, mask, scene.start, more(scene.present, 1), labels, label_mask)
+        detected = [more(part, 2, n_columns) for part in detected]
+    observations, mask, given = detected
+    labels, label_mask, label_given = (more(part, 2) for part in (scene.labels, scene.label_mask, scene.label_given))
+    return Scene(observations, mask, scene.start, more(scene.present, 1), labels, label_mask, given, label_given)
 
 
 def _read(case: Case, scene: Scene) -> Read:
@@ -130,8 +131,10 @@ def _order(case: Case, plain: Read) -> Row:
     scene = case.scene
     generator = torch.Generator().manual_seed(case.seed)
     order = torch.rand(scene.mask.shape, generator=generator).argsort(-1)
-    observations = torch.take_along_dim(scene.observations, order.unsqueeze(-1), -2)
-    shuffled = replace(scene, observations=observations, mask=torch.take_along_dim(scene.mask, order, -1))
+    observations, given = (
+        torch.take_along_dim(part, order.unsqueeze(-1), -2) for part in (scene.observations, scene.given)
+    )
+    shuffled = replace(scene, observations=observations, mask=torch.take_along_dim(scene.mask, order, -1), given=given)
     name = "order of the detections"
     noise = case.model.likelihood.noise
     by_order = torch.take_along_dim(noise.scale(scene), order[..., None, None], 2)

@@ -36,6 +36,8 @@ class Frames(NamedTuple):
 class Noise(NamedTuple):
     """Phi of each detection should it belong to source n, its inverse, and log |2 pi Phi|.
 
+    A coordinate that a detection lacks has an infinite variance, a precision of 0, and no part in the volume.
+
     An axis of one in place of N stands for sources that all give a detection the same noise (`whose`).
     """
 

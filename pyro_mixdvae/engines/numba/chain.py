@@ -319,10 +319,14 @@ def _arrays_of(model: MixtureModel, scene: Scene) -> Arrays:
 
 
 def _tails(sources: KinematicSources) -> Array:
-    """Degrees of freedom of steps, and logarithms of t's constants; nothing where steps are Gaussian."""
+    """Degrees of freedom of steps, and logarithms of t's constants, of 2 D numbers and of 0 to D of them.
+
+    Nothing where steps are Gaussian.
+    """
     if sources.tails is None:
         return _NOTHING
-    constants = (tails.log_constant(sources.tails, n_numbers * sources.content_dim) for n_numbers in (1, 2))
+    n_dims = sources.content_dim
+    constants = (tails.log_constant(sources.tails, n_numbers) for n_numbers in (2 * n_dims, *range(n_dims + 1)))
     return np.array([sources.tails, *constants])
 
 
@@ -371,11 +375,11 @@ def _frames(model: MixtureModel, scene: Scene) -> Frames:
 
 
 def _noise(model: MixtureModel, scene: Scene) -> Noise:
-    """Phi, its inverse and volume; noise that is the same for all sources is kept once."""
+    """Phi, its inverse and volume, of what is given; noise that is the same for all sources is kept once."""
     noise = model.likelihood.noise
     scale = noise.scale(scene.starting_at(scene.start[:, :1]) if noise.is_shared() else scene)
     variances = scale.square()
-    volume = variances.log().sum(-1) + LOG_2_PI * variances.shape[-1]
+    volume = torch.where(variances.isfinite(), variances.log() + LOG_2_PI, 0.0).sum(-1)
     return Noise(array(variances), array(variances.reciprocal()), array(volume))
 
 

@@ -227,10 +227,13 @@ def weigh(frames: Frames, noise: Noise, t: int, belief: Belief, log_likelihood: 
     for b in range(n_scenes):
         for k in range(n_detections):
             for n in range(n_sources):
-                own, m, total = whose(n, n_noises), b * n_sources + n, LOG_2_PI * n_dims
+                own, m, total = whose(n, n_noises), b * n_sources + n, 0.0
                 for d in range(n_dims):
                     spread[d] = variances[b, t, k, own, d] + place_variance[m, d]
-                    total += (observed[b, t, k, d] - place[m, d]) ** 2 / spread[d]
+                    if np.isinf(spread[d]):  # a coordinate that is missing
+                        spread[d] = 1.0
+                    else:
+                        total += LOG_2_PI + (observed[b, t, k, d] - place[m, d]) ** 2 / spread[d]
                 log_likelihood[b, t, k, n] = -0.5 * (total + log_product(spread))
             if n_classes > n_sources:
                 log_likelihood[b, t, k, n_sources] = clutter[b, t, k]
@@ -239,28 +242,35 @@ def weigh(frames: Frames, noise: Noise, t: int, belief: Belief, log_likelihood: 
 @part
 def weigh_tails(tails: Array, frames: Frames, noise: Noise, t: int, belief: Belief, log_likelihood: Array) -> None:
     """Student's t of the same mean and variance in the place of the Gaussian: `tails.log_prob`."""
-    freedom, constant = tails[0], tails[1]
+    freedom, constants = tails[0], tails[2:]
     n_scenes, _, n_detections, _ = log_likelihood.shape
     n_sources, n_dims = belief.place.shape[0] // n_scenes, len(frames.dims)
     spread = np.empty(n_dims)
     for b in range(n_scenes):
         for k in range(n_detections):
             for n in range(n_sources):
-                far = distance(frames, noise, t, b, k, n, n_sources, belief, spread)
-                density = constant - 0.5 * log_product(spread)
-                log_likelihood[b, t, k, n] = density - 0.5 * (freedom + n_dims) * log(1 + far / (freedom - 2))
+                far, given = distance(frames, noise, t, b, k, n, n_sources, belief, spread)
+                density = constants[given] - 0.5 * log_product(spread)
+                log_likelihood[b, t, k, n] = density - 0.5 * (freedom + given) * log(1 + far / (freedom - 2))
 
 
 @part
 def distance(
     frames: Frames, noise: Noise, t: int, b: int, k: int, n: int, n_sources: int, belief: Belief, spread: Array
-) -> float:
-    """The squared distance of detection k from where source n is expected, in variances, which `spread` [D] is."""
-    own, m, far = whose(n, noise.variances.shape[3]), b * n_sources + n, 0.0
+) -> tuple[float, int]:
+    """The squared distance of detection k from where source n is expected, in variances, which `spread` [D] is.
+
+    Of the coordinates that are given, and how many these are; the spread of the others is set to 1.
+    """
+    own, m, far, given = whose(n, noise.variances.shape[3]), b * n_sources + n, 0.0, 0
     for d in range(len(spread)):
         spread[d] = noise.variances[b, t, k, own, d] + belief.place_variance[m, d]
-        far += (frames.observed[b, t, k, d] - belief.place[m, d]) ** 2 / spread[d]
-    return far
+        if np.isinf(spread[d]):
+            spread[d] = 1.0
+        else:
+            far += (frames.observed[b, t, k, d] - belief.place[m, d]) ** 2 / spread[d]
+            given += 1
+    return far, given
 
 
 @part
@@ -296,8 +306,8 @@ def detected_steps(
             m, ratio = b * n_sources + n, 1.0
             for k in range(eta.shape[2]):
                 if eta[b, t, k, n] > 0:
-                    far = distance(frames, noise, t, b, k, n, n_sources, belief, spread)
-                    ratio += eta[b, t, k, n] * (noise_ratio(tails, far, n_dims) - 1)
+                    far, given = distance(frames, noise, t, b, k, n, n_sources, belief, spread)
+                    ratio += eta[b, t, k, n] * (noise_ratio(tails, far, given) - 1)
             if not is_known[m] and ratio != 1:
                 reshape(m, t, ratio, unit, motion, held, belief, steps)
 

@@ -145,7 +145,7 @@ def set_prior(prior: Prior, present: Array, start: Array, s: Array, z: Array, lo
                         log_prior[m, d] += normal(residual, change, of_place, of_speed)
                 if len(prior.tails):
                     freedom = prior.tails[0]
-                    log_prior[m, 0] += prior.tails[2] - 0.5 * volume
+                    log_prior[m, 0] += prior.tails[1] - 0.5 * volume
                     log_prior[m, 0] -= 0.5 * (freedom + 2 * n_dims) * log(1 + far / (freedom - 2))
 
 

@@ -37,7 +37,8 @@ def pseudo_observation(frames: Frames, noise: Noise, n_sources: int, eta: Array)
 def squared_errors(frames: Frames, noise: Noise, mean: Array, variance: Array, eta: Array) -> tuple[Array, Array]:
     """`sum eta_tkn E_q(s)[(o_tk - s_tn)^2] / Phi_tkn` of each scene and coordinate [B, D], and `sum eta_tkn` [B].
 
-    m, V are [M, T, D], eta [B, T, K, C].
+    A detection counts in the second by the share of its coordinates that are given. m, V are [M, T, D], eta
+    [B, T, K, C].
     """
     observed, precision = frames.observed, noise.precision
     n_scenes, n_frames, n_detections, n_noises, n_dims = precision.shape
@@ -49,11 +50,13 @@ def squared_errors(frames: Frames, noise: Noise, mean: Array, variance: Array, e
                 for n in range(n_sources):
                     if eta[b, t, k, n] > 0:
                         own, m = whose(n, n_noises), b * n_sources + n
-                        weights[b] += eta[b, t, k, n]
+                        given = 0
                         for d in range(len(frames.dims)):
+                            given += precision[b, t, k, own, d] > 0
                             error = observed[b, t, k, d] - mean[m, t, d]
                             relative = precision[b, t, k, own, d] * (error * error + variance[m, t, d])
                             errors[b, d] += eta[b, t, k, n] * relative
+                        weights[b] += eta[b, t, k, n] * given / n_dims
     return errors, weights
 
 

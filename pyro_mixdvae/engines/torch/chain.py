@@ -212,13 +212,15 @@ class TorchChainEngine:
         """`sum eta_tkn statistic_tkn / sum eta_tkn`."""
         scene, likelihood = self.scene, self.model.likelihood
         eta = responsibilities[..., : scene.n_sources]
+        scale = likelihood.noise.scale(scene)
         statistic = likelihood.scale_statistic(
             scene.observations.unsqueeze(-2),
             likelihood.locate(chain.mean[..., 0]),
             likelihood.locate_variance(chain.covariance[..., 0, 0]),
-            likelihood.noise.scale(scene),
+            scale,
         )
-        return (eta * statistic).sum((-3, -2, -1)) / eta.sum((-3, -2, -1)).clamp(min=1.0)
+        weight = eta * scale.isfinite().to(eta).mean(-1)  # a detection counts by what it shows
+        return (weight * statistic).sum((-3, -2, -1)) / weight.sum((-3, -2, -1)).clamp(min=1.0)
 
     def record(self, guide: Guide, n_particles: int = 1, seed: int = 0) -> Record:
         """In closed form where there is one, else by TraceEnum_ELBO on the programs of model and guide."""
@@ -325,7 +327,8 @@ def detected_ratio(freedom: float, belief: Gaussian, frame: Frame, owned: Tensor
     """The same by the detections that are the source's, `owned` [B, K, N]; 1 where it `is_known` [B, N] by a label."""
     mean, variance = (part.unsqueeze(-3) for part in (belief.mean[..., 0], belief.covariance[..., 0, 0]))
     far = ((frame.observed.unsqueeze(-2) - mean).square() / (variance + frame.scale.square())).sum(-1)
-    ratio = 1 + (owned * (tails.noise_ratio(far, mean.shape[-1], freedom) - 1)).sum(-2)
+    n_given = frame.scale.isfinite().sum(-1)
+    ratio = 1 + (owned * (tails.noise_ratio(far, n_given, freedom) - 1)).sum(-2)
     return ratio if is_known is None else ratio.masked_fill(is_known, 1.0)
 
 

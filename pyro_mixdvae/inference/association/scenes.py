@@ -22,11 +22,17 @@ HIDE, REAPPEAR = 0.002, 0.01
 
 
 def detections_of(model: MixtureModel, scene: Scene, b: int) -> Detections:
-    """What scene b shows; the unit is the scale of the noise of the model's first source."""
+    """What scene b shows; the unit is the scale of the noise of the model's first source.
+
+    A coordinate that a detection lacks is looked at where it is guessed to be (`Scene.observations`).
+    """
     assert model.clutter is not None  # who looks for bystanders has looked for that
     one = torch.tensor([b], device=scene.mask.device)
     own = scene.scenes(one)
-    scale = model.scenes(one).likelihood.noise.scale(own)[..., 0, :]
+    noise = model.scenes(one).likelihood.noise
+    scale = noise.scale(own)[..., 0, :]
+    if not scale.isfinite().all():
+        scale = torch.where(scale.isfinite(), scale, noise.at(own.observations))
     density = model.clutter.scenes(one).density(own).log_prob(own.observations)
     content, unit, clutter = (_numpy(part[0]) for part in (own.observations, scale, density))
     mask = (scene.mask[b] & scene.present[b].unsqueeze(-1)).cpu().numpy()

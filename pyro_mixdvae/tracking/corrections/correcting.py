@@ -23,6 +23,7 @@ from pyro_mixdvae.tracking.corrections.stretches import LASTS, Again, begin_of, 
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.films import Film, Start
+from pyro_mixdvae.tracking.poses import is_of_poses
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.tracker import Tracker
 from pyro_mixdvae.tracking.verdicts.every import Verdicts
@@ -57,6 +58,7 @@ def corrected(
     Raises:
         InputError: a correction names a source or a frame that is not there, or a box outside the image.
     """
+    refuse_poses(film)
     check(corrections, film, result)
     given = result
     work = _Work(tracker, film, labels if labels is not None else _no_labels(result.boxes.shape[-1]))
@@ -84,6 +86,15 @@ def set_free(before: TrackingResult, after: TrackingResult) -> Flags:
     """Detections ``[T, K]`` that belonged to a source until corrections gave them to nobody: no one more is there."""
     nobodys = [np.nan_to_num(result.responsibilities[..., -1]) > 0.5 for result in (before, after)]
     return ~nobodys[0] & nobodys[1]
+
+
+def refuse_poses(film: Film) -> None:
+    """Raise InputError where a film holds poses, whose parts a correction does not name."""
+    if is_of_poses(film.frames(0, 1)[0]):
+        raise InputError(
+            "Corrections are of boxes and points, and these are poses: label who is who (--labels), or correct OUT.csv "
+            "in the program that made the poses."
+        )
 
 
 def check(corrections: Sequence[Correction], film: Film, result: TrackingResult) -> None:

@@ -36,8 +36,8 @@ class Detections:
     """What a detector saw in a sequence of T frames, at most K boxes in one; or points.
 
     Attributes:
-        boxes: ``[T, K, 4]`` xyxy in pixels, or points ``[T, K, 2]``, in the file's order within a frame, padded with
-            NaN.
+        boxes: ``[T, K, 4]`` xyxy in pixels, points ``[T, K, 2]``, or rows of poses (`tracking.poses`), in the file's
+            order within a frame, padded with NaN.
         confidence: ``[T, K]`` as the file gives it, -1 where it gives none, padded with NaN.
         size: width and height of the image in pixels.
         size_is_guessed: nobody gave the size; it is where the furthest boxes end.
@@ -46,6 +46,7 @@ class Detections:
         path: the file that was read.
         origin: the number that the file gives the first frame, 0 or 1.
         note: what was recognised and read.
+        parts: names of the parts of poses.
     """
 
     boxes: Array
@@ -57,10 +58,11 @@ class Detections:
     path: Path
     origin: int = 1
     note: str | None = None
+    parts: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
-        """How many numbers a detection has: 4, or 2 of points."""
+        """How many numbers a detection has: 4, 2 of points, more of poses."""
         return self.boxes.shape[-1]
 
     @cached_property
@@ -217,6 +219,7 @@ def _of_table(film: DetectionFile, table: DetectionTable, given: Size | None) ->
         path=table.path,
         origin=table.origin,
         note=table.sentence,
+        parts=table.parts,
     )
 
 

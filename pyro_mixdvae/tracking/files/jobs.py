@@ -16,6 +16,7 @@ from pyro_mixdvae.tracking.files.formats.registry import MOTCHALLENGE, is_one_fi
 from pyro_mixdvae.tracking.files.sequences import Size, find_sequences, name_of
 from pyro_mixdvae.tracking.files.spooled import SpooledDetections, read_film
 from pyro_mixdvae.tracking.footprint import ADVICE, writing_bytes
+from pyro_mixdvae.tracking.poses import far_corners, points_of
 
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.files.labels import Labels
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pyro_mixdvae.tracking.report.tables import Records
     from pyro_mixdvae.tracking.result import TrackingResult
     from pyro_mixdvae.tracking.tracker import Tracker
+
+KINDS = {2: "points", 4: "boxes"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Job:
         return [
             *note,
             f"{self.detections.path}: nobody says how large the image is; taken to be {width}x{height}, where the "
-            f"furthest {'points' if self.detections.width == 2 else 'boxes'} end (--size WxH says better).",
+            f"furthest {KINDS.get(self.detections.width, 'poses')} end (--size WxH says better).",
         ]
 
 
@@ -76,7 +79,7 @@ def targets_of(sequence: Path, output: Path, is_folder: bool, of_points: bool = 
         sequence: a file or folder of one film, of any format, or a folder of several sequences.
         output: the result file of a single sequence; of several, and where `is_folder`, the folder of SEQ.txt each.
         is_folder: whether the output is a folder for a single sequence too.
-        of_points: a single sequence is of points.
+        of_points: a single sequence is of points or poses.
 
     Raises:
         InputError: there is no sequence, or the output of several is a file.
@@ -109,9 +112,9 @@ def read_jobs(
         InputError: detections cannot be used.
     """
     films = [known or read_film(path, size) for path, _ in targets]
-    points = next((film.path for film in films if film.width == 2), None)
+    points = next((film.path for film in films if film.width != 4), None)
     if points is not None and len(films) > 1:
-        raise InputError(f"{points} holds points, and other sequences stand beside it: track it by itself.")
+        raise InputError(f"{points} holds points or poses, and other sequences stand beside it: track it by itself.")
     return [Job(_around(film, labels), result) for film, (_, result) in zip(films, targets, strict=True)]
 
 
@@ -119,7 +122,7 @@ def _around(found: Detections | SpooledDetections, labels: "Labels | None") -> D
     if labels is None or not found.size_is_guessed:
         return found
     width, height = (
-        max(side, math.ceil(far)) for side, far in zip(found.size, labels.boxes[:, -2:].max(0), strict=True)
+        max(side, math.ceil(far)) for side, far in zip(found.size, far_corners(labels.boxes).max(0), strict=True)
     )
     return replace(found, size=(width, height))
 
@@ -180,14 +183,19 @@ def track_job(
     written = [
         path
         for path in result_paths(
-            job.output, report, samples > 0, found.width == 2, presence is not None or revision is not None
+            job.output,
+            report,
+            samples > 0,
+            found.width != 4,
+            presence is not None or revision is not None,
+            found.width > 4,
         )
         if not any(path == job.output.with_suffix(suffix) for suffix in left_out)
     ]
     overview, excerpts, details = Overview(), Excerpts(len(found.counts)), Details()
     with result_files(written, overwrite) as files:
         for result, records in _results(job, tracker, labels, samples, revision, presence):
-            boxes, _ = found.frames(result.first, result.first + len(result.boxes))
+            boxes = points_of(found.frames(result.first, result.first + len(result.boxes))[0])
             files.add(boxes, result, records)
             overview.add(result)
             details.add(result)

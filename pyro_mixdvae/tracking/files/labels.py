@@ -21,13 +21,15 @@ from pyro_mixdvae.tracking.files.rows import (
     ids_of,
     read_rows,
 )
+from pyro_mixdvae.tracking.poses import pose_rows
 
 
 @dataclass(frozen=True)
 class Labels:
     """n labelled boxes: ``frame [n]`` 0-based, ``source [n]`` 0-based, ``boxes [n, 4]`` xyxy in pixels (or lists).
 
-    Points, ``[n, 2]``, are labelled likewise.
+    Points, ``[n, 2]``, are labelled likewise, and poses, ``[n, P, 2]``, of which parts may be NaN; these become rows
+    (`tracking.poses`). A point also labels a pose: that of the frame which lies nearest.
     """
 
     frame: Integers
@@ -38,6 +40,8 @@ class Labels:
         """Lists become arrays."""
         for name, dtype in (("frame", int), ("source", int), ("boxes", float)):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
+        if self.boxes.ndim == 3:
+            object.__setattr__(self, "boxes", pose_rows(self.boxes))
 
     def refuse_outside(self, size: tuple[float, float]) -> None:
         """Raise InputError for the first label that does not touch an image of so many pixels (width, height)."""
@@ -58,11 +62,12 @@ def read_labels(text_or_path: str | Path, of_points: bool = False, origin: int =
     sources 1, 2, ... in their order. More frames follow after ``;`` or ``|``, each with its own
     ``frame:`` in front, and the sources start at 1 again: ``1:10,10,5,9;40,12,5,9;30:14,11,5,9``.
 
-    Points are ``x,y`` in place of a box, and their file is a CSV with a header that names ``frame,id,x,y``.
+    Points are ``x,y`` in place of a box, and their file is a CSV with a header that names ``frame,id,x,y``, or one of
+    poses.
 
     Args:
         text_or_path: which.
-        of_points: points are labelled, not boxes.
+        of_points: points or poses are labelled, not boxes.
         origin: the number that the first frame has.
 
     Raises:
@@ -90,7 +95,7 @@ def _of_table(path: Path, of_points: bool, origin: int) -> Labels:
         raise InputError(f"{path} labels no {kind}: give a CSV whose first line names {columns}.")
     table = format.read(path, None)
     ids, has_id = ids_of_table(table)
-    if table.is_of_points != of_points or ids.min() < 1 or table.frame[has_id].min() < origin:
+    if (table.places.shape[1] != 4) != of_points or ids.min() < 1 or table.frame[has_id].min() < origin:
         raise InputError(f"{path} labels no {kind} of the sources 1, 2, ... in frames from {origin}: correct it.")
     return Labels(table.frame[has_id] - origin, ids - 1, table.places[has_id])
 

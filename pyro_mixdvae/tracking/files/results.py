@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from pyro_mixdvae.tracking.report.tables import Records
 
 BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL = ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png", ".model.toml"
-CHECK, POINTS, SAMPLES, PRESENCE = ".check.csv", ".points.csv", ".samples.csv", ".presence.csv"
-COMPANIONS = (BOXES, POINTS, ASSIGNMENTS, CHECK, ELBO, PICTURE, MODEL, SAMPLES, PRESENCE)
+CHECK, POINTS, PARTS, SAMPLES = ".check.csv", ".points.csv", ".parts.csv", ".samples.csv"
+PRESENCE = ".presence.csv"
+COMPANIONS = (BOXES, POINTS, PARTS, ASSIGNMENTS, CHECK, ELBO, PICTURE, MODEL, SAMPLES, PRESENCE)
 
 
 def result_paths(
-    path: Path, report: bool = True, samples: bool = False, of_points: bool = False, presence: bool = False
+    path: Path,
+    report: bool = True,
+    samples: bool = False,
+    of_points: bool = False,
+    presence: bool = False,
+    of_poses: bool = False,
 ) -> list[Path]:
     """All files of a result; companions are named from the result's stem, as out.boxes.csv from out.txt.
 
@@ -30,10 +36,13 @@ def result_paths(
         path: of the MOTChallenge result.
         report: with tables, picture and the declaration of the model.
         samples: with posterior trajectories.
-        of_points: points are tracked, not boxes.
+        of_points: points or poses are tracked, not boxes.
         presence: sources come and go.
+        of_poses: poses are.
     """
     suffixes = [POINTS if of_points else BOXES, ASSIGNMENTS, CHECK, ELBO, PICTURE, MODEL] if report else []
+    if report and of_poses:
+        suffixes.append(PARTS)
     if samples:
         suffixes.append(SAMPLES)
     if presence:
@@ -64,19 +73,27 @@ class ResultFiles:
         self._first: int | None = None
 
     def add(self, boxes: Array, result: TrackingResult, records: "Sequence[Records] | None" = None) -> None:
-        """The next frames, and their detections ``[L, K, 4]`` xyxy in pixels, or points, NaN where there is none.
+        """The next frames, and their detections ``[L, K, 4]`` xyxy in pixels, or points ``[L, K, 2]``, NaN: none.
 
         `records` are given where they are of other frames than the result's own.
         """
-        from pyro_mixdvae.tracking.files.writing import format_points, format_results
-        from pyro_mixdvae.tracking.report.tables import Records, assignments_table, boxes_table, samples_table
+        from pyro_mixdvae.tracking.files.writing import format_points, format_poses, format_results
+        from pyro_mixdvae.tracking.report.tables import (
+            Records,
+            assignments_table,
+            boxes_table,
+            parts_table,
+            samples_table,
+        )
 
         self._origin = result.origin
         self._first = result.first if self._first is None else self._first
         there = None if result.presence is None else result.there
         if result.presence is not None:
             self._presence.append(result.presence)
-        if result.boxes.shape[-1] == 2:
+        if result.parts is not None:
+            self._write_rows("", format_poses(result.parts, result.number, there), 4)
+        elif result.boxes.shape[-1] == 2:
             self._write_rows("", format_points(result.boxes, result.number, there))
         else:
             self._write("", format_results(result.boxes, result.first + 1, there=there))
@@ -84,6 +101,8 @@ class ResultFiles:
         if places is not None:
             self._write_rows(places, boxes_table(result))
             self._write_rows(ASSIGNMENTS, assignments_table(boxes, result))
+        if PARTS in self._streams and result.parts is not None:
+            self._write_rows(PARTS, parts_table(result, result.parts))
         if SAMPLES in self._streams:
             self._write_rows(SAMPLES, samples_table(result))
         first, last = result.block or (result.first, result.first + len(result.boxes) - 1)
@@ -108,9 +127,9 @@ class ResultFiles:
         if MODEL in self._streams and model is not None:
             self._write(MODEL, model)
 
-    def _write_rows(self, suffix: str, table: str) -> None:
-        """A table, of whose pieces only the first has a header."""
-        self._write(suffix, table if self._is_first else table.partition("\n")[2])
+    def _write_rows(self, suffix: str, table: str, n_lines: int = 1) -> None:
+        """A table, of whose pieces only the first has a header, of so many lines."""
+        self._write(suffix, table if self._is_first else table.split("\n", n_lines)[-1])
 
     def _write(self, suffix: str, text: str) -> None:
         path, stream = self._streams[suffix]

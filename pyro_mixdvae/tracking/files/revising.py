@@ -8,7 +8,7 @@ import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.blocks import joined
-from pyro_mixdvae.tracking.corrections.correcting import corrected
+from pyro_mixdvae.tracking.corrections.correcting import corrected, refuse_poses
 from pyro_mixdvae.tracking.files.corrections import of_cvat, read_corrections
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.files.results import ASSIGNMENTS, BOXES, CHECK, ELBO, POINTS
@@ -63,6 +63,7 @@ class Revision:
         Raises:
             InputError: the corrections, or the run, cannot be used.
         """
+        refuse_poses(film)
         written = read_corrections(self.corrections, origin)  # before all else takes its time
         if self.run is None:
             result = joined(list(tracker.track_blocks(film, labels, samples, origin, presence)))

@@ -11,10 +11,11 @@ from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array, ltwh_to_xyxy
 from pyro_mixdvae.tracking.doubts import Doubt, ranked
 from pyro_mixdvae.tracking.files.detections import padded_frames
-from pyro_mixdvae.tracking.files.results import ASSIGNMENTS, BOXES, CHECK, ELBO, POINTS
+from pyro_mixdvae.tracking.files.results import ASSIGNMENTS, BOXES, CHECK, ELBO, PARTS, POINTS
 from pyro_mixdvae.tracking.files.rows import Integers
 from pyro_mixdvae.tracking.files.tables import Table, read_table
 from pyro_mixdvae.tracking.files.tracks import Tracks, read_results
+from pyro_mixdvae.tracking.poses import Parts, is_of_poses, named_parts, parts_of, points_of
 from pyro_mixdvae.tracking.report.tables import CORNERS, NONE_OF_THEM, POINT, Records, place_columns
 from pyro_mixdvae.tracking.result import TrackingResult
 
@@ -80,14 +81,19 @@ def read_run(path: str | Path) -> Run:
     since, until = int(there[0]), int(there[-1]) + 1
     origin = min(since, 1) if tracks.origin == 0 else tracks.origin
     first = since + tracks.origin - origin
-    boxes = tracks.boxes[since:until]
+    rows = tracks.boxes[since:until]
+    boxes = points_of(rows)
     n_frames, n_sources = boxes.shape[:2]
     result = TrackingResult(
         boxes, boxes, boxes, 0.0, np.ones((n_frames, n_sources), bool), np.full((n_frames, 0, n_sources + 1), np.nan),
         (), np.zeros((0, *boxes.shape)), first, origin, "file",
     )  # fmt: skip
+    if is_of_poses(rows):
+        parts = parts_of(rows)
+        seen = np.ones(parts.shape[:-1], bool)
+        result = replace(result, parts=Parts(named_parts(tracks.parts, parts.shape[-2]), parts, parts, parts, seen))
     reader = _Beside(path, tracks, result)
-    result = replace(reader.with_limits(result), doubts=reader.doubts())
+    result = replace(reader.with_parts(reader.with_limits(result)), doubts=reader.doubts())
     result = reader.with_assignments(result)
     ids = tuple(tracks.ids.tolist())
     return Run(result, ids, tuple(map(str, ids)), path.stem, reader.records(), (path, *reader.found))
@@ -117,6 +123,26 @@ class _Beside:
             upper[t, n, column] = table.numbers[f"{bound}_high"]
         observed[t, n] = [status == "observed" for status in table.texts["status"]]
         return replace(result, lower=lower, upper=upper, observed=observed, level=float(table.numbers["level"][0]))
+
+    def with_parts(self, result: TrackingResult) -> TrackingResult:
+        if result.parts is None:
+            return result
+        bounds = [f"{bound}_{side}" for bound in POINT for side in ("low", "high")]
+        table = self._read(PARTS, ("frame", "source", *bounds), ("part", "status"))
+        if table is None:
+            return result
+        t, n = self._frames(table, "frame"), self._sources(table, table.numbers["source"])
+        at = {name: p for p, name in enumerate(result.parts.names)}
+        table.refuse(
+            np.array([name not in at for name in table.texts["part"]]), "the part is none of the tracks'", self.path
+        )
+        p = np.array([at[name] for name in table.texts["part"]])
+        lower, upper, observed = result.parts.lower.copy(), result.parts.upper.copy(), result.parts.observed.copy()
+        for column, bound in enumerate(POINT):
+            lower[t, n, p, column] = table.numbers[f"{bound}_low"]
+            upper[t, n, p, column] = table.numbers[f"{bound}_high"]
+        observed[t, n, p] = [status == "observed" for status in table.texts["status"]]
+        return replace(result, parts=replace(result.parts, lower=lower, upper=upper, observed=observed))
 
     def doubts(self) -> tuple[Doubt, ...]:
         table = self._read(CHECK, ("first_frame", "last_frame", "source", "probability"), ("other_source",))

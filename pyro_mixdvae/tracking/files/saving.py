@@ -20,7 +20,8 @@ def save(result: TrackingResult, folder: Path, name: str, overwrite: bool) -> li
     of_points = result.boxes.shape[-1] == 2
     output = folder / (f"{name}.csv" if of_points else f"{name}.txt")
     left_out = {output.with_suffix(MODEL), output.with_suffix(PICTURE)}
-    whole = result_paths(output, True, len(result.samples) > 0, of_points, result.presence is not None)
+    presence, of_poses = result.presence is not None, result.parts is not None
+    whole = result_paths(output, True, len(result.samples) > 0, of_points, presence, of_poses)
     paths = [path for path in whole if path not in left_out]
     picture = output.with_suffix(PICTURE)
     check_outputs([*whole, *former_paths(output, whole)], overwrite)

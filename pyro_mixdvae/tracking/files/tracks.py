@@ -36,6 +36,7 @@ class Tracks:
         notes: sentences that the user should read.
         origin: the number that the file gives the first frame.
         begins: the number by which its format calls the first frame of a film: 1 in the MOTChallenge, 0 in many others.
+        parts: names of the parts of poses, of which `boxes` then are rows (`tracking.poses`).
     """
 
     ids: Integers
@@ -47,6 +48,7 @@ class Tracks:
     notes: tuple[str, ...] = ()
     origin: int = 1
     begins: int = 1
+    parts: tuple[str, ...] = ()
 
     @classmethod
     def from_boxes(cls, boxes: Array, name: str = "") -> "Tracks":
@@ -160,6 +162,7 @@ def _of_table(table: DetectionTable, info: SequenceInfo | None) -> Tracks:
         notes,
         origin=0,
         begins=table.origin,
+        parts=table.parts,
     )
 
 

@@ -1,9 +1,11 @@
-"""Tracks as text: MOTChallenge results, and CSV of points."""
+"""Tracks as text: MOTChallenge results, CSV of points, and DeepLabCut's CSV of poses."""
 
 import numpy as np
 
+from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
 from pyro_mixdvae.tracking.files.rows import Flags
+from pyro_mixdvae.tracking.poses import Parts
 
 
 def format_points(points: Array, first: int = 1, there: Flags | None = None) -> str:
@@ -53,3 +55,44 @@ def format_results(boxes: Array, first: int = 1, lost: Flags | None = None, ther
         for source, ((left, top, width, height), sure) in enumerate(zip(sources, known, strict=True), start=1)
         if there is None or there[frame - first, source - 1]
     )
+
+
+SURE, INFERRED = "1.0", "0.6"
+"""The likelihood of a part that is seen, and of one that is not: DeepLabCut's own cutoff, which keeps it."""
+
+
+def format_poses(parts: Parts, first: int = 0, there: Flags | None = None) -> str:
+    """CSV of DeepLabCut for several animals: a row a frame, x, y and likelihood of every part of the animals 1..N.
+
+    The likelihood is 1 where the part is seen, and `INFERRED` where it is not.
+
+    Args:
+        parts: of N animals in T frames.
+        first: number of the first frame.
+        there: ``[T, N]``, whether an animal is in the picture: its cells are empty where it is not; None: all are.
+
+    Raises:
+        ValueError: a part is not finite.
+    """
+    if not np.isfinite(parts.mean).all():
+        raise ValueError("results hold a part that is not finite")
+    n_animals, n_parts = parts.mean.shape[1:3]
+    columns = [(str(n + 1), name) for n in range(n_animals) for name in parts.names for _ in range(3)]
+    header = [
+        ["scorer", *["mixdvae"] * len(columns)],
+        ["individuals", *(animal for animal, _ in columns)],
+        ["bodyparts", *(name for _, name in columns)],
+        ["coords", *["x", "y", "likelihood"] * (n_animals * n_parts)],
+    ]
+    rounded = np.round(parts.mean, 2) + 0.0
+    lines = []
+    for t, (animals, seen) in enumerate(zip(rounded.tolist(), parts.observed.tolist(), strict=True)):
+        cells = [str(first + t)]
+        for n in range(n_animals):
+            if there is not None and not there[t, n]:
+                cells += [""] * (3 * n_parts)
+                continue
+            for (x, y), is_seen in zip(animals[n], seen[n], strict=True):
+                cells += [f"{x:.2f}", f"{y:.2f}", SURE if is_seen else INFERRED]
+        lines.append(",".join(cells) + "\n")
+    return csv_text(header[0], header[1:]) + "".join(lines)

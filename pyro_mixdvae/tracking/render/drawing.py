@@ -59,6 +59,7 @@ class Artist:
         for n in range(self.boxes.shape[1]):
             self._path(pen, t, n)
         for n in there:
+            self._parts(pen, t, n)
             self._source(pen, t, n, n in doubted)
         for n in there:
             self._name(pen, font, t, n, n in doubted)
@@ -88,6 +89,16 @@ class Artist:
         behind = behind[~np.isnan(behind[:, 0])]
         if len(behind) > 1:
             pen.line([tuple(point) for point in behind.tolist()], fill=(*self._colours[n], PATH), width=2)
+
+    def _parts(self, pen: ImageDraw.ImageDraw, t: int, n: int) -> None:
+        """The parts of a pose, joined to its middle; those that are inferred are hollow."""
+        parts, colour = self.run.result.parts, self._colours[n]
+        if parts is None:
+            return
+        middle = tuple(self.points[t, n].tolist())
+        for (x, y), is_seen in zip((self.scale * parts.mean[t, n]).tolist(), parts.observed[t, n], strict=True):
+            pen.line([middle, (x, y)], fill=(*colour, BAND), width=1)
+            pen.ellipse((x - 3, y - 3, x + 3, y + 3), outline=colour, fill=colour if is_seen else None, width=1)
 
     def _source(self, pen: ImageDraw.ImageDraw, t: int, n: int, doubted: bool) -> None:
         box, colour = self.boxes[t, n], self._colours[n]

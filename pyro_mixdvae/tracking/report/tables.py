@@ -14,6 +14,7 @@ from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.tracking.boxes import Array, kinds, xyxy_to_ltwh
 from pyro_mixdvae.tracking.doubts import LEAST, Doubt, percent
+from pyro_mixdvae.tracking.poses import Parts
 from pyro_mixdvae.tracking.result import TrackingResult
 
 NONE_OF_THEM = "none"
@@ -34,6 +35,7 @@ def source_columns(width: int) -> tuple[str, ...]:
 
 
 BOX_COLUMNS = source_columns(4)
+PART_COLUMNS = ("frame", "source", "part", *source_columns(2)[2:])
 
 
 def boxes_table(result: TrackingResult) -> str:
@@ -53,6 +55,25 @@ def boxes_table(result: TrackingResult) -> str:
     status = np.where(result.observed[t, n], "observed", "inferred")
     template = f"%d,%d,{_decimals(numbers, 2)},{result.level},%s\n"
     return _text(source_columns(result.boxes.shape[-1]), template, result.number + t, n + 1, numbers, status)
+
+
+def parts_table(result: TrackingResult, parts: Parts) -> str:
+    """CSV of every part of every source in every frame: its place, the limits of each, observed or inferred.
+
+    Where a source is not in the picture, more likely than not, there is no row.
+    """
+    t, n = np.nonzero(result.there)
+    t, n, p = (
+        np.repeat(t, len(parts.names)),
+        np.repeat(n, len(parts.names)),
+        np.tile(np.arange(len(parts.names)), len(t)),
+    )
+    limits = np.stack(written_limits(parts.lower[t, n, p], parts.upper[t, n, p]), axis=-1).reshape(len(t), 4)
+    numbers = np.concatenate([np.round(parts.mean[t, n, p], 2), limits], -1)
+    status = np.where(parts.observed[t, n, p], "observed", "inferred")
+    names = np.array([csv_text([name], []).rstrip("\n") for name in parts.names])
+    template = f"%d,%d,%s,{_decimals(numbers, 2)},{result.level},%s\n"
+    return _text(PART_COLUMNS, template, result.number + t, n + 1, names[p], numbers, status)
 
 
 def box_cells(frame: int, source: int, box: Array, lower: Array, upper: Array, level: float, status: str) -> list[str]:
@@ -156,7 +177,7 @@ class Overview:
 
     def add(self, result: TrackingResult) -> None:
         """The next frames; the last has the warnings."""
-        self._n_sources, self._what = result.boxes.shape[1], kinds(result.boxes)
+        self._n_sources, self._what = result.boxes.shape[1], kinds(result.rows)
         self._n_frames += len(result.boxes)
         self._n_boxes += int(result.there.sum())
         self._n_observed += int((result.observed & result.there).sum())

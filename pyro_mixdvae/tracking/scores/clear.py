@@ -5,14 +5,16 @@ All columns follow from counts, so that sequences are pooled by adding theirs up
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import motmetrics
 import numpy as np
 
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array, centres, iou
 from pyro_mixdvae.tracking.files.rows import Integers
 from pyro_mixdvae.tracking.files.tracks import Tracks
+from pyro_mixdvae.tracking.poses import is_of_poses, parts_of
 
 OVERALL = "OVERALL"
 
@@ -112,7 +114,7 @@ def score(
         ground_truth: what is true.
         iou_threshold: boxes that overlap less do not match.
         within: points, or centres of boxes, that are further apart than so many pixels do not match, and overlap does
-            not count; None: boxes match by their IoU.
+            not count; of poses it is the mean over the parts that the target has. None: boxes match by their IoU.
 
     Raises:
         ValueError: the two sides do not hold the same sequences.
@@ -159,15 +161,55 @@ def overlaps(tracks: Tracks, ground_truth: Tracks, shift: int = 0) -> Iterator[t
 def distances(tracks: Tracks, ground_truth: Tracks) -> Iterator[tuple[Integers, Integers, Array]]:
     """The same with distances ``[n, m]`` in pixels between points, or centres of boxes, in the place of the IoU.
 
-    Frames are those of the same number.
+    Of poses on both sides it is the mean distance of the parts that the target has; a track that lacks one of them has
+    its point there. Parts go by their names, where both sides name them. Frames are those of the same number.
     """
+    tracks = with_parts_of(tracks, ground_truth)
+    of_poses = is_of_poses(tracks.boxes) and is_of_poses(ground_truth.boxes)
     origin = min(tracks.origin, ground_truth.origin)
     ends = [each.origin + len(each.boxes) for each in (tracks, ground_truth)]
     for number in range(origin, max(ends)):
         targets, true_boxes = _present(ground_truth, number - ground_truth.origin)
         columns, boxes = _present(tracks, number - tracks.origin)
-        apart = centres(true_boxes)[:, None] - centres(boxes)
-        yield targets, columns, np.hypot(apart[..., 0], apart[..., 1])
+        if of_poses:
+            yield targets, columns, part_distances(true_boxes, boxes)
+        else:
+            apart = centres(true_boxes)[:, None] - centres(boxes)
+            yield targets, columns, np.hypot(apart[..., 0], apart[..., 1])
+
+
+def part_distances(targets: Array, tracks: Array) -> Array:
+    """Mean distance ``[n, m]`` over the parts that each target ``[n, 2 + 2 P]`` has, to tracks ``[m, 2 + 2 P]``."""
+    own, others = parts_of(targets), parts_of(tracks)
+    others = np.where(np.isnan(others), tracks[:, None, :2], others)
+    apart = own[:, None] - others
+    found: Array = np.nanmean(np.hypot(apart[..., 0], apart[..., 1]), -1)
+    return found
+
+
+def with_parts_of(tracks: Tracks, truth: Tracks) -> Tracks:
+    """Tracks whose parts are those of the ground truth, in its order.
+
+    Raises:
+        InputError: both are poses, and of parts that cannot be compared.
+    """
+    if not (is_of_poses(tracks.boxes) and is_of_poses(truth.boxes)) or tracks.parts == truth.parts:
+        return tracks
+    if tracks.parts and truth.parts:
+        lacking = [name for name in truth.parts if name not in tracks.parts]
+        if lacking:
+            raise InputError(
+                f"{tracks.path or tracks.name} has no part {lacking[0]}, which the ground truth has: give tracks of "
+                "its parts."
+            )
+        at = [tracks.parts.index(name) for name in truth.parts]
+        boxes = np.concatenate(
+            [tracks.boxes[..., :2], parts_of(tracks.boxes)[..., at, :].reshape(*tracks.boxes.shape[:-1], -1)], -1
+        )
+        return replace(tracks, boxes=boxes, parts=truth.parts)
+    if tracks.boxes.shape[-1] != truth.boxes.shape[-1]:
+        raise InputError("Tracks and ground truth are poses of different numbers of parts: give tracks of its parts.")
+    return tracks
 
 
 def _present(tracks: Tracks, t: int) -> tuple[Integers, Array]:

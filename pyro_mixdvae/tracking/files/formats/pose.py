@@ -1,6 +1,7 @@
-"""Poses: SLEAP's files through sleap-io, and DeepLabCut's CSV. An animal is where the mean of its seen parts is."""
+"""Poses: SLEAP's files through sleap-io, and DeepLabCut's CSV: every part of every animal, by its name."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,17 @@ from pyro_mixdvae.tracking.files.formats.delimited import rows_of
 from pyro_mixdvae.tracking.files.formats.numbered import numbered
 from pyro_mixdvae.tracking.files.formats.table import DetectionTable
 from pyro_mixdvae.tracking.files.sequences import Size
+from pyro_mixdvae.tracking.poses import pose_rows
 
-MEAN = "mean of the parts of each animal"
+PARTS = "parts {}"
+"""What the numbers of a pose are called."""
+
 LEAST_LIKELIHOOD = 0.6
 """Parts below it are not seen: DeepLabCut's own ``pcutoff``."""
 
 
 class SLEAP:
-    """``.slp``, and ``.analysis.h5``: points, the ids those of tracks, where there are some."""
+    """``.slp``, and ``.analysis.h5``: poses, the ids those of tracks, where there are some."""
 
     name = "SLEAP's poses"
     looks_like = "SLEAP's .slp or .analysis.h5"
@@ -36,30 +40,44 @@ class SLEAP:
         if len(labels.videos) > 1:
             raise InputError(f"{path} holds poses of {len(labels.videos)} films: save those of one by themselves.")
         names: dict[str, int] = {}
+        parts: tuple[str, ...] = ()
         rows = []
         for frame in labels.labeled_frames:
             for animal in frame.instances:
-                parts = np.asarray(animal.numpy(), dtype=float)[:, :2]
-                seen = parts[np.isfinite(parts).all(1)]
-                if len(seen):
+                places = np.asarray(animal.numpy(), dtype=float)[:, :2]
+                own = tuple(str(name) for name in animal.skeleton.node_names)
+                if parts and own != parts:
+                    raise InputError(f"{path} holds poses of different skeletons: save those of one by themselves.")
+                parts = own
+                row = pose_rows(np.where(np.isfinite(places), places, np.nan))
+                if not np.isnan(row[0]):
                     track = float("nan")
                     if animal.track is not None:
                         track = names.setdefault(str(animal.track.name), len(names) + 1)
                     score = getattr(animal, "score", None)
-                    rows.append((frame.frame_idx, *seen.mean(0), track, float("nan") if score is None else score))
-        values = np.array(rows, dtype=float).reshape(-1, 5)
-        return DetectionTable.of(
-            path,
-            self.name,
-            values[:, 0],
-            values[:, 1:3],
-            "point",
-            lambda row: f"{path}, animal {row + 1}",
-            MEAN,
-            values[:, 3],
-            values[:, 4],
-            counts_from=0,
-        )
+                    rows.append((frame.frame_idx, track, float("nan") if score is None else score, *row))
+        return _of_rows(path, self.name, rows, lambda row: f"{path}, animal {row + 1}", parts)
+
+
+def _of_rows(
+    path: Path, name: str, rows: list[tuple[float, ...]], where: Callable[[int], str], parts: tuple[str, ...]
+) -> DetectionTable:
+    """Of rows of frame, id, confidence and the numbers of a pose; one of a single part is a point."""
+    values = np.array(rows, dtype=float).reshape(len(rows), -1) if rows else np.zeros((0, 5))
+    is_point = len(parts) == 1
+    return DetectionTable.of(
+        path,
+        name,
+        values[:, 0],
+        values[:, 3:],
+        "point" if is_point else "pose",
+        where,
+        PARTS.format(", ".join(parts)),
+        values[:, 1],
+        values[:, 2],
+        counts_from=0,
+        parts=() if is_point else parts,
+    )
 
 
 def _loaded(path: Path) -> Any:
@@ -139,37 +157,31 @@ def _table(
     owners = [cell.strip() for cell in header.get("individuals", header["coords"])[since:]]
     if "individuals" not in header:
         owners = ["animal"] * len(coords)
+    bodyparts = [cell.strip() for cell in header["bodyparts"][since:]]
+    columns = {key: k for k, key in enumerate(zip(owners, bodyparts, coords, strict=True))}
+    if len(columns) < len(coords):
+        raise InputError(f"{path}: a part of an animal stands twice in the header: correct it.")
+    parts = tuple(dict.fromkeys(bodyparts))
     rows: list[tuple[float, ...]] = []
     at: list[int] = []
     for which, owner in enumerate(dict.fromkeys(owners), start=1):
-        places = {
-            coord: numbers[
-                :,
-                [k for k, (who, what) in enumerate(zip(owners, coords, strict=True)) if (who, what) == (owner, coord)],
-            ]
-            for coord in ("x", "y", "likelihood")
-        }
-        x, y, likelihood = places["x"], places["y"], places["likelihood"]
-        if x.shape != y.shape or likelihood.shape[1] not in (0, x.shape[1]):
-            raise InputError(f"{path}: {owner} has not as many y as x: correct the header.")
-        seen = np.isfinite(x) & np.isfinite(y)
-        if likelihood.shape[1]:
-            seen &= likelihood >= LEAST_LIKELIHOOD
+        poses = np.full((len(numbers), len(parts), 2), np.nan)
+        sure = np.full((len(numbers), len(parts)), np.nan)
+        for p, part in enumerate(parts):
+            x, y, likelihood = (columns.get((owner, part, coord)) for coord in ("x", "y", "likelihood"))
+            if (x is None) != (y is None):
+                raise InputError(f"{path}: {owner} has x or y of {part} alone: correct the header.")
+            if x is None or y is None:
+                continue
+            poses[:, p] = numbers[:, [x, y]]
+            if likelihood is not None:
+                sure[:, p] = numbers[:, likelihood]
+                poses[~(sure[:, p] >= LEAST_LIKELIHOOD), p] = np.nan
+        seen = ~np.isnan(poses).any(-1)
+        places = pose_rows(poses)
         for row in np.flatnonzero(seen.any(1)):
-            own = seen[row]
-            sure = likelihood[row, own].mean() if likelihood.shape[1] else float("nan")
-            rows.append((frames[row], x[row, own].mean(), y[row, own].mean(), which, sure))
+            own = sure[row, seen[row]]
+            known = own[~np.isnan(own)]
+            rows.append((frames[row], which, known.mean() if len(known) else float("nan"), *places[row]))
             at.append(lines[row])
-    values = np.array(rows, dtype=float).reshape(-1, 5)
-    return DetectionTable.of(
-        path,
-        name,
-        values[:, 0],
-        values[:, 1:3],
-        "point",
-        lambda row: f"{path}, line {at[row]}",
-        MEAN,
-        values[:, 3],
-        values[:, 4],
-        counts_from=0,
-    )
+    return _of_rows(path, name, rows, lambda row: f"{path}, line {at[row]}", parts)

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.boxes import Array, centre_size_to_xyxy, ltwh_to_xyxy
+from pyro_mixdvae.tracking.boxes import Array, centre_size_to_xyxy, kinds, ltwh_to_xyxy
 from pyro_mixdvae.tracking.files.rows import FURTHEST_PIXEL, LAST_FRAME, Integers
 from pyro_mixdvae.tracking.files.sequences import Size
+from pyro_mixdvae.tracking.poses import far_corners
 
-Form = Literal["point", "corners", "left top and size", "centre and size"]
-"""What the numbers of a place are: x, y; x1, y1, x2, y2; left, top, width, height; or the centre, width, height."""
+Form = Literal["point", "pose", "corners", "left top and size", "centre and size"]
+"""What the numbers of a place are: x, y; a row of a pose (`tracking.poses`), whose parts may be NaN; x1, y1, x2, y2;
+left, top, width, height; or the centre, width, height."""
 
 NO_ID = -1
 
@@ -28,7 +30,7 @@ class DetectionTable:
         path: where they were read.
         format: what the format is called.
         frame: ``[n]``, as numbered in the file.
-        places: points ``[n, 2]``, or boxes ``[n, 4]`` xyxy, in pixels.
+        places: points ``[n, 2]``, boxes ``[n, 4]`` xyxy, or rows of poses ``[n, 2 + 2 P]``, in pixels.
         ids: ``[n]``, `NO_ID` where a row has none; None where the file has none at all.
         confidence: ``[n]``, -1 where the file gives none.
         where: file and place of a row, for messages.
@@ -36,6 +38,7 @@ class DetectionTable:
         size: width and height of the image in pixels, if the file says them.
         unit: of the places.
         counts_from: the number of the first frame, where the format says it; None: it is guessed (`origin`).
+        parts: names of the P parts of poses.
     """
 
     path: Path
@@ -49,6 +52,7 @@ class DetectionTable:
     size: Size | None = None
     unit: str = "pixels"
     counts_from: int | None = None
+    parts: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -65,6 +69,7 @@ class DetectionTable:
         size: Size | None = None,
         unit: str = "pixels",
         counts_from: int | None = None,
+        parts: tuple[str, ...] = (),
     ) -> "DetectionTable":
         """The table of numbers as a file has them; see the attributes. Ids and confidence are NaN where there are none.
 
@@ -82,10 +87,11 @@ class DetectionTable:
 
         refuse(~(frames >= 0) | (frames != np.floor(frames)), "the frame is no whole number from 0: correct the row.")
         refuse(frames > LAST_FRAME, f"the frame is above {LAST_FRAME}, more than any sequence has: correct the row.")
-        refuse(~np.isfinite(numbers).all(1), "the place is not finite: correct the row.")
+        known_places = numbers[:, :2] if form == "pose" else numbers
+        refuse(~np.isfinite(known_places).all(1), "the place is not finite: correct the row.")
         boxes = _in_the_house_form(numbers, form)
         refuse((np.abs(boxes) > FURTHEST_PIXEL).any(1), f"beyond {FURTHEST_PIXEL:.0f} pixels: give pixels.")
-        if form != "point":
+        if form not in ("point", "pose"):
             # Measured on the corners too: beside a large left, a tiny width is lost.
             sides = boxes[:, 2:] - boxes[:, :2]
             smallest = (sides if form == "corners" else np.minimum(sides, numbers[:, 2:])).min(1)
@@ -101,7 +107,7 @@ class DetectionTable:
         sure = np.full(len(frames), np.nan) if confidence is None else np.asarray(confidence, dtype=float)
         return cls(
             *(path, format, frames.astype(np.int64), boxes, ids, np.where(np.isfinite(sure), sure, -1.0)),
-            *(where, columns, size, unit, counts_from),
+            *(where, columns, size, unit, counts_from, parts),
         )
 
     @property
@@ -118,15 +124,16 @@ class DetectionTable:
     def furthest(self) -> Size:
         """The size of an image that ends where the furthest places do."""
         # Not below 1: a box left of every image is then refused like any other outside.
-        return max(1, math.ceil(self.places[:, -2].max())), max(1, math.ceil(self.places[:, -1].max()))
+        width, height = far_corners(self.places).max(0)
+        return max(1, math.ceil(width)), max(1, math.ceil(height))
 
     @property
     def sentence(self) -> str:
         """What was recognised and read, for a user to see whether it was meant so."""
         frames = f"frames {self.frame.min()} to {self.frame.max()}"
-        kind = "points" if self.is_of_points else "boxes"
         return (
-            f"{self.path}: recognised as {self.format}: {len(self.frame)} {kind} ({self.columns}) in {self.unit}, "
+            f"{self.path}: recognised as {self.format}: {len(self.frame)} {kinds(self.places)} ({self.columns}) in "
+            f"{self.unit}, "
             f"{frames}, numbered from {self.origin}."
         )
 
