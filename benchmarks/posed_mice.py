@@ -1,7 +1,7 @@
 """Synthetic mice of some parts, a fifth of which are not seen: tracked by all parts, and by the mean of those seen.
 
-`python benchmarks/posed_mice.py` prints, for two to four animals, identity switches, IDF1 and the error of the middle of
-both, and of all parts that of the first.
+`python benchmarks/posed_mice.py` prints, for two to four animals, identity switches, IDF1 and the error of the middle
+of both, and of all parts that of the first.
 """
 
 import argparse

@@ -13,7 +13,7 @@ from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.reporting.sameness import same
 from pyro_mixdvae.tracking.boxes import Array, centres, kinds
 from pyro_mixdvae.tracking.doubts import Doubt
-from pyro_mixdvae.tracking.poses import Parts
+from pyro_mixdvae.tracking.poses import Parts, far_corners
 
 if TYPE_CHECKING:
     from arviz import InferenceData
@@ -107,10 +107,8 @@ class TrackingResult:
         """Width and height of the image in pixels, or, where nobody said them, where the furthest boxes end."""
         if self.size is not None:
             return self.size
-        places = [
-            places.reshape(-1, places.shape[-1]) for places in (self.boxes, self.detections) if places is not None
-        ]
-        far = np.nanmax(np.concatenate([np.ones((1, 2)), *(each[:, -2:] for each in places)]), axis=0)
+        places = [far_corners(places).reshape(-1, 2) for places in (self.rows, self.detections) if places is not None]
+        far = np.nanmax(np.concatenate([np.ones((1, 2)), *places]), axis=0)
         return float(np.ceil(far[0])), float(np.ceil(far[1]))
 
     def at(self, frames: slice | npt.NDArray[np.int64]) -> "TrackingResult":

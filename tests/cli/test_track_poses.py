@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pyro_mixdvae.engines.registry import only_torch
+from pyro_mixdvae.reporting.palette import colour_of
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.runs import read_run
 from pyro_mixdvae.tracking.files.tracks import read_results
@@ -47,7 +49,7 @@ def deeplabcut(poses: Array, unseen: Callable[[int, int, int], bool] = lambda t,
 
 @pytest.fixture
 def poses(tmp_path: Path) -> Path:
-    """The animals as DeepLabCut writes them: the tail of the first is not seen in frame 3, the second not in frame 5."""
+    """As DeepLabCut writes them: the tail of the first is not seen in frame 3, all of the second not in frame 5."""
     path = tmp_path / "mice.csv"
     path.write_text(deeplabcut(true_poses(), lambda t, n, p: (t, n, p) == (3, 0, 2) or (t, n) == (5, 1)))
     return path
@@ -88,10 +90,35 @@ def test_poses_in_and_poses_out(mixdvae: Run, poses: Path, tmp_path: Path) -> No
         again = mixdvae("track", poses, "--model", out_file.with_suffix(".model.toml"), "-o", tmp_path / "again.csv")
     assert again[0] == 0
     assert (tmp_path / "again.csv").read_text() == out_file.read_text()
-    assert mixdvae("render", out_file, "-o", tmp_path / "two.gif")[0] == 0
-    assert mixdvae("report", out_file, "-o", tmp_path / "two.html")[0] == 0
-    code, _, err = mixdvae("track", poses, "-n", "2", "--corrections", poses, "-o", tmp_path / "x.csv")
-    assert (code, "Corrections are of boxes and points" in err) == (2, True)
+
+
+def test_poses_are_drawn_and_shown(mixdvae: Run, poses: Path, tmp_path: Path) -> None:
+    """Of any tracker; those of ours have tables beside them."""
+    for verb, arguments in (
+        ("render", (poses, poses, "-o", tmp_path / "a.gif", "-q", "--size", "160x120")),
+        ("report", (poses, "-o", tmp_path / "a.html", "-q")),
+    ):
+        code, _, err = mixdvae(verb, *arguments)
+        assert (code, err) == (0, "")
+    with Image.open(tmp_path / "a.gif") as film:
+        film.seek(3)
+        shown = np.asarray(film.convert("RGB")).astype(int)
+    for n, colour in enumerate((colour_of(0), colour_of(1))):
+        x, y = true_poses()[3, n, 0].round().astype(int)
+        assert np.abs(shown[y, x] - list(bytes.fromhex(colour[1:]))).max() < 40
+
+
+def test_what_cannot_be_done_with_poses_is_one_sentence(mixdvae: Run, poses: Path, tmp_path: Path) -> None:
+    (tmp_path / "fixes.csv").write_text("frame,kind,source,other,until,x1,y1,x2,y2\n3,swap,1,2,,,,,\n")
+    for arguments, says in (
+        (("--corrections", tmp_path / "fixes.csv"), "Corrections are of boxes and points"),
+        (("--preset", "vkf"), 'take the preset "poses"'),
+        (("--preset", "points"), 'take the preset "poses"'),
+    ):
+        code, _, err = mixdvae("track", poses, "-n", "2", "-o", tmp_path / "x.csv", *arguments)
+        assert (code, says in err) == (2, True)
+    code, _, err = mixdvae("train", "boxes", "--tracks", poses, "-o", tmp_path / "x.safetensors")
+    assert (code, "a motion of boxes is learned" in err) == (2, True)
 
 
 def test_a_point_says_which_pose_is_which(mixdvae: Run, poses: Path, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pyro.infer import TraceEnum_ELBO
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
-from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.engines.registry import only_torch
+from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides import MeanField
 from pyro_mixdvae.inference.algorithms import Coordinate

@@ -125,7 +125,7 @@ def read_annotated(folder: str | Path) -> Annotated:
     """
     ground_truth, detections = read_ground_truth(folder).from_its_beginning(), read_detections(folder)
     if ground_truth.boxes.shape[-1] != 4 or detections.width != 4:
-        raise InputError(f"{folder} holds points, and samples are cut of boxes: give sequences of boxes.")
+        raise InputError(f"{folder} holds no boxes, and samples are cut of boxes: give sequences of boxes.")
     seen, confidence = match_detections(ground_truth, detections)
     return Annotated(ground_truth, detections, seen, confidence)
 

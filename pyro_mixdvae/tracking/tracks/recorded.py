@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.plurals import counted
-from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.boxes import Array, kinds
 from pyro_mixdvae.tracking.files.sequences import neighbouring_info
 from pyro_mixdvae.tracking.files.tracks import Tracks, read_ground_truth
 
@@ -45,8 +45,9 @@ def tracks_from_files(paths: Sequence[str | Path], n_frames: int = 60) -> Record
     seen = too_short = 0
     for path in paths:
         tracks = read_ground_truth(path)
-        if tracks.boxes.shape[-1] == 2:
-            raise InputError(f"{path} holds points, and a motion of boxes is learned: give tracks of boxes.")
+        if tracks.boxes.shape[-1] != 4:
+            what = kinds(tracks.boxes)
+            raise InputError(f"{path} holds {what}, and a motion of boxes is learned: give tracks of boxes.")
         notes += tracks.notes
         width, height = _image_size(tracks, notes)
         scaled = tracks.boxes / np.array([width, height, width, height])
