@@ -61,13 +61,18 @@ def far_corners(boxes: Array) -> Array:
     return far
 
 
+def is_seen(parts: Array) -> Flags:
+    """Which parts ``[..., P]`` are seen, of ``[..., P, 2]``."""
+    return ~np.asarray(np.isnan(parts).any(-1))
+
+
 def guessed(parts: Array) -> Array:
     """Where the parts of detections ``[T, K, P, 2]`` that are not seen may be; those that are seen stay where they are.
 
     Each pose is compared with those of the frame before that holds some (`like_nearest`), which has been guessed
     already; the first frames with what comes after them. It is a guess to start from: inference takes it for no data.
     """
-    found, there = parts.copy(), ~np.isnan(parts).any(-1)
+    found, there = parts.copy(), is_seen(parts)
     frames = np.flatnonzero((there.any(2) & ~there.all(2)).any(1))
     if not len(frames):
         return found
@@ -89,7 +94,7 @@ def like_nearest(poses: Array, others: Array) -> Array:
     Near is what is so on the mean of the parts that both have, and its parts are moved by what these have moved. A part
     that neither has stays NaN.
     """
-    both = ~np.isnan(poses).any(-1)[:, None] & ~np.isnan(others).any(-1)  # [N, M, P]
+    both = is_seen(poses)[:, None] & is_seen(others)  # [N, M, P]
     apart = np.where(both[..., None], poses[:, None] - others, 0.0)
     count = both.sum(-1)
     square = np.where(count > 0, (apart**2).sum((-2, -1)) / np.maximum(count, 1), np.inf)
@@ -135,13 +140,20 @@ class Parts:
 
     def of_visits(self, rows: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64], observed: Flags) -> "Parts":
         """Of animals that are one of several at a time: at frames ``[T, 1]`` the chosen ``[T, N]``."""
-        own = (part[rows, chosen] for part in (self.mean, self.lower, self.upper))
-        return Parts(self.names, *own, self.observed[rows, chosen] & observed[..., None])
+        return replace(
+            self,
+            mean=self.mean[rows, chosen],
+            lower=self.lower[rows, chosen],
+            upper=self.upper[rows, chosen],
+            observed=self.observed[rows, chosen] & observed[..., None],
+        )
 
     def while_there(self, there: Flags) -> "Parts":
         """With NaN where an animal is not in the picture, ``[T, N]``."""
-        own = (np.where(there[..., None, None], part, np.nan) for part in (self.mean, self.lower, self.upper))
-        return Parts(self.names, *own, self.observed)
+        mean, lower, upper = (
+            np.where(there[..., None, None], part, np.nan) for part in (self.mean, self.lower, self.upper)
+        )
+        return replace(self, mean=mean, lower=lower, upper=upper)
 
     @property
     def rows(self) -> Array:
@@ -154,8 +166,13 @@ def joined_parts(pieces: Iterable[Parts | None]) -> Parts | None:
     every = [piece for piece in pieces if piece is not None]
     if not every:
         return None
-    own = (np.concatenate([getattr(piece, name) for piece in every]) for name in ("mean", "lower", "upper", "observed"))
-    return Parts(every[0].names, *own)
+    return Parts(
+        every[0].names,
+        np.concatenate([piece.mean for piece in every]),
+        np.concatenate([piece.lower for piece in every]),
+        np.concatenate([piece.upper for piece in every]),
+        np.concatenate([piece.observed for piece in every]),
+    )
 
 
 def named_parts(names: Sequence[str], n_parts: int) -> tuple[str, ...]:
