@@ -73,8 +73,8 @@ def guessed(parts: Array) -> Array:
     already; the first frames with what comes after them. It is a guess to start from: inference takes it for no data.
     """
     found, there = parts.copy(), is_seen(parts)
-    frames = np.flatnonzero((there.any(2) & ~there.all(2)).any(1))
-    if not len(frames):
+    is_partly = np.asarray(there.any(2) & ~there.all(2))
+    if not is_partly.any():
         return found
     full = np.flatnonzero(there.any((1, 2)))
     for order in (full[::-1], full):  # what is known after a frame goes into it first, and what is known before over it

@@ -64,7 +64,8 @@ def summarise(
         parts = None
         if shown is not None:
             each = [parts_of(part) for part in limits_of]
-            parts = Parts(named_parts(sequence.parts, each[0].shape[-2]), *each, shown[b, :n_frames])
+            names = named_parts(sequence.parts, each[0].shape[-2])
+            parts = Parts(names, each[0], each[1], each[2], shown[b, :n_frames])
             limits_of = [points_of(part) for part in limits_of]
         results.append(
             TrackingResult(
