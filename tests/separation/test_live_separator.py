@@ -1,5 +1,6 @@
 """A separator of sounds that come block by block."""
 
+import doctest
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from torch import Tensor
 import pyro_mixdvae
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import SVI, Looks
+from pyro_mixdvae.separation.live import separator as separator_module
 from pyro_mixdvae.separation.live.separator import LiveSeparator
 from pyro_mixdvae.separation.live.windows import Level, Sliding, SlidingWindow
 from pyro_mixdvae.separation.separator import Separator
@@ -201,6 +203,12 @@ def test_one_of_them_may_win(weights: list[str]) -> None:
     sound = mixture(0.5)
     found = in_blocks(LiveSeparator(RATE, weights, "assignment"), sound, 999)
     np.testing.assert_allclose(found.sum(0), sound, atol=1e-5)
+
+
+def test_the_example_is_true() -> None:
+    results = doctest.testmod(separator_module)
+    assert results.attempted > 3
+    assert results.failed == 0
 
 
 def test_it_is_offered_at_the_top() -> None:
