@@ -133,7 +133,7 @@ class SoundSources(Sources):
         """
         steady = torch.stack([network.steady_power(power) for network in self.each()]).sum(0)
         heard = without_noise(power, steady, present) if bool((steady > 0).any()) else power
-        return heard.unsqueeze(1).expand(-1, self.n_sources, -1, -1)
+        return heard.unsqueeze(1).expand(-1, len(self.networks), -1, -1)
 
     def reconstructed(self, power: Tensor, present: Tensor | None = None) -> Tensor:
         """v_s of all frames, the networks being fed |s|^2, at the central path of q(z | s): [*, N, T, F] -> same.

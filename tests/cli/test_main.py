@@ -49,7 +49,7 @@ def test_the_doctor_says_versions_engine_kernels_weights_and_extras(mixdvae: Run
     assert "numba" in lines["engine"]
     assert "compiled" in lines["kernels"]
     assert "of boxes artist" in lines["weights"]
-    assert "of sounds flute, instrument, speech" in lines["weights"]
+    assert "of sounds flute, instrument, noise, speech" in lines["weights"]
 
 
 def test_the_doctor_names_what_is_missing(mixdvae: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,9 +67,11 @@ def test_weights_of_the_wrong_kind_come_with_those_of_the_right_kind(mixdvae: Ru
     _, _, err = mixdvae("track", tmp_path / "det.txt", "-n", 1, "--weights", "flute", "-o", output / "a.txt")
     assert f"flute is a model of sound: give one of boxes ({', '.join(shipped_names('boxes'))})" in err
     _, _, err = mixdvae("separate", tmp_path / "mix.wav", "-o", output, "--sources", "boxes,speech")
-    assert "boxes is no model of sound: give one that comes along (flute, instrument, speech)" in err
+    assert "boxes is no model of sound: give one that comes along (flute, instrument, noise, speech)" in err
     _, _, err = mixdvae("track", tmp_path / "det.txt", "-n", 1, "--weights", "unheard-of", "-o", output / "a.txt")
-    assert "(of boxes artist, autoregressive, boxes, constant-velocity; of sounds flute, instrument, speech)" in err
+    assert (
+        "(of boxes artist, autoregressive, boxes, constant-velocity; of sounds flute, instrument, noise, speech)" in err
+    )
 
 
 def test_only_verbose_speaks_of_nats(mixdvae: Run, tmp_path: Path) -> None:
