@@ -21,6 +21,7 @@ from pyro_mixdvae.outputs import (
     write_together,
     writing,
 )
+from pyro_mixdvae.tracking.files.results import former_paths, result_files
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
 
@@ -421,3 +422,15 @@ def test_what_a_new_set_does_not_hold_goes_with_the_former_one(tmp_path: Path, m
     replaced()
     assert everything(tmp_path) == {"a"}
     assert (tmp_path / "a").read_text() == "new"
+
+
+def test_companions_of_a_former_run_are_of_its_tracks_alone(tmp_path: Path) -> None:
+    tracks, written = tmp_path / "a.txt", [tmp_path / "a.txt", tmp_path / "a.boxes.csv"]
+    (tmp_path / "a.presence.csv").write_text("of somebody")
+    assert former_paths(tracks, written) == []  # no tracks lie there
+    tracks.write_text("")
+    assert tmp_path / "a.presence.csv" in former_paths(tracks, written)
+    assert not set(written) & set(former_paths(tracks, written))
+    with result_files(written, overwrite=True):
+        pass
+    assert everything(tmp_path) == {"a.txt", "a.boxes.csv"}
