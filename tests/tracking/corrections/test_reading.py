@@ -130,6 +130,35 @@ def test_a_run_is_corrected_from_its_files_or_anew(tmp_path: Path, mixdvae: Call
     assert "run.assignments.csv is not there" in ended.err
 
 
+def test_sources_that_come_and_go_are_corrected_at_once(tmp_path: Path, mixdvae: Callable) -> None:
+    rows, noise = [], np.random.default_rng(0).normal(0, 0.5, (100, 3, 2))
+    for t in range(1, 101):
+        places = [(10 + 2 * t, 50), (300 - 2 * t, 180), (500, 300 + t)][: 3 if t <= 40 else 2]
+        rows += [(t, *(np.array(place) + off).round(2)) for place, off in zip(places, noise[t - 1], strict=False)]
+    seq, fixes, presence = tmp_path / "det.txt", tmp_path / "fixes.csv", tmp_path / "presence.csv"
+    seq.write_text("".join(f"{t},-1,{x},{y},20,40,1\n" for t, x, y in rows))
+    presence.write_text("id,from,to\n3,1,40\n")
+    fixes.write_text(f"{HEADER}\n60,swap,1,2,,,,,\n80,absent,1,,90,,,,\n")
+    before, after, found = (tmp_path / f"{name}.txt" for name in ("before", "after", "found"))
+    size = ("--size", "640x480", "--no-report")
+    assert mixdvae("track", seq, "-n", 3, *size, "-o", before, "--presence", presence).code == 0
+    known = mixdvae("track", seq, "-n", 3, *size, "-o", after, "--presence", presence, "--corrections", fixes)
+    assert known.code == 0, known.err
+    one, other = (read_results(path).boxes for path in (before, after))
+    assert np.isnan(other[40:, 2]).all()  # as was said
+    np.testing.assert_allclose(other[:30], one[:30], atol=0.03)
+    np.testing.assert_allclose(other[-5:, :2], one[-5:, 1::-1], atol=0.5)
+    assert np.isnan(other[79:90, 0]).all()
+    assert not np.isnan(other[79:90, 1]).any()
+    most = mixdvae("track", seq, "--max-sources", 5, *size, "-o", found, "--corrections", fixes)
+    assert most.code == 0, most.err
+    assert "3 sources were found, of at most 5" in most.out + most.err
+    assert not found.with_suffix(".boxes.csv").exists()
+    ended = mixdvae("track", seq, "-n", 3, "-o", found, "--presence", presence, "--corrections", fixes, "--run", before)
+    assert ended.code == 2
+    assert "leave --presence and --max-sources out, or --run" in ended.err
+
+
 def test_a_run_that_counts_from_0_is_corrected_and_nobody_may_be_there(tmp_path: Path, mixdvae: Callable) -> None:
     rows = "".join(f"{t},{10 + 2 * t},50,20,40\n{t},{300 - 2 * t},60,20,40\n" for t in range(60))
     seq, fixes, run = tmp_path / "boxes.csv", tmp_path / "fixes.csv", tmp_path / "run.txt"
