@@ -182,7 +182,7 @@ class Tracker:
             yield track_coming(own, film, labels, presence, n_samples, origin)
             return
         start, ends = own._bounds(film, labels, origin)
-        yield from own.track_from(film, own._likely(film, start, labels), ends, labels, n_samples)
+        yield from own.track_from(film, likely_start(film, start, own.preset, labels), ends, labels, n_samples)
 
     def track_from(
         self, film: Film, start: Start, ends: Ends, labels: Labels | None = None, n_samples: int = 0
@@ -253,7 +253,7 @@ class Tracker:
         results: dict[int, TrackingResult] = {}
         for b, film in enumerate(films):
             start, ends[b] = self._bounds(film, None)
-            starts[b] = start = self._likely(film, start, None)
+            starts[b] = start = likely_start(film, start, self.preset, None)
             if first_block(ends[b], start) < ends[b].until:
                 results[b] = of_film(joined(list(self.track_blocks(film, None, n_samples))), film)
             else:
@@ -299,9 +299,6 @@ class Tracker:
     def _bounds(self, film: Film, labels: Labels | None, origin: int = 1) -> tuple[Start, Ends]:
         start = start_of(film, self.n_sources, labels)
         return start, ends_of(film, start, labels, self.preset, origin)
-
-    def _likely(self, film: Film, start: Start, labels: Labels | None) -> Start:
-        return start if labels is not None else likely_start(film, start, self.preset)
 
     def _needed(self, sequence: BoxSequence, extent: Extent) -> tuple[Extent, int]:
         """Of tracking so much that is like one sequence."""

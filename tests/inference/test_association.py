@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from numpy.random import Generator
 
-from pyro_mixdvae.inference.association.choice import choose_tracks, log_alike
+from pyro_mixdvae.inference.association.choice import Drawn, choose_tracks, log_alike, named
 from pyro_mixdvae.inference.association.linking import Rates, come_back, link
 from pyro_mixdvae.inference.association.motion import (
     SPREADS,
@@ -16,6 +15,7 @@ from pyro_mixdvae.inference.association.motion import (
     Detections,
     Floats,
     Motion,
+    Place,
     Track,
     ahead,
     estimated,
@@ -29,7 +29,6 @@ from pyro_mixdvae.inference.association.motion import (
 from pyro_mixdvae.inference.association.pieces import CERTAIN, LEAST, find_pieces, pieces_of
 from pyro_mixdvae.inference.association.recovery import Starts, recover, tracks_of
 from pyro_mixdvae.inference.association.scenes import confirmed
-from pyro_mixdvae.models.scene import Scene
 
 RATES = Rates(detection=0.95, clutter=0.05, hide=0.002, reappear=0.01)
 MOTION = Motion(*(np.full(2, variance) for variance in (1e-4, 1e-4, 1e-3, 0.05)))
@@ -198,7 +197,7 @@ def test_who_stands_still_is_none_of_those_who_run() -> None:
     referee = np.array([0.5, 0.9]) + 5e-4 * rng.standard_normal((200, 2))
     tracks = choose_tracks(scene_of([referee, *runners]), RATES, 3)
     assert tracks is not None
-    assert {k for track in tracks for _, k in track} == {1, 2, 3}
+    assert {k for track in tracks.tracks for _, k in track} == {1, 2, 3}
     assert choose_tracks(scene_of([referee]), RATES, 2) is None
 
 
@@ -226,17 +225,47 @@ def test_what_is_followed_is_predicted() -> None:
     assert alone.log_density.tolist() == [seen.clutter[0, 0]]
 
 
-def test_with_labels_what_contradicts_them_or_sees_less_is_no_recovery() -> None:
+def drawn_at(seen: Detections, places: list[tuple[int, Place]]) -> Drawn:
+    """Labels of sources 0 and 1 that lie on detections."""
+    content, mask = np.zeros((2, *seen.content.shape[::2])), np.zeros((2, len(seen.mask)), np.bool_)
+    for source, place in places:
+        content[source, place[0]], mask[source, place[0]] = seen.content[place], True
+    return Drawn(content, mask)
+
+
+def test_with_labels_what_contradicts_them_or_follows_others_is_no_recovery() -> None:
     rng = np.random.default_rng(7)
-    seen = scene_of([walk(6, (0.1, 0.5), (0.01, 0.0), rng), walk(6, (0.9, 0.5), (-0.01, 0.0), rng)])
-    observations = torch.from_numpy(seen.content)[None]
-    labels = torch.full((1, 1, 6, 2), torch.nan, dtype=torch.double)
-    labels[0, 0, [0, 4]] = observations[0, [0, 4], 0]
-    scene = Scene.of(observations, observations[:, 0, :1], labels=labels)
-    before, right, less, wrong = np.full((4, 6, 2), -1)
-    before[:3, 0] = right[:, 0] = less[:2, 0] = wrong[:3, 0] = wrong[3:, 1] = 0
-    assert confirmed(before, right, scene, seen, 0)
-    assert not confirmed(before, less, scene, seen, 0)
-    assert not confirmed(before, wrong, scene, seen, 0)
-    wrong[4] = -1  # where the label is nothing is said
-    assert confirmed(before, wrong, scene, seen, 0)
+    ways = [walk(20, (0.1, row), (0.01, 0.0), rng) for row in (0.2, 0.5, 0.8)]
+    seen = scene_of([*ways[:2], hidden(ways[2], 0, 14)])
+    drawn = drawn_at(seen, [(0, (0, 0)), (1, (0, 1)), (0, (10, 0))])
+    before, right, all_seen, less, wrong = np.full((5, 20, 3), -1)
+    for owners in (before, right, all_seen, less, wrong):
+        owners[:9, 0], owners[:, 1] = 0, 1
+    before[14:, 2] = 0  # who comes at the end would not be chosen
+    right[9:12, 0] = all_seen[9:, 0] = wrong[9:, 0] = 0
+    wrong[10, :2] = -1, 0
+    for after in (right, all_seen):
+        assert confirmed(before, after, seen, RATES, drawn)
+    assert not confirmed(before, less, seen, RATES, drawn)
+    assert not confirmed(before, wrong, seen, RATES, drawn)  # not the nearest to the label
+    nobody = seen._replace(mask=np.zeros_like(seen.mask))
+    assert not confirmed(before, right, nobody, RATES, drawn)
+
+
+def test_labels_name_the_tracks_that_are_chosen_without_them() -> None:
+    rng = np.random.default_rng(8)
+    ways = [walk(60, (0.1, row), (0.01, 0.0), rng) for row in (0.2, 0.5, 0.8)]
+    seen = scene_of([hidden(ways[0], 0, 4), ways[1], hidden(ways[2], 10, 60)])
+    found = choose_tracks(seen, RATES, 2)
+    assert found is not None
+    first = seen._replace(content=np.stack(ways, 1))  # in frame 0 a label is where nothing is seen yet
+    first.content[30, 2] = 0.05, 0.95
+
+    def order(places: list[tuple[int, Place]]) -> list[int] | None:
+        tracks = named(seen, found, RATES, drawn_at(first, places))
+        return None if tracks is None else [track[-1][1] for track in tracks]
+
+    assert order([(0, (0, 1)), (1, (0, 0))]) == [1, 0]
+    assert order([(0, (0, 0)), (1, (0, 1)), (1, (30, 1))]) == [0, 1]
+    assert order([(0, (0, 2)), (1, (0, 1))]) is None  # who is labelled was not chosen
+    assert order([(0, (0, 0)), (1, (0, 1)), (1, (30, 2))]) is None  # no track goes there

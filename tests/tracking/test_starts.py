@@ -48,9 +48,24 @@ def test_a_label_says_more_than_what_is_likely(with_referee: Array) -> None:
     assert np.abs(result.boxes - with_referee[:, :2]).mean() < 4
 
 
+def test_labels_name_those_who_are_chosen(with_referee: Array) -> None:
+    boxes = np.concatenate([with_referee, np.full((N_FRAMES, 1, 4), np.nan)], 1)
+    boxes[0, 1] = np.nan  # not seen where it is labelled
+    labels = Labels(np.zeros(2, int), np.arange(2), with_referee[0, [2, 1]])
+    film = ArrayFilm.of(boxes, SIZE, None, labels)
+    start = start_of(film, 2, labels)
+    found = likely_start(film, start, default(2), labels)
+    assert found.frame == 1
+    np.testing.assert_array_equal(found.boxes, boxes[1, [2, 1]])
+    assert not any("guessed" in warning for warning in Tracker(2).track(boxes, SIZE, labels).warnings)
+    others = Labels(np.zeros(2, int), np.arange(2), with_referee[0, :2])
+    start = start_of(film, 2, others)
+    assert likely_start(film, start, default(2), others) is start
+
+
 def test_sources_are_numbered_as_the_detections_that_they_start_at(with_referee: Array) -> None:
     film = ArrayFilm.of(with_referee[:, [2, 0, 1]], SIZE, None, None)
-    found = likely_start(film, start_of(film, 2, None), default(2))
+    found = likely_start(film, start_of(film, 2, None), default(2), None)
     np.testing.assert_array_equal(found.boxes, with_referee[found.frame, [2, 1]])
     assert found.n_candidates == 3
 
@@ -58,7 +73,7 @@ def test_sources_are_numbered_as_the_detections_that_they_start_at(with_referee:
 def test_where_nobody_is_too_many_the_start_is_as_it_was(rng: Generator) -> None:
     film = ArrayFilm.of(runners(rng), SIZE, None, None)
     start: Start = start_of(film, 2, None)
-    assert likely_start(film, start, default(2)) is start
+    assert likely_start(film, start, default(2), None) is start
 
 
 @pytest.mark.parametrize("is_labelled", [False, True])

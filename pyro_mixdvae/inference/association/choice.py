@@ -1,4 +1,4 @@
-"""Which N of all tracks are the sources that a user means, where nobody has said: those always there, and alike.
+"""Which N of all tracks are the sources that a user means: those always there, and alike; labels say which is which.
 
 Bystanders come and go; and a referee, who stays, does not move as players do. So of all sets of N the one is taken
 whose members explain the most frames and are best taken for draws from one population, each of the others being a draw
@@ -7,12 +7,24 @@ of its own.
 
 from itertools import combinations
 from math import comb
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from scipy.special import gammaln
 
 from pyro_mixdvae.inference.association.linking import COMES, THERE, Rates, explained, link, log_missed
-from pyro_mixdvae.inference.association.motion import Detections, Floats, Motion, Track, followed
+from pyro_mixdvae.inference.association.motion import (
+    Detections,
+    Floats,
+    Motion,
+    Track,
+    ahead,
+    first_belief,
+    followed,
+    log_predictive,
+)
 from pyro_mixdvae.inference.association.pieces import find_pieces, longest
 from pyro_mixdvae.inference.association.recovery import LASTS, places_of
 
@@ -26,7 +38,21 @@ MOST_SETS = 20000
 """Sets that are tried; of more, fewer tracks are looked at."""
 
 
-def choose_tracks(seen: Detections, rates: Rates, n_sources: int) -> list[Track] | None:
+class Chosen(NamedTuple):
+    """N tracks, each with a detection at least, and the motion of all."""
+
+    tracks: list[Track]
+    motion: Motion
+
+
+class Drawn(NamedTuple):
+    """What a person has labelled: contents [N, T, D], and where there are any [N, T]."""
+
+    content: Floats
+    mask: NDArray[np.bool_]
+
+
+def choose_tracks(seen: Detections, rates: Rates, n_sources: int) -> Chosen | None:
     """The tracks of N sources through a scene, where nothing says where they start; None: there are too few.
 
     Args:
@@ -42,7 +68,51 @@ def choose_tracks(seen: Detections, rates: Rates, n_sources: int) -> list[Track]
     tracks = [places_of(pieces, numbers) for numbers in linked.named + linked.bystanders if numbers]
     if len(tracks) < n_sources:
         return None
-    return [tracks[n] for n in chosen(seen, tracks, motion, rates, n_sources)]
+    return Chosen([tracks[n] for n in chosen(seen, tracks, motion, rates, n_sources)], motion)
+
+
+def named(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> list[Track] | None:
+    """The same tracks in the order of the sources that labels say they are; None: they are not all of labelled ones.
+
+    Each source is one track. What each of its labels says of where that is seen next has to be likelier, against
+    clutter, than that the track is one more bystander's.
+
+    Args:
+        seen: all detections.
+        found: N tracks that were chosen without labels.
+        rates: of p(w).
+        drawn: the labels of N sources.
+    """
+    odds = [
+        [_labelled(seen, track, found.motion, rates, *labels) for track in found.tracks]
+        for labels in zip(*drawn, strict=True)
+    ]
+    total = np.array([[each.sum() for each in row] for row in odds])
+    sources, numbers = linear_sum_assignment(total, maximize=True)
+    for source, number in zip(sources, numbers, strict=True):
+        comes = COMES if found.tracks[number][0][0] > 0 else THERE
+        if not (odds[source][number] > np.log(comes)).all():
+            return None
+    return [found.tracks[number] for number in numbers]
+
+
+def _labelled(
+    seen: Detections, track: Track, motion: Motion, rates: Rates, content: Floats, mask: NDArray[np.bool_]
+) -> Floats:
+    """Log odds against clutter [L] that a track is where each label of a source says that it has got to.
+
+    Each of L labels, [T, D] where a mask [T] says so, is held against the detection that is nearest to it in time.
+    """
+    labelled = np.flatnonzero(mask)
+    nearest = np.abs(np.array([t for t, _ in track]) - labelled[:, None]).argmin(1)
+    frames, columns = np.array(track)[nearest].T
+    unit = seen.unit[frames, columns]
+    belief = first_belief(motion, content[labelled], unit)
+    belief.covariance[..., 0, 0] += unit**2
+    steps = np.abs(frames - labelled)
+    reached = log_predictive(motion, ahead(motion, belief, unit, steps), seen.content[frames, columns], unit)
+    found: Floats = reached - seen.clutter[frames, columns] + log_missed(rates, steps - 1)
+    return found
 
 
 def chosen(seen: Detections, tracks: list[Track], motion: Motion, rates: Rates, n_sources: int) -> list[int]:

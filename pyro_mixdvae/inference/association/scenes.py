@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.engines.protocol import Filtered
+from pyro_mixdvae.inference.association.choice import Drawn, choose_tracks
 from pyro_mixdvae.inference.association.linking import Rates
 from pyro_mixdvae.inference.association.motion import SPREADS, WEIGHTS, Detections, Floats, Motion, Track, followed
 from pyro_mixdvae.inference.association.recovery import Owners, Recovered, Starts, recover, without_sources
@@ -59,26 +60,38 @@ def recovered(model: MixtureModel, scene: Scene, start: Filtered, first: int, b:
     starts = Starts(_numpy(content), _numpy(unit), _numpy(unit), first)
     before, rates = owners_of(start, scene, b), rates_of(assignment, seen, b)
     found = recover(seen, before, starts, rates)
-    if scene.label_mask[b].any() and not confirmed(before, found.owners, scene, seen, b):
+    drawn = drawn_in(scene, b)
+    is_changed = not np.array_equal(before, found.owners)
+    if drawn.mask.any() and is_changed and not confirmed(before, found.owners, seen, rates, drawn):
         return without_sources(seen, before, found.motion, rates)
     return found
 
 
-def confirmed(before: Owners, after: Owners, scene: Scene, seen: Detections, b: int) -> bool:
-    """Whether what was put together anew is better than what the filter made of the labels, by the labels themselves.
+def confirmed(before: Owners, after: Owners, seen: Detections, rates: Rates, drawn: Drawn) -> bool:
+    """Whether what was put together anew is better than what the filter made of the labels.
 
-    The filter starts where a person has said; so it is only left where sources are seen no less often, and no source
-    has another detection than the nearest to its label, in a frame in which it has one.
+    The filter starts where a person has said; so it is only left where no source has another detection than the nearest
+    to its label, in a frame in which it has one, and where sources are seen no less often, or more often as those who
+    would be chosen if nobody had said anything: more of the detections of these are of sources then.
     """
-    if (after >= 0).sum() < (before >= 0).sum():
-        return False
-    for n, t in scene.label_mask[b].nonzero().tolist():
+    for n, t in np.argwhere(drawn.mask):
         own = np.flatnonzero(after[t] == n)
         if len(own):
-            apart = (((seen.content[t] - _numpy(scene.labels[b, n, t])) / seen.unit[t]) ** 2).sum(-1)
+            apart = (((seen.content[t] - drawn.content[n, t]) / seen.unit[t]) ** 2).sum(-1)
             if own[0] != np.where(seen.mask[t], apart, np.inf).argmin():
                 return False
-    return True
+    if (after >= 0).sum() >= (before >= 0).sum():
+        return True
+    chosen = choose_tracks(seen, rates, len(drawn.mask))
+    if chosen is None:
+        return False
+    places = tuple(np.array([place for track in chosen.tracks for place in track]).T)
+    return bool((after[places] >= 0).sum() > (before[places] >= 0).sum())
+
+
+def drawn_in(scene: Scene, b: int) -> Drawn:
+    """The labels of scene b."""
+    return Drawn(_numpy(scene.labels[b]), scene.label_mask[b].cpu().numpy())
 
 
 def owners_of(start: Filtered, scene: Scene, b: int) -> Owners:

@@ -23,7 +23,8 @@ class Guessed:
     def sentences(self) -> Iterator[str]:
         """One, with what to correct and give back."""
         (frame, boxes, candidates, compared), n_sources = self._setting.start, self._setting.n_sources
-        if compared is None and candidates <= n_sources:
+        is_told = candidates == 0 or (compared is None and candidates <= n_sources)
+        if is_told:
             return
         places = boxes if boxes.shape[-1] == 2 else xyxy_to_ltwh(boxes)
         drawn = ";".join(",".join(f"{number:.10g}" for number in row) for row in places.round(1))
