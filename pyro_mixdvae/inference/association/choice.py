@@ -25,7 +25,7 @@ from pyro_mixdvae.inference.association.motion import (
     followed,
     log_predictive,
 )
-from pyro_mixdvae.inference.association.pieces import find_pieces, longest
+from pyro_mixdvae.inference.association.pieces import CERTAIN, find_pieces, longest
 from pyro_mixdvae.inference.association.recovery import LASTS, places_of
 
 LAG = 30
@@ -39,9 +39,10 @@ MOST_SETS = 20000
 
 
 class Chosen(NamedTuple):
-    """N tracks, each with a detection at least, and the motion of all."""
+    """N tracks, each with a detection at least, those of others, and the motion of all."""
 
     tracks: list[Track]
+    others: list[Track]
     motion: Motion
 
 
@@ -68,14 +69,16 @@ def choose_tracks(seen: Detections, rates: Rates, n_sources: int) -> Chosen | No
     tracks = [places_of(pieces, numbers) for numbers in linked.named + linked.bystanders if numbers]
     if len(tracks) < n_sources:
         return None
-    return Chosen([tracks[n] for n in chosen(seen, tracks, motion, rates, n_sources)], motion)
+    own = chosen(seen, tracks, motion, rates, n_sources)
+    others = [track for n, track in enumerate(tracks) if n not in own]
+    return Chosen([tracks[n] for n in own], others, motion)
 
 
 def named(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> list[Track] | None:
     """The same tracks in the order of the sources that labels say they are; None: they are not all of labelled ones.
 
-    Each source is one track. What each of its labels says of where that is seen next has to be likelier, against
-    clutter, than that the track is one more bystander's.
+    Each source is one track, and no track of others is surely what its labels are of. What each label says of where the
+    track is seen next has to be likelier, against clutter, than that the track is one more bystander's.
 
     Args:
         seen: all detections.
@@ -84,11 +87,14 @@ def named(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> list[T
         drawn: the labels of N sources.
     """
     odds = [
-        [_labelled(seen, track, found.motion, rates, *labels) for track in found.tracks]
+        [_labelled(seen, track, found.motion, rates, *labels) for track in [*found.tracks, *found.others]]
         for labels in zip(*drawn, strict=True)
     ]
     total = np.array([[each.sum() for each in row] for row in odds])
-    sources, numbers = linear_sum_assignment(total, maximize=True)
+    own, of_others = np.split(total, [len(found.tracks)], 1)
+    sources, numbers = linear_sum_assignment(own, maximize=True)
+    if (of_others > own[sources, numbers, None] + CERTAIN).any():
+        return None
     for source, number in zip(sources, numbers, strict=True):
         comes = COMES if found.tracks[number][0][0] > 0 else THERE
         if not (odds[source][number] > np.log(comes)).all():
