@@ -9,8 +9,10 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pyro_mixdvae import Tracker
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import (
     check_outputs,
@@ -21,7 +23,9 @@ from pyro_mixdvae.outputs import (
     write_together,
     writing,
 )
+from pyro_mixdvae.tracking.files.presence import presence_table
 from pyro_mixdvae.tracking.files.results import former_paths, result_files
+from pyro_mixdvae.tracking.presence import Span
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
 
@@ -426,11 +430,30 @@ def test_what_a_new_set_does_not_hold_goes_with_the_former_one(tmp_path: Path, m
 
 def test_companions_of_a_former_run_are_of_its_tracks_alone(tmp_path: Path) -> None:
     tracks, written = tmp_path / "a.txt", [tmp_path / "a.txt", tmp_path / "a.boxes.csv"]
-    (tmp_path / "a.presence.csv").write_text("of somebody")
+    (tmp_path / "a.presence.csv").write_text(presence_table([Span(0, 0, 9, 1.0)]))
     assert former_paths(tracks, written) == []  # no tracks lie there
     tracks.write_text("")
-    assert tmp_path / "a.presence.csv" in former_paths(tracks, written)
-    assert not set(written) & set(former_paths(tracks, written))
+    assert former_paths(tracks, written) == [tmp_path / "a.presence.csv"]
     with result_files(written, overwrite=True):
         pass
     assert everything(tmp_path) == {"a.txt", "a.boxes.csv"}
+
+
+def test_what_a_user_has_called_like_a_companion_stays(tmp_path: Path) -> None:
+    names = {"a.txt", "a.presence.csv", "a.points.csv", "a.png", "a.parts.csv", "a.samples.csv"}
+    for name in names - {"a.samples.csv", "a.parts.csv"}:
+        (tmp_path / name).write_text("id,from,to\n1,1,9\n")
+    (tmp_path / "a.parts.csv").mkdir()
+    (tmp_path / "linked").write_text("sample,frame,source,left\n")
+    (tmp_path / "a.samples.csv").symlink_to("linked")
+    with result_files([tmp_path / "a.txt"], overwrite=True):
+        pass
+    assert everything(tmp_path) == names | {"linked"}
+
+
+def test_every_table_of_a_run_begins_as_it_is_recognised(tmp_path: Path) -> None:
+    boxes = np.array([[[10.0, 10, 30, 40]], [[11.0, 10, 31, 40]], [[12.0, 10, 32, 40]]])
+    result = Tracker(1).track(boxes, (100, 100), n_samples=1)
+    paths = {path for path in result.save(tmp_path, "a") if path.suffix == ".csv"}
+    assert len(paths) == 5
+    assert set(former_paths(tmp_path / "a.txt", [])) == paths

@@ -252,6 +252,9 @@ def track(
         # Also when a later sequence fails: the files of the others are there.
         if summaries:
             say("\n\n".join(summaries))
+        gone = [str(path) for path in former if not path.exists()]
+        if gone:
+            say(f"Of a former run, and gone with it: {', '.join(gone)}")
 
 
 def _tell(advance: Advance, name: str, before: int, frames: int) -> None:

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 BOXES, ASSIGNMENTS, ELBO, PICTURE, MODEL = ".boxes.csv", ".assignments.csv", ".elbo.csv", ".png", ".model.toml"
 CHECK, POINTS, PARTS, SAMPLES = ".check.csv", ".points.csv", ".parts.csv", ".samples.csv"
 PRESENCE = ".presence.csv"
-COMPANIONS = (BOXES, POINTS, PARTS, ASSIGNMENTS, CHECK, ELBO, PICTURE, MODEL, SAMPLES, PRESENCE)
+TABLES = {
+    BOXES: ("frame,source,",),
+    POINTS: ("frame,source,",),
+    PARTS: ("frame,source,part,",),
+    ASSIGNMENTS: ("frame,detection,",),
+    CHECK: ("rank,first_frame,",),
+    ELBO: ("iteration,", "first_frame,last_frame,iteration,"),
+    SAMPLES: ("sample,frame,source,",),
+    PRESENCE: ("id,from,to,probability",),
+}
+"""How the companions that are tables begin: by that they are told from what a user has called so."""
 
 
 def result_paths(
@@ -51,10 +61,30 @@ def result_paths(
 
 
 def former_paths(path: Path, written: Sequence[Path]) -> list[Path]:
-    """What another run may have left beside a result that is there: of all companions those that are not written."""
+    """What another run has left beside a result that is there: its tables, but for those that are written now.
+
+    Only what begins as such a table does, and is no link: anything else is the user's own.
+    """
     if not os.path.lexists(path):
         return []
-    return [companion for suffix in COMPANIONS if (companion := path.with_suffix(suffix)) not in written]
+    companions = {path.with_suffix(suffix): beginnings for suffix, beginnings in TABLES.items()}
+    return [
+        companion
+        for companion, beginnings in companions.items()
+        if companion not in written and _begins(companion, beginnings)
+    ]
+
+
+def _begins(path: Path, beginnings: tuple[str, ...]) -> bool:
+    """Whether a path is a file, and begins in one of these ways."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(max(map(len, beginnings)))
+    except OSError:
+        return False
+    return head.startswith(tuple(beginning.encode("ascii") for beginning in beginnings))
 
 
 class ResultFiles:

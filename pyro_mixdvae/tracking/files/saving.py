@@ -24,7 +24,7 @@ def save(result: TrackingResult, folder: Path, name: str, overwrite: bool) -> li
     whole = result_paths(output, True, len(result.samples) > 0, of_points, presence, of_poses)
     paths = [path for path in whole if path not in left_out]
     picture = output.with_suffix(PICTURE)
-    check_outputs([*whole, *former_paths(output, whole)], overwrite)
+    check_outputs([*paths, picture, *former_paths(output, whole)], overwrite)
     boxes = result.detections
     if boxes is None:
         boxes = np.full((*result.responsibilities.shape[:2], result.boxes.shape[-1]), np.nan)
