@@ -63,6 +63,17 @@ def test_labels_name_those_who_are_chosen(with_referee: Array) -> None:
     assert likely_start(film, start, default(2), others) is start
 
 
+def test_who_is_labelled_further_off_is_not_named_by_what_is_left(
+    with_referee: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyro_mixdvae.tracking.starts.BLOCK", 30)
+    later = N_FRAMES - 1
+    labels = Labels(np.array([0, later]), np.arange(2), with_referee[[0, later], [1, 0]])
+    film = ArrayFilm.of(with_referee, SIZE, None, labels)
+    start = start_of(film, 2, labels)
+    assert likely_start(film, start, default(2), labels) is start
+
+
 def test_sources_are_numbered_as_the_detections_that_they_start_at(with_referee: Array) -> None:
     film = ArrayFilm.of(with_referee[:, [2, 0, 1]], SIZE, None, None)
     found = likely_start(film, start_of(film, 2, None), default(2), None)

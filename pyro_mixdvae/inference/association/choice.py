@@ -86,6 +86,8 @@ def named(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> list[T
         rates: of p(w).
         drawn: the labels of N sources.
     """
+    if not drawn.mask.any(1).all():
+        return None  # who is not labelled in these frames may be any of them, or none
     odds = [
         [_labelled(seen, track, found.motion, rates, *labels) for track in [*found.tracks, *found.others]]
         for labels in zip(*drawn, strict=True)
