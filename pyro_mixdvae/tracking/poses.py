@@ -39,13 +39,13 @@ def pose_rows(poses: npt.ArrayLike) -> Array:
         return np.where(seen, parts, np.nan)[..., 0, :]
     count = seen.sum(-2)
     point = np.where(seen, parts, 0.0).sum(-2) / np.where(count > 0, count, np.nan)
-    flat = np.where(seen, parts, np.nan).reshape(*parts.shape[:-2], -1)
+    flat = np.where(seen, parts, np.nan).reshape(*parts.shape[:-2], 2 * parts.shape[-2])
     return np.concatenate([point, flat], -1)
 
 
 def parts_of(rows: Array) -> Array:
     """The parts ``[..., P, 2]`` of rows ``[..., 2 + 2 P]``."""
-    return rows[..., 2:].reshape(*rows.shape[:-1], -1, 2)
+    return rows[..., 2:].reshape(*rows.shape[:-1], rows.shape[-1] // 2 - 1, 2)
 
 
 def points_of(boxes: Array) -> Array:

@@ -155,3 +155,25 @@ def test_a_score_of_poses_is_over_the_parts_of_the_truth() -> None:
     assert score(named, turned, within=7.0).overall.motp == pytest.approx(4.5)
     with pytest.raises(InputError, match="no part paw"):
         score(named, Tracks(truth.ids, truth.boxes, parts=("nose", "paw")), within=7.0)
+
+
+def test_frames_without_poses_are_scored_as_frames_without_boxes() -> None:
+    true = np.random.default_rng(0).random((4, 2, 3, 2)) * 50
+    found = true.copy()
+    true[1], found[2] = np.nan, np.nan
+    scores = score(*(Tracks.from_boxes(pose_rows(each)) for each in (found, true)), within=1.0).overall
+    assert (scores.matches, scores.false_positives, scores.false_negatives) == (4, 2, 2)
+    named = [
+        Tracks(np.arange(1, 3), pose_rows(each), parts=tuple(names))
+        for each, names in ((found[..., ::-1, :], "cba"), (true, "abc"))
+    ]
+    assert score(named[0], named[1], within=1.0).overall == scores
+    none = Tracks(np.arange(0), np.zeros((4, 0, 8)), parts=tuple("bca"))
+    assert score(none, named[1], within=1.0).overall.false_negatives == 6
+
+
+def test_a_film_without_poses_or_frames_is_refused_in_a_sentence() -> None:
+    with pytest.raises(InputError, match="No frame has 2 detections"):
+        Tracker(2).track(np.zeros((12, 0, 3, 2)))
+    with pytest.raises(InputError, match="no frames to track in"):
+        Tracker(2).track(np.zeros((0, 2, 3, 2)))

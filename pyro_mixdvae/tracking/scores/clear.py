@@ -204,7 +204,8 @@ def with_parts_of(tracks: Tracks, truth: Tracks) -> Tracks:
             )
         at = [tracks.parts.index(name) for name in truth.parts]
         boxes = np.concatenate(
-            [tracks.boxes[..., :2], parts_of(tracks.boxes)[..., at, :].reshape(*tracks.boxes.shape[:-1], -1)], -1
+            [tracks.boxes[..., :2], parts_of(tracks.boxes)[..., at, :].reshape(*tracks.boxes.shape[:-1], 2 * len(at))],
+            -1,
         )
         return replace(tracks, boxes=boxes, parts=truth.parts)
     if tracks.boxes.shape[-1] != truth.boxes.shape[-1]:
