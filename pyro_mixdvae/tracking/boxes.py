@@ -17,7 +17,12 @@ def centres(boxes: Array) -> Array:
 
 def kinds(boxes: Array) -> str:
     """What they are, in a sentence: points ``[..., 2]``, boxes ``[..., 4]``, or rows of poses (`tracking.poses`)."""
-    return {2: "points", 4: "boxes"}.get(boxes.shape[-1], "poses")
+    return kinds_of_width(boxes.shape[-1])
+
+
+def kinds_of_width(width: int) -> str:
+    """What detections of so many numbers are."""
+    return {2: "points", 4: "boxes"}.get(width, "poses")
 
 
 def is_outside(boxes: Array, size: tuple[float, float]) -> npt.NDArray[np.bool_]:

@@ -137,6 +137,7 @@ def start_of(film: Film, n_sources: int, labels: Labels | None) -> Start:
     if labels is not None:
         _require_kind(labels, film.frames(0, 1)[0])
         _require_each(labels, n_sources, len(film.counts))
+        labels.refuse_empty()
         labels.refuse_outside(film.size)
         start = np.empty((n_sources, labels.boxes.shape[-1]))
         for number in np.argsort(-labels.frame, kind="stable"):
@@ -148,24 +149,6 @@ def start_of(film: Film, n_sources: int, labels: Labels | None) -> Start:
     boxes, confidence = film.frames(first, first + 1)
     start = _most_confident(boxes[0], n_sources, None if confidence is None else confidence[0])
     return Start(first, start, int(film.counts[first]))
-
-
-def labels_of(film: Film, labels: Labels | None) -> Labels | None:
-    """Labels of the kind that the detections of a film are: of poses, points stand for the poses that lie nearest.
-
-    Raises:
-        InputError: a frame that is labelled by a point has no pose.
-    """
-    if labels is None or labels.boxes.shape[-1] != 2 or not is_of_poses(film.frames(0, 1)[0]):
-        return labels
-    rows = []
-    for frame, point in zip(labels.frame.tolist(), labels.boxes, strict=True):
-        poses = film.frames(frame, frame + 1)[0].reshape(-1, film.frames(0, 1)[0].shape[-1])
-        apart = np.linalg.norm(poses[:, :2] - point, axis=-1)
-        if np.isnan(apart).all():
-            raise InputError(f"A label is in frame {frame + 1}, which has no pose: label another frame.")
-        rows.append(poses[np.nanargmin(apart)])
-    return Labels(labels.frame, labels.source, np.stack(rows))
 
 
 def stretch_of(film: Film, since: int, until: int, start: Start, labels: Labels | None) -> BoxSequence:
@@ -215,9 +198,13 @@ def _require_kind(labels: Labels, boxes: Array) -> None:
     """Raise InputError unless points are labelled as points, and boxes as boxes."""
     if labels.boxes.shape[-1] != boxes.shape[-1]:
         raise InputError(
-            f"The labels are {kinds(labels.boxes)}, and the detections {kinds(boxes)}: give labels that are "
-            f"{kinds(boxes)}."
+            f"The labels are {_described(labels.boxes)}, and the detections {_described(boxes)}: give labels that are "
+            f"{_described(boxes)}."
         )
+
+
+def _described(boxes: Array) -> str:
+    return f"poses of {boxes.shape[-1] // 2 - 1} parts" if is_of_poses(boxes) else kinds(boxes)
 
 
 def _require_each(labels: Labels, n_sources: int, n_frames: int) -> None:
@@ -226,13 +213,15 @@ def _require_each(labels: Labels, n_sources: int, n_frames: int) -> None:
     if len(named) != n_sources or named.max(initial=0) >= n_sources:
         names = ", ".join(str(n + 1) for n in named)
         raise InputError(
-            f"The labels name the sources {names}, but {counted(n_sources, 'source')} "
+            f"The labels name the source{'s' if len(named) > 1 else ''} {names}, but {counted(n_sources, 'source')} "
             f"{'is' if n_sources == 1 else 'are'} to be tracked: label each of "
             f"1 to {n_sources} at least once, or change --n-sources."
         )
-    if labels.frame.max() >= n_frames or labels.frame.min() < 0:
+    beyond = (labels.frame < 0) | (labels.frame >= n_frames)
+    if beyond.any():
         raise InputError(
-            f"A label is in frame {labels.frame.max() + 1}, but the detections are of {counted(n_frames, 'frame')}."
+            f"A label is in frame {labels.frame[beyond][0] + labels.origin}, but the detections are of "
+            f"{counted(n_frames, 'frame')}, of which the first is frame {labels.origin}."
         )
 
 
@@ -247,7 +236,8 @@ def _most_confident(boxes: Array, n_sources: int, confidence: Array | None) -> A
 
 
 def _far_corner(boxes: Array, labels: Labels | None) -> tuple[float, float]:
-    drawn = [] if labels is None else [labels.boxes]
+    names_poses = labels is not None and labels.boxes.shape[-1] == 2 and is_of_poses(boxes)
+    drawn = [] if labels is None or names_poses else [labels.boxes]
     corners = np.concatenate([far_corners(each).reshape(-1, 2) for each in (boxes, *drawn)])
     corners = corners[~np.isnan(corners[:, 0])]
     if not len(corners):

@@ -175,6 +175,18 @@ def joined_parts(pieces: Iterable[Parts | None]) -> Parts | None:
     )
 
 
+def diagonals(rows: Array) -> Array:
+    """How large poses are, ``[...]`` in pixels: the diagonal of the box around what is seen of each; NaN of none."""
+    parts = parts_of(rows)
+    sides = np.fmax.reduce(parts, axis=-2) - np.fmin.reduce(parts, axis=-2)
+    return np.hypot(sides[..., 0], sides[..., 1])
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names of parts in a sentence, those with a comma in quotes."""
+    return ", ".join(f'"{name}"' if "," in name else name for name in names)
+
+
 def named_parts(names: Sequence[str], n_parts: int) -> tuple[str, ...]:
     """The names of P parts; part1, part2, ... where nobody has named them."""
     return tuple(names) or tuple(f"part{number}" for number in range(1, n_parts + 1))

@@ -18,14 +18,15 @@ from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.inference.preset import METHODS, Method, Preset, chosen_algorithm
 from pyro_mixdvae.resources import require_memory
 from pyro_mixdvae.tracking.blocks import Tracked, first_block, joined, judged, of_film, track_blocks, with_ends
-from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.boxes import Array, kinds_of_width
 from pyro_mixdvae.tracking.coming import track_coming, whole
 from pyro_mixdvae.tracking.ends import Ends, ends_of
 from pyro_mixdvae.tracking.files.labels import Labels
-from pyro_mixdvae.tracking.films import ArrayFilm, BoxSequence, Film, Start, labels_of, start_of, stretch_of
+from pyro_mixdvae.tracking.films import ArrayFilm, BoxSequence, Film, Start, start_of, stretch_of
 from pyro_mixdvae.tracking.footprint import ADVICE, Extent, tracking_bytes
 from pyro_mixdvae.tracking.given import as_arrays
 from pyro_mixdvae.tracking.intervals import require_level
+from pyro_mixdvae.tracking.labelled import labels_of
 from pyro_mixdvae.tracking.presence import Presence
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.result import TrackingResult
@@ -41,8 +42,9 @@ PRESET_OF = {2: POINTS, 4: "default"}
 
 def _kind(width: int) -> str:
     """What detections of so many numbers are."""
-    known = {2: "points [frames, detections, 2]", 4: "boxes [frames, detections, 4]"}
-    return known.get(width, f"poses [frames, detections, {width // 2 - 1}, 2]")
+    kind = kinds_of_width(width)
+    numbers = f"{width // 2 - 1}, 2" if kind == "poses" else width
+    return f"{kind} [frames, detections, {numbers}]"
 
 
 class Tracker:
@@ -177,7 +179,7 @@ class Tracker:
         Raises:
             InputError: the detections, labels or presence cannot be used; says why.
         """
-        own, labels = self._tracker_of_film(film), labels_of(film, labels)
+        own, labels = self._tracker_of_film(film), labels_of(film, labels, origin)
         if presence is not None:
             yield track_coming(own, film, labels, presence, n_samples, origin)
             return

@@ -1,5 +1,7 @@
 """Poses: every part of every animal in every frame, from detections of which parts are missing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -13,8 +15,11 @@ from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import Scene
 from pyro_mixdvae.representations.poses import Poses, representation_of
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.detections import Detections
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.files.tracks import Tracks
+from pyro_mixdvae.tracking.films import ArrayFilm
+from pyro_mixdvae.tracking.labelled import labels_of
 from pyro_mixdvae.tracking.poses import guessed, like_nearest, parts_of, pose_rows
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.scores.clear import part_distances, score
@@ -126,7 +131,7 @@ def test_labels_say_which_animal_is_which() -> None:
     for labels in (whole, Labels([0, 0], [0, 1], true[0, ::-1].mean(1))):
         result = Tracker(2, n_iterations=1).track(seen, size=SIZE, labels=labels)
         assert np.linalg.norm(result.poses[0] - true[0, ::-1], axis=-1).max() < 1.0
-    with pytest.raises(InputError, match="The labels are boxes, and the detections poses"):
+    with pytest.raises(InputError, match="The labels are boxes, and the detections poses of 4 parts"):
         Tracker(2).track(seen, size=SIZE, labels=Labels([0, 0], [0, 1], [[0, 0, 5, 5], [9, 9, 12, 12]]))
 
 
@@ -153,7 +158,7 @@ def test_a_score_of_poses_is_over_the_parts_of_the_truth() -> None:
     named = Tracks(tracks.ids, tracks.boxes, parts=("tail", "nose"))
     turned = Tracks(truth.ids, pose_rows(true[..., ::-1, :]), parts=("nose", "tail"))
     assert score(named, turned, within=7.0).overall.motp == pytest.approx(4.5)
-    with pytest.raises(InputError, match="no part paw"):
+    with pytest.raises(InputError, match='no part "paw"'):
         score(named, Tracks(truth.ids, truth.boxes, parts=("nose", "paw")), within=7.0)
 
 
@@ -177,3 +182,66 @@ def test_a_film_without_poses_or_frames_is_refused_in_a_sentence() -> None:
         Tracker(2).track(np.zeros((12, 0, 3, 2)))
     with pytest.raises(InputError, match="no frames to track in"):
         Tracker(2).track(np.zeros((0, 2, 3, 2)))
+
+
+def film_of(poses: Array, parts: tuple[str, ...] = ()) -> Detections:
+    rows = pose_rows(poses)
+    return Detections(rows, np.full(rows.shape[:2], -1.0), SIZE, True, "film", None, Path("film.csv"), 0, parts=parts)
+
+
+def test_parts_that_are_labelled_go_by_their_names() -> None:
+    poses = np.random.default_rng(0).random((2, 2, 3, 2)) * 50
+    film = film_of(poses, ("nose", "back, left", "tail"))
+    turned = Labels([0, 0], [0, 1], poses[0][:, [2, 0, 1]], ("tail", "nose", "back, left"))
+    found = labels_of(film, turned)
+    assert found is not None
+    np.testing.assert_allclose(found.boxes, film.boxes[0])
+    more = Labels([0], [0], np.concatenate([poses[0, :1], [[[400.0, 0.0]]]], 1), (*film.parts, "ear"))
+    found = labels_of(film, more)
+    assert found is not None
+    np.testing.assert_allclose(found.boxes, film.boxes[0, :1])
+    with pytest.raises(InputError, match=r'no part "tail", .* of the parts nose, "back, left", tail'):
+        labels_of(film, Labels([0], [0], poses[0, :1, :2], ("nose", "back, left")))
+    with pytest.raises(InputError, match=r"poses of 2 parts, and the detections poses of 3 parts"):
+        Tracker(1).track(poses, labels=Labels([0], [0], poses[0, :1, :2]))
+    ear = Labels([0], [0], [[[np.nan, np.nan]] * 3 + [[4.0, 4.0]]], more.parts)
+    with pytest.raises(InputError, match=r"source 1 in frame 0 is empty"):
+        labels_of(film, ear, 0)
+
+
+def test_each_point_stands_for_a_pose_of_its_own() -> None:
+    body = np.array([[6.0, 0.0], [0.0, 3.0], [-6.0, 0.0]])
+    film = film_of(np.array([[40.0, 40.0], [50.0, 40.0]])[:, None] + body + np.zeros((3, 1, 1, 1)))
+    film.boxes[1, 1] = np.nan
+    found = labels_of(film, Labels([0, 0], [0, 1], [[46, 40], [47, 40]]))
+    assert found is not None
+    assert set(found.boxes[:, 0]) == {40.0, 50.0}  # the nearest of both is the second
+    with pytest.raises(InputError, match=r"Frame 1 has 1 pose, and 2 labels"):
+        labels_of(film, Labels([1, 1], [0, 1], [[46, 40], [47, 40]]), 0)
+    with pytest.raises(InputError, match=r"source 2 in frame 3 is 30 pixels from the nearest pose"):
+        labels_of(film, Labels([2, 2], [0, 1], [[40, 41], [80, 41]]))
+    film.boxes[0, 0, 4:] = np.nan  # one part alone is as large as the others
+    assert labels_of(film, Labels([0, 0], [0, 1], [[44, 40], [50, 40]])) is not None
+    with pytest.raises(InputError, match=r"A label is in frame 3, but the detections are of 3 frames"):
+        Tracker(1).memory_needed(film, Labels([3], [0], film.boxes[2, :1], origin=0))
+    with pytest.raises(InputError, match=r"Frame 3 has 0 poses, and 1 label:"):
+        Tracker(1).memory_needed(film, Labels([3], [0], [[40, 40]], origin=0))
+
+
+def test_the_size_of_an_image_is_not_guessed_by_points_that_stand_for_poses() -> None:
+    rows = pose_rows(np.random.default_rng(0).random((2, 2, 3, 2)) * 50)
+    point = Labels([0], [0], [[300, 20]])
+    assert max(ArrayFilm.of(rows, None, None, point).size) <= 50
+    assert ArrayFilm.of(rows[..., :2], None, None, point).size[0] == 300
+
+
+def test_an_empty_label_is_refused() -> None:
+    nan = np.nan
+    for detections, label in (
+        (np.zeros((4, 2, 3, 2)), [[[nan, nan]] * 3]),
+        (np.zeros((4, 2, 3, 2)), [[nan, nan]]),
+        (np.zeros((4, 2, 2)), [[nan, 3.0]]),
+        (np.full((4, 2, 4), [1.0, 1, 2, 2]), [[nan] * 4]),
+    ):
+        with pytest.raises(InputError, match=r"source 2 in frame 3 is empty"):
+            Tracker(2).track(detections, labels=Labels([2], [1], label))

@@ -11,6 +11,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.progress import telling
 from pyro_mixdvae.reporting.pictures import add_picture
 from pyro_mixdvae.resources import require_memory
+from pyro_mixdvae.tracking.boxes import kinds_of_width
 from pyro_mixdvae.tracking.files.detections import DetectionFile, Detections, read_detections
 from pyro_mixdvae.tracking.files.formats.registry import MOTCHALLENGE, is_one_film
 from pyro_mixdvae.tracking.files.sequences import Size, find_sequences, name_of
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from pyro_mixdvae.tracking.report.tables import Records
     from pyro_mixdvae.tracking.result import TrackingResult
     from pyro_mixdvae.tracking.tracker import Tracker
-
-KINDS = {2: "points", 4: "boxes"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Job:
         return [
             *note,
             f"{self.detections.path}: nobody says how large the image is; taken to be {width}x{height}, where the "
-            f"furthest {KINDS.get(self.detections.width, 'poses')} end (--size WxH says better).",
+            f"furthest {kinds_of_width(self.detections.width)} end (--size WxH says better).",
         ]
 
 
@@ -119,7 +118,8 @@ def read_jobs(
 
 
 def _around(found: Detections | SpooledDetections, labels: "Labels | None") -> Detections | SpooledDetections:
-    if labels is None or not found.size_is_guessed:
+    """With the labels in the image; but a point that names a pose need not be in it."""
+    if labels is None or not found.size_is_guessed or (labels.boxes.shape[-1] == 2 and found.width > 4):
         return found
     width, height = (
         max(side, math.ceil(far)) for side, far in zip(found.size, far_corners(labels.boxes).max(0), strict=True)

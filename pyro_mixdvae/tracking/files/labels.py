@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from pyro_mixdvae.tracking.files.rows import (
     ids_of,
     read_rows,
 )
-from pyro_mixdvae.tracking.poses import pose_rows
+from pyro_mixdvae.tracking.poses import is_of_poses, listed, parts_of, pose_rows
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,16 @@ class Labels:
 
     Points, ``[n, 2]``, are labelled likewise, and poses, ``[n, P, 2]``, of which parts may be NaN; these become rows
     (`tracking.poses`). A point also labels a pose: that of the frame which lies nearest.
+
+    `parts` are the names of the parts of poses, if they have some, and `origin` is the number by which sentences call
+    the first frame.
     """
 
     frame: Integers
     source: Integers
     boxes: Array
+    parts: tuple[str, ...] = ()
+    origin: int = 1
 
     def __post_init__(self) -> None:
         """Lists become arrays."""
@@ -43,14 +48,43 @@ class Labels:
         if self.boxes.ndim == 3:
             object.__setattr__(self, "boxes", pose_rows(self.boxes))
 
+    def with_parts(self, names: tuple[str, ...]) -> "Labels":
+        """Of poses with these parts alone, in this order; what has no names is left as it is.
+
+        Raises:
+            InputError: the labels lack one of them.
+        """
+        if not names or not self.parts or names == self.parts:
+            return self
+        lacking = [name for name in names if name not in self.parts]
+        if lacking:
+            raise InputError(
+                f'The labels have no part "{lacking[0]}", which the detections have: give labels of the parts '
+                f"{listed(names)}."
+            )
+        poses = parts_of(self.boxes)[:, [self.parts.index(name) for name in names]]
+        found = replace(self, boxes=poses, parts=names)
+        found.refuse_empty()
+        return found
+
+    def refuse_empty(self) -> None:
+        """Raise InputError for the first label that is no place, as its numbers are missing."""
+        empty = np.isnan(self.boxes[:, :1] if is_of_poses(self.boxes) else self.boxes).any(-1)
+        if empty.any():
+            which = int(np.argmax(empty))
+            raise InputError(
+                f"The label of source {self.source[which] + 1} in frame {self.frame[which] + self.origin} is empty "
+                "(NaN): give its place, or leave it out."
+            )
+
     def refuse_outside(self, size: tuple[float, float]) -> None:
         """Raise InputError for the first label that does not touch an image of so many pixels (width, height)."""
         outside = is_outside(self.boxes, size)
         if outside.any():
             which = int(np.argmax(outside))
             raise InputError(
-                f"The label of source {self.source[which] + 1} in frame {self.frame[which] + 1} lies wholly outside "
-                f"the image of {size[0]:g}x{size[1]:g} pixels: correct the box or the size."
+                f"The label of source {self.source[which] + 1} in frame {self.frame[which] + self.origin} lies wholly "
+                f"outside the image of {size[0]:g}x{size[1]:g} pixels: correct the box or the size."
             )
 
 
@@ -97,7 +131,7 @@ def _of_table(path: Path, of_points: bool, origin: int) -> Labels:
     ids, has_id = ids_of_table(table)
     if (table.places.shape[1] != 4) != of_points or ids.min() < 1 or table.frame[has_id].min() < origin:
         raise InputError(f"{path} labels no {kind} of the sources 1, 2, ... in frames from {origin}: correct it.")
-    return Labels(table.frame[has_id] - origin, ids - 1, table.places[has_id])
+    return Labels(table.frame[has_id] - origin, ids - 1, table.places[has_id], table.parts, origin)
 
 
 def _parse(text: str, width: int, origin: int) -> Labels:
@@ -114,7 +148,7 @@ def _parse(text: str, width: int, origin: int) -> Labels:
         source += 1
     keys = np.array(list(labels), dtype=np.int64)
     places = np.array(list(labels.values()))
-    return Labels(keys[:, 0] - origin, keys[:, 1], ltwh_to_xyxy(places) if width == 4 else places)
+    return Labels(keys[:, 0] - origin, keys[:, 1], ltwh_to_xyxy(places) if width == 4 else places, origin=origin)
 
 
 def _frame(cell: str, text: str, origin: int) -> int:

@@ -199,14 +199,12 @@ def with_parts_of(tracks: Tracks, truth: Tracks) -> Tracks:
         lacking = [name for name in truth.parts if name not in tracks.parts]
         if lacking:
             raise InputError(
-                f"{tracks.path or tracks.name} has no part {lacking[0]}, which the ground truth has: give tracks of "
+                f'{tracks.path or tracks.name} has no part "{lacking[0]}", which the ground truth has: give tracks of '
                 "its parts."
             )
         at = [tracks.parts.index(name) for name in truth.parts]
-        boxes = np.concatenate(
-            [tracks.boxes[..., :2], parts_of(tracks.boxes)[..., at, :].reshape(*tracks.boxes.shape[:-1], 2 * len(at))],
-            -1,
-        )
+        parts = parts_of(tracks.boxes)[..., at, :].reshape(*tracks.boxes.shape[:-1], 2 * len(at))
+        boxes = np.concatenate([tracks.boxes[..., :2], parts], -1)
         return replace(tracks, boxes=boxes, parts=truth.parts)
     if tracks.boxes.shape[-1] != truth.boxes.shape[-1]:
         raise InputError("Tracks and ground truth are poses of different numbers of parts: give tracks of its parts.")

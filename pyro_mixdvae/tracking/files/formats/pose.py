@@ -15,7 +15,7 @@ from pyro_mixdvae.tracking.files.formats.delimited import rows_of
 from pyro_mixdvae.tracking.files.formats.numbered import numbered
 from pyro_mixdvae.tracking.files.formats.table import DetectionTable
 from pyro_mixdvae.tracking.files.sequences import Size
-from pyro_mixdvae.tracking.poses import pose_rows
+from pyro_mixdvae.tracking.poses import listed, pose_rows
 
 PARTS = "parts {}"
 """What the numbers of a pose are called."""
@@ -72,7 +72,7 @@ def _of_rows(
         values[:, 3:],
         "point" if is_point else "pose",
         where,
-        PARTS.format(", ".join(parts)),
+        PARTS.format(listed(parts)),
         values[:, 1],
         values[:, 2],
         counts_from=0,
