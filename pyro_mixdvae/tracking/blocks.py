@@ -74,7 +74,7 @@ def track_blocks(
         track: how a stretch is tracked.
     """
     begin, end, shown = ends.since, first_block(ends, start), ends.since
-    verdicts = Verdicts(Setting(film.size, start._replace(boxes=points_of(start.boxes)), ends.origin))
+    verdicts = Verdicts(Setting(film.size, start, ends.origin))
     if end < ends.until:
         model = with_rates(model, film, ends)
     own = model

@@ -107,7 +107,7 @@ def track_coming(
     if course.stays is None:
         found = f"{n_sources} source{'s were' if n_sources > 1 else ' was'} found, of at most {tracker.n_sources}."
         merged = replace(merged, notes=(*merged.notes, found))
-    verdicts = Verdicts(Setting(film.size, Start(0, merged.boxes[0]), origin))
+    verdicts = Verdicts(Setting(film.size, Start(0, merged.rows[0]), origin))
     verdicts.add(points_of(sequence.boxes), merged)
     return replace(merged, warnings=verdicts.sentences())
 

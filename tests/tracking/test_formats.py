@@ -326,6 +326,26 @@ def test_animals_of_deeplabcut_are_their_parts_and_the_mean_of_what_is_seen(tmp_
         read_detections(write(tmp_path, "c.csv", DEEPLABCUT.replace("0,4,5", "0,x,5")))
 
 
+def test_what_deeplabcut_marks_beside_the_animals_is_no_animal(tmp_path: Path) -> None:
+    corner = [",single,single,single", *[",corner,corner,corner"] * 2, ",300,200,.99", ",300,200,.99"]
+    corner = [",net,net,net", corner[0], corner[1], ",x,y,likelihood", *corner[3:]]
+    marked = "\n".join(line + more for line, more in zip(DEEPLABCUT.splitlines(), corner, strict=True))
+    found, true = (
+        read_detections(write(tmp_path, "a.csv", marked)),
+        read_detections(write(tmp_path, "b.csv", DEEPLABCUT)),
+    )
+    np.testing.assert_array_equal(found.boxes, true.boxes)
+    assert (found.parts, found.size) == (("nose", "tail"), true.size)
+    assert found.note is not None
+    assert "4 poses (parts nose, tail; left out, as no animal's: single) in pixels" in found.note
+    alone = "\n".join(",".join(np.delete(line.split(","), range(7, 13))) for line in marked.splitlines())
+    assert read_detections(write(tmp_path, "c.csv", alone)).parts == ("nose", "tail")
+    apart = alone.replace("single", "two")  # animals of different parts are both animals
+    assert read_detections(write(tmp_path, "d.csv", apart)).parts == ("nose", "tail", "corner")
+    only = read_detections(write(tmp_path, "e.csv", alone.replace("one", "single")))
+    assert only.counts.tolist() == [1, 1]
+
+
 def test_what_sleap_saves_is_read(tmp_path: Path) -> None:
     sleap = tool("sleap_io")
     with warnings.catch_warnings():

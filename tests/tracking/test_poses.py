@@ -18,11 +18,13 @@ from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.detections import Detections
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.files.tracks import Tracks
-from pyro_mixdvae.tracking.films import ArrayFilm
+from pyro_mixdvae.tracking.films import ArrayFilm, Start
 from pyro_mixdvae.tracking.labelled import labels_of
 from pyro_mixdvae.tracking.poses import guessed, like_nearest, parts_of, pose_rows
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.scores.clear import part_distances, score
+from pyro_mixdvae.tracking.verdicts.setting import Setting
+from pyro_mixdvae.tracking.verdicts.start import Guessed
 
 
 def own_order(found: Array, true: Array) -> Array:
@@ -245,3 +247,11 @@ def test_an_empty_label_is_refused() -> None:
     ):
         with pytest.raises(InputError, match=r"source 2 in frame 3 is empty"):
             Tracker(2).track(detections, labels=Labels([2], [1], label))
+
+
+def test_what_is_said_of_poses_calls_them_poses() -> None:
+    rows = pose_rows(np.array([[[10.0, 20.0], [14.0, 20.0]], [[30.0, 40.0], [30.0, 48.0]]]))
+    setting = Setting(SIZE, Start(4, rows, n_candidates=3), 0)
+    assert (setting.what, setting.whats) == ("pose", "poses")
+    (sentence,) = Guessed(setting).sentences()
+    assert sentence.endswith('"4:12,20;30,44"')

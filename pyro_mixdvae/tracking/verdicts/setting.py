@@ -26,7 +26,7 @@ class Setting(NamedTuple):
 
     @property
     def whats(self) -> str:
-        """What is tracked: boxes or points."""
+        """What is tracked: boxes, points or poses."""
         return kinds(self.start.boxes)
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
+from pyro_mixdvae.tracking.poses import points_of
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.verdicts.setting import Setting
 
@@ -26,7 +27,7 @@ class Guessed:
         is_told = candidates == 0 or (compared is None and candidates <= n_sources)
         if is_told:
             return
-        places = boxes if boxes.shape[-1] == 2 else xyxy_to_ltwh(boxes)
+        places = xyxy_to_ltwh(boxes) if boxes.shape[-1] == 4 else points_of(boxes)
         drawn = ";".join(",".join(f"{number:.10g}" for number in row) for row in places.round(1))
         origin = self._setting.origin
         if compared is None:

@@ -20,6 +20,9 @@ from pyro_mixdvae.tracking.poses import listed, pose_rows
 PARTS = "parts {}"
 """What the numbers of a pose are called."""
 
+UNIQUE = "single"
+"""What DeepLabCut calls the individual of its unique body parts."""
+
 LEAST_LIKELIHOOD = 0.6
 """Parts below it are not seen: DeepLabCut's own ``pcutoff``."""
 
@@ -60,7 +63,12 @@ class SLEAP:
 
 
 def _of_rows(
-    path: Path, name: str, rows: list[tuple[float, ...]], where: Callable[[int], str], parts: tuple[str, ...]
+    path: Path,
+    name: str,
+    rows: list[tuple[float, ...]],
+    where: Callable[[int], str],
+    parts: tuple[str, ...],
+    left_out: str = "",
 ) -> DetectionTable:
     """Of rows of frame, id, confidence and the numbers of a pose; one of a single part is a point."""
     values = np.array(rows, dtype=float).reshape(len(rows), -1) if rows else np.zeros((0, 5))
@@ -72,7 +80,7 @@ def _of_rows(
         values[:, 3:],
         "point" if is_point else "pose",
         where,
-        PARTS.format(listed(parts)),
+        PARTS.format(listed(parts)) + left_out,
         values[:, 1],
         values[:, 2],
         counts_from=0,
@@ -161,10 +169,13 @@ def _table(
     columns = {key: k for k, key in enumerate(zip(owners, bodyparts, coords, strict=True))}
     if len(columns) < len(coords):
         raise InputError(f"{path}: a part of an animal stands twice in the header: correct it.")
-    parts = tuple(dict.fromkeys(bodyparts))
+    has = {owner: {part for each, part, _ in columns if each == owner} for owner in owners}
+    alone = _unlike_others(has)
+    kept = [owner for owner in has if owner not in alone]
+    parts = tuple(part for part in dict.fromkeys(bodyparts) if any(part in has[owner] for owner in kept))
     rows: list[tuple[float, ...]] = []
     at: list[int] = []
-    for which, owner in enumerate(dict.fromkeys(owners), start=1):
+    for which, owner in enumerate(kept, start=1):
         poses = np.full((len(numbers), len(parts), 2), np.nan)
         sure = np.full((len(numbers), len(parts)), np.nan)
         for p, part in enumerate(parts):
@@ -184,4 +195,18 @@ def _table(
             known = own[~np.isnan(own)]
             rows.append((frames[row], which, known.mean() if len(known) else float("nan"), *places[row]))
             at.append(lines[row])
-    return _of_rows(path, name, rows, lambda row: f"{path}, line {at[row]}", parts)
+    left_out = f"; left out, as no animal's: {listed(alone)}" if alone else ""
+    return _of_rows(path, name, rows, lambda row: f"{path}, line {at[row]}", parts, left_out)
+
+
+def _unlike_others(has: dict[str, set[str]]) -> list[str]:
+    """Of individuals and their parts, those who share none with another: marks of the place, such as its corners.
+
+    Where none share any, it is who is called `UNIQUE`, beside others.
+    """
+    alone = [
+        owner for owner, own in has.items() if not any(own & other for name, other in has.items() if name != owner)
+    ]
+    if len(alone) == len(has):
+        return [owner for owner in alone if owner == UNIQUE and len(has) > 1]
+    return alone
