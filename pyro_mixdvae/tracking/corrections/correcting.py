@@ -276,7 +276,8 @@ def _label(correction: Drawn) -> Labels:
 def _joined(one: Labels, other: Labels) -> Labels:
     """Labels of both."""
     parts = zip((one.frame, one.source, one.boxes), (other.frame, other.source, other.boxes), strict=True)
-    return Labels(*(np.concatenate(part) for part in parts))
+    frame, source, boxes = (np.concatenate(part) for part in parts)
+    return Labels(frame, source, boxes)
 
 
 def _no_labels(width: int) -> Labels:
