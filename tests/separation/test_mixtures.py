@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.audio.resampling import read_mono
 from pyro_mixdvae.separation.audio.skipping import Skipping
 from pyro_mixdvae.separation.audio.trimming import HOP, THRESHOLD, frame_energy
@@ -67,6 +68,23 @@ def test_what_cannot_be_read_is_left_out_and_told(folders: list[Path]) -> None:
     assert {mixture.segments[0].path.name for mixture in mixtures} == {"0.wav", "1.wav", "2.wav"}
     assert len(read.reasons) == 1
     assert "bad.wav is no sound" in read.reasons[0]
+
+
+def test_a_recording_that_is_left_out_is_read_once(folders: list[Path]) -> None:
+    asked: list[Path] = []
+
+    def read(path: Path, rate: int) -> Samples | None:
+        asked.append(path)
+        return None if path.name == "1.wav" else read_mono(path, rate)
+
+    recordings, random = Recordings(folders[0], RATE, read), np.random.default_rng(0)
+    assert {recordings.draw(20, random).path.name for _ in range(40)} == {"0.wav", "2.wav"}
+    assert len(asked) == 3
+
+
+def test_a_folder_of_which_nothing_can_be_read(folders: list[Path]) -> None:
+    with pytest.raises(InputError, match="speech holds no recording that can be read"):
+        Recordings(folders[0], RATE, lambda path, rate: None).draw(20, np.random.default_rng(0))
 
 
 def test_segments_are_where_they_say_and_are_not_silent(folders: list[Path]) -> None:

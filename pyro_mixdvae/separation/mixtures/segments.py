@@ -18,6 +18,7 @@ MonoReader = Callable[[Path, int], Samples | None]
 LEAST_SOUNDING = 0.5
 # Samples of recordings that are kept for the next draw.
 _KEPT = 1 << 25
+_NOTHING = np.zeros(0, np.float32), 0  # of a recording that is left out
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Recordings:
         self.folder, self._rate, self._read = Path(folder), rate, read
         self._paths = find_sounds([folder])
         self._kept: dict[Path, tuple[Samples, int]] = {}
+        self._left_out: set[Path] = set()
 
     def draw(self, n_frames: int, random: np.random.Generator) -> Segment:
         """A segment of ``(n_frames - 1) * HOP`` samples, which a centred STFT sees as so many frames.
@@ -59,7 +61,7 @@ class Recordings:
         from its start, where at least half of the frames sound.
 
         Raises:
-            InputError: no recording has such a place, or the reader refuses one.
+            InputError: no recording has such a place, the reader refuses one, or leaves all of them out.
         """
         for i in random.permutation(len(self._paths)):
             samples, start = self._recording(self._paths[i])
@@ -68,6 +70,8 @@ class Recordings:
                 offset = int(random.choice(places))
                 piece = samples[offset : offset + (n_frames - 1) * HOP]
                 return Segment(piece, self._paths[i], start + offset)
+        if len(self._left_out) == len(self._paths):
+            raise InputError(f"{self.folder} holds no recording that can be read: give another folder.")
         seconds = (n_frames - 1) * HOP / self._rate
         raise InputError(
             f"{self.folder} holds no sound of {seconds:.3g} seconds without silence ({n_frames} frames): "
@@ -76,10 +80,13 @@ class Recordings:
 
     def _recording(self, path: Path) -> tuple[Samples, int]:
         """Trimmed samples ``[n]`` of a file, and how many were trimmed before them."""
+        if path in self._left_out:
+            return _NOTHING
         if path not in self._kept:
             samples = self._read(path, self._rate)
             if samples is None:
-                return np.zeros(0, np.float32), 0
+                self._left_out.add(path)
+                return _NOTHING
             start, stop = sounding_range(samples[None])
             if sum(len(kept) for kept, _ in self._kept.values()) > _KEPT:
                 self._kept.clear()
