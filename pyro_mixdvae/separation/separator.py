@@ -19,10 +19,11 @@ from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.inference.preset import Method, Preset, chosen_algorithm
 from pyro_mixdvae.models.likelihoods.spectral import sound_scene
-from pyro_mixdvae.representations.stft import HIGHEST_RATE, LOWEST_RATE, STFT
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.reading import LOUDEST, unusable
 from pyro_mixdvae.separation.audio.resampling import resample
 from pyro_mixdvae.separation.fit import Fit, FitSums
+from pyro_mixdvae.separation.given import single_precision, whole_rate
 from pyro_mixdvae.separation.high_band import HighBand
 from pyro_mixdvae.separation.presets import build, weights_of
 from pyro_mixdvae.separation.result import Separation, channels_first
@@ -113,12 +114,13 @@ class Separator:
         is likelier to make it (`high_band`); without `sums` it is in no stem.
 
         Raises:
-            InputError: it is empty, holds NaN, infinity or numbers beyond any sound, has as many channels as samples,
-                or a rate that no sound has.
+            InputError: it is no array of floats, is empty, holds NaN, infinity or numbers beyond any sound, or has as
+                many channels as samples; a rate that is no whole number, or that no sound has.
         """
+        rate = whole_rate(rate)
+        given = _checked(waveform)
         if not isinstance(waveform, Tensor):
             waveform = np.asarray(waveform)
-        given = _checked(waveform, rate)
         channels = channels_first(given)
         peak = float(np.abs(channels).max())
         fits = FitMeter(self)
@@ -199,13 +201,8 @@ class FitMeter:
         return self.sums.fits(self.separator.names)
 
 
-def _checked(waveform: npt.NDArray[np.floating] | Tensor, rate: int) -> npt.NDArray[np.float32]:
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise InputError(f"{rate} samples a second: sounds have {LOWEST_RATE} to {HIGHEST_RATE}.")
-    if not (waveform.is_floating_point() if isinstance(waveform, Tensor) else waveform.dtype.kind == "f"):
-        raise InputError(f"the waveform holds {waveform.dtype}: give numbers between -1 and 1, as soundfile.read does.")
-    with np.errstate(over="ignore"):  # what single precision cannot hold is infinite in it
-        samples = np.asarray(waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform, dtype=np.float32)
+def _checked(waveform: npt.NDArray[np.floating] | Tensor) -> npt.NDArray[np.float32]:
+    samples = single_precision(waveform, "waveform")
     if samples.ndim == 0 or samples.size == 0:
         raise InputError("the waveform holds no samples: give one that is not empty.")
     if samples.ndim == 2 and samples.shape[0] == samples.shape[1] > 1:

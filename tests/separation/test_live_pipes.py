@@ -129,6 +129,26 @@ def test_the_second_of_a_sample_that_cannot_be_used(bad: float, says: str) -> No
     np.testing.assert_array_equal(np.concatenate(blocks), samples[:400])
 
 
+def test_what_came_before_it_in_one_read_is_given_out() -> None:
+    samples = noise(800, 1)
+    samples[750] = np.nan
+    blocks = SoundStream(Pipe(samples.tobytes(), 1 << 16), 8000, 1, "f32le").blocks()
+    np.testing.assert_array_equal(next(blocks), samples[:750])
+    with pytest.raises(InputError, match=r"at second 0\.094"):
+        next(blocks)
+
+
+@pytest.mark.parametrize("channels", [0, 65, 200_000])
+def test_channels_that_no_sound_has(channels: int) -> None:
+    with pytest.raises(InputError, match=f"of {channels} channels: give one of 1 to 64"):
+        SoundStream(Pipe(b""), 8000, channels, "s16le")
+
+
+def test_more_stems_than_channels_of_a_wav_file() -> None:
+    with pytest.raises(InputError, match="20000 channels of 32 bits: a WAV file holds up to 16383"):
+        StemBytes(list.append, 8000, 20_000, 32, is_raw=False)
+
+
 @pytest.mark.parametrize("bits", [16, 24, 32])
 def test_a_growing_file_is_whole_at_any_moment(tmp_path: Path, bits: int) -> None:
     samples, path = noise(101, 1), tmp_path / "new" / "a.wav"

@@ -126,9 +126,13 @@ def test_a_block_that_cannot_be_used_is_as_if_it_had_not_come(weights: list[str]
         (np.zeros((3, 2)), r"shape \[3, 2\] after blocks \[n\]"),
         (np.zeros((3, 2, 2)), r"give \[n\], or \[n, channels\]"),
         (np.zeros((3, 0)), r"give \[n\], or \[n, channels\]"),
+        (np.zeros((2, 16_000)), r"of 1 to 64 channels"),
+        ([[0.1, 0.2], [0.3]], "the block is no array"),
+        (torch.zeros(3, dtype=torch.int16), "holds torch.int16"),
+        ("sound", "holds <U5"),
     ):
         with pytest.raises(InputError, match=says):
-            live.update(bad)
+            live.update(bad)  # type: ignore[arg-type]
     parts += [live.update(sound[3000:]), live.finish()]
     np.testing.assert_array_equal(np.concatenate(parts, 1), expected)
 
@@ -168,6 +172,24 @@ def test_a_quiet_sound_is_separated_as_a_loud_one(weights: list[str]) -> None:
     np.testing.assert_allclose(2**12 * quiet, loud, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_tensors_of_any_precision(weights: list[str], dtype: torch.dtype) -> None:
+    sound = torch.from_numpy(mixture(0.3)).to(dtype)
+    expected = in_blocks(LiveSeparator(RATE, weights), sound.float().numpy(), 1600)
+    live = LiveSeparator(np.int64(RATE), weights)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.concatenate([live.update(sound), live.finish()], 1), expected)
+
+
+def test_steady_noise_is_a_source_here_too() -> None:
+    sound = mixture(0.8) + 0.05 * np.random.default_rng(0).standard_normal(round(0.8 * RATE)).astype(np.float32)
+    live = LiveSeparator(RATE, ["speech", "flute", "noise"])
+    assert live.names[-1] == "noise"
+    found = in_blocks(live, sound, 1600)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found.sum(0), sound, atol=1e-5)
+    assert np.abs(found[2]).max() > 1e-3
+
+
 def test_stems_need_not_sum(weights: list[str]) -> None:
     sound = mixture(0.6, rate=44_100)
     found = in_blocks(LiveSeparator(44_100, weights, sums=False, estimate="mask", n_iterations=1), sound, 5000)
@@ -179,6 +201,8 @@ def test_stems_need_not_sum(weights: list[str]) -> None:
     ("arguments", "says"),
     [
         ({"rate": 10}, "10 samples a second"),
+        ({"rate": 16000.0}, "a rate of 16000.0"),
+        ({"rate": "16000"}, "a rate of '16000'"),
         ({"rate": 400_000}, "1000 to 192000"),
         ({"window": 0.05}, "a window of 0.05 s"),
         ({"window": float("nan")}, "a window of nan s"),

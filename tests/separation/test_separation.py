@@ -111,6 +111,26 @@ def test_whole_numbers_are_no_waveform(waveform: object) -> None:
         Separator().separate(waveform, RATE)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("rate", "said"), [(16000.0, "16000.0"), ("16000", "'16000'"), (None, "None")])
+def test_a_rate_is_a_whole_number(rate: object, said: str) -> None:
+    with pytest.raises(InputError, match=f"a rate of {said}: give samples a second as a whole number"):
+        Separator().separate(np.zeros(800), rate)  # type: ignore[arg-type]
+
+
+def test_what_is_no_array_is_no_waveform() -> None:
+    with pytest.raises(InputError, match="the waveform is no array"):
+        Separator().separate([[0.1, 0.2], [0.3]], RATE)  # type: ignore[arg-type]
+
+
+def test_a_tensor_of_half_precision_gives_stems_of_it() -> None:
+    torch.set_default_dtype(torch.float32)
+    mixture = (0.1 * torch.randn(4000)).bfloat16()
+    stems = Separator().separate(mixture, RATE).stems
+    assert isinstance(stems, torch.Tensor)
+    assert stems.dtype == torch.bfloat16
+    torch.testing.assert_close(stems.float().sum(0), mixture.float(), atol=5e-3, rtol=0)
+
+
 def test_what_lies_above_the_models_is_shared_alike_at_any_level() -> None:
     torch.set_default_dtype(torch.float32)
     mixture = 0.1 * np.random.default_rng(0).standard_normal(20000).astype(np.float32)

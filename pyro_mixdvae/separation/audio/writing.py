@@ -19,6 +19,7 @@ from pyro_mixdvae.separation.audio.reading import Samples
 # 32 is float, as it is; 16 and 24 are whole numbers.
 BITS = (16, 24, 32)
 _LARGEST = 2**32 - 1
+_WIDEST = 2**16 - 1  # bytes of one sample of all channels
 _PCM, _FLOAT = 1, 3
 _SIZES = 28  # bytes of the chunk that holds sizes of 64 bits
 
@@ -143,7 +144,7 @@ def wav_header(rate: int, channels: int, length: int, bits: int) -> bytes:
     """All that stands before the samples: channels ``channels`` of ``length`` samples.
 
     Raises:
-        InputError: there is no such number of bits.
+        InputError: there is no such number of bits, or there are more channels than a WAV file holds.
     """
     if bits not in BITS:
         raise InputError(f"a sample cannot have {bits} bits: choose 16 or 24 (whole numbers) or 32 (float).")
@@ -167,7 +168,11 @@ def growing_header(rate: int, channels: int, length: int, bits: int) -> bytes:
 
 
 def unending_header(rate: int, channels: int, bits: int) -> bytes:
-    """The same for a pipe, as other programs write it where they cannot know the length: the greatest that there is."""
+    """The same for a pipe, as other programs write it where they cannot know the length: the greatest that there is.
+
+    Raises:
+        InputError: there are more channels than a WAV file holds.
+    """
     form = _format(rate, channels, _LARGEST, bits)
     return b"RIFF" + struct.pack("<I", _LARGEST) + b"WAVE" + form + _data(_LARGEST)
 
@@ -175,6 +180,11 @@ def unending_header(rate: int, channels: int, bits: int) -> bytes:
 def _format(rate: int, channels: int, length: int, bits: int) -> bytes:
     """What says how samples are written; and, of formats other than PCM, how many there are."""
     align = channels * bits // 8
+    if align > _WIDEST:
+        raise InputError(
+            f"{channels} channels of {bits} bits: a WAV file holds up to {_WIDEST * 8 // bits}; give fewer sources or "
+            "fewer channels."
+        )
     code = _FLOAT if bits == 32 else _PCM
     form = struct.pack("<HHIIHH", code, channels, rate, min(rate * align, _LARGEST), align, bits)
     if code == _PCM:

@@ -17,6 +17,9 @@ from pyro_mixdvae.separation.audio.reading import LOUDEST, Samples, unusable
 AT_ONCE = 1 << 16
 """Bytes that are read at a time, at most."""
 
+MOST_CHANNELS = 64
+"""Of a sound that comes live: as many as converters have."""
+
 _LARGEST = 2**32 - 1
 _PLACEHOLDERS = (range(1), range(2**31 - 2**16, 2**31 + 2**16), range(2**32 - 2**16, 2**32))
 """Sizes that programs write which do not know: none, or about the greatest number there is."""
@@ -109,14 +112,14 @@ class SoundStream:
         rate, channels: as given.
 
     Raises:
-        InputError: no such encoding, or no channels.
+        InputError: no such encoding, no channels or more than `MOST_CHANNELS`.
     """
 
     def __init__(self, stream: ByteStream, rate: int, channels: int, encoding: str, n_bytes: int | None = None):
         if encoding not in ENCODINGS:
             raise InputError(f"samples written as {encoding!r} are unknown: choose {', '.join(ENCODINGS)}.")
-        if channels < 1:
-            raise InputError(f"a sound of {channels} channels: give 1 or more.")
+        if not 1 <= channels <= MOST_CHANNELS:
+            raise InputError(f"a sound of {channels} channels: give one of 1 to {MOST_CHANNELS}.")
         self.rate, self.channels = rate, channels
         self._stream, self._encoding, self._left = stream, ENCODINGS[encoding], n_bytes
 
@@ -156,7 +159,8 @@ class SoundStream:
         """The samples `[n, channels]` as they come; half a sample at the end does not count.
 
         Raises:
-            InputError: they hold NaN, infinity or numbers beyond `LOUDEST`; says at which second.
+            InputError: they hold NaN, infinity or numbers beyond `LOUDEST`; says at which second. All that came before
+                was yielded.
         """
         whole, rest, n_read = self._encoding.size * self.channels, b"", 0
         while data := self._stream.read1(AT_ONCE if self._left is None else min(AT_ONCE, self._left)):
@@ -167,6 +171,7 @@ class SoundStream:
             usable = (np.abs(block) <= LOUDEST).all(1)  # NaN is not
             if not usable.all():
                 first = int(usable.argmin())
+                yield block[:first]
                 second, what = (n_read + first) / self.rate, unusable(block[first])
                 raise InputError(f"standard input holds {what} at second {second:.3f}: what came before is separated.")
             rest, n_read = rest[end:], n_read + len(block)

@@ -13,8 +13,9 @@ from pyro_mixdvae.declaration.document import Declaration
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import Coordinate, Looks
 from pyro_mixdvae.inference.preset import Preset
-from pyro_mixdvae.representations.stft import LOWEST_RATE
 from pyro_mixdvae.separation.audio.reading import LOUDEST, unusable
+from pyro_mixdvae.separation.given import single_precision, whole_rate
+from pyro_mixdvae.separation.live.reading import MOST_CHANNELS
 from pyro_mixdvae.separation.live.resampling import reach_of
 from pyro_mixdvae.separation.live.stream import LiveStream, Stems
 from pyro_mixdvae.separation.live.windows import Level, Sliding
@@ -83,10 +84,7 @@ class LiveSeparator:
         hop: float = 0.128,
         lookahead: float = 0.064,
     ):
-        if not LOWEST_RATE <= rate <= HIGHEST_LIVE_RATE:
-            raise InputError(
-                f"{rate} samples a second: sounds that come live have {LOWEST_RATE} to {HIGHEST_LIVE_RATE}."
-            )
+        rate = whole_rate(rate, HIGHEST_LIVE_RATE)
         own = Separator(sources, preset, estimate=estimate, sums=sums)
         if not isinstance(own.preset.algorithm, Coordinate):
             raise InputError(
@@ -114,8 +112,8 @@ class LiveSeparator:
         before, perhaps of none, and in the end of as many as were given.
 
         Raises:
-            InputError: the block holds NaN, infinity or numbers beyond any sound, or other channels than those before;
-                it is then as if it had not been given.
+            InputError: the block is no array of floats, holds NaN, infinity or numbers beyond any sound, more than 64
+                channels, or other ones than those before; it is then as if it had not been given.
         """
         samples = _checked(block)
         n_channels = 1 if samples.ndim == 1 else samples.shape[1]
@@ -175,13 +173,11 @@ def _sliding(window: float, hop: float, lookahead: float, rate: int) -> Sliding:
 
 def _checked(block: npt.NDArray[np.floating] | Tensor) -> npt.NDArray[np.float32]:
     """A copy, in single precision."""
-    given = np.asarray(block.detach().cpu() if isinstance(block, Tensor) else block)
-    if given.dtype.kind != "f":
-        raise InputError(f"the block holds {given.dtype}: give numbers between -1 and 1, as soundfile.read does.")
-    if given.ndim not in (1, 2) or (given.ndim == 2 and given.shape[1] == 0):
-        raise InputError(f"a block of the shape {list(given.shape)}: give [n], or [n, channels].")
-    with np.errstate(over="ignore"):  # what single precision cannot hold is infinite in it
-        samples = given.astype(np.float32)
+    samples = single_precision(block, "block")
+    if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 1 <= samples.shape[1] <= MOST_CHANNELS):
+        raise InputError(
+            f"a block of the shape {list(samples.shape)}: give [n], or [n, channels] of 1 to {MOST_CHANNELS} channels."
+        )
     if not (np.abs(samples) <= LOUDEST).all():
         raise InputError(f"the block holds {unusable(samples)}: leave it out, or give silence in its place.")
     return samples
