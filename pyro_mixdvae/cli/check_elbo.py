@@ -9,15 +9,13 @@ from typer import Context
 from typer.core import TyperCommand
 
 from pyro_mixdvae.cli.model_options import ModelFile, Sets, task_of_options
-from pyro_mixdvae.cli.options import Overwrite, at_least, use_one_thread
+from pyro_mixdvae.cli.options import STANDARD, Overwrite, at_least, use_one_thread
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs, write_together
 
 if TYPE_CHECKING:
     from pyro_mixdvae.inference.preset import Preset
     from pyro_mixdvae.models.scene import Scene
-
-STANDARD_OUTPUT = Path("-")
 
 
 class OptionalFile(TyperCommand):
@@ -100,7 +98,7 @@ def check_elbo(
         raise InputError("nothing says what to check on: give a sequence, or --drawn for a scene drawn from the model.")
     if sequence is not None and drawn:
         raise InputError(f"{sequence} is given, and --drawn too: leave one of them out.")
-    if json_file is not None and json_file != STANDARD_OUTPUT:
+    if json_file is not None and json_file != STANDARD:
         check_outputs([json_file], overwrite, inputs=[path for path in (sequence, model) if path is not None])
     from pyro_mixdvae.declaration.shipped import PRESETS, declared
 
@@ -127,7 +125,7 @@ def check_elbo(
         built = build(declaration, n_sources)
     scene = _scene(sequence, built, n_sources, frames, seed, task == "sounds")
     found = check(built.model, scene, built.guide, built.algorithm, claims, updates, groups, seed)
-    if json_file == STANDARD_OUTPUT:
+    if json_file == STANDARD:
         print(json_text(found.to_json()), end="")
     else:
         _print(found)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from pyro_mixdvae.cli.options import use_one_thread
+from pyro_mixdvae.cli.options import STANDARD, use_one_thread
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import unreadable
 from pyro_mixdvae.progress import remark
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pyro_mixdvae.tracking.boxes import Array
     from pyro_mixdvae.tracking.files.sequences import Size
 
-STANDARD_INPUT = Path("-")
 LONGEST_LINE = 10_000
 
 
@@ -56,7 +55,7 @@ def track_live(
         from pyro_mixdvae.tracking.live.tracker import LiveTracker
 
         tracker = LiveTracker(n_sources, size, lag, start, declaration, level)
-        name = Path("standard input") if path == STANDARD_INPUT else path
+        name = Path("standard input") if path == STANDARD else path
         results = follow(read_frames(_lines(stream), name, size, first), tracker, remark)
         output = FORMATS[written_as]
         _print(output.header)
@@ -70,7 +69,7 @@ def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":
     from pyro_mixdvae.tracking.files.sequences import kind_of, part_of, read_info
     from pyro_mixdvae.tracking.live.rows import STREAMED
 
-    if sequence != STANDARD_INPUT:
+    if sequence != STANDARD:
         kind = kind_of(sequence)
         if kind == "folder":
             raise InputError(f"{sequence} is no sequence, and --live follows one: give -, a det.txt or a sequence.")
@@ -109,7 +108,7 @@ def _start(text: str, n_sources: int, size: "Size") -> "tuple[int | None, Array 
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     """The stream as text; what is not UTF-8 fails where it is read as a number."""
-    if path == STANDARD_INPUT:
+    if path == STANDARD:
         if sys.stdin is None:
             raise InputError("standard input is closed: pipe detections into the command.")
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")  # type: ignore[union-attr]

@@ -54,6 +54,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing o
 SeedOfFiles = Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")]
 SeedOfWeights = Annotated[int, typer.Option("--seed", help="The same seed gives the same weights.")]
 
+STANDARD = Path("-")
+"""Standard input, where a command reads; standard output, where it writes."""
+
 # Options of several commands that name what is to be written.
 OUTPUTS = ("-o", "--output", "--csv", "--json", "--render")
 LARGEST_SEED = 2**63 - 1  # of a whole number in a TOML file

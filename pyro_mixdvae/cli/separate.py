@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets
-from pyro_mixdvae.cli.options import Overwrite, Quiet, Verbose, at_least, check_seed, one_of
-from pyro_mixdvae.cli.separate_live import STANDARD, LiveOptions, separate_live
+from pyro_mixdvae.cli.options import STANDARD, Overwrite, Quiet, Verbose, at_least, check_seed, one_of
+from pyro_mixdvae.cli.separate_live import LiveOptions, separate_live
 from pyro_mixdvae.declaration.shipped import declared
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
@@ -76,8 +76,13 @@ def separate(
     segment: Annotated[float, typer.Option(help="Seconds of the pieces that longer sounds are cut into.")] = 8.0,
     overlap: Annotated[float, typer.Option(help="Seconds over which pieces fade into one another.")] = 1.0,
     plot: Annotated[
-        bool, typer.Option("--plot/--no-plot", help="A PNG per file, separation.png, of its first 30 s.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--plot/--no-plot",
+            help="A PNG per file, separation.png, of its first 30 s; yes if not given.",
+            show_default=False,
+        ),
+    ] = None,
     save_posterior: Annotated[
         bool,
         typer.Option("--save-posterior", help="Gains, means and their uncertainty, posterior.npz; up to a minute."),
@@ -139,7 +144,9 @@ def separate(
             "--residual": residual,
             "--segment": segment != 8.0,
             "--overlap": overlap != 1.0,
+            "--plot": plot is True,
             "--save-posterior": save_posterior,
+            "--seed": seed is not None,
         }
         _refuse_whole(mixtures, whole)
         declaration = declared(likelihood, model, sets or (), chosen, None, None, "sounds")
@@ -163,6 +170,7 @@ def separate(
     )
     declaration = declared(likelihood, model, sets or (), chosen, method, iterations, "sounds")
     seed = declaration.setting("seed") or 0 if seed is None else seed
+    plot = True if plot is None else plot
 
     from pyro_mixdvae.separation.audio.reading import find_sounds
     from pyro_mixdvae.separation.files.jobs import check_template, examine, job_paths

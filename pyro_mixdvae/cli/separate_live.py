@@ -2,11 +2,12 @@
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyro_mixdvae.cli.options import above_zero, use_one_thread
+from pyro_mixdvae.cli.options import STANDARD, above_zero, use_one_thread
 from pyro_mixdvae.cli.standard_output import write_bytes
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import check_outputs
@@ -14,13 +15,11 @@ from pyro_mixdvae.progress import remark
 
 if TYPE_CHECKING:
     from pyro_mixdvae.declaration.document import Declaration
+    from pyro_mixdvae.separation.audio.reading import Samples
     from pyro_mixdvae.separation.live.reading import SoundStream
     from pyro_mixdvae.separation.live.separator import LiveSeparator
     from pyro_mixdvae.separation.live.writing import StemWriter
     from pyro_mixdvae.separation.separator import Estimate
-
-STANDARD = Path("-")
-"""Standard input, and standard output."""
 
 NAME = "live"
 """What {mixture} stands for."""
@@ -113,11 +112,13 @@ class Pace:
 
     def tell(self) -> None:
         """What the run has come to."""
-        if self._sound > 0:
-            remark(
-                f"{self._sound:.2f} s separated: latency {self._latency:.3f} s and the work, real-time factor "
-                f"{self._busy / self._sound:.3f}."
-            )
+        if self._sound == 0:
+            remark("No sound came: there was nothing to separate.")
+            return
+        remark(
+            f"{self._sound:.2f} s separated: latency {self._latency:.3f} s and the work, real-time factor "
+            f"{self._busy / self._sound:.3f}."
+        )
 
 
 def separate_live(output: Path, declaration: "Declaration", options: LiveOptions) -> None:
@@ -140,6 +141,7 @@ def separate_live(output: Path, declaration: "Declaration", options: LiveOptions
     if output == STANDARD and sys.stdout is not None and sys.stdout.isatty():
         raise InputError("-o - writes sound, and standard output is a terminal: pipe it on, or give a folder.")
     sound = _sound(options)
+    paths = _paths(output, declaration, options)
     use_one_thread()
     from pyro_mixdvae.separation.live.separator import LiveSeparator
 
@@ -149,7 +151,7 @@ def separate_live(output: Path, declaration: "Declaration", options: LiveOptions
     for sentence in (*separator.notes, *([separator.note] if separator.note else [])):
         remark(sentence)
     pace = Pace(separator.latency)
-    with _writer(output, separator, 1 if options.is_mixed_down else sound.channels, declaration, options) as writer:
+    with _writer(paths, separator, 1 if options.is_mixed_down else sound.channels, options) as writer:
         try:
             _separate_all(sound, separator, writer, pace, options.is_mixed_down)
         finally:
@@ -168,25 +170,35 @@ def _sound(options: LiveOptions) -> "SoundStream":
     return SoundStream(stream, options.rate or 0, channels, options.raw)
 
 
-def _writer(
-    output: Path, separator: "LiveSeparator", channels: int, declaration: "Declaration", options: LiveOptions
-) -> "StemWriter":
+def _paths(output: Path, declaration: "Declaration", options: LiveOptions) -> Sequence[Path]:
+    """Where the stems go, none on standard output; looked at before models are loaded, which takes seconds."""
+    if output == STANDARD:
+        return ()
     from pyro_mixdvae.separation.files.jobs import job_paths
+    from pyro_mixdvae.separation.presets import weights_said
+    from pyro_mixdvae.separation.source_files import source_names
+
+    names, _ = source_names(weights_said(declaration))
+    paths = job_paths(Path(NAME), names, output, options.filename, picture=False).stems
+    check_outputs(paths, options.overwrite, inputs=declaration.files, advice="give another folder for OUT")
+    return paths
+
+
+def _writer(paths: Sequence[Path], separator: "LiveSeparator", channels: int, options: LiveOptions) -> "StemWriter":
     from pyro_mixdvae.separation.live.writing import StemBytes, StemFiles
 
-    if output == STANDARD:
+    if not paths:
         together = channels * len(separator.names)
         return StemBytes(write_bytes, separator.rate, together, options.bits, options.raw is not None)
-    paths = job_paths(Path(NAME), separator.names, output, options.filename, picture=False).stems
-    check_outputs(paths, options.overwrite, inputs=declaration.files, advice="give another folder for OUT")
     return StemFiles(paths, separator.rate, channels, options.bits)
 
 
 def _separate_all(
     sound: "SoundStream", separator: "LiveSeparator", writer: "StemWriter", pace: Pace, is_mixed_down: bool
 ) -> None:
-    """From one pipe to the other, as fast as it comes."""
-    for block in sound.blocks():
+    """From one pipe to the other, as fast as it comes; what came before a fault of the sound goes out whole."""
+    faults: list[InputError] = []
+    for block in _until_a_fault(sound, faults):
         began = time.monotonic()
         stems = separator.update(block.mean(1, keepdims=True) if is_mixed_down else block)
         pace.add(time.monotonic() - began, len(block) / sound.rate)
@@ -195,3 +207,13 @@ def _separate_all(
     stems = separator.finish()
     if stems.shape[1]:
         writer.write(stems.swapaxes(1, 2))
+    if faults:
+        raise faults[0]
+
+
+def _until_a_fault(sound: "SoundStream", faults: list[InputError]) -> "Iterator[Samples]":
+    """Blocks `[n, channels]` that can be used; what ends them, if it is no end of the sound, is put into `faults`."""
+    try:
+        yield from sound.blocks()
+    except InputError as fault:
+        faults.append(fault)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_mixdvae.cli.live import STANDARD_INPUT, track_live
+from pyro_mixdvae.cli.live import track_live
 from pyro_mixdvae.cli.model_options import ModelFile, SeedOfRun, Sets, run_numbers
 from pyro_mixdvae.cli.options import (
+    STANDARD,
     ImageSize,
     Overwrite,
     Quiet,
@@ -172,7 +173,7 @@ def track(
     """
     _check_numbers(n_sources, max_sources, iterations, level, samples, seed)
     image = parse_size(size)
-    known = None if live or sequence == STANDARD_INPUT else _read_whole(sequence, image)
+    known = None if live or sequence == STANDARD else _read_whole(sequence, image)
     of_points = known is not None and known.width != 4
     of_poses = known is not None and known.width > 4
     if of_points and preset == "default":
@@ -200,7 +201,7 @@ def track(
                 raise InputError(f"{option} has no meaning with --live, which filters and prints: leave it out.")
         track_live(sequence, n_sources, image, labels, declaration, level, lag or 0, written_as or "mot")
         return
-    if sequence == STANDARD_INPUT:
+    if sequence == STANDARD:
         raise InputError("- stands for standard input, which only --live reads: add it, or give a file.")
     if lag is not None or written_as is not None:
         raise InputError("--lag and --format belong to --live: add it, or leave them out.")

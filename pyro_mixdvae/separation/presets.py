@@ -9,11 +9,11 @@ from pyro_mixdvae.inference.preset import Preset
 from pyro_mixdvae.separation.source_files import load_sources
 
 
-def weights_of(declaration: Declaration) -> list[str]:
-    """Names or files of the weights, one a source, checked to go together.
+def weights_said(declaration: Declaration) -> list[str]:
+    """Names or files of the weights, one a source, as they are written: nothing is loaded.
 
     Raises:
-        InputError: there are none, fewer than two, no models of sound, or models of different transforms.
+        InputError: there are none.
     """
     table = declaration.tables.get("sources", {})
     if "weights" not in table:
@@ -23,6 +23,16 @@ def weights_of(declaration: Declaration) -> list[str]:
         raise InputError(
             f"{table['weights'].origin}: [sources] weights: give a list of two or more, one of each sound."
         )
+    return names
+
+
+def weights_of(declaration: Declaration) -> list[str]:
+    """The same, checked to go together.
+
+    Raises:
+        InputError: there are none, fewer than two, no models of sound, or models of different transforms.
+    """
+    names = weights_said(declaration)
     load_sources(names)
     return names
 

@@ -113,8 +113,37 @@ def test_what_came_before_a_fault_is_separated(pipe: Run, weights: list[str], tm
     assert code == 2
     assert err.splitlines()[-1].startswith("standard input holds NaN or infinity at second 2.4")
     found = stems_in(tmp_path / "live", 16_000)
-    assert found.shape[1] > 10_000
-    np.testing.assert_array_equal(found, in_python(weights, sound[:39_000], 16_000)[:, : found.shape[1]])
+    assert found.shape[1] == 39_000
+    np.testing.assert_array_equal(found, in_python(weights, sound[:39_000], 16_000))
+
+
+def test_also_where_all_came_in_one_read(pipe: Run, weights: list[str], tmp_path: Path) -> None:
+    sound = mixture(16_000)
+    sound[15_000] = np.nan
+    code, _, err = pipe(sound.tobytes(), "-o", tmp_path, "--raw", "f32le", "--rate", 16_000)
+    assert code == 2
+    assert "0.94 s separated" in err
+    np.testing.assert_array_equal(stems_in(tmp_path / "live", 16_000), in_python(weights, sound[:15_000], 16_000))
+
+
+def test_a_header_without_a_sound_is_told(pipe: Run, tmp_path: Path) -> None:
+    code, _, err = pipe(sound_bytes(np.zeros((1, 0), np.float32), 16_000), "-o", tmp_path)
+    assert (code, err) == (0, "No sound came: there was nothing to separate.\n")
+    assert stems_in(tmp_path / "live", 16_000).shape[1] == 0
+
+
+def test_outputs_are_looked_at_before_models_are_loaded(
+    pipe: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("pyro_mixdvae.separation.live.separator.LiveSeparator", load)
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live" / "high.wav").write_bytes(b"mine")
+    code, _, err = pipe(GOOD, "-o", tmp_path)
+    assert code == 2
+    assert "exists already" in err
 
 
 GOOD = sound_bytes(mixture(100).T, 16_000)
@@ -131,6 +160,7 @@ GOOD = sound_bytes(mixture(100).T, 16_000)
         (GOOD, ("--raw", "mp3", "--rate", 16_000), "choose u8, s16le"),
         (GOOD, ("--raw", "u8", "--rate", 0), "0 samples a second"),
         (GOOD, ("--raw", "u8", "--rate", 8000, "--channels", 0), "of 0 channels"),
+        (GOOD, ("--raw", "u8", "--rate", 8000, "--channels", 200_000), "of 200000 channels"),
         (GOOD, ("--window", 100), "a window of 100 s"),
         (GOOD, ("--hop", 0), "--hop is 0"),
         (GOOD, ("--lookahead", -1), "a lookahead of -1 s"),
@@ -139,6 +169,8 @@ GOOD = sound_bytes(mixture(100).T, 16_000)
         (GOOD, ("--method", "svi"), "--method is of whole sounds"),
         (GOOD, ("--segment", 2), "--segment is of whole sounds"),
         (GOOD, ("--residual",), "--residual is of whole sounds"),
+        (GOOD, ("--seed", 3), "--seed is of whole sounds"),
+        (GOOD, ("--plot",), "--plot is of whole sounds"),
         (GOOD, ("--save-posterior",), "--save-posterior is of whole sounds"),
         (GOOD, ("--filename", "x.wav"), "lacks {source}"),
         (GOOD, ("also.wav",), "give - in place of files"),
