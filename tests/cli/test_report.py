@@ -26,7 +26,7 @@ def test_tracks_and_stems_become_pages(mixdvae: Command, tmp_path: Path) -> None
     for arguments, message in (
         ((tracks, "-o", page), "exists already"),
         ((tracks, "-o", tmp_path / "page.txt"), "does not end in .html"),
-        ((tracks, "-o", page, "--overwrite", "--names", "Ann"), "1 names for 2 sources"),
+        ((tracks, "-o", page, "--overwrite", "--names", "Ann"), "1 name for 2 sources"),
         ((folder, "-o", page, "--overwrite", "--names", "Ann"), "--names is for tracks"),
         ((tmp_path, "-o", page, "--overwrite"), "holds no stems"),
         ((tmp_path / "no.txt", "-o", page, "--overwrite"), "does not exist"),

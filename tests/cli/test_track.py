@@ -131,10 +131,10 @@ def test_a_folder_of_sequences(mixdvae: Run, sequences: Path, tmp_path: Path) ->
 def test_a_sequence_that_fails_leaves_those_before_it(
     mixdvae: Run, sequences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(paths: Sequence[Path], overwrite: bool) -> AbstractContextManager[list[Path]]:
+    def full(paths: Sequence[Path], overwrite: bool, former: Sequence[Path]) -> AbstractContextManager[list[Path]]:
         if tmp_path / "out" / "B.txt" in paths:
             raise InputError("B is full")
-        return staged(paths, overwrite)
+        return staged(paths, overwrite, former)
 
     monkeypatch.setattr("pyro_mixdvae.tracking.files.results.staged", full)
     code, out, err = mixdvae("track", sequences, "--n-sources", 2, "-o", tmp_path / "out", "--no-report")

@@ -82,6 +82,7 @@ def test_a_scene_is_inferred_alike_alone_and_in_a_batch(prior: str, kind: str) -
     easy = scene.start[:1, None].expand(-1, 6, -1, -1)
     scene.observations[:1, :, :2] = easy
     scene.mask[:1] = torch.tensor([True, True, False])
+    scene.given[:1] = scene.mask[:1].unsqueeze(-1)
     model = toy_model(2, PRIORS[prior](), EVERY_ASSIGNMENT[kind](2))
     together = infer(model, scene, algorithm=Coordinate(4))
     for b in range(4):

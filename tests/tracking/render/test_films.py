@@ -173,7 +173,7 @@ def test_the_command_draws_what_track_wrote(run: Run, mixdvae: Command, tmp_path
         assert (written.n_frames, written.size) == (5, SIZE)
     for options, message in (
         (("--overwrite", "--from", 2), "Frames 2 to 42 are not all there: the tracks have 3 to 42."),
-        (("--overwrite", "--names", "Ann"), "1 names for 2 sources"),
+        (("--overwrite", "--names", "Ann"), "1 name for 2 sources"),
         (("--overwrite", "--rate", 0), "--rate is 0"),
         (("--overwrite", "--scale", 1000), "more than 16384 pixels"),
         ((), "exists already"),
