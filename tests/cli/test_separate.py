@@ -202,7 +202,7 @@ def test_the_shortest_sounds_and_many_channels(weights: list[Path], shape: tuple
         (np.zeros((3, 0)), 16_000, "holds no samples"),
         (np.zeros(9), 0, "0 samples a second"),
         (np.zeros(9), 10**9, "1000000000 samples a second"),
-        (np.zeros(9), math.nan, "nan samples a second"),
+        (np.zeros(9), math.nan, "a rate of nan"),
     ],
 )
 def test_waveforms_that_are_no_sounds(weights: list[Path], waveform: np.ndarray, rate: int, said: str) -> None:
