@@ -78,7 +78,7 @@ class PosedClutter(Clutter):
 
 
 class AboutAMiddle(TorchDistribution):
-    """The density of `PosedClutter`: batch [*, B, T, K], event (D,).
+    """The density of `PosedClutter`: batch [B, T, K], or with more axes before, event (D,).
 
     Args:
         given: which coordinates there are, [*, B, T, K, D].
