@@ -5,6 +5,15 @@ from typing import Any
 import numpy as np
 
 
+class EqualByContent:
+    """What is equal to another of its kind that holds the same; not hashable, as arrays can change."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and same(vars(self), vars(other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def same(one: Any, other: Any) -> bool:
     """Whether two values, and all that they hold, are of one type and the same.
 

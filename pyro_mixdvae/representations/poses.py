@@ -5,6 +5,7 @@ a part that is not seen is NaN. The content is the parts alone, in the unit of p
 """
 
 import re
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from pyro_mixdvae.representations.points import Points
 MOST_PARTS = 100
 
 
+@dataclass(frozen=True)
 class Poses(Coordinates):
     """(x1, y1, ..., xP, yP), y downwards, divided by the longer side of the image.
 
@@ -24,19 +26,20 @@ class Poses(Coordinates):
         n_parts: P.
     """
 
+    n_parts: int
+
     unit = staticmethod(torch.ones_like)  # type: ignore[assignment]  # known to engines: the chain is linear
     noise_unit = staticmethod(torch.ones_like)  # type: ignore[assignment]
 
-    def __init__(self, n_parts: int):
-        self.n_parts = n_parts
-        self.name = f"poses-{n_parts}"
-        self.widest = (0.5, 0.5) * n_parts
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """As declarations have it."""
+        return f"poses-{self.n_parts}"
 
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.n_parts == self.n_parts
-
-    def __hash__(self) -> int:
-        return hash(self.name)
+    @property
+    def widest(self) -> tuple[float, ...]:  # type: ignore[override]
+        """That of a point, for each part."""
+        return (0.5, 0.5) * self.n_parts
 
     def pixels(self, size: tuple[float, float]) -> tuple[float, ...]:
         """The longer side, for every number."""

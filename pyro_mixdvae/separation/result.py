@@ -9,7 +9,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from pyro_mixdvae.plurals import counted
-from pyro_mixdvae.reporting.sameness import same
+from pyro_mixdvae.reporting.sameness import EqualByContent
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.fit import Fit
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Separation:
+class Separation(EqualByContent):
     """What `Separator.separate` gives. A notebook shows it as players with a verdict; equal is what holds the same.
 
     Attributes:
@@ -47,11 +47,6 @@ class Separation:
         """The mixture and the stems ``[1 + N, channels, n]``, as NumPy has them in single precision."""
         waveforms = (_array(self.mixture), *_array(self.stems))
         return np.stack([channels_first(waveform) for waveform in waveforms])
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and same(vars(self), vars(other))
-
-    __hash__ = None  # type: ignore[assignment]  # waveforms can change
 
     def __repr__(self) -> str:
         seconds = max(self.mixture.shape) / self.rate

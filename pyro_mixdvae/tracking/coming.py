@@ -25,7 +25,7 @@ from pyro_mixdvae.resources import require_memory
 from pyro_mixdvae.tracking.boxes import Array, iou, is_outside
 from pyro_mixdvae.tracking.doubts import ranked
 from pyro_mixdvae.tracking.files.labels import Labels
-from pyro_mixdvae.tracking.films import BoxSequence, Film, Integers, Start
+from pyro_mixdvae.tracking.films import BoxSequence, Film, Integers, Start, parts_named_by
 from pyro_mixdvae.tracking.footprint import ADVICE, Extent
 from pyro_mixdvae.tracking.poses import points_of
 from pyro_mixdvae.tracking.presence import Presence
@@ -123,7 +123,7 @@ def whole(film: Film) -> BoxSequence:
     if not film.counts[fullest]:
         raise InputError("There are no detections to track.")
     start = boxes[fullest][~np.isnan(boxes[fullest, :, 0])]
-    return BoxSequence(boxes, film.size, start, fullest, None, parts=getattr(film, "parts", ()))
+    return BoxSequence(boxes, film.size, start, fullest, None, parts=parts_named_by(film))
 
 
 def _inferred(tracks: Tracks, sequence: BoxSequence, most: int) -> Course:

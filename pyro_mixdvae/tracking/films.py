@@ -115,6 +115,12 @@ class Start(NamedTuple):
     compared: tuple[int, int] | None = None
 
 
+def parts_named_by(film: Film) -> tuple[str, ...]:
+    """What a film calls the parts of its poses; nothing where it does not say."""
+    names: tuple[str, ...] = getattr(film, "parts", ())
+    return names
+
+
 def nowhere_to_start(n_sources: int, fullest: int) -> InputError:
     """What is said where no frame has a detection for each source, of which the fullest has so many."""
     if n_sources == 1:
@@ -159,8 +165,7 @@ def stretch_of(film: Film, since: int, until: int, start: Start, labels: Labels 
         kept = (labels.frame >= since) & (labels.frame < until)
         drawn[labels.source[kept], labels.frame[kept] - since] = labels.boxes[kept]
     boxes = film.frames(since, until)[0]
-    parts = getattr(film, "parts", ())
-    return BoxSequence(boxes, film.size, start.boxes, start.frame - since, drawn, since, parts)
+    return BoxSequence(boxes, film.size, start.boxes, start.frame - since, drawn, since, parts_named_by(film))
 
 
 def full_frames(film: Film, labels: Labels | None) -> Integers:

@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.files.labels import Labels
-from pyro_mixdvae.tracking.films import Film
+from pyro_mixdvae.tracking.films import Film, parts_named_by
 from pyro_mixdvae.tracking.poses import diagonals, is_of_poses, is_seen, parts_of
 
 
@@ -32,7 +32,7 @@ def labels_of(film: Film, labels: Labels | None, origin: int | None = None) -> L
         return labels
     if labels.boxes.shape[-1] == 2:
         return _poses_at(film, labels)
-    return labels.with_parts(getattr(film, "parts", ()))
+    return labels.with_parts(parts_named_by(film))
 
 
 def _poses_at(film: Film, labels: Labels) -> Labels:
@@ -60,7 +60,7 @@ def _poses_at(film: Film, labels: Labels) -> Labels:
                 "a pose is large: correct the label."
             )
         rows[own] = poses[pose]
-    return Labels(labels.frame, labels.source, rows, getattr(film, "parts", ()), labels.origin)
+    return Labels(labels.frame, labels.source, rows, parts_named_by(film), labels.origin)
 
 
 def _typical_extent(film: Film) -> float:

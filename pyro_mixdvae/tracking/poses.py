@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.reporting.sameness import same
+from pyro_mixdvae.reporting.sameness import EqualByContent
 from pyro_mixdvae.tracking.boxes import Array
-
-Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+from pyro_mixdvae.tracking.files.rows import Flags, Integers
 
 
 def is_of_poses(boxes: Array) -> bool:
@@ -106,7 +105,7 @@ def like_nearest(poses: Array, others: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class Parts(EqualByContent):
     """The parts of N animals in T frames.
 
     Attributes:
@@ -123,12 +122,7 @@ class Parts:
     upper: Array
     observed: Flags
 
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and same(vars(self), vars(other))
-
-    __hash__ = None  # type: ignore[assignment]  # arrays can change
-
-    def at(self, frames: "slice | npt.NDArray[np.int64]") -> "Parts":
+    def at(self, frames: slice | Integers) -> "Parts":
         """Of some frames."""
         return replace(
             self,
@@ -138,7 +132,7 @@ class Parts:
             observed=self.observed[frames],
         )
 
-    def of_visits(self, rows: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64], observed: Flags) -> "Parts":
+    def of_visits(self, rows: Integers, chosen: Integers, observed: Flags) -> "Parts":
         """Of animals that are one of several at a time: at frames ``[T, 1]`` the chosen ``[T, N]``."""
         return replace(
             self,
@@ -154,6 +148,11 @@ class Parts:
             np.where(there[..., None, None], part, np.nan) for part in (self.mean, self.lower, self.upper)
         )
         return replace(self, mean=mean, lower=lower, upper=upper)
+
+    def of_sources(self, t: Integers, n: Integers) -> tuple[Integers, Integers, Integers]:
+        """Indices of every part of the sources ``n [m]`` in the frames ``t [m]``: frame, source and part, ``[m P]``."""
+        n_parts = len(self.names)
+        return np.repeat(t, n_parts), np.repeat(n, n_parts), np.tile(np.arange(n_parts), len(t))
 
     @property
     def rows(self) -> Array:
@@ -173,6 +172,16 @@ def joined_parts(pieces: Iterable[Parts | None]) -> Parts | None:
         np.concatenate([piece.upper for piece in every]),
         np.concatenate([piece.observed for piece in every]),
     )
+
+
+def in_order(parts: Array, names: Sequence[str], wanted: Sequence[str]) -> Array:
+    """Parts ``[..., P, 2]`` of these names, those that are wanted alone and in that order.
+
+    Raises:
+        KeyError: one is not among them; its name.
+    """
+    places = {name: place for place, name in enumerate(names)}
+    return parts[..., [places[name] for name in wanted], :]
 
 
 def diagonals(rows: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.plurals import counted
-from pyro_mixdvae.reporting.sameness import same
+from pyro_mixdvae.reporting.sameness import EqualByContent
 from pyro_mixdvae.tracking.boxes import Array, centres, kinds
 from pyro_mixdvae.tracking.doubts import Doubt
 from pyro_mixdvae.tracking.poses import Parts, far_corners
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TrackingResult:
+class TrackingResult(EqualByContent):
     """Every source in every frame, and how sure that is; boxes are (x1, y1, x2, y2) in pixels.
 
     Of points (x, y) that were tracked all that is ``[..., 4]`` here is ``[..., 2]``. Of poses it is so too, each animal
@@ -79,11 +79,6 @@ class TrackingResult:
     detections: Array | None = None
     size: tuple[float, float] | None = None
     parts: Parts | None = None
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and same(vars(self), vars(other))
-
-    __hash__ = None  # type: ignore[assignment]  # arrays can change
 
     def __repr__(self) -> str:
         last, what = self.number + len(self.boxes) - 1, kinds(self.rows)

@@ -14,9 +14,10 @@ from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.doubts import doubts_of
+from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.films import BoxSequence
 from pyro_mixdvae.tracking.intervals import limits
-from pyro_mixdvae.tracking.poses import Flags, Parts, is_of_poses, named_parts, parts_of, points_of
+from pyro_mixdvae.tracking.poses import Parts, is_of_poses, named_parts, parts_of, points_of
 from pyro_mixdvae.tracking.result import TrackingResult
 
 

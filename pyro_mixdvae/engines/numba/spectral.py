@@ -123,7 +123,9 @@ class NumbaSpectralEngine:
                 emitted = [emission(latent).flatten(0, 1) for emission, latent in zip(emissions, latents, strict=True)]
                 prior = torch.stack([q.log_prob(latent).sum() for q, latent in zip(priors, latents, strict=True)])
             slopes = spectra.ascent(tuple(map(array, emitted)), self._heads, *flat)
-            moved = [(own, slope) for own, slope in zip(emitted, torch.from_numpy(slopes), strict=True) if _moves(own)]
+            moved = [
+                (own, slope) for own, slope in zip(emitted, torch.from_numpy(slopes), strict=True) if own.requires_grad
+            ]
             outputs, gradients = zip((prior, torch.ones_like(prior)), *moved, strict=True)
             return torch.autograd.grad(outputs, latents, gradients)
 
@@ -193,11 +195,6 @@ class NumbaSpectralEngine:
     def _total(self, per_frame: Tensor) -> Tensor:
         """The sum over the frames that are present: [B, T] to [B]."""
         return torch.where(self.scene.present, per_frame, 0.0).sum(-1)
-
-
-def _moves(emitted: Tensor) -> bool:
-    """Whether what a network emits depends on its z."""
-    return emitted.requires_grad
 
 
 def _of_latent(given: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Conditional:

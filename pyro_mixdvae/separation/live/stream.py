@@ -43,7 +43,7 @@ class Buffer:
 
 
 class LiveStream:
-    """Stems of what is pushed, as much later as `latency` says: to the model's rate, through its window, and back.
+    """Stems of what is pushed, some windows' hop later: to the model's rate, through its window, and back.
 
     What comes out does not depend on the blocks that it came in. Memory is that of a window.
 

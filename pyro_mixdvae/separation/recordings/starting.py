@@ -24,11 +24,19 @@ def loaded(name: str, stft: STFT) -> Start:
     Raises:
         InputError: it is none, or of another transform.
     """
-    found = load_network(name)
-    if not isinstance(found.network, SpectralSRNN) or found.coordinates != stft:
+    found = _trainable(name, stft)
+    if found is None:
         raise InputError(
             f"{name} is no model of sound of the transform {stft.name}: give weights that `mixdvae train audio` made."
         )
+    return found
+
+
+def _trainable(name: str, stft: STFT) -> Start | None:
+    """None: it is of another kind than what is trained, or of another transform."""
+    found = load_network(name)
+    if not isinstance(found.network, SpectralSRNN) or found.coordinates != stft:
+        return None
     return Start(name, copy.deepcopy(found.network).float().train().requires_grad_(True))
 
 
@@ -37,6 +45,5 @@ def nearest(pieces: ClipExamples, stft: STFT, seed: int) -> Start:
 
     A training that goes on from it takes less time than one from nothing: it knows how to find a source among others.
     """
-    names = [name for name in shipped_names("sounds") if isinstance(load_network(name).network, SpectralSRNN)]
-    models = [loaded(name, stft) for name in names]
+    models = [model for name in shipped_names("sounds") if (model := _trainable(name, stft)) is not None]
     return max(models, key=lambda model: elbo_per_frame(model.network, pieces, seed=seed))

@@ -7,14 +7,13 @@ import numpy.typing as npt
 
 from pyro_mixdvae.tracking.boxes import xyxy_to_ltwh
 from pyro_mixdvae.tracking.exports.present import present
+from pyro_mixdvae.tracking.files.rows import Integers
 from pyro_mixdvae.tracking.poses import Parts
 from pyro_mixdvae.tracking.report.tables import PART_COLUMNS, source_columns
 from pyro_mixdvae.tracking.result import TrackingResult
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-Integers = npt.NDArray[np.int64]
 
 
 def to_dataframe(result: TrackingResult) -> "DataFrame":
@@ -26,7 +25,7 @@ def to_dataframe(result: TrackingResult) -> "DataFrame":
 
     t, n = np.nonzero(present(result))
     if result.parts is not None:
-        return DataFrame(_of_parts(result, result.parts, t, n))
+        return DataFrame(_of_parts(result, result.parts, *result.parts.of_sources(t, n)))
     boxes = result.boxes[t, n]
     width = boxes.shape[-1]
     places = boxes if width == 2 else xyxy_to_ltwh(boxes)
@@ -36,10 +35,10 @@ def to_dataframe(result: TrackingResult) -> "DataFrame":
     return DataFrame(dict(zip(source_columns(width), columns, strict=True)))
 
 
-def _of_parts(result: TrackingResult, parts: Parts, t: Integers, n: Integers) -> dict[str, npt.NDArray[Any]]:
-    """A row for every part of the sources n in the frames t, by column."""
-    n_parts, number = len(parts.names), len(t)
-    t, n, p = np.repeat(t, n_parts), np.repeat(n, n_parts), np.tile(np.arange(n_parts), number)
+def _of_parts(
+    result: TrackingResult, parts: Parts, t: Integers, n: Integers, p: Integers
+) -> dict[str, npt.NDArray[Any]]:
+    """A row for every frame, source and part ``[m]``, by column."""
     limits = np.stack([parts.lower[t, n, p], parts.upper[t, n, p]], -1).reshape(len(t), 4)
     status = np.where(parts.observed[t, n, p], "observed", "inferred")
     places = parts.mean[t, n, p]

@@ -21,7 +21,7 @@ from pyro_mixdvae.tracking.files.rows import (
     ids_of,
     read_rows,
 )
-from pyro_mixdvae.tracking.poses import is_of_poses, listed, parts_of, pose_rows
+from pyro_mixdvae.tracking.poses import in_order, is_of_poses, listed, parts_of, pose_rows
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Labels:
     """n labelled boxes: ``frame [n]`` 0-based, ``source [n]`` 0-based, ``boxes [n, 4]`` xyxy in pixels (or lists).
 
     Points, ``[n, 2]``, are labelled likewise, and poses, ``[n, P, 2]``, of which parts may be NaN; these become rows
-    (`tracking.poses`). A point also labels a pose: that of the frame which lies nearest.
+    (`tracking.poses`). A point also labels a pose: each of a frame one of its own that is near (`tracking.labelled`).
 
     `parts` are the names of the parts of poses, if they have some, and `origin` is the number by which sentences call
     the first frame.
@@ -56,13 +56,13 @@ class Labels:
         """
         if not names or not self.parts or names == self.parts:
             return self
-        lacking = [name for name in names if name not in self.parts]
-        if lacking:
+        try:
+            poses = in_order(parts_of(self.boxes), self.parts, names)
+        except KeyError as lacking:
             raise InputError(
-                f'The labels have no part "{lacking[0]}", which the detections have: give labels of the parts '
+                f'The labels have no part "{lacking.args[0]}", which the detections have: give labels of the parts '
                 f"{listed(names)}."
-            )
-        poses = parts_of(self.boxes)[:, [self.parts.index(name) for name in names]]
+            ) from None
         found = replace(self, boxes=poses, parts=names)
         found.refuse_empty()
         return found

@@ -62,12 +62,7 @@ def parts_table(result: TrackingResult, parts: Parts) -> str:
 
     Where a source is not in the picture, more likely than not, there is no row.
     """
-    t, n = np.nonzero(result.there)
-    t, n, p = (
-        np.repeat(t, len(parts.names)),
-        np.repeat(n, len(parts.names)),
-        np.tile(np.arange(len(parts.names)), len(t)),
-    )
+    t, n, p = parts.of_sources(*np.nonzero(result.there))
     limits = np.stack(written_limits(parts.lower[t, n, p], parts.upper[t, n, p]), axis=-1).reshape(len(t), 4)
     numbers = np.concatenate([np.round(parts.mean[t, n, p], 2), limits], -1)
     status = np.where(parts.observed[t, n, p], "observed", "inferred")

@@ -14,7 +14,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array, centres, iou
 from pyro_mixdvae.tracking.files.rows import Integers
 from pyro_mixdvae.tracking.files.tracks import Tracks
-from pyro_mixdvae.tracking.poses import is_of_poses, parts_of
+from pyro_mixdvae.tracking.poses import in_order, is_of_poses, parts_of
 
 OVERALL = "OVERALL"
 
@@ -196,15 +196,15 @@ def with_parts_of(tracks: Tracks, truth: Tracks) -> Tracks:
     if not (is_of_poses(tracks.boxes) and is_of_poses(truth.boxes)) or tracks.parts == truth.parts:
         return tracks
     if tracks.parts and truth.parts:
-        lacking = [name for name in truth.parts if name not in tracks.parts]
-        if lacking:
+        try:
+            parts = in_order(parts_of(tracks.boxes), tracks.parts, truth.parts)
+        except KeyError as lacking:
             raise InputError(
-                f'{tracks.path or tracks.name} has no part "{lacking[0]}", which the ground truth has: give tracks of '
-                "its parts."
-            )
-        at = [tracks.parts.index(name) for name in truth.parts]
-        parts = parts_of(tracks.boxes)[..., at, :].reshape(*tracks.boxes.shape[:-1], 2 * len(at))
-        boxes = np.concatenate([tracks.boxes[..., :2], parts], -1)
+                f'{tracks.path or tracks.name} has no part "{lacking.args[0]}", which the ground truth has: give '
+                "tracks of its parts."
+            ) from None
+        flat = parts.reshape(*tracks.boxes.shape[:-1], 2 * len(truth.parts))
+        boxes = np.concatenate([tracks.boxes[..., :2], flat], -1)
         return replace(tracks, boxes=boxes, parts=truth.parts)
     if tracks.boxes.shape[-1] != truth.boxes.shape[-1]:
         raise InputError("Tracks and ground truth are poses of different numbers of parts: give tracks of its parts.")
