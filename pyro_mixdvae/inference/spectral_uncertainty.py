@@ -20,7 +20,13 @@ from pyro_mixdvae.process_state import drawing, seeded
 ALL = slice(None)
 
 N_DRAWS = 39
-"""The second and the last but one of them are the ends of intervals that hold a further draw with probability .9."""
+"""The second and the last but one of them are the ends of intervals that hold a further draw with probability .9.
+
+So it is with every level that is a multiple of a twentieth: ranks among them are fortieths.
+"""
+
+QUIETEST = 60.0
+"""Decibels below the loudest of a mixture at which it is no longer asked how sure something is."""
 
 BLOCK = 64
 """Frames whose draws are held in memory at a time."""
@@ -38,6 +44,11 @@ class Intervals(NamedTuple):
 
     magnitudes: Interval
     gains: Interval
+
+
+def is_loud(power: Tensor) -> Tensor:
+    """Where a mixture of power |o|^2 [T, F] is loud enough to count, likewise."""
+    return power > 10 ** (-QUIETEST / 10) * power.max()
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from torch import Tensor
 from pyro_mixdvae.baselines.sounds.contract import Belief
 from pyro_mixdvae.baselines.sounds.ideal_masks import shares
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
+from pyro_mixdvae.inference.spectral_uncertainty import N_DRAWS, is_loud
 from pyro_mixdvae.reporting.bootstrap import Counts
 
 Array = npt.NDArray[np.float64]
@@ -19,10 +20,6 @@ Array = npt.NDArray[np.float64]
 LEVELS = np.arange(1, 20) / 20
 # Frequencies that are looked at, drawn once for all methods.
 N_FREQUENCIES = 64
-# The intervals of 39 draws are exact at each of `LEVELS`: these are multiples of a twentieth, and ranks of a fortieth.
-N_DRAWS = 39
-# Decibels below the loudest of a mixture at which a frequency counts no more.
-QUIETEST = 60.0
 
 
 def interval_counts(belief: Belief, mixture: int, truth: Tensor) -> Counts:
@@ -40,8 +37,7 @@ def interval_counts(belief: Belief, mixture: int, truth: Tensor) -> Counts:
     random = np.random.default_rng(0)
     n_frequencies = truth.shape[-1]
     chosen = torch.from_numpy(random.choice(n_frequencies, min(N_FREQUENCIES, n_frequencies), replace=False))
-    seen, true = squared_modulus(truth.sum(0)), truth[..., chosen]
-    loud = (seen > 10 ** (-QUIETEST / 10) * seen.max())[..., chosen]
+    true, loud = truth[..., chosen], is_loud(squared_modulus(truth.sum(0)))[..., chosen]
     power, drawn = squared_modulus(true), squared_modulus(belief.draws(mixture, chosen, N_DRAWS, seed=mixture))
     below = (drawn < power)[..., loud].sum(0)
     share, drawn_share = shares(power.unsqueeze(0))[0, 0], shares(drawn)[:, 0]

@@ -14,15 +14,13 @@ from pyro_mixdvae.distributions.compound_sum import CompoundSum
 from pyro_mixdvae.distributions.k_distribution import log_density, log_probability_below
 from pyro_mixdvae.distributions.shared_sum import SharedSum
 from pyro_mixdvae.inference.posterior import Posterior
+from pyro_mixdvae.inference.spectral_uncertainty import is_loud
 
 LEAST, MOST = 0.03, 10.0
 """Shapes that are looked at. Of the greatest a factor is 1 give or take a third."""
 
 N_ROUNDS = 3
 """One shape after the other, the others held."""
-
-QUIETEST = 60.0
-"""Decibels below the loudest of a mixture at which a frequency counts no more."""
 
 
 class Found(NamedTuple):
@@ -38,8 +36,7 @@ def heard(posterior: Posterior, mixture: int, truth: Tensor, count: int, random:
     """At most `count` frequencies, that are loud enough to count, of one of B mixtures whose sources are [N, T, F]."""
     q = posterior.guide.posterior()
     powers, total, noise = (part[mixture] for part in (q.powers, q.total, q.noise))
-    seen = squared_modulus(total)
-    loud = torch.nonzero((seen > 10 ** (-QUIETEST / 10) * seen.max()).flatten()).squeeze(-1).numpy()
+    loud = torch.nonzero(is_loud(squared_modulus(total)).flatten()).squeeze(-1).numpy()
     chosen = torch.from_numpy(random.choice(loud, min(count, len(loud)), replace=False))
     return Found(*(part.flatten(-2)[..., chosen] for part in (powers, total, noise, truth)))
 
