@@ -2,8 +2,8 @@
 
 Mixtures of speech and flute are separated as they are, and with synthetic noise of a room some decibels below them, by
 models of two sources and with the source `noise` beside these. Figures are means of the gain in SI-SDR over the
-mixture, in decibels. Noises take turns: power that rises with frequency, that falls slower and faster, mains hum, a
-fan, and what comes through a wall.
+mixture, in decibels, and how many of the intervals of 90 % hold the truth. Noises take turns: power that rises with
+frequency, that falls slower and faster, mains hum, a fan, and what comes through a wall.
 """
 
 import argparse
@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from report import write
 
+from pyro_mixdvae.benchmark.sounds.calibration import LEVELS, interval_counts
+from pyro_mixdvae.benchmark.sounds.mixdvae import SpectralBelief
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.reporting.tables import markdown_table
 from pyro_mixdvae.separation.audio.reading import Samples
@@ -25,15 +27,24 @@ from pyro_mixdvae.separation.scores.measures import si_sdr
 from pyro_mixdvae.separation.separator import Separator
 
 BATCH = 8
+NINETY = int(np.argmin(np.abs(LEVELS - 0.9)))
 HEARD = ("quiet, two sources", "quiet, and noise", "noisy, two sources", "noisy, and noise")
 
 
 class Scored(NamedTuple):
-    """A mixture: its length, its noise, and gains of speech and flute in each of `HEARD`."""
+    """A mixture: its length, its noise, and of each of `HEARD` what came of it."""
 
     n_frames: int
     noise: str
-    gains: tuple[tuple[float, float], ...]
+    found: tuple["Found", ...]
+
+
+class Found(NamedTuple):
+    """Gains of speech and flute, and at how many frequencies intervals hold |s| of either, and the share of speech."""
+
+    gains: tuple[float, float]
+    held: tuple[float, float, float]
+    n_frequencies: float
 
 
 def coloured(slope: float) -> Callable[[int, np.random.Generator], Samples]:
@@ -122,20 +133,30 @@ def _scores(options: argparse.Namespace, n_frames: int) -> Iterator[Scored]:
         for kind, own, (_, mixture) in zip(kinds, quiet, batch, strict=True):
             noise = NOISES[kind](len(own), np.random.default_rng(mixture.recipe.seed))
             noises.append(noise * 10 ** (-options.below / 20) * own.std() / noise.std())
-        heard = [quiet, quiet, quiet + np.stack(noises), quiet + np.stack(noises)]
-        found = [_gains(sources, mixed, by) for mixed, by in zip(heard, (two, three, two, three), strict=True)]
-        for kind, gains in zip(kinds, zip(*found, strict=True), strict=True):
-            yield Scored(n_frames, kind, gains)
+        noisy = np.concatenate([sources, np.stack(noises)[:, None]], 1)
+        silent = np.concatenate([sources, np.zeros_like(noisy[:, 2:])], 1)
+        heard = ((sources, two), (silent, three), (noisy, two), (noisy, three))
+        found = [_found(parts, by) for parts, by in heard]
+        for kind, own in zip(kinds, zip(*found, strict=True), strict=True):
+            yield Scored(n_frames, kind, own)
 
 
-def _gains(sources: Samples, mixed: Samples, separator: Separator) -> list[tuple[float, float]]:
-    """Of speech and flute in mixtures [B, n]."""
-    waveforms = torch.from_numpy((mixed / np.abs(mixed).max(-1, keepdims=True)).astype(np.float32))
-    estimates = separator.stems(waveforms, separator.infer(waveforms)).numpy()
-    return [
-        (_gain(true[0], found[0], own), _gain(true[1], found[1], own))
-        for true, found, own in zip(sources, estimates, mixed, strict=True)
-    ]
+def _found(parts: Samples, separator: Separator) -> list[Found]:
+    """Of speech and flute, the first two of the parts [B, 2 or 3, n] of mixtures."""
+    mixed = parts.sum(1)
+    peak = np.abs(mixed).max(-1, keepdims=True)
+    waveforms = torch.from_numpy((mixed / peak).astype(np.float32))
+    posterior = separator.infer(waveforms)
+    estimates = separator.stems(waveforms, posterior).numpy()
+    belief = SpectralBelief(posterior, torch.ones(len(parts), 1, 1, 1))
+    known = parts[:, : len(separator.names)] / peak[:, None]
+    rows = []
+    for b, own in enumerate(mixed):
+        counts = interval_counts(belief, b, separator.stft.spectrum(torch.from_numpy(known[b].astype(np.float32))))
+        gains = (_gain(parts[b, 0], estimates[b, 0], own), _gain(parts[b, 1], estimates[b, 1], own))
+        speech, flute = (float(counts["magnitudes inside"][n, NINETY]) for n in range(2))
+        rows.append(Found(gains, (speech, flute, float(counts["gains inside"][NINETY])), float(counts["gains"])))
+    return rows
 
 
 def _gain(true: Samples, found: Samples, mixed: Samples) -> float:
@@ -145,9 +166,9 @@ def _gain(true: Samples, found: Samples, mixed: Samples) -> float:
 def _table(scored: Sequence[Scored]) -> str:
     lengths = [(f"T = {n}", [row for row in scored if row.n_frames == n]) for n in _distinct(scored, "n_frames")]
     kinds = [(kind, [row for row in scored if row.noise == kind]) for kind in _distinct(scored, "noise")]
-    cells = []
+    cells, intervals = [], []
     for name, rows in [*lengths, *kinds]:
-        gains = np.array([row.gains for row in rows])  # [mixtures, HEARD, 2]
+        gains = np.array([[own.gains for own in row.found] for row in rows])  # [mixtures, HEARD, 2]
         losses = gains[:, :1] - gains
         error = losses[:, -1].std(0, ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else np.full(2, np.nan)
         means = [f"{speech:.1f} / {flute:.1f}" for speech, flute in gains.mean(0)]
@@ -155,7 +176,12 @@ def _table(scored: Sequence[Scored]) -> str:
             f"{mean:.2f} ± {spread:.2f}" for mean, spread in zip(losses[:, -1].mean(0), error, strict=True)
         )
         cells.append([name, len(rows), *means, loss])
-    return markdown_table(["", "mixtures", *HEARD, "lost, first to last"], cells)
+        held = np.array([[own.held for own in row.found] for row in rows]).sum(0)
+        shares = held / np.array([[own.n_frequencies for own in row.found] for row in rows]).sum(0)[:, None]
+        intervals.append([name, *(" / ".join(f"{share:.2f}" for share in own) for own in shares)])
+    gained = markdown_table(["", "mixtures", *HEARD, "lost, first to last"], cells)
+    hold = markdown_table(["", *HEARD], intervals)
+    return f"{gained}\n\nIntervals of 90 %, |s| of speech / |s| of flute / share of speech:\n\n{hold}"
 
 
 def _distinct(scored: Iterable[Scored], field: str) -> list[int | str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 from sounds import spectral_srnn
 
 from pyro_mixdvae.representations.stft import STFT
@@ -16,6 +17,12 @@ SMALL = STFT(16_000, 64, 32)
 def save_weights(path: Path, stft: STFT = SMALL) -> str:
     save_network(path, spectral_srnn(stft.n_frequencies), stft, {"name": path.stem})
     return str(path)
+
+
+def low_and_high_weights(folder: Path) -> list[str]:
+    """Of two small models of sound that differ, and that nothing was taught."""
+    torch.manual_seed(0)
+    return [save_weights(folder / f"{name}.safetensors") for name in ("low", "high")]
 
 
 def low_and_high(seconds: float, seed: int) -> list[np.ndarray]:

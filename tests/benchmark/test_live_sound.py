@@ -6,13 +6,12 @@ import live_sound
 import numpy as np
 import pytest
 import torch
-from small_sounds import folders, save_weights
+from small_sounds import folders, low_and_high_weights
 
 
 def test_it_says_what_is_lost_and_how_long_it_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.set_default_dtype(torch.float32)
-    torch.manual_seed(0)
-    weights = [save_weights(tmp_path / f"{name}.safetensors") for name in ("low", "high")]
+    weights = low_and_high_weights(tmp_path)
     recordings = folders(tmp_path)
     options = ["--sources", *weights, "--snr", "-5", "5", "--count", "1", "--frames", "40", "--minutes", "0.02"]
     live_sound.main([*map(str, recordings), *options, "--hop", "0.1", "--iterations", "1"])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from small_sounds import low_and_high, save_weights
+from small_sounds import low_and_high, low_and_high_weights
 
 from pyro_mixdvae.cli.separate_live import JUDGED, Pace
 from pyro_mixdvae.separation.audio.writing import sound_bytes, unending_header
@@ -31,9 +31,7 @@ def _single_precision() -> None:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    return [save_weights(folder / f"{name}.safetensors") for name in ("low", "high")]
+    return low_and_high_weights(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture

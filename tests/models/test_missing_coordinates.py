@@ -6,7 +6,7 @@ from dataclasses import replace
 import pyro
 import pytest
 import torch
-from pyro.infer import TraceEnum_ELBO
+from frame_by_frame import losses_at
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
@@ -34,7 +34,6 @@ from pyro_mixdvae.models import (
 from pyro_mixdvae.models import Normal as NormalLikelihood
 from pyro_mixdvae.models.clutter import Bystanders
 from pyro_mixdvae.models.displacements import mean_square_displacement
-from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.testing.parts import vkf
 from pyro_mixdvae.testing.scenes import EXACT
@@ -148,22 +147,9 @@ def test_the_posterior_of_a_part_is_that_of_a_model_of_it_alone() -> None:
 def test_the_model_at_once_and_frame_by_frame_are_one_density() -> None:
     scene, model = posed_scene(), posed_model()
     sz = torch.cat([scene.start.unsqueeze(-2) + 0.05 * torch.randn(2, 2, 4, 4), torch.randn(2, 2, 4, 4)], -1)
-    sz = sz[:, None, None]
-
-    def given_at_once(scene: Scene) -> None:
-        with pyro.plate("scenes", 2, dim=-3):
-            pyro.sample("sz", pyro.distributions.Delta(sz, event_dim=3))
-
-    def given_frame_by_frame(scene: Scene) -> None:
-        with pyro.plate("scenes", 2, dim=-3):
-            for t in range(4):
-                pyro.sample(f"sz_{t}", pyro.distributions.Delta(sz[..., t, :], event_dim=2))
-
-    elbo = TraceEnum_ELBO(max_plate_nesting=3)
-    stepwise = StepwiseMixtureModel(model.sources, model.assignment, model.likelihood, model.clutter)
-    at_once = elbo.loss(model, given_at_once, scene)
-    assert elbo.loss(stepwise, given_frame_by_frame, scene) == pytest.approx(at_once, rel=1e-10)
-    assert elbo.loss(model, given_at_once, with_junk(scene)) == pytest.approx(at_once, rel=1e-10)
+    at_once, by_frame = losses_at(model, scene, sz)
+    assert by_frame == pytest.approx(at_once, rel=1e-10)
+    assert losses_at(model, with_junk(scene), sz)[0] == pytest.approx(at_once, rel=1e-10)
 
 
 def test_steps_with_tails_are_weighed_by_what_is_seen() -> None:

@@ -5,6 +5,7 @@ from itertools import product
 import pyro
 import pytest
 import torch
+from frame_by_frame import losses_at, stepwise
 from pyro import poutine
 from pyro.infer import Predictive, TraceEnum_ELBO
 from torch import Tensor
@@ -21,7 +22,6 @@ from pyro_mixdvae.models import (
     Scene,
 )
 from pyro_mixdvae.models import Normal as NormalLikelihood
-from pyro_mixdvae.models.stepwise import StepwiseMixtureModel
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.testing.parts import (
@@ -38,11 +38,6 @@ from pyro_mixdvae.testing.parts import (
     vkf,
 )
 from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, toy_scene
-
-
-def stepwise(model: MixtureModel) -> StepwiseMixtureModel:
-    parts = ("sources", "assignment", "likelihood", "clutter", "labels", "systematic")
-    return StepwiseMixtureModel(*(getattr(model, name) for name in parts))
 
 
 def log_density(model: MixtureModel, scene: Scene, values: dict[str, Tensor]) -> Tensor:
@@ -235,20 +230,8 @@ def test_enumerating_w_frame_by_frame_and_at_once_gives_one_evidence(kind: str, 
     scene = toy_scene(2, 4, n_detections, 2, missing=0.4, is_padded=True, is_labelled=True)
     model = toy_model(2, lively_kinematic(), assignment_for(kind, scene))
     sz = torch.cat([scene.start.unsqueeze(-2) + 0.05 * torch.randn(2, 2, 4, 4), torch.randn(2, 2, 4, 4)], -1)
-    sz = sz[:, None, None]
-
-    def given_at_once(scene: Scene) -> None:
-        with pyro.plate("scenes", 2, dim=-3):
-            pyro.sample("sz", pyro.distributions.Delta(sz, event_dim=3))
-
-    def given_frame_by_frame(scene: Scene) -> None:
-        with pyro.plate("scenes", 2, dim=-3):
-            for t in range(4):
-                pyro.sample(f"sz_{t}", pyro.distributions.Delta(sz[..., t, :], event_dim=2))
-
-    elbo = TraceEnum_ELBO(max_plate_nesting=3)
-    at_once = elbo.loss(model, given_at_once, scene)
-    assert elbo.loss(stepwise(model), given_frame_by_frame, scene) == pytest.approx(at_once, rel=1e-10)
+    at_once, by_frame = losses_at(model, scene, sz)
+    assert by_frame == pytest.approx(at_once, rel=1e-10)
 
 
 def test_missing_detections_are_not_drawn_into_the_density() -> None:

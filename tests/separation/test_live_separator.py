@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_sounds import low_and_high, save_weights
+from small_sounds import low_and_high, low_and_high_weights
 from torch import Tensor
 
 import pyro_mixdvae
@@ -28,10 +28,7 @@ def _single_precision() -> None:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Of two small models of sound that differ, and that nothing was taught."""
-    folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    return [save_weights(folder / f"{name}.safetensors") for name in ("low", "high")]
+    return low_and_high_weights(tmp_path_factory.mktemp("weights"))
 
 
 def mixture(seconds: float = 1.0, channels: int | None = None, rate: int = RATE) -> np.ndarray:
