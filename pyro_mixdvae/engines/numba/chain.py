@@ -1,24 +1,33 @@
 """The steps of inference for boxes, compiled: for the parts that ship, known by their exact types.
 
-Each step gives what the one in `engines.torch.chain` gives (held to it in a test). Noise, clutter and labels may be of
-any kind: what they say is computed by PyTorch, once, and enters as numbers.
+Each step gives what the one in `engines.torch.chain` gives (held to it in a test).
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.distributions import tails
 from pyro_mixdvae.distributions.exclusive import event_table
 from pyro_mixdvae.distributions.kalman import Chain, Transition
 from pyro_mixdvae.engines.numba import filtering, guide_chain, records, smoothing, updates, visibility
-from pyro_mixdvae.engines.numba.assigning import LOG_2_PI, Frames, Noise, Rule
+from pyro_mixdvae.engines.numba.arguments import (
+    NO_CHAIN,
+    NOTHING,
+    Arrays,
+    arrays_of,
+    noise_of,
+    places_of,
+    rates_of,
+    rule_of,
+)
+from pyro_mixdvae.engines.numba.assigning import Frames, Noise, Rule
 from pyro_mixdvae.engines.numba.compiled import Array, array
-from pyro_mixdvae.engines.numba.motion import ONE, Prior, Steps
+from pyro_mixdvae.engines.numba.motion import Steps
+from pyro_mixdvae.engines.numba.recurrence import BOX, width
 from pyro_mixdvae.engines.numba.visibility import Rates
-from pyro_mixdvae.engines.numba.weights import NETWORKS, network_arrays
+from pyro_mixdvae.engines.numba.weights import NETWORKS
 from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced, carried_into
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.engines.torch.closed_forms import exact_record
@@ -49,17 +58,15 @@ ASSIGNMENTS = (
 )
 
 _NO_PENALTIES = np.empty((0, 0, 0, 0))
-_NOTHING = np.empty(0)
 _NOT_ENTERED = np.empty((0, 0, 0))
 _NOT_KNOWN = np.empty((0, 0))
-_NO_CHAIN = Rates(_NOTHING, _NOTHING, _NOTHING, 0.0)
 
 
 def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
     """Which part kernels do not know, in words; None where they know all of model, guide and scene."""
     if type(model) is not MixtureModel:
         return f"the model {type(model).__name__}"
-    if type(model.sources) not in SOURCES or _places(model.sources) is None:
+    if type(model.sources) not in SOURCES or places_of(model.sources) is None:
         return f"the sources {type(model.sources).__name__}"
     if type(model.sources.network) not in NETWORKS:
         return f"the network {type(model.sources.network).__name__}"
@@ -80,16 +87,6 @@ def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
     return None
 
 
-class Arrays(NamedTuple):
-    """A model and a batch of scenes, as kernels take them."""
-
-    prior: Prior
-    rule: Rule
-    frames: Frames
-    noise: Noise
-    start: Array  # [B N, D]
-
-
 class NumbaChainEngine:
     """`engines.protocol.ChainEngine` by kernels."""
 
@@ -97,13 +94,13 @@ class NumbaChainEngine:
 
     def __init__(self, model: MixtureModel, scene: Scene, arrays: Arrays | None = None, entered: Array = _NOT_ENTERED):
         self.model, self.scene = model, scene
-        self.arrays = arrays or _arrays_of(model, scene)
+        self.arrays = arrays or arrays_of(model, scene)
         self._entered = entered
 
     def with_model(self, model: MixtureModel) -> "NumbaChainEngine":
         """Only the noise is taken anew where nothing else has changed."""
         if all(getattr(model, part) is getattr(self.model, part) for part in ("assignment", "sources", "clutter")):
-            return NumbaChainEngine(model, self.scene, self.arrays._replace(noise=_noise(model, self.scene)))
+            return NumbaChainEngine(model, self.scene, self.arrays._replace(noise=noise_of(model, self.scene)))
         return NumbaChainEngine(model, self.scene)
 
     def with_scene(self, model: MixtureModel, scene: Scene) -> "NumbaChainEngine":
@@ -136,8 +133,8 @@ class NumbaChainEngine:
         nothing = np.empty((n_scenes, n_frames, 0, n_sources, n_dims), array(start).dtype)
         no_detections, is_there = nothing[..., 0, :], np.empty(nothing.shape[:3], np.bool_)
         seen = array(observation.value), array(observation.precision)
-        frames = Frames((0,) * n_dims, no_detections, is_there, nothing[..., 0, 0], True, *seen)
-        rule = Rule(False, np.empty((0, 0, 0)), _NO_CHAIN, _NOTHING, np.zeros(n_sources), n_sources, np.empty((0, 0)))
+        frames = Frames(width(n_dims, BOX), no_detections, is_there, nothing[..., 0, 0], True, *seen)
+        rule = Rule(False, np.empty((0, 0, 0)), NO_CHAIN, NOTHING, np.zeros(n_sources), n_sources, np.empty((0, 0)))
         noise = Noise(nothing, nothing, nothing[..., 0])
         own = array(start.flatten(0, 1))
         found = filtering.filter_scenes(
@@ -185,7 +182,7 @@ class NumbaChainEngine:
         return assignment.replace(visible=visible, averages_logs=True), gap
 
     def _rates(self, assignment: PersistentAssignment) -> Rates:
-        return _rates_of(assignment, len(self.scene.present))
+        return rates_of(assignment, len(self.scene.present))
 
     @torch.no_grad()
     def filtered_assignment(self, responsibilities: Tensor) -> Assignment:
@@ -295,7 +292,7 @@ class NumbaChainEngine:
         """p(w) as kernels take it; that of the model's own is kept."""
         if assignment is self.model.assignment:
             return self.arrays.rule
-        return _rule(assignment, self.scene)
+        return rule_of(assignment, self.scene)
 
     def _events(self, guide: object) -> Array:
         """The joint events that q(w) is over [E, K]; none where it is over something else, or is not."""
@@ -303,84 +300,6 @@ class NumbaChainEngine:
         if isinstance(guide, MeanField) and guide.logits is not None and self.arrays.rule.is_exclusive:
             return array(event_table(n_detections, self.scene.n_sources))
         return np.empty((0, n_detections), np.int64)
-
-
-def _arrays_of(model: MixtureModel, scene: Scene) -> Arrays:
-    sources = model.sources
-    assert isinstance(sources, KinematicSources)
-    network, places = network_arrays(sources.network), _places(sources)
-    assert places is not None  # `unknown_part` has said so
-    velocity = torch.zeros(sources.content_dim, dtype=torch.float64) + sources.network.first_velocity
-    widest = torch.zeros_like(velocity) + torch.as_tensor(sources.widest)
-    spread = np.atleast_2d(np.asarray(sources.start_spread, np.float64))
-    prior = Prior(network, places, spread, array(velocity), array(widest), _tails(sources))
-    start = array(scene.start.flatten(0, 1))
-    return Arrays(prior, _rule(model.assignment, scene), _frames(model, scene), _noise(model, scene), start)
-
-
-def _tails(sources: KinematicSources) -> Array:
-    """Degrees of freedom of steps, and logarithms of t's constants, of 2 D numbers and of 0 to D of them.
-
-    Nothing where steps are Gaussian.
-    """
-    if sources.tails is None:
-        return _NOTHING
-    n_dims = sources.content_dim
-    constants = (tails.log_constant(sources.tails, n_numbers) for n_numbers in (2 * n_dims, *range(n_dims + 1)))
-    return np.array([sources.tails, *constants])
-
-
-def _places(sources: KinematicSources) -> Array | None:
-    """Where the logarithm of each coordinate's unit of displacement stands in the content."""
-    if sources.unit is torch.ones_like:
-        return np.full(sources.content_dim, ONE)
-    places = getattr(sources.unit, "places", None)
-    return None if places is None else np.array([ONE if place is None else place for place in places])
-
-
-def _rule(assignment: Assignment, scene: Scene) -> Rule:
-    n_scenes, n_frames = scene.present.shape
-    if isinstance(assignment, IndependentAssignment):
-        log_prior = array(assignment.log_prior.double())
-        return Rule(False, np.empty((0, 0, 0)), _NO_CHAIN, _NOTHING, log_prior, assignment.n_classes, np.empty((0, 0)))
-    assert isinstance(assignment, ExclusiveAssignment)
-    shape = (n_scenes, n_frames, assignment.n_sources)
-    log_clutter = assignment.clutter.double().log()
-    pair = assignment.log_detected().double() - assignment.log_missed().double() - log_clutter[..., None, None]
-    none = array(assignment.log_none(scene.mask).double().expand(n_scenes, n_frames))
-    chain, clutter = _NO_CHAIN, array(log_clutter.new_empty(0))
-    if isinstance(assignment, PersistentAssignment) and assignment.visible is None and assignment.hides:
-        chain, clutter = _rates_of(assignment, n_scenes), array(log_clutter.expand(n_scenes))
-    return Rule(True, array(pair.expand(shape)), chain, clutter, _NOTHING, assignment.n_classes, none)
-
-
-def _rates_of(assignment: PersistentAssignment, n_scenes: int) -> Rates:
-    rates = (assignment.hide, assignment.reappear, assignment.detection)
-    hide, reappear, detection = (array(rate.double().expand(n_scenes)) for rate in rates)
-    return Rates(hide, reappear, detection, assignment.ghost)
-
-
-def _frames(model: MixtureModel, scene: Scene) -> Frames:
-    """The detections and labels."""
-    has_labels = model.labels is not None and bool(scene.label_mask.any())
-    labels = precision = scene.labels[:, :, :0]
-    if has_labels and model.labels is not None:
-        labels, precision = scene.labels, scene.label_mask.unsqueeze(-1) / model.labels.scale(scene).square()
-    clutter = scene.observations[..., 0]  # of no account where there is none
-    if model.clutter is not None and model.assignment.has_clutter:
-        clutter = model.clutter.density(scene).log_prob(scene.observations)
-    dims = (0,) * scene.start.shape[-1]
-    parts = array(scene.observations), array(scene.mask), array(clutter)
-    return Frames(dims, *parts, has_labels, array(labels), array(precision))
-
-
-def _noise(model: MixtureModel, scene: Scene) -> Noise:
-    """Phi, its inverse and volume, of what is given; noise that is the same for all sources is kept once."""
-    noise = model.likelihood.noise
-    scale = noise.scale(scene.starting_at(scene.start[:, :1]) if noise.is_shared() else scene)
-    variances = scale.square()
-    volume = torch.where(variances.isfinite(), variances.log() + LOG_2_PI, 0.0).sum(-1)
-    return Noise(array(variances), array(variances.reciprocal()), array(volume))
 
 
 def _guide_arrays(guide: Collapsed) -> guide_chain.GuideChain:

@@ -5,8 +5,9 @@
     c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g),   h_t = sigmoid(r) tanh(c_t)
     (damping, process_variance, drift, position_variance) = heads(tanh(F h_t + f))
 
-The widths H and D are lengths of tuples: a tuple's length is part of its type, so that the compiler knows them, and can
-lay out the inner loops for just these.
+The widths D of boxes and H of the network that ships are lengths of tuples: a tuple's length is part of its type, so
+that the compiler knows them, and can lay out the inner loops for just these. Others are lengths of arrays, and share
+kernels: one more content or network does not wait for the compiler again.
 """
 
 from typing import NamedTuple
@@ -21,7 +22,16 @@ DAMPING, PROCESS_VARIANCE, DRIFT, POSITION_VARIANCE = range(4)
 AT_ONCE = 16
 """Inputs that `affine` takes at once."""
 
-Width = tuple[int, ...]
+Width = tuple[int, ...] | Array
+
+BOX, SHIPPED = 4, 32
+"""The D and the H that kernels are laid out for."""
+
+
+def width(size: int, common: int, times: int = 1) -> Width:
+    """Something that is `times` `size` long, in its type where the size is the common one."""
+    length = times * size
+    return (0,) * length if size == common else np.zeros(length, np.int64)
 
 
 class Layer(NamedTuple):
@@ -36,6 +46,7 @@ class Network(NamedTuple):
 
     dims: Width  # its length is D
     hidden: Width  # H; 0 for a network without memory
+    joined: Width  # 2H
     gates: Width  # 4H
     heads: Width  # 4D
     floor: float  # of variances
@@ -121,12 +132,12 @@ def affine(rows: Array, first: int, inputs: Width, layer: Layer, outputs: Width,
 @part
 def remember(network: Network, memory: Memory) -> None:
     """One step of the LSTM, fed `memory.displacement`."""
-    hidden, joined, gates = network.hidden, network.hidden + network.hidden, network.gates
+    hidden = network.hidden
     if len(hidden) == 0:
         return
     affine(memory.displacement, 0, network.dims, network.input_layer, hidden, memory.joined)
     tanh_rows(memory.joined, hidden)
-    affine(memory.joined, 0, joined, network.gate_layer, gates, memory.gates)
+    affine(memory.joined, 0, network.joined, network.gate_layer, network.gates, memory.gates)
     open_gates(hidden, memory.gates, memory.cell, memory.joined)
 
 
