@@ -25,6 +25,10 @@ class Clutter(Part):
         """The clutter of some frames; by default all are alike."""
         return self
 
+    def windows(self: Self, scenes: Tensor, frames: Tensor) -> Self:
+        """Of M stretches of L frames each: of scene `scenes` [M] the frames [M, L]."""
+        return self.scenes(scenes)
+
     @abstractmethod
     def density(self, scene: Scene) -> TorchDistribution:
         """p(o | w = none): batch shape [B, 1, 1], or [B, T, K], event shape (D,)."""
@@ -176,6 +180,11 @@ class Bystanders(Clutter):
         """Those of these frames."""
         own = {name: getattr(self, name)[:, index] for name in ("mean", "variance", "there")}
         return self.replace(clutter=self.clutter.frames(index), **own)
+
+    def windows(self: Self, scenes: Tensor, frames: Tensor) -> Self:
+        """Those of these frames of each scene."""
+        own = {name: getattr(self, name)[scenes[:, None], frames] for name in ("mean", "variance", "there")}
+        return self.replace(clutter=self.clutter.windows(scenes, frames), rate=self.rate[scenes], **own)
 
 
 class AmongBystanders(TorchDistribution):

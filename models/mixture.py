@@ -90,6 +90,11 @@ class MixtureModel(Part):
         clutter = None if self.clutter is None else self.clutter.frames(index)
         return self.replace(assignment=self.assignment.frames(index), clutter=clutter)
 
+    def windows(self: Self, scenes: Tensor, frames: Tensor) -> Self:
+        """The model of M stretches of L frames each, as `Scene.windows`: of scene `scenes` [M] the frames [M, L]."""
+        clutter = None if self.clutter is None else self.clutter.windows(scenes, frames)
+        return self.replace(assignment=self.assignment.windows(scenes, frames), clutter=clutter)
+
     def forward(self, scene: Scene, generate: bool = False) -> tuple[Tensor, Tensor | None]:
         """Run the model on B scenes; `w` is enumerated where an ELBO enumerates.
 

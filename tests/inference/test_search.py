@@ -14,7 +14,16 @@ from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.inference import local_search as search
 from pyro_mixdvae.inference.initialise import initialise
 from pyro_mixdvae.inference.local_search import AMBIGUOUS, ambiguous, least_of_each
-from pyro_mixdvae.models import ExclusiveAssignment, KinematicSources, MixtureModel, Normal, RelativeNoise, Scene
+from pyro_mixdvae.models import (
+    ExclusiveAssignment,
+    KinematicSources,
+    MixtureModel,
+    Normal,
+    RelativeNoise,
+    Scene,
+    SizedClutter,
+)
+from pyro_mixdvae.models.clutter import Bystanders
 from pyro_mixdvae.models.sources.contract import map_state
 from pyro_mixdvae.networks.kinematic import ConstantVelocity
 from pyro_mixdvae.testing.gaussians import fed
@@ -179,6 +188,14 @@ def test_scenes_of_a_batch_do_not_touch_and_rates_are_their_own() -> None:
         torch.testing.assert_close(alone.responsibilities[0], together.responsibilities[b])
 
 
+def passers_by(scene: Scene) -> Bystanders:
+    """Two others in each scene, who move along with its first detections."""
+    mean = scene.observations[:, :, :2] + 0.05
+    there = torch.ones_like(mean[..., 0], dtype=torch.bool)
+    rate, one = torch.linspace(0.1, 0.5, len(mean)), torch.ones(1)
+    return Bystanders(SizedClutter(), rate, mean, torch.full_like(mean, 0.01), there, one, one)
+
+
 def flat(state: Any) -> tuple[torch.Tensor, ...]:
     """The tensors of a memory."""
     found: list[torch.Tensor] = []
@@ -187,11 +204,14 @@ def flat(state: Any) -> tuple[torch.Tensor, ...]:
 
 
 @pytest.mark.parametrize("is_compiled", [True, False], ids=["compiled", "torch"])
-@pytest.mark.parametrize("kind", ["persistent", "exclusive", BY_FRAME])
+@pytest.mark.parametrize("kind", ["persistent", "exclusive", BY_FRAME, "among bystanders"])
 def test_a_filter_goes_on_from_any_frame_as_if_it_had_not_stopped(kind: str, is_compiled: bool) -> None:
     """In windows of other scenes and frames, also beyond a scene's end, and where it takes something else."""
     scene = toy_scene(3, 9, 4, 2, is_labelled=True)
-    model = toy_model(2, PRIORS["kinematic"](), assignment_for(kind, scene), gaussian_likelihood(relative_to="start"))
+    assignment = assignment_for("exclusive" if kind == "among bystanders" else kind, scene)
+    model = toy_model(2, PRIORS["kinematic"](), assignment, gaussian_likelihood(relative_to="start"))
+    if kind == "among bystanders":
+        model = model.replace(clutter=passers_by(scene))
     engine = engine_of(model, scene) if is_compiled else TorchChainEngine(model, scene)
     assert (engine.name == "numba") == is_compiled
     whole = engine.filter(keeps=True)

@@ -71,7 +71,10 @@ def _latents(guide: Any) -> tuple[str, ...]:
 
 
 def steps_of_inference(case: Case) -> list[After]:
-    """The guide after each update that inference itself makes, in its second round: q(w) is then its own."""
+    """The guide after each update that inference itself makes, in its third round: q(w) is then its own.
+
+    Before the second names are put right, which moves responsibilities and not q(w).
+    """
     if isinstance(case.guide, AdditiveGuide) or getattr(case.model.sources, "n_sources", None) is not None:
         own = [e_s] if isinstance(case.guide, AdditiveGuide) else [e_s, e_w]
         found, guide = [], case.guide
@@ -83,6 +86,7 @@ def steps_of_inference(case: Case) -> list[After]:
     kept: list[After] = []
     with only_torch():
         updates = ChainUpdates(case.model, case.scene, case.family)
+        updates.step()
         updates.step()
         updates.engine = _Watched(updates.engine, kept)  # type: ignore[assignment]
         updates.step()
@@ -243,6 +247,7 @@ def falls(case: Case, n_steps: int = 4) -> list[Row]:
     kept: list[After] = []
     with only_torch(), torch.no_grad():
         updates = ChainUpdates(case.model, case.scene, case.family)
+        updates.step()
         updates.step()
         updates.engine = _Watched(updates.engine, kept)  # type: ignore[assignment]
         for _ in range(n_steps):

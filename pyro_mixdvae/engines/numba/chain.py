@@ -111,8 +111,7 @@ class NumbaChainEngine:
         """With what `filtering.keep` has kept."""
         assert found.carried is not None  # it was asked to keep it
         entered = array(carried_into(found.carried, scenes, frames[:, 0]))
-        assignment = self.model.assignment.windows(scenes, frames.clamp(max=self.scene.n_frames - 1))
-        model = self.model.replace(assignment=assignment)
+        model = self.model.windows(scenes, frames.clamp(max=self.scene.n_frames - 1))
         return NumbaChainEngine(model, self.scene.windows(scenes, frames), entered=entered)
 
     @torch.no_grad()

@@ -77,8 +77,7 @@ class TorchChainEngine:
         """With the memory of the prior and the belief of the frame before, and what is known of v."""
         assert found.carried is not None  # it was asked to keep it
         carried = carried_into(found.carried, scenes, frames[:, 0])
-        assignment = self.model.assignment.windows(scenes, frames.clamp(max=self.scene.n_frames - 1))
-        model = self.model.replace(assignment=assignment)
+        model = self.model.windows(scenes, frames.clamp(max=self.scene.n_frames - 1))
         return type(self)(model, self.scene.windows(scenes, frames), carried)
 
     def with_scene(self, model: MixtureModel, scene: Scene) -> "TorchChainEngine":
