@@ -8,6 +8,7 @@ from steps import assert_same
 from pyro_mixdvae.distributions.exclusive import FORBIDDEN, event_table
 from pyro_mixdvae.engines.numba.chain import NumbaChainEngine
 from pyro_mixdvae.engines.numba.joint_events import log_number_weights
+from pyro_mixdvae.engines.numba.recurrence import SHIPPED
 from pyro_mixdvae.engines.registry import chain_engine, only_torch
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.guides import Collapsed, Factorised, MeanField
@@ -71,10 +72,11 @@ def test_filter(prior: str, kind: str, n_detections: int, n_sources: int, is_har
         assert_same(tuple(found.filter(hard)[:4]), tuple(expected.filter(hard)[:4]))
 
 
-def test_a_network_of_many_units() -> None:
+@pytest.mark.parametrize("hidden", [22, SHIPPED], ids=["any width", "the one that loops are laid out for"])
+def test_a_network_of_many_units(hidden: int) -> None:
     """Inputs are summed up sixteen at once, then four, then one: a width of 22 needs them all, of 6 not the first."""
     scene = toy_scene(2, 6, 3, 3)
-    sources = lively_kinematic(22)
+    sources = lively_kinematic(hidden)
     model = toy_model(3, sources, ExclusiveAssignment(3, 0.8, 0.1), gaussian_likelihood(relative_to="observation"))
     found, expected = both(model, scene)
     assert_same(tuple(found.filter()[:4]), tuple(expected.filter()[:4]))
