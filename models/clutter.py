@@ -17,6 +17,17 @@ Self = TypeVar("Self", bound="Clutter")
 class Clutter(Part):
     """The contract: the density of a false observation."""
 
+    def check(self, scene: Scene) -> None:
+        """Whether it is clutter of this batch of scenes; by default it is that of any.
+
+        Raises:
+            InputError: it is of other scenes, or frames.
+        """
+
+    def without_bystanders(self) -> "Clutter":
+        """What of it is no target at all; by default all."""
+        return self
+
     def scenes(self: Self, index: Tensor) -> Self:
         """The clutter of some scenes of the batch, in the order of `index` [M]; by default it is one for all."""
         return self
@@ -166,6 +177,17 @@ class Bystanders(Clutter):
         own = {"rate": rate, "mean": mean, "variance": variance, "there": there, "spreads": spreads, "weights": weights}
         for name, value in own.items():
             self.register_buffer(name, value)
+
+    def check(self, scene: Scene) -> None:
+        """Bystanders are those of these frames."""
+        self.clutter.check(scene)
+        self.check_sizes("rate", self.rate, (len(scene.present),))
+        self.check_sizes("there", self.there, (*scene.present.shape, self.there.shape[-1]))
+        self.check_sizes("mean", self.mean, (*self.there.shape, scene.start.shape[-1]))
+
+    def without_bystanders(self) -> Clutter:
+        """The clutter among which they move."""
+        return self.clutter
 
     def density(self, scene: Scene) -> TorchDistribution:
         """Batch [B, T, 1], event (D,)."""

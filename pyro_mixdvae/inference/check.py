@@ -36,7 +36,10 @@ def check(model: Any, scene: Scene) -> None:
     is_mixture = isinstance(model, MixtureModel)
     if is_mixture and scene.label_mask.any() and model.labels is None:
         raise InputError("the scene has labels, and the model does not say what labels are like: give `labels`.")
-    for part in (model.sources, model.likelihood, model.likelihood.noise, *([model.assignment] if is_mixture else [])):
+    parts = [model.sources, model.likelihood, model.likelihood.noise]
+    if is_mixture:
+        parts += [model.assignment, *([] if model.clutter is None else [model.clutter])]
+    for part in parts:
         part.check(scene)
     if is_mixture:
         check_missing(model, scene)

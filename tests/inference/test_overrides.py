@@ -292,6 +292,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "independent.sample_count": ("", "how many detections there are is given, as `log_count` says"),
     "learned weights.sample_count": ("", "likewise"),
     "sample_count": ("generated", "how many detections a frame that is drawn has"),
+    "without_bystanders": ("", "only a run that begins with a found model has any before they are looked for"),
     "clutter.scenes": ("", "where there are bystanders, those of scenes are looked for one by one"),
     "scenes": ("start", "which scenes the local search tries again"),
 }
@@ -339,7 +340,7 @@ def test_an_overridden_method_of_a_part_changes_the_result_or_is_refused(kind: s
         assert differ(outputs(other)[where](), outputs(model_of(part))[where]())
 
 
-STATEMENTS = [name for name in public(MixtureModel) if name not in ("scenes", "frames")]
+STATEMENTS = [name for name in public(MixtureModel) if name not in ("scenes", "frames", "windows")]
 """The others say which part of a batch is looked at."""
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from pyro.distributions import Normal, TorchDistribution
 
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.clutter import Bystanders, Clutter
 from pyro_mixdvae.models.scene import Scene
 
@@ -68,3 +69,19 @@ def test_scenes_and_frames_are_picked(index: slice | torch.Tensor) -> None:
     scenes = torch.tensor([1, 0, 0])
     part, own = two_bystanders().scenes(scenes).frames(index), scene.scenes(scenes).frames(index)
     torch.testing.assert_close(part.density(own).log_prob(own.observations), whole[scenes][:, index])
+
+
+def test_windows_are_the_frames_of_each_scene() -> None:
+    scene, part = scene_of(4), two_bystanders()
+    whole = part.density(scene).log_prob(scene.observations)
+    scenes, frames = torch.tensor([0, 1, 0]), torch.tensor([[0, 1], [1, 2], [1, 2]])
+    own = scene.windows(scenes, frames)
+    found = part.windows(scenes, frames).density(own).log_prob(own.observations)
+    torch.testing.assert_close(found, whole[scenes[:, None], frames])
+
+
+def test_those_of_other_frames_are_refused() -> None:
+    part, scene = two_bystanders(), scene_of(1)
+    part.check(scene)
+    with pytest.raises(InputError, match=r"`there` of shape \(2, 3, 2\), and the scenes are of \(2, 2, 2\)"):
+        part.check(scene.frames(slice(2)))

@@ -13,6 +13,7 @@ from pyro_mixdvae.check.report import SITES, Row
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.chain_updates import SITE_TOLERANCE
+from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.process_state import drawing, seeded
 
@@ -169,9 +170,7 @@ def _batch(case: Case, plain: Read) -> Row:
     both = scene.scenes(index)
     both.observations[0] += 0.01 * both.mask[0].unsqueeze(-1)
     model = case.model
-    if hasattr(model, "assignment"):
-        model = model.replace(assignment=model.assignment.scenes(torch.tensor([0, 0])))
-    found = _read(case._replace(model=model), both)
+    found = _read(case._replace(model=model.scenes(index) if isinstance(model, MixtureModel) else model), both)
     second = Read(*(part[1:] for part in found))
     return _compared(case, "batch: with another scene beside it", plain, second, "scenes of a batch touch")
 
@@ -183,9 +182,7 @@ def _of_scene(model: Any, number: int) -> Any:
     if isinstance(relative, Tensor) and relative.dim() == 2 and len(relative) > 1:
         noise = noise.replace(relative=relative[number : number + 1])
         model = model.replace(likelihood=model.likelihood.replace(noise=noise))
-    if not hasattr(model, "assignment"):
-        return model
-    return model.replace(assignment=model.assignment.scenes(torch.tensor([number])))
+    return model.scenes(torch.tensor([number])) if isinstance(model, MixtureModel) else model
 
 
 def _compared(case: Case, name: str, plain: Read, other: Read, hint: str) -> Row:

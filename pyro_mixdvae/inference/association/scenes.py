@@ -121,7 +121,7 @@ def of_sources(found: Sequence[Recovered]) -> Tensor:
 def with_bystanders(
     model: MixtureModel, scene: Scene, found: dict[int, Recovered], of_sources: Tensor | None = None
 ) -> MixtureModel:
-    """The model whose clutter knows the bystanders of each scene.
+    """The model whose clutter knows the bystanders of each scene, and of none that were found before.
 
     Of the detections of a frame N are taken to be of sources, or as many as is said for each scene, [B].
     """
@@ -141,7 +141,8 @@ def with_bystanders(
     rate = (lone - there.sum((1, 2)) / scene.present.sum(1)).clamp(min=LEAST_CLUTTER)
     spreads, weights = (torch.as_tensor(part).to(mean) for part in (SPREADS, WEIGHTS))
     assert model.clutter is not None
-    return model.replace(clutter=Bystanders(model.clutter, rate, mean, variance, there, spreads, weights))
+    clutter = model.clutter.without_bystanders()
+    return model.replace(clutter=Bystanders(clutter, rate, mean, variance, there, spreads, weights))
 
 
 def _write(seen: Detections, motion: Motion, track: Track, mean: Tensor, variance: Tensor, there: Tensor) -> None:

@@ -1,0 +1,78 @@
+"""Compiles the kernels that the tests need, before them: ``python tests/kernels.py``.
+
+Two processes that run tests would each wait for the same kernels. Here each compiles others. Where they are kept
+already this takes as long as an import.
+"""
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import torch
+
+from pyro_mixdvae import Separator, Tracker
+from pyro_mixdvae.engines.numba.recurrence import SHIPPED
+from pyro_mixdvae.guides import MeanField
+from pyro_mixdvae.inference.algorithms import Coordinate
+from pyro_mixdvae.inference.infer import infer
+from pyro_mixdvae.models import PersistentAssignment
+from pyro_mixdvae.testing.parts import lively_kinematic, toy_model
+from pyro_mixdvae.testing.scenes import toy_scene
+
+
+def boxes() -> None:
+    """Of the default."""
+    Tracker(2).track(walks(4), size=(640, 480))
+
+
+def points() -> None:
+    """Of contents that loops are not laid out for."""
+    Tracker(2).track(walks(2), size=(640, 480))
+
+
+def shipped_network() -> None:
+    """Of a learned prior with the width that loops are laid out for."""
+    learned(SHIPPED)
+
+
+def other_network() -> None:
+    """Of any other width."""
+    learned(6)
+
+
+def learned(hidden: int) -> None:
+    """Two steps of inference with a network of motion."""
+    torch.set_default_dtype(torch.float64)
+    assignment = PersistentAssignment(2, 0.8, 0.1, hide=0.2, reappear=0.3)
+    infer(toy_model(2, lively_kinematic(hidden), assignment), toy_scene(1, 5, 3, 2), MeanField, Coordinate(2))
+
+
+def sounds() -> None:
+    """Of sounds that add up."""
+    Separator().separate(np.random.default_rng(0).standard_normal(8000), 16000)
+
+
+def walks(n_numbers: int) -> np.ndarray:
+    """Two targets that walk and cross, one missed now and then: [T, N, D], of boxes or of points."""
+    step = np.arange(40)[:, None, None]
+    places = np.array([[20.0, 100.0], [300.0, 110.0]]) + step * np.array([[7.0, 0.0], [-7.0, 0.0]])
+    places = places + np.random.default_rng(0).normal(0, 1, places.shape)
+    found = np.concatenate([places, places + 40], -1)[..., :n_numbers]
+    found[7::9, 0] = np.nan
+    return found
+
+
+# The longest first.
+EACH: list[Callable[[], None]] = [boxes, shipped_network, other_network, points, sounds]
+
+
+def main() -> None:
+    """All of them, in as many processes as there are tests."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        for ended in [pool.submit(each) for each in EACH]:
+            ended.result()
+
+
+if __name__ == "__main__":
+    main()
