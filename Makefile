@@ -6,16 +6,20 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 TYPES := build/types
 
-.PHONY: demo test slow lessons docs fuzz soak bench lint types lowest pythons audit clean
+.PHONY: demo kernels test slow lessons docs fuzz soak bench lint types lowest pythons audit clean
 
 demo: $(STAMP)
 	$(BIN)/mixdvae demo -o out/demo --overwrite
 
-test: lint types
+test: lint types kernels
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
+# Compiled side by side: two processes of pytest would each wait for the same.
+kernels: $(STAMP)
+	$(BIN)/python tests/kernels.py
+
 # What takes minutes: wheels, killed processes, every combination of parts; and all lessons as they stand.
-slow: $(STAMP)
+slow: kernels
 	$(BIN)/python -m pytest -n 2 -m slow
 	$(BIN)/python -m pytest -n 2 --nbmake notebooks
 
