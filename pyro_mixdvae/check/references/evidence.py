@@ -79,7 +79,7 @@ def _evidence_row(case: Case) -> Row:
     if reason is not None:
         return _unchecked(name, reason)
     scene = first.frames(slice(0, n_frames))
-    model = model.replace(assignment=model.assignment.scenes(torch.tensor([0])))
+    model = model.scenes(torch.tensor([0])).frames(slice(0, n_frames))
     found = inferred(model, scene, case.family, case.algorithm)  # type: ignore[arg-type]
     with torch.no_grad():
         bound = float(exact_elbo(found.model, found.guide, found.scene).sum())
