@@ -138,6 +138,9 @@ LEAST_OF_PART, MOST_OF_PART = 1e-6, 0.9 * ANYWHERE**2
 """Variances of a part about the middle: of an image of 1000 pixels, one pixel; and nearly as far as anywhere."""
 
 
+_OF_FRAMES = ("mean", "variance", "there")
+
+
 class Bystanders(Clutter):
     """Clutter among which targets move that are no sources: they come, stay for a while, and leave.
 
@@ -194,19 +197,21 @@ class Bystanders(Clutter):
         return AmongBystanders(self.clutter.density(scene), self, scene.given)
 
     def scenes(self: Self, index: Tensor) -> Self:
-        """Those of these scenes."""
-        own = {name: getattr(self, name)[index] for name in ("rate", "mean", "variance", "there")}
+        """Those of these scenes; where there is one, it is for all."""
+        own = {name: getattr(self, name) for name in ("rate", *_OF_FRAMES)}
+        own = {name: value[index] if len(value) > 1 else value for name, value in own.items()}
         return self.replace(clutter=self.clutter.scenes(index), **own)
 
     def frames(self: Self, index: slice | Tensor) -> Self:
         """Those of these frames."""
-        own = {name: getattr(self, name)[:, index] for name in ("mean", "variance", "there")}
+        own = {name: getattr(self, name)[:, index] for name in _OF_FRAMES}
         return self.replace(clutter=self.clutter.frames(index), **own)
 
     def windows(self: Self, scenes: Tensor, frames: Tensor) -> Self:
         """Those of these frames of each scene."""
-        own = {name: getattr(self, name)[scenes[:, None], frames] for name in ("mean", "variance", "there")}
-        return self.replace(clutter=self.clutter.windows(scenes, frames), rate=self.rate[scenes], **own)
+        whose = (scenes if len(self.there) > 1 else torch.zeros_like(scenes)).unsqueeze(-1)
+        own = {name: getattr(self, name)[whose, frames] for name in _OF_FRAMES}
+        return self.scenes(scenes).replace(clutter=self.clutter.windows(scenes, frames), **own)
 
 
 class AmongBystanders(TorchDistribution):

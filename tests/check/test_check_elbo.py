@@ -16,8 +16,9 @@ from pyro_mixdvae.check.report import GROUPS, PATH, SITES, SLOPES, TERMS, Report
 from pyro_mixdvae.guides import Collapsed, Factorised, Guide, MeanField
 from pyro_mixdvae.inference.algorithms import SVI, Coordinate
 from pyro_mixdvae.inference.infer import infer
-from pyro_mixdvae.models import Likelihood
+from pyro_mixdvae.models import ExclusiveAssignment, Likelihood
 from pyro_mixdvae.models import Normal as NormalLikelihood
+from pyro_mixdvae.models.clutter import Bystanders
 from pyro_mixdvae.models.mixture import Plates, plates
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.testing.parts import EVERY_ASSIGNMENT, relative_noise, relative_vkf, toy_model, vkf
@@ -36,6 +37,17 @@ def test_what_ships_is_right(kind: str) -> None:
     assert {row.group for row in found.rows} == set(GROUPS)
     assert found.to_json()["is_right"]
     assert "log p(o|w,s)" in str(found)
+
+
+def test_a_scene_with_a_bystander_is_right() -> None:
+    """What inference has found of it is part of the model that is looked at, and of these frames only."""
+    walks = torch.tensor([[0.3, 0.3, -2.3, -2.3], [0.7, 0.7, -2.3, -2.3]]) + 0.01 * torch.arange(4.0)[:, None, None]
+    scene = Scene.of(walks[None], walks[None, 0, :1])
+    model = toy_model(1, vkf(0.02, 0.05, 0.05), ExclusiveAssignment(1, 0.9, 0.3))
+    assert isinstance(infer(model, scene, MeanField, Coordinate(2)).model.clutter, Bystanders)
+    found = check_elbo(model, scene)
+    assert found.is_right, found
+    assert verdicts(found, SITES)["padding"] == "not checked"
 
 
 @pytest.mark.parametrize("make", [sounds, sums, noisy_sums, partial(noisy_sums, is_additive=False)])

@@ -78,6 +78,8 @@ def test_windows_are_the_frames_of_each_scene() -> None:
     own = scene.windows(scenes, frames)
     found = part.windows(scenes, frames).density(own).log_prob(own.observations)
     torch.testing.assert_close(found, whole[scenes[:, None], frames])
+    alone = part.scenes(torch.tensor([0])).windows(torch.tensor([0, 0, 0]), frames)  # of one scene for all
+    torch.testing.assert_close(alone.density(own).log_prob(own.observations)[[0, 2]], found[[0, 2]])
 
 
 def test_those_of_other_frames_are_refused() -> None:
