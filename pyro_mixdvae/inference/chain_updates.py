@@ -182,7 +182,8 @@ def update_sources(
 
     Given the memory the prior is a linear-Gaussian chain, and the update is its Kalman smoother: unlike the paper's,
     which runs forwards only, it sees the future. Where the likelihood is not Gaussian its sites are found at q(s)
-    itself, from `observation` on, step by step, their natural parameters damped (Khan and Lin 2017).
+    itself, from `observation` on, step by step, their natural parameters damped (Khan and Lin 2017), of each scene
+    until a step moves next to nothing of it.
     """
 
     def projected(observation: PseudoObservation) -> Chain:
@@ -193,11 +194,15 @@ def update_sources(
     chain = projected(observation)
     if engine.model.likelihood.conjugate():
         return UpdatedSources(chain, observation)
+    moves = torch.ones(len(responsibilities), dtype=torch.bool, device=responsibilities.device)
     for _ in range(SITE_STEPS):
         at = chain.mean[..., 0], chain.covariance[..., 0, 0]
-        observation = _damped(observation, engine.observe(responsibilities, at))
+        step = _damped(observation, engine.observe(responsibilities, at))
+        parts = zip(step, observation, strict=True)
+        observation = PseudoObservation(*(torch.where(moves[:, None, None, None], new, old) for new, old in parts))
         chain = projected(observation)
-        if ((chain.mean[..., 0] - at[0]).square() < SITE_TOLERANCE**2 * at[1]).all():
+        moves = moves & ((chain.mean[..., 0] - at[0]).square() >= SITE_TOLERANCE**2 * at[1]).flatten(1).any(1)
+        if not moves.any():
             break
     return UpdatedSources(chain, observation)
 

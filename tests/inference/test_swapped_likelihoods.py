@@ -183,3 +183,15 @@ def test_updates_of_a_gaussian_never_lower_the_bound_also_where_its_sites_are_de
     gains = torch.stack(records).diff(dim=0).detach()
     assert float(gains.min()) > -1e-6
     assert (gains.sum(0) > 1e-3).all()
+
+
+@pytest.mark.parametrize("kind", ["student t", "laplace", "huber"])
+def test_scenes_of_a_batch_do_not_wait_for_each_other(kind: str) -> None:
+    """Sites are found step by step, each scene's until they are found, however long another's take."""
+    scene = toy_scene(3, 5, 2, 2)
+    model = toy_model(2, vkf(), IndependentAssignment(2, 0.1), LIKELIHOODS[kind](relative_noise()))
+    together = infer(model, scene, MeanField, Coordinate(2))
+    for b in range(3):
+        alone = infer(model, scene.scenes(torch.tensor([b])), MeanField, Coordinate(2))
+        torch.testing.assert_close(alone.mean[0], together.mean[b], rtol=0, atol=1e-9)
+        torch.testing.assert_close(alone.variance[0], together.variance[b], rtol=1e-8, atol=0)
