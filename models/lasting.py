@@ -97,20 +97,18 @@ def robust_spread(values: Tensor, counts: Tensor) -> Tensor:
 
 def smoothed(residual: Tensor, seen: Tensor, scales: Scales) -> Tensor:
     """`E[e | residuals]` [B, N, T, D]: the precision of a chain is tridiagonal; chains stand side by side in one."""
-    found = np.empty((*residual.shape[:2], residual.shape[3], residual.shape[2]))
-    for b in range(len(residual)):
-        white, lasting, rho = (part[b].double().numpy()[:, None] for part in scales)
-        fresh = (1 - rho**2) * lasting
-        weight = seen[b].double().numpy()[:, None, :] / white  # [N, D, T]
-        diagonal = weight + (1 + rho**2) / fresh
-        diagonal[..., [0, -1]] -= rho**2 / fresh
-        if residual.shape[2] == 1:
-            diagonal = weight + 1 / lasting
-        beside = np.broadcast_to(-rho / fresh, diagonal.shape).copy()
-        beside[..., -1] = 0.0  # no step from one chain to the next
-        total = weight * residual[b].double().transpose(-1, -2).numpy()
-        bands = np.stack([diagonal.ravel(), beside.ravel()])
-        found[b] = solveh_banded(bands, total.ravel(), lower=True).reshape(total.shape)
+    white, lasting, rho = (part.double().numpy()[:, None, :, None] for part in scales)
+    fresh = (1 - rho**2) * lasting
+    weight = seen.double().numpy()[:, :, None] / white  # [B, N, D, T]
+    diagonal = weight + (1 + rho**2) / fresh
+    diagonal[..., [0, -1]] -= rho**2 / fresh
+    if residual.shape[2] == 1:
+        diagonal = weight + 1 / lasting
+    beside = np.broadcast_to(-rho / fresh, diagonal.shape).copy()
+    beside[..., -1] = 0.0  # no step from one chain to the next
+    total = weight * residual.double().transpose(-1, -2).numpy()
+    bands = np.stack([diagonal.ravel(), beside.ravel()])
+    found = solveh_banded(bands, total.ravel(), lower=True).reshape(total.shape)
     return torch.from_numpy(found).transpose(-1, -2).to(residual)
 
 

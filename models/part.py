@@ -68,6 +68,9 @@ class Part(PyroModule, metaclass=_PartMeta):
             if name in (known := self.__dict__.get(registry, ())):
                 return known[name]
         with alone:  # a parameter is a statement while the part runs, be it in another thread
+            own = self.__dict__
+            if name in own.get("_parameters", ()) and not own["_pyro_context"].active:
+                return own["_parameters"][name]
             return super().__getattr__(name)
 
     def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:

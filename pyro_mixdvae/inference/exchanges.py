@@ -29,7 +29,7 @@ from pyro_mixdvae.engines.registry import chain_engine
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.inference.gap_spread import Array, GapSpread, fitted
 from pyro_mixdvae.inference.posterior import Conditioned, Posterior
-from pyro_mixdvae.inference.strangers import strangers_of
+from pyro_mixdvae.inference.strangers import LEAST, left_over, strangers_of
 from pyro_mixdvae.inference.track_gaps import Gaps, Integers, Mask, track_gaps
 
 UNSETTLED = 2
@@ -96,10 +96,11 @@ def possible_exchanges(posterior: Posterior) -> list[list[Exchange]]:
     is_near = sources.near(NEAR)
     is_there = None if posterior.presence is None else (posterior.presence > HALF).numpy()
     is_seen, is_known = (chains.observation.precision > 0).any(-1).numpy(), scene.label_mask.numpy()
+    may_have_strangers = left_over(posterior).sum((1, 2)) >= LEAST
     found: list[list[Exchange]] = []
-    for b in range(len(scene.present)):
+    for b, n_frames in enumerate(scene.present.sum(-1).tolist()):
         gaps, place, near, seen = sources, b, is_near[b], is_seen[b]
-        strangers = strangers_of(posterior, chains, b)
+        strangers = strangers_of(posterior, chains, b) if may_have_strangers[b] else None
         if strangers is not None:
             gaps, place = track_gaps(strangers.chains, UNSETTLED), 0
             near = gaps.near(NEAR)[0]
@@ -111,7 +112,6 @@ def possible_exchanges(posterior: Posterior) -> list[list[Exchange]]:
         if is_there is not None:  # who is not in the picture meets nobody
             near[:, :n_sources] &= is_there[b].T[:, :, None]
             near[:, :, :n_sources] &= is_there[b].T[:, None]
-        n_frames = int(scene.present[b].sum())
         frame, first, second = np.nonzero(near[:n_frames])
         encounters: list[Exchange] = []
         if len(frame):

@@ -41,7 +41,7 @@ def fitted(squares: Array, size: int) -> GapSpread:
         weight = (freedom + numbers) / (freedom + (squares / scale).sum(1))
         moved = np.maximum((weight[:, None] * squares).mean(0) / size, LEAST_SCALE)
         freer = _freedom(float((np.log(weight) - weight).mean()), freedom, numbers)
-        is_done = abs(freer - freedom) < TOLERANCE * freedom and np.allclose(moved, scale, rtol=TOLERANCE)
+        is_done = abs(freer - freedom) < TOLERANCE * freedom and (abs(moved - scale) <= TOLERANCE * scale).all()
         scale, freedom = moved, freer
         if is_done:
             break

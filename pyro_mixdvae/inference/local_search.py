@@ -108,12 +108,14 @@ def ambiguous(
     is_open = (least < AMBIGUOUS) & looked_at & scene.present.unsqueeze(-1)
     is_open[:, 0] = False
     b, t, k = is_open.nonzero(as_tuple=True)
+    if not len(b):
+        return Ambiguous(b, t, k, k, least.new_zeros(0))
     few = least_of_each(b * scene.n_frames + t, least[b, t, k], MOST).sort().values
     b, t, k = b[few], t[few], k[few]
     c = taken[b, t, k]
     # Of each frame only the detections that any such event concerns.
     concerned = (is_open | (taken < assignment.n_sources))[b, t]
-    most = int(concerned.sum(-1).max()) if len(b) else 0
+    most = int(concerned.sum(-1).max())
     kept = concerned.to(torch.uint8).topk(most, -1).indices.sort(-1).values
     place = (kept < k.unsqueeze(-1)).sum(-1)
     rows = b.unsqueeze(-1), t.unsqueeze(-1), kept

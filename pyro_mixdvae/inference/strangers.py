@@ -78,9 +78,7 @@ def strangers_of(posterior: Posterior, chains: Conditioned, scene: int) -> Stran
 
 def runs_of(posterior: Posterior, chains: Conditioned, scene: int) -> list[Run]:
     """Of one scene: detections that belong to nobody, one to a frame, each near the one before; `LEAST` or more."""
-    if not posterior.model.assignment.has_clutter:
-        return []
-    is_left = posterior.scene.mask[scene].numpy() & (posterior.responsibilities[scene, ..., -1] > 0.5).numpy()
+    is_left = left_over(posterior)[scene]
     if is_left.sum() < LEAST:
         return []
     weight = _weights(*(part[scene].numpy() for part in chains.observation))
@@ -105,6 +103,15 @@ def runs_of(posterior: Posterior, chains: Conditioned, scene: int) -> list[Run]:
                     begins.discard(int(here[column]))
         going += [Run([t], [k]) for k in sorted(begins)]
     return [run for run in found + going if len(run.frames) >= LEAST]
+
+
+def left_over(posterior: Posterior) -> Mask:
+    """Which detections belong to nobody, more likely than not: [B, T, K]."""
+    scene = posterior.scene
+    if not posterior.model.assignment.has_clutter:
+        return np.zeros(scene.mask.shape, np.bool_)
+    found: Mask = (scene.mask & (posterior.responsibilities[..., -1] > 0.5)).numpy()
+    return found
 
 
 def _weights(value: Array, precision: Array) -> Array | None:

@@ -33,7 +33,8 @@ def is_outside(boxes: Array, size: tuple[float, float]) -> npt.NDArray[np.bool_]
     if boxes.shape[-1] != 4:
         points = boxes[..., :2]
         return np.asarray((points < 0).any(-1) | (points > size).any(-1))
-    return np.asarray((boxes[..., 2:] <= 0).any(-1) | (boxes[..., :2] >= size).any(-1))
+    x1, y1, x2, y2 = (boxes[..., d] for d in range(4))
+    return np.asarray((x2 <= 0) | (y2 <= 0) | (x1 >= size[0]) | (y1 >= size[1]))
 
 
 def ltwh_to_xyxy(boxes: Array) -> Array:

@@ -30,6 +30,9 @@ WRITTEN, WRITTEN_ASSIGNMENT, WRITTEN_SAMPLE = 2.0, 1.0, 0.5
 """KiB a row of the tables beside the tracks (with its share of the picture)."""
 
 
+LITTLE = 16 * 2**20
+"""Bytes that a process which could load PyTorch has left: whoever needs no more need not ask."""
+
 BLOCK = 2000
 """Frames that are inferred at once, at most (`tracking.blocks`)."""
 
@@ -72,6 +75,16 @@ def tracking_bytes(
     if has_joint_events and (keeps_gradients or not is_compiled) and n_sources <= MOST_SETS:
         a_frame += SETS * n_detections * 2**n_sources
     return round(KIBIBYTE * n_frames * a_frame) + READ * n_frames * n_detections
+
+
+def most_bytes(extent: Extent, n_numbers: int = 4) -> int:
+    """What `tracking_bytes` may come to, whatever model, guide and algorithm are, for detections of so many numbers."""
+    return round(tracking_bytes(extent, is_compiled=False, keeps_gradients=True) * of_width(n_numbers))
+
+
+def of_width(n_numbers: int) -> float:
+    """How many times as much as boxes detections of so many numbers take: factors are those of boxes."""
+    return max(n_numbers / 4, 1.0)
 
 
 def writing_bytes(extent: Extent, report: bool) -> int:

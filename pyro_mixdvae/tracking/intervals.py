@@ -1,5 +1,6 @@
 """Credible intervals: limits around a box that holds a corner with a given probability, of a Gaussian."""
 
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -14,6 +15,7 @@ def require_level(level: float) -> None:
         raise InputError(f"A credible level of {level} is not between 0 and 1: give .9, say.")
 
 
+@lru_cache
 def reach(level: float) -> float:
     """How many standard deviations an interval of so much probability reaches to either side."""
     # By what is outside, which is exact also where the level is nearly 1.

@@ -23,7 +23,7 @@ from pyro_mixdvae.tracking.coming import track_coming, whole
 from pyro_mixdvae.tracking.ends import Ends, ends_of
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.films import ArrayFilm, BoxSequence, Film, Start, start_of, stretch_of
-from pyro_mixdvae.tracking.footprint import ADVICE, Extent, tracking_bytes
+from pyro_mixdvae.tracking.footprint import ADVICE, LITTLE, Extent, most_bytes, of_width, tracking_bytes
 from pyro_mixdvae.tracking.given import as_arrays
 from pyro_mixdvae.tracking.intervals import require_level
 from pyro_mixdvae.tracking.labelled import labels_of
@@ -311,15 +311,16 @@ class Tracker:
         has_joint_events = not model.assignment.per_observation
         by_kernels = is_compiled(fitted, self.preset.guide, scene)
         needed = tracking_bytes(extent, by_kernels, keeps_gradients, has_joint_events)
-        return extent, round(needed * max(scene.start.shape[-1] / 4, 1.0))  # factors are those of boxes
+        return extent, round(needed * of_width(scene.start.shape[-1]))
 
     def _run(self, sequences: list[BoxSequence], model: Any, n_samples: int) -> tuple[list[TrackingResult], Posterior]:
         """The results of sequences whose sources start in the same frame, and the posterior of their batch."""
         preset = self.preset
         n_frames = len(sequences) * max(len(sequence.boxes) for sequence in sequences)
         most = max(sequence.boxes.shape[1] for sequence in sequences)
-        extent, needed = self._needed(sequences[0], Extent(n_frames, self.n_sources, most, n_samples))
-        require_memory(needed, str(extent), ADVICE)
+        extent = Extent(n_frames, self.n_sources, most, n_samples)
+        if most_bytes(extent, sequences[0].boxes.shape[-1]) > LITTLE:  # asking takes longer than some runs
+            require_memory(self._needed(sequences[0], extent)[1], str(extent), ADVICE)
         scene, scale = make_scene(sequences, preset.representation)
         if len(sequences) == 1:
             model = known_starts(model, sequences[0], scene, preset.representation)

@@ -1,14 +1,16 @@
 """The arithmetic of memory: no less than what was measured, and not many times as much."""
 
 import resource
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from pyro_mixdvae import resources
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.tracking.footprint import Extent, tracking_bytes, writing_bytes
+from pyro_mixdvae.tracking.footprint import Extent, most_bytes, tracking_bytes, writing_bytes
 
+NAMES = "is_compiled", "keeps_gradients", "has_joint_events"
 COMPILED, TORCH, GRADIENTS = {}, {"is_compiled": False}, {"keeps_gradients": True}
 ALONE = {"is_compiled": False, "has_joint_events": False}
 
@@ -44,6 +46,14 @@ def test_samples_and_tables_count() -> None:
     assert 9.8 <= (other - one) / 1000 / 1024 < 20  # 9.8 were measured
     assert writing_bytes(Extent(10, 3, 3, 0), True) > writing_bytes(Extent(10, 3, 3, 0), False) > 0
     assert tracking_bytes(Extent(10, 3, 3, 10**23)) > 10**23
+
+
+@pytest.mark.parametrize("sources", [1, 3, 12])
+def test_no_way_of_tracking_takes_more_than_the_most(sources: int) -> None:
+    extent = Extent(1000, sources, 10, 2)
+    ways = [dict(zip(NAMES, way, strict=True)) for way in product([True, False], repeat=3)]
+    assert most_bytes(extent) >= max(tracking_bytes(extent, **way) for way in ways)
+    assert most_bytes(extent, 24) == pytest.approx(6 * most_bytes(extent))  # a pose of twelve parts
 
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,7 +182,7 @@ def test_false_boxes_are_nobody() -> None:
     corner = draw.uniform(0, 420, (T, 4, 2))
     scattered = np.concatenate([corner, corner + 30], -1)
     runs = Lasting(SIZE)
-    runs.add(scattered)
+    runs.add(scattered, np.ones(scattered.shape[:2], bool))
     assert runs.targets().sum() == 0
     (sentence,) = told(Others(SETTING), *seen_as_they_are(np.concatenate([walkers(), scattered], 1)))
     assert sentence.startswith("Many detections belong to nobody: 67 % of them")

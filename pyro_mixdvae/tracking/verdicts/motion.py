@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pyro_mixdvae.tracking.boxes import Array, iou
+from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.doubts import percent
+from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.verdicts.setting import Setting
 from pyro_mixdvae.tracking.verdicts.sides import Sides
@@ -42,12 +43,13 @@ class Outrun:
         if len(boxes) < 2 or not boxes.shape[1]:
             return
         is_there = ~np.isnan(boxes[..., 0])
-        apart = np.nan_to_num(iou(boxes[:-1], boxes[1:])).max(-1) == 0
-        is_whole = is_there.sum(-1) == self._n_sources
-        followed = is_there[:-1] & is_there[1:].any(-1, keepdims=True)
+        apart = ~_meets(boxes[:-1, :, None], boxes[1:, None]).any(-1)
+        n_there = np.count_nonzero(is_there, -1)
+        is_whole = n_there == self._n_sources
+        followed = is_there[:-1] & (n_there[1:] > 0)[:, None]
         whole = is_there[:-1] & (is_whole[:-1] & is_whole[1:])[:, None]
-        self._whole += apart[whole].sum(), whole.sum()
-        self._followed += apart[followed].sum(), followed.sum()
+        self._whole += np.count_nonzero(apart & whole), np.count_nonzero(whole)
+        self._followed += np.count_nonzero(apart & followed), np.count_nonzero(followed)
 
     def sentences(self) -> Iterator[str]:
         """How many of the steps are too large."""
@@ -61,6 +63,13 @@ class Outrun:
                     "Give larger boxes around the same centres, or more frames a second."
                 )
                 return
+
+
+def _meets(a: Array, b: Array) -> Flags:
+    """Whether boxes ``[..., 4]`` overlap others, by however little; not where there is none. The shapes broadcast."""
+    is_beside = np.minimum(a[..., 2], b[..., 2]) > np.maximum(a[..., 0], b[..., 0])
+    found: Flags = is_beside & (np.minimum(a[..., 3], b[..., 3]) > np.maximum(a[..., 1], b[..., 1]))
+    return found
 
 
 def _padded(boxes: Array, most: int) -> Array:

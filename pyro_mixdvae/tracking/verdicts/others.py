@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 
 from pyro_mixdvae.tracking.boxes import Array, iou
 from pyro_mixdvae.tracking.doubts import percent
-from pyro_mixdvae.tracking.files.rows import Integers
+from pyro_mixdvae.tracking.files.rows import Flags, Integers
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.verdicts.setting import Setting
 from pyro_mixdvae.tracking.verdicts.sides import Sides
@@ -43,11 +43,11 @@ class Others:
         if not self._seen:
             self._first = result.first + self._setting.origin
         is_there = ~np.isnan(boxes[..., 0])
-        is_nobodys = is_there & (np.nan_to_num(result.responsibilities[:, : boxes.shape[1], -1]) > 0.5)
-        self._n_detections += int(is_there.sum())
-        self._n_nobodys += int(is_nobodys.sum())
-        self._seen.append(result.observed.sum(1))
-        self._lasting.add(np.where(is_nobodys[..., None], boxes, np.nan))
+        is_nobodys = is_there & (result.responsibilities[:, : boxes.shape[1], -1] > 0.5)
+        self._n_detections += np.count_nonzero(is_there)
+        self._n_nobodys += np.count_nonzero(is_nobodys)
+        self._seen.append(np.count_nonzero(result.observed, 1))
+        self._lasting.add(boxes, is_nobodys)
 
     def sentences(self) -> Iterator[str]:
         """One, if there are so many."""
@@ -55,7 +55,7 @@ class Others:
             return
         # A source that is lost may have left its own detections to nobody.
         seen = np.concatenate(self._seen) + self._lasting.targets()
-        found, n_sources = int(np.median(seen)), self._setting.n_sources
+        found, n_sources = median_of(seen), self._setting.n_sources
         if found > n_sources:
             first = int((seen >= found).argmax())
             since = f"from frame {self._first + first} on" if first else "from the first frame on"
@@ -72,6 +72,12 @@ class Others:
                 f"Many detections belong to nobody: {percent(share_nobodys)} of them are taken for false. Leave out "
                 "those of low confidence, or track more sources."
             )
+
+
+def median_of(counts: Integers) -> int:
+    """The median of whole numbers ``[T]``, without its fraction."""
+    ordered = np.sort(counts)
+    return int(ordered[(len(counts) - 1) // 2] + ordered[len(counts) // 2]) // 2
 
 
 class Run(NamedTuple):
@@ -101,18 +107,17 @@ class Lasting:
         self._going: list[Run] = []
         self._ended = [np.zeros((0, 3), np.int64)]
 
-    def add(self, boxes: Array) -> None:
-        """The detections of the next frames ``[L, K, 4]`` that belong to nobody, NaN where there is none."""
+    def add(self, boxes: Array, is_nobodys: Flags) -> None:
+        """The detections of the next frames ``[L, K, 4]``, and which of them belong to nobody ``[L, K]``."""
         self._n_frames += len(boxes)
-        if boxes.shape[-1] == 2:
+        if boxes.shape[-1] == 2 or not is_nobodys.any():
             return
-        is_there = ~np.isnan(boxes[..., 0])
-        self._sides.add(boxes)
+        self._sides.add(np.where(is_nobodys[..., None], boxes, np.nan))
         ended: list[Run] = []
-        for t in np.flatnonzero(is_there.any(1)).tolist():
-            ended += self._follow(self._n_frames - len(boxes) + t, boxes[t, is_there[t]])
+        for t in np.flatnonzero(is_nobodys.any(1)).tolist():
+            ended += self._follow(self._n_frames - len(boxes) + t, boxes[t, is_nobodys[t]])
         self._ended.append(_lengths(ended))
-        self._n_boxes += int(is_there.sum())
+        self._n_boxes += int(is_nobodys.sum())
 
     def targets(self) -> Integers:
         """How many are there in each frame ``[T]``."""

@@ -29,8 +29,7 @@ class Marks:
 
     def all(self) -> Flags:
         """Of all frames ``[T, N]``."""
-        found: Flags = np.concatenate(self._pieces)
-        return found
+        return self._pieces[0] if len(self._pieces) == 1 else np.concatenate(self._pieces)
 
     def in_words(self, flags: Flags) -> str:
         """Which of these frames ``[T]`` are meant."""

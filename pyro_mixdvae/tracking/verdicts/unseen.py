@@ -37,10 +37,11 @@ class LittleObserved:
     def sentences(self) -> Iterator[str]:
         """One of all, or one a source."""
         observed, setting = self._observed.all(), self._setting
-        share = observed.mean(0)
-        if observed.mean() < 0.5:
+        share = np.count_nonzero(observed, 0) / len(observed)
+        in_all = np.count_nonzero(observed) / observed.size
+        if in_all < 0.5:
             yield (
-                f"Little is observed: no detection belongs to {percent(float(1 - observed.mean()))} of the "
+                f"Little is observed: no detection belongs to {percent(1 - in_all)} of the "
                 f"{setting.whats}, which are inferred. Are these the detections of this film, in pixels, "
                 "and do the sources start at the right ones (--labels)?"
             )
