@@ -1,8 +1,9 @@
 """``mixdvae track --live``: detections in, boxes out, frame by frame."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -24,7 +25,7 @@ def track_live(
     n_sources: int,
     size: "Size | None",
     labels: str,
-    declaration: "Declaration",
+    declare: "Callable[[bool], Declaration]",
     level: float,
     lag: int,
     written_as: str,
@@ -36,7 +37,7 @@ def track_live(
         n_sources: N.
         size: (width, height) of the image; None: that of the folder's ``seqinfo.ini``.
         labels: boxes drawn by hand in one frame, where the sources start; empty: nobody drew any.
-        declaration: which model.
+        declare: which model, told whether the stream is of points.
         level: probability within the intervals.
         lag: frames that a result waits for.
         written_as: one of `FORMATS`.
@@ -44,21 +45,24 @@ def track_live(
     Raises:
         InputError: an argument or a line cannot be used. What was printed before is printed.
     """
+    from pyro_mixdvae.tracking.live.rows import holds_points
     from pyro_mixdvae.tracking.live.stream import FORMATS, follow, read_frames
 
     if written_as not in FORMATS:
         raise InputError(f"--format is '{written_as}': choose from {', '.join(FORMATS)}.")
     path, size = _source(sequence, size)
-    first, start = _start(labels, n_sources, size)
     with _opened(path) as stream:
         use_one_thread()
         from pyro_mixdvae.tracking.live.tracker import LiveTracker
 
-        tracker = LiveTracker(n_sources, size, lag, start, declaration, level)
+        head, lines = _peeked(_lines(stream))
+        of_points = holds_points(head)
+        first, start = _start(labels, n_sources, size, of_points)
+        tracker = LiveTracker(n_sources, size, lag, start, declare(of_points), level)
         name = Path("standard input") if path == STANDARD else path
-        results = follow(read_frames(_lines(stream), name, size, first), tracker, remark)
+        results = follow(read_frames(lines, name, size, first), tracker, remark)
         output = FORMATS[written_as]
-        _print(output.header)
+        _print(output.header(tracker.width))
         for result in results:
             _print(output.lines(result, level))
 
@@ -87,22 +91,24 @@ def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":
     return sequence, size
 
 
-def _start(text: str, n_sources: int, size: "Size") -> "tuple[int | None, Array | None]":
-    """The number of the frame where boxes were drawn, and the boxes ``[N, 4]``; None where there are none."""
+def _start(text: str, n_sources: int, size: "Size", of_points: bool) -> "tuple[int | None, Array | None]":
+    """The number of the frame where boxes were drawn, or points, and these ``[N, 4]``; None where there are none."""
     if not text:
         return None, None
     import numpy as np
 
     from pyro_mixdvae.tracking.files.labels import read_labels
 
-    labels = read_labels(text)
+    origin = 0 if of_points else 1  # frames keep the numbers that they have in the stream, which are not known yet
+    labels = read_labels(text, of_points, origin)
     order = np.argsort(labels.source)
     if labels.source[order].tolist() != list(range(n_sources)) or len(set(labels.frame.tolist())) > 1:
         raise InputError(
-            f"--labels: with --live, draw a box of each of the {n_sources} sources, all in the frame where they start."
+            f"--labels: with --live, draw a {'point' if of_points else 'box'} of each of the {n_sources} sources, all "
+            "in the frame where they start."
         )
     labels.refuse_outside(size)
-    return int(labels.frame[0]) + 1, labels.boxes[order]
+    return int(labels.frame[0]) + origin, labels.boxes[order]
 
 
 @contextmanager
@@ -125,6 +131,17 @@ def _opened(path: Path) -> Iterator[TextIO]:
 def _lines(stream: TextIO) -> Iterable[str]:
     """Lines as they come; no line is longer than memory, as one without an end would be."""
     return iter(lambda: stream.readline(LONGEST_LINE), "")
+
+
+def _peeked(lines: Iterable[str]) -> tuple[str, Iterable[str]]:
+    """The first line that is not blank, "" where there is none; and all lines."""
+    every = iter(lines)
+    taken: list[str] = []
+    for line in every:
+        taken.append(line)
+        if line.strip():
+            break
+    return (taken[-1] if taken else ""), chain(taken, every)
 
 
 def _print(text: str) -> None:

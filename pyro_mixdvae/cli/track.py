@@ -26,6 +26,7 @@ from pyro_mixdvae.outputs import check_outputs
 from pyro_mixdvae.progress import Advance, progress, remark, say
 
 if TYPE_CHECKING:
+    from pyro_mixdvae.declaration.document import Declaration
     from pyro_mixdvae.tracking.files.detections import Detections
     from pyro_mixdvae.tracking.files.labels import Labels
     from pyro_mixdvae.tracking.files.revising import Revision
@@ -199,7 +200,12 @@ def track(
         ):
             if is_given:
                 raise InputError(f"{option} has no meaning with --live, which filters and prints: leave it out.")
-        track_live(sequence, n_sources, image, labels, declaration, level, lag or 0, written_as or "mot")
+
+        def declare(of_points: bool) -> "Declaration":
+            is_other = of_points and preset == "default"
+            return declared(POINTS, model, sets or (), weights) if is_other else declaration
+
+        track_live(sequence, n_sources, image, labels, declare, level, lag or 0, written_as or "mot")
         return
     if sequence == STANDARD:
         raise InputError("- stands for standard input, which only --live reads: add it, or give a file.")

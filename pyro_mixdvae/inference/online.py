@@ -15,10 +15,12 @@ from pyro_mixdvae.distributions.kalman import Gaussian
 from pyro_mixdvae.engines.torch.chain import (
     Entered,
     Frame,
+    detected_ratio,
     enter_frame,
     feed,
     frames_of,
     predict_frame,
+    reshaped,
     take_detections,
 )
 from pyro_mixdvae.errors import InputError
@@ -139,11 +141,16 @@ class OnlineFilter:
             runs = self._followed(model, assignment, scene, entered.log_likelihood, own, eta)
         if n_runs:
             owned = torch.cat([owned, _indicators(runs.taken[:n_runs], owned)], -1)
-        belief = take_detections(model, entered.belief, frame, owned, assignment.per_observation)
+        transition, predicted = entered.transition, entered.belief  # nobody draws labels while frames come
+        freedom = self._freedom(model.sources)
+        if freedom:
+            ratio = detected_ratio(freedom, predicted, frame, owned, None)
+            transition, predicted = reshaped(transition, predicted, ratio)
+        belief = take_detections(model, predicted, frame, owned, assignment.per_observation)
         rows = self._rows._replace(
             earlier=self._rows.state, state=feed(model.sources, self._rows.state, belief), belief=belief
         )
-        entry = Entry(entered.transition, entered.predicted, belief)
+        entry = Entry(transition, predicted, belief)
         if len(runs) > n_runs:
             at = torch.as_tensor(runs.taken[n_runs:])
             new = first_rows(model.sources, frame.observed[:, at], frame.scale[:, at, 0].square())
@@ -174,7 +181,11 @@ class OnlineFilter:
             if is_mended:
                 raise InputError("The prior predicts places that are no numbers: train its weights again.")
             return self._entered(model, scene, is_mended=True)
-        return frame, enter_frame(model, transition, predicted, frame)
+        return frame, enter_frame(model, transition, predicted, frame, self._freedom(model.sources))
+
+    def _freedom(self, sources: Sources) -> float | None:
+        """Of the steps to this frame; None: they are Gaussian, or it is the first."""
+        return sources.tails if self._frame else None
 
     def _mend(self, sources: Sources, is_bad: Mask) -> None:
         """A source whose numbers ran away is lost, a run ends; the others do not notice."""

@@ -71,10 +71,22 @@ def test_labels_say_which_point_is_which(mixdvae: Run, points: Path, tmp_path: P
     assert (code, "'1,2,3,4' is no point" in err) == (2, True)
 
 
+def test_points_are_followed_while_they_come(mixdvae: Run, points: Path) -> None:
+    """In the numbering of the stream, from where a label says, a line for each in every frame."""
+    with only_torch():
+        code, out, _ = mixdvae(
+            *("track", points, "--live", "-n", "2", "--size", "300x200", "--lag", "3", "--labels", "0:200,60.5;20,40.5")
+        )
+    lines = out.splitlines()
+    assert (code, lines[0], len(lines)) == (0, "frame,id,x,y", 1 + 2 * 8)
+    assert [line.split(",")[0] for line in lines[1::2]] == [str(frame) for frame in range(8)]
+    assert [round(float(line.split(",")[2])) for line in lines[1:3]] == [200, 20]
+
+
 def test_what_cannot_be_done_with_points_is_one_sentence(mixdvae: Run, points: Path, tmp_path: Path) -> None:
     for arguments, says in (
         (("--preset", "vkf"), 'take the preset "points"'),
-        (("--live", "--size", "300x200"), "line 1: --live follows boxes, and the columns are of points"),
+        (("--live", "--size", "300x200", "--preset", "vkf"), 'take the preset "points"'),
         (("--size", "100x100"), "lies outside the image of 100x100 pixels"),
     ):
         code, _, err = mixdvae("track", points, "-n", "2", *arguments)
@@ -86,4 +98,4 @@ def test_what_cannot_be_done_with_points_is_one_sentence(mixdvae: Run, points: P
     code, _, err = mixdvae("track", boxes, "-n", "1", "--preset", "points", "-o", tmp_path / "out.txt")
     assert (code, 'take the preset "default"' in err) == (2, True)
     code, _, err = mixdvae("track", boxes, "-n", "1", "--live", "--size", "9x9", "--preset", "points")
-    assert (code, "needs whole sequences" in err) == (2, True)
+    assert (code, 'take the preset "default"' in err) == (2, True)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.files.detections import read_detections
 from pyro_mixdvae.tracking.live.stream import (
-    CSV_COLUMNS,
     FORMATS,
     LiveFrame,
+    csv_header,
     csv_lines,
     json_lines,
     read_frames,
@@ -83,6 +83,28 @@ def test_the_first_frame_may_be_asked_for() -> None:
     assert [(f.number, len(f.boxes)) for f in read_frames(lines, NAME, SIZE, 1)] == [(1, 0), (2, 0), (3, 1), (4, 1)]
 
 
+def test_rows_of_points_are_frames_of_points() -> None:
+    """As trackpy writes them, in whatever order of columns; a number alone says that the detector is that far."""
+    lines = ["y,x,mass,frame\n", "20,10,1,0\n", "21.5,11,1,0\n", "22,12,1,2\n", "3\n"]
+    frames = list(read_frames(lines, NAME, SIZE))
+    assert [frame.number for frame in frames] == [0, 1, 2, 3]
+    assert [frame.boxes.tolist() for frame in frames] == [[[10, 20], [11, 21.5]], [], [[12, 22]], []]
+    with pytest.raises(InputError, match="stream, line 2: the point lies outside the image of 640x480"):
+        list(read_frames(["frame,x,y\n", "0,641,5\n"], NAME, SIZE))
+
+
+def test_lines_of_points() -> None:
+    points, nobody = np.array([[10.0, 20], [-0.001, 5]]), np.zeros((0, 3))
+    result = LiveResult(0, points, points - 1, points + 1, np.ones(2, bool), np.zeros(2, bool), nobody)
+    assert (
+        FORMATS["mot"].header(2) + FORMATS["mot"].lines(result, 0.9) == "frame,id,x,y\n0,1,10.00,20.00\n0,2,0.00,5.00\n"
+    )
+    assert csv_header(2).startswith("frame,source,x,y,x_low,x_high,y_low,y_high,level,status,detection,")
+    assert csv_lines(result, 0.9).splitlines()[0] == "0,1,10.00,20.00,9.00,11.00,19.00,21.00,0.9,observed,,"
+    found = json.loads(json_lines(result, 0.9).splitlines()[0])
+    assert (found["point"], found["low"], "box" in found) == ([10.0, 20.0], [9.0, 19.0], False)
+
+
 def test_lines_of_a_result() -> None:
     """Three sources, two detections: the first belongs to source 2, the second to nobody; source 3 is lost."""
     boxes = np.array([[10.0, 20, 30, 60], [-0.001, 5, 9, 5.001], [50, 50, 60, 70]])
@@ -93,7 +115,7 @@ def test_lines_of_a_result() -> None:
         "7,2,0.00,5.00,9.00,0.01,1,-1,-1,-1\n7,3,50.00,50.00,10.00,20.00,0,-1,-1,-1\n"
     )
     cells = [line.split(",") for line in csv_lines(result, 0.9).splitlines()]
-    assert [len(row) for row in cells] == [len(CSV_COLUMNS)] * 3
+    assert [len(row) for row in cells] == [csv_header(4).count(",") + 1] * 3
     assert cells[0][6:8] == ["9.00", "11.00"]
     assert [row[-4:] for row in cells] == [
         ["0.9", "inferred", "1", "0.1000"],

@@ -3,22 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from points import walk
 
 from pyro_mixdvae import Tracker
 from pyro_mixdvae.engines.registry import only_torch
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.labels import Labels
-
-
-def walk(n_frames: int, rng: np.random.Generator, scale: float = 1.0) -> tuple[Array, Array]:
-    """True points [T, 2, 2] that walk on two circles, and detections of them in any order, a tenth missed."""
-    phase = 0.03 * np.arange(n_frames)[:, None] + np.array([0.0, 2.0])
-    true = scale * (np.array([[100, 100], [300, 120]]) + 60 * np.stack([np.cos(phase), np.sin(phase)], -1))
-    seen = true + scale * 0.5 * rng.standard_normal(true.shape)
-    seen[rng.random(seen.shape[:2]) < 0.1] = np.nan
-    seen[0] = true[0]
-    return true, np.where(rng.random((n_frames, 1, 1)) < 0.5, seen, seen[:, ::-1])
 
 
 def error(found: Array, true: Array) -> Array:

@@ -7,9 +7,16 @@ from pyro_mixdvae.tracking.boxes import Array, xyxy_to_ltwh
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.poses import Parts
 
+POINTS_HEADER = "frame,id,x,y\n"
+
 
 def format_points(points: Array, first: int = 1, there: Flags | None = None) -> str:
-    """CSV of N tracks over T frames, ``frame,id,x,y``: every source in every frame, ids 1..N, two decimals.
+    """CSV of N tracks over T frames, ``frame,id,x,y``: a header, and `format_point_rows`."""
+    return POINTS_HEADER + format_point_rows(points, first, there)
+
+
+def format_point_rows(points: Array, first: int = 1, there: Flags | None = None) -> str:
+    """The rows: every source in every frame, ids 1..N, two decimals.
 
     Args:
         points: ``[T, N, 2]`` in pixels.
@@ -22,7 +29,7 @@ def format_points(points: Array, first: int = 1, there: Flags | None = None) -> 
     if not np.isfinite(points).all():
         raise ValueError("results hold a point that is not finite")
     rounded = np.round(points, 2) + 0.0
-    return "frame,id,x,y\n" + "".join(
+    return "".join(
         f"{frame},{source},{x:.2f},{y:.2f}\n"
         for frame, sources in enumerate(rounded.tolist(), start=first)
         for source, (x, y) in enumerate(sources, start=1)

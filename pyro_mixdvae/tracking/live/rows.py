@@ -9,7 +9,7 @@ import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.plurals import counted
-from pyro_mixdvae.tracking.boxes import xyxy_to_ltwh
+from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.formats.columns import NamedColumns
 from pyro_mixdvae.tracking.files.formats.delimited import (
     delimiter_of,
@@ -21,7 +21,7 @@ from pyro_mixdvae.tracking.files.formats.delimited import (
 from pyro_mixdvae.tracking.files.formats.motchallenge import MOTChallenge
 from pyro_mixdvae.tracking.files.formats.naming import Naming, naming_of
 from pyro_mixdvae.tracking.files.formats.supervision import SupervisionCSV
-from pyro_mixdvae.tracking.files.rows import Rows, frames_of, is_header, numbers_of
+from pyro_mixdvae.tracking.files.rows import Rows, boxes_of, frames_of, is_header, numbers_of
 
 STREAMED = (MOTChallenge, NamedColumns, SupervisionCSV)
 """The formats that can be read as they come."""
@@ -31,11 +31,25 @@ LAST_NUMBER = 2**53
 
 
 class Row(NamedTuple):
-    """A row of the stream: its line, from 1, its frame, and its numbers as of the MOTChallenge; none: it has no box."""
+    """A row of the stream.
+
+    Attributes:
+        line: from 1.
+        frame: its number.
+        place: the box ``[4]`` xyxy, or the point ``[2]``, in pixels; None: the row has none.
+        confidence: -1 where none is given.
+    """
 
     line: int
     frame: int
-    numbers: list[float]
+    place: Array | None = None
+    confidence: float = -1.0
+
+
+def holds_points(line: str) -> bool:
+    """Whether the first line of a stream names the columns of points."""
+    naming = naming_of(header_of(line))
+    return naming is not None and naming.form == "point"
 
 
 def read_rows(lines: Iterable[str], name: Path) -> Iterator[Row]:
@@ -53,7 +67,7 @@ def read_rows(lines: Iterable[str], name: Path) -> Iterator[Row]:
             continue
         place = f"{name}, line {line}"
         if columns is None:
-            columns = _columns(text, place)
+            columns = _columns(text)
             if columns.begins_with_header:
                 continue
         row = columns.row(text, line, place)
@@ -63,16 +77,12 @@ def read_rows(lines: Iterable[str], name: Path) -> Iterator[Row]:
         yield row
 
 
-def _columns(text: str, place: str) -> "_Plain | _Named":
+def _columns(text: str) -> "_Plain | _Named":
     """How the rows are to be read, by the first of them."""
     names = header_of(text)
     naming = naming_of(names)
     if is_header(text) or naming is None or naming.frame is None:
         return _Plain(is_header(text))
-    if naming.form == "point":
-        raise InputError(
-            f"{place}: --live follows boxes, and the columns are of points: track the whole file without it."
-        )
     return _Named(names, naming, delimiter_of(text))
 
 
@@ -98,7 +108,9 @@ class _Plain:
                     f"{place}: {counted(len(numbers), 'column')} where line {self._columns[1]} has {self._columns[0]}: "
                     "give every row the same columns."
                 )
-        return Row(line, frame, numbers if is_box else [])
+        if not is_box:
+            return Row(line, frame)
+        return Row(line, frame, boxes_of(rows)[0], numbers[6] if len(numbers) > 6 else -1.0)
 
 
 class _Named:
@@ -117,13 +129,13 @@ class _Named:
             raise InputError(f"{place}: {error}: correct the row.") from error
         if len(cells) == 1:
             numbers = numbers_of(f"{cells[0]},-1,0,0,1,1", place)
-            return Row(line, _counted(numbers[0], place), [])
+            return Row(line, _counted(numbers[0], place))
         refuse_other_length(cells, len(self._names), place)
         numbers = numbers_named(cells, self._names, self._naming, place)
         frame = _counted(numbers[0], place)
         # The table of one row, whose frame is checked above and may be beyond that of any file.
         table = table_of(Path(place), "", self._naming, np.array([[0, *numbers[1:]]]), [line])
-        return Row(line, frame, [frame, -1, *xyxy_to_ltwh(table.places[0]).tolist(), float(table.confidence[0])])
+        return Row(line, frame, table.places[0], float(table.confidence[0]))
 
 
 def _counted(frame: float, place: str) -> int:

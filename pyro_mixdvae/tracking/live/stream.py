@@ -16,14 +16,13 @@ import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.plurals import counted
-from pyro_mixdvae.tracking.boxes import Array
-from pyro_mixdvae.tracking.files.rows import Rows, boxes_of, refuse_outside
+from pyro_mixdvae.tracking.boxes import Array, is_outside
 from pyro_mixdvae.tracking.files.sequences import Size
-from pyro_mixdvae.tracking.files.writing import format_results
+from pyro_mixdvae.tracking.files.writing import POINTS_HEADER, format_point_rows, format_results
 from pyro_mixdvae.tracking.films import nowhere_to_start
 from pyro_mixdvae.tracking.live.rows import Row, read_rows
 from pyro_mixdvae.tracking.live.tracker import LiveResult, LiveTracker
-from pyro_mixdvae.tracking.report.tables import BOX_COLUMNS, box_cells, written, written_limits
+from pyro_mixdvae.tracking.report.tables import box_cells, source_columns, written, written_limits
 
 MOST_SKIPPED = 1000
 """Frames without detections between two rows: a source that is not seen for longer could be anywhere."""
@@ -32,7 +31,7 @@ MOST_SKIPPED = 1000
 class LiveFrame(NamedTuple):
     """One frame of a stream: its number there, its boxes ``[K, 4]`` xyxy in pixels, their confidence ``[K]``.
 
-    Confidence is -1 where the rows give none.
+    In place of boxes it may hold points ``[K, 2]``. Confidence is -1 where the rows give none.
     """
 
     number: int
@@ -72,21 +71,23 @@ def read_frames(lines: Iterable[str], name: Path, size: Size, first: int | None 
         due = max(due, number + 1)
     if number is None or number < (first or 0):
         ends = "is empty" if number is None else f"ends at frame {number}, before frame {first}"
-        raise InputError(f"{name} {ends}: give rows of frame,id,left,top,width,height.")
+        raise InputError(f"{name} {ends}: give rows of frame,id,left,top,width,height, or of frame,x,y under a header.")
 
 
 def _frame(rows: list[Row], name: Path, size: Size) -> LiveFrame:
-    """The frame that its rows make, those without a box not counted."""
-    detections = [row for row in rows if row.numbers]
-    if not detections:
+    """The frame that its rows make, those without a detection not counted."""
+    seen = [(row.line, row.place, row.confidence) for row in rows if row.place is not None]
+    if not seen:
         return _empty(rows[0].frame)
-    values = Rows(
-        name, np.array([row.numbers for row in detections]), np.array([row.line for row in detections], np.int64)
-    )
-    boxes = boxes_of(values)
-    refuse_outside(values, boxes, size, "as given")
-    confidence = values.values[:, 6] if values.values.shape[1] > 6 else np.full(len(boxes), -1.0)
-    return LiveFrame(rows[0].frame, boxes, confidence)
+    places = np.stack([place for _, place, _ in seen])
+    outside = is_outside(places, size)
+    if outside.any():
+        what = "the box lies wholly" if places.shape[1] == 4 else "the point lies"
+        raise InputError(
+            f"{name}, line {seen[int(outside.argmax())][0]}: {what} outside the image of {size[0]}x{size[1]} pixels "
+            "(as given): correct the size or the row."
+        )
+    return LiveFrame(rows[0].frame, places, np.array([confidence for _, _, confidence in seen]))
 
 
 def _empty(number: int) -> LiveFrame:
@@ -142,12 +143,14 @@ _FOUND = "Source {} is found again in frame {}."
 
 
 def mot_lines(result: LiveResult, level: float) -> str:
-    """Rows of a MOTChallenge result, a line a source; the confidence of one that is lost is 0."""
+    """Rows of a MOTChallenge result, a line a source; the confidence of one that is lost is 0. Points: frame,id,x,y."""
+    if result.boxes.shape[-1] == 2:
+        return format_point_rows(result.boxes[None], result.frame)
     return format_results(result.boxes[None], first=result.frame, lost=result.lost[None])
 
 
 def csv_lines(result: LiveResult, level: float) -> str:
-    """The cells of `CSV_COLUMNS`, a line a source.
+    """The cells of `csv_header`, a line a source.
 
     After those of the table of boxes come the detection that most likely belongs to the source, counted from 1 in the
     order in which the frame's came, and how likely that is; both empty in a frame without detections.
@@ -164,9 +167,11 @@ def csv_lines(result: LiveResult, level: float) -> str:
 def json_lines(result: LiveResult, level: float) -> str:
     """An object a line and source.
 
-    ``box`` is left, top, width, height; ``low`` and ``high`` are the limits of x1, y1, x2, y2; ``assignments`` holds
-    for each detection of the frame, in the order in which they came, the probability that it belongs to this source.
+    ``box`` is left, top, width, height; ``low`` and ``high`` are the limits of x1, y1, x2, y2. Of points ``point`` is
+    x and y, which the limits are of too. ``assignments`` holds for each detection of the frame, in the order in which
+    they came, the probability that it belongs to this source.
     """
+    name = "box" if result.boxes.shape[-1] == 4 else "point"
     ltwh = written(result.boxes) + 0.0  # turns -0.0 into 0.0
     low, high = written_limits(result.lower, result.upper)
     return "".join(
@@ -174,7 +179,7 @@ def json_lines(result: LiveResult, level: float) -> str:
             {
                 "frame": result.frame,
                 "source": n + 1,
-                "box": _rounded(ltwh[n], 2),
+                name: _rounded(ltwh[n], 2),
                 "low": _rounded(low[n], 2),
                 "high": _rounded(high[n], 2),
                 "level": level,
@@ -193,15 +198,32 @@ def _rounded(values: Array, decimals: int) -> list[float]:
 
 
 class Format(NamedTuple):
-    """A way to write results: what comes before the first line, and the lines of a frame, given the level."""
+    """A way to write results: what comes before the first line, and the lines of a frame, given the level.
 
-    header: str
+    What comes first is told by how many numbers a detection has: 4 of boxes, 2 of points.
+    """
+
+    header: Callable[[int], str]
     lines: Callable[[LiveResult, float], str]
 
 
-CSV_COLUMNS = (*BOX_COLUMNS, "detection", "probability")
+def mot_header(width: int) -> str:
+    """None before the rows of the MOTChallenge; points have one."""
+    return "" if width == 4 else POINTS_HEADER
+
+
+def csv_header(width: int) -> str:
+    """Names of the columns."""
+    return ",".join([*source_columns(width), "detection", "probability"]) + "\n"
+
+
+def no_header(width: int) -> str:
+    """Nothing."""
+    return ""
+
+
 FORMATS = {
-    "mot": Format("", mot_lines),
-    "csv": Format(",".join(CSV_COLUMNS) + "\n", csv_lines),
-    "json": Format("", json_lines),
+    "mot": Format(mot_header, mot_lines),
+    "csv": Format(csv_header, csv_lines),
+    "json": Format(no_header, json_lines),
 }

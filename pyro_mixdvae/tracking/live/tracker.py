@@ -18,6 +18,7 @@ from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.intervals import limits, require_level
+from pyro_mixdvae.tracking.live.learning import FramesSoFar
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.scenes import make_sequence
 from pyro_mixdvae.tracking.summary import systematic_variance
@@ -27,7 +28,7 @@ Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 @dataclass(frozen=True)
 class LiveResult:
-    """Every source in one frame; boxes are (x1, y1, x2, y2) in pixels.
+    """Every source in one frame; boxes are (x1, y1, x2, y2) in pixels, or points (x, y), ``[N, 2]``.
 
     Attributes:
         frame: which frame this is, 0 for the first that was given.
@@ -64,14 +65,19 @@ REFIT = 10
 """Frames from one estimate of the rates to the next: they change slowly, and a frame has little time."""
 
 NEEDS_SEQUENCES = "The published algorithm needs whole sequences: it cannot run frame by frame."
-NEEDS_SCENE = "Motion that is estimated from the scene, as that of points, needs whole sequences: leave --live out."
+NEEDS_POSES = (
+    "Poses need whole sequences, as parts that are not seen are guessed from frames before and after: leave --live "
+    "out, or give one point of each."
+)
 
 
 class LiveTracker:
     """N sources through frames that come one at a time.
 
     What `Tracker` estimates from the whole sequence cannot be known yet. The rates of detection and clutter are those
-    of the frames so far, the old ones fading; the noise is the preset's, and every frame is decided as it comes.
+    of the frames so far, the old ones fading; the noise is the preset's, and every frame is decided as it comes. Of
+    points, whose motion and noise are left to the scene, both are learned from the frames so far (`learning`), and as
+    long as all of them are kept they are filtered anew with what was learned.
 
     >>> import numpy as np
     >>> from pyro_mixdvae.tracking.live.tracker import LiveTracker
@@ -86,8 +92,8 @@ class LiveTracker:
         lag: how many frames a result waits for, to be smoothed by them; 0 for none.
         start: boxes ``[N, 4]`` of the sources in the first frame; None: they start at the first frame with N
             detections, at the most confident ones.
-        preset: "default", a `Declaration`, or a `Preset` of your own (not the published one, which needs whole
-            sequences).
+        preset: "default", "points" for points ``[N, 2]`` in place of boxes, a `Declaration`, or a `Preset` of your own
+            (not the published one, which needs whole sequences, nor one of poses).
         level: how much probability the credible intervals hold.
         weights: of the motion prior: a name, a file, or None for the preset's.
 
@@ -120,13 +126,15 @@ class LiveTracker:
         self.preset = preset
         if isinstance(self.preset.algorithm, Published):
             raise InputError(NEEDS_SEQUENCES)
-        if self.preset.model.sources.is_estimated or len(self.preset.representation.widest) != 4:
-            raise InputError(NEEDS_SCENE)
+        self.width = len(self.preset.representation.widest)
+        if self.width > 4:
+            raise InputError(NEEDS_POSES)
         self.n_sources = n_sources
         self.size = size
         self.lag = lag
         self.level = level
-        self._model = self.preset.model
+        self._model = self._known = self.preset.model  # with the rates of the frames so far, and before these
+        self._so_far: FramesSoFar | None = None
         self._per_frame = float(n_sources)  # detections, on average
         self._is_crowded = False  # whether a frame has had more than N
         self._given_start = None if start is None else np.asarray(start, dtype=float)
@@ -142,7 +150,7 @@ class LiveTracker:
 
     @torch.no_grad()
     def update(self, boxes: Array, confidence: Array | None = None) -> LiveResult | None:
-        """Take in the detections ``[K, 4]`` of the next frame, NaN rows for none.
+        """Take in the detections ``[K, 4]`` of the next frame, or points ``[K, 2]``, NaN rows for none.
 
         Returns the result of the frame `lag` frames back; None while there is none yet, or no frame has had N
         detections to start at.
@@ -151,15 +159,14 @@ class LiveTracker:
             InputError: the detections cannot be used; says why.
         """
         self._frame += 1
-        boxes = np.asarray(boxes, dtype=float).reshape(-1, 4)
+        boxes = self._checked(boxes)
         self._adapt(int((~np.isnan(boxes[:, 0])).sum()))
         if self._filter is None and not self._begin(boxes, confidence):
             return None
-        step = self._step(boxes)
-        eta = np.where(np.isnan(boxes[:, :1]), np.nan, step.weighed[0].double().numpy()[: len(boxes)])
-        if not self._model.assignment.has_clutter:
-            eta = np.concatenate([eta, np.zeros_like(eta[:, :1])], -1)
-        self._window.append((self._frame, step, eta))
+        content = self._content(boxes)
+        if self._so_far is not None:
+            self._learn(self._so_far, content)
+        self._take(self._frame, content)
         return self._oldest() if len(self._window) > self.lag else None
 
     @torch.no_grad()
@@ -178,10 +185,54 @@ class LiveTracker:
         self._per_frame += (count - self._per_frame) / min(PRIOR_FRAMES + self._frame + 1, MEMORY)
         if self._frame % REFIT and not is_first_crowd:
             return
-        model = self.preset.model
+        self._fit_rates()
+
+    def _fit_rates(self) -> None:
+        """The model of the next frames, with the rates of those so far."""
+        model = self._known
         assignment = model.assignment.fitted_to_count(torch.tensor(self._per_frame), torch.tensor(self._is_crowded))
-        if assignment is not model.assignment:
-            self._model = model.replace(assignment=assignment)
+        self._model = model if assignment is model.assignment else model.replace(assignment=assignment)
+
+    def _checked(self, boxes: Array) -> Array:
+        """The detections ``[K, 4]`` or ``[K, 2]`` of a frame; an empty frame may be of any shape."""
+        boxes = np.asarray(boxes, dtype=float)
+        if not boxes.size:
+            return np.zeros((0, self.width))
+        if boxes.ndim == 2 and boxes.shape[1] in (2, 4) and boxes.shape[1] != self.width:
+            names = {2: "points", 4: "boxes"}
+            preset = {2: "points", 4: "default"}[boxes.shape[1]]
+            raise InputError(
+                f"The detections are {names[boxes.shape[1]]}, and the model is of {names[self.width]}: take the preset "
+                f'"{preset}".'
+            )
+        return boxes.reshape(-1, self.width)
+
+    def _learn(self, so_far: FramesSoFar, content: torch.Tensor) -> None:
+        """Take a frame into what motion and noise are learned from; where they are now known better, filter anew."""
+        so_far.add(content)
+        if not so_far.is_due:
+            return
+        self._known = so_far.model()
+        self._fit_rates()
+        if so_far.are_all:
+            shown = self._window[0][0] if self._window else self._frame
+            self._window.clear()
+            self._filter = OnlineFilter(self._known, self._start)
+            for back, former in zip(range(len(so_far.contents) - 1, 0, -1), so_far.contents, strict=False):
+                self._take(self._frame - back, former)
+                if self._window[0][0] < shown:
+                    self._window.popleft()
+
+    def _take(self, number: int, content: torch.Tensor) -> None:
+        """The next frame through the filter, into the window."""
+        step = self._step(content)
+        is_none = content.isnan().all(-1, keepdim=True).numpy()
+        eta = np.where(is_none, np.nan, step.weighed[0].double().numpy()[: len(content)])
+        if not self._model.assignment.has_clutter:
+            eta = np.concatenate([eta, np.zeros_like(eta[:, :1])], -1)
+        self._window.append((number, step, eta))
+        if self._so_far is not None and number == self._frame:
+            self._so_far.found(step.sources.belief.mean[..., 0])
 
     def _begin(self, boxes: Array, confidence: Array | None) -> bool:
         """Find the start in this frame; False where it has too few detections."""
@@ -192,7 +243,9 @@ class LiveTracker:
             sure = None if confidence is None else np.asarray(confidence, float)[None]
             start = make_sequence(boxes[None], self.n_sources, self.size, sure).start
         self._start = self._content(start)[None]
-        self._filter = OnlineFilter(self.preset.model, self._start)
+        self._filter = OnlineFilter(self._known, self._start)
+        if self._known.sources.is_estimated:
+            self._so_far = FramesSoFar(self._known, self._start)
         return True
 
     def _out_of_sight(self) -> float:
@@ -201,18 +254,18 @@ class LiveTracker:
             return 0.0
         return float(self._model.assignment.detection.mean()) * float((1 - self._filter.visible).sum())
 
-    def _step(self, boxes: Array) -> OnlineStep:
+    def _step(self, content: torch.Tensor) -> OnlineStep:
         assert self._filter is not None  # `_begin` has found a start
-        if not len(boxes):
-            boxes = np.full((1, 4), np.nan)
-        step, returns = self._filter.step(self._model, Scene.of(self._content(boxes)[None, None], self._start))
+        if not len(content):
+            content = content.new_full((1, content.shape[-1]), np.nan)
+        step, returns = self._filter.step(self._model, Scene.of(content[None, None], self._start))
         for returned in returns:
             self._window = deque((number, past.with_return(returned), eta) for number, past, eta in self._window)
         return step
 
     def _content(self, boxes: Array) -> torch.Tensor:
-        scale = np.array([*self.size, *self.size], dtype=float)
-        return self.preset.representation.content(torch.as_tensor(boxes / scale, dtype=torch.get_default_dtype()))
+        scaled = boxes / np.asarray(self.preset.representation.pixels(self.size), dtype=float)
+        return self.preset.representation.content(torch.as_tensor(scaled, dtype=torch.get_default_dtype()))
 
     def _oldest(self) -> LiveResult:
         """The result of the oldest frame of the window, smoothed by those after it, which then leaves the window."""
@@ -229,8 +282,8 @@ class LiveTracker:
         else:
             mean, variance = steps[0].belief.mean[0, ..., 0], steps[0].belief.covariance[0, ..., 0, 0]
         number, step, eta = self._window.popleft()
-        systematic = systematic_variance(self.preset.model, mean.unsqueeze(0), step.seen)[0]
-        scale = np.array([*self.size, *self.size], dtype=float)
+        systematic = systematic_variance(self._known, mean.unsqueeze(0), step.seen)[0]
+        scale = np.asarray(self.preset.representation.pixels(self.size), dtype=float)
         coordinates = self.preset.representation
         mean = mean.double()
         boxes = coordinates.boxes(mean).numpy() * scale
