@@ -2,7 +2,8 @@
 
 On synthetic mice, whose overlapping boxes a detector suppresses, and with --data on annotated sequences in which
 everyone is there throughout. An exchange is what a person would find: a target's match (IoU .5, kept while it can be)
-changes from one source to another, which it then keeps for ten frames.
+changes from one source to another, which it then keeps for ten frames. While two targets overlap by as much nobody can
+tell by boxes whose a source is: those frames have no match, and all of that time counts as the exchange.
 """
 
 import argparse
@@ -113,7 +114,10 @@ def judged(result: TrackingResult, truth: Array) -> Found:
 
 
 def matches(boxes: Array, truth: Array, least: float = 0.5) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """The source of each target in each frame ``[T, N]``, -1 for none: the last while it overlaps, else the best."""
+    """The source of each target in each frame ``[T, N]``: the last while it overlaps, else the best.
+
+    -1 for none, and where the target overlaps another as much as a match has to.
+    """
     found = np.full(truth.shape[:2], -1)
     last = found[0].copy()
     for t, overlap in enumerate(np.nan_to_num(iou(truth, boxes))):
@@ -127,7 +131,8 @@ def matches(boxes: Array, truth: Array, least: float = 0.5) -> np.ndarray[tuple[
             found[t, target] = source
             free[target], free[:, source] = 0.0, 0.0
         last = np.where(found[t] >= 0, found[t], last)
-    return found
+    beside = np.nan_to_num(iou(truth, truth)) * (1 - np.eye(truth.shape[1]))
+    return np.where((beside >= least).any(-1), -1, found)
 
 
 def exchanges_of(match: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Iterator[Exchange]:

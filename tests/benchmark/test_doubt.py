@@ -39,6 +39,8 @@ def test_an_exchange_is_found_by_a_moment_near_it() -> None:
     kept = matches(swapped, truth)
     assert (kept[0] == [0, 1]).all()
     assert (kept[-1] == [1, 0]).all()
+    assert (kept[27:33] == -1).all()  # they overlap by a half and more: nobody can tell
+    assert [(each.old, each.new) for each in exchanges_of(kept[:, 0])] == [(26, 33)]
     found = judged(result, truth)
     assert found[:4] == (60, 0, 2, 0)
     doubts = (Doubt(38, 39, (0, 1), 0.5), Doubt(2, 3, (0, 1), 0.5))

@@ -44,8 +44,8 @@ class Others:
             self._first = result.first + self._setting.origin
         is_there = ~np.isnan(boxes[..., 0])
         is_nobodys = is_there & (result.responsibilities[:, : boxes.shape[1], -1] > 0.5)
-        self._n_detections += np.count_nonzero(is_there)
-        self._n_nobodys += np.count_nonzero(is_nobodys)
+        self._n_detections += int(np.count_nonzero(is_there))
+        self._n_nobodys += int(np.count_nonzero(is_nobodys))
         self._seen.append(np.count_nonzero(result.observed, 1))
         self._lasting.add(boxes, is_nobodys)
 
