@@ -42,7 +42,7 @@ def test_points_are_followed_in_whatever_unit_they_move(rng: np.random.Generator
     assert sum(int(result.observed.sum()) for result in results) == (~np.isnan(seen[..., 0])).sum()
 
 
-def test_while_all_frames_are_kept_it_is_the_filtering_pass_with_what_was_learned(rng: np.random.Generator) -> None:
+def test_while_frames_are_few_it_is_the_filtering_pass_with_what_was_learned(rng: np.random.Generator) -> None:
     """After 8 frames the first 8 are filtered anew: the same as by a whole pass with the constants of these."""
     true, seen = walk(8, rng)
     tracker = LiveTracker(2, SIZE, lag=7, start=true[0], preset="points")
@@ -72,7 +72,7 @@ def test_the_latest_frames_are_what_is_learned_from(monkeypatch: pytest.MonkeyPa
             with only_torch():
                 slow = so_far.model()
     assert due == [2, 4, 8, 16, 24]
-    assert not so_far.are_all
+    assert not so_far.are_few
     with only_torch():
         fast = so_far.model()
     speed = [float(each.sources.network.first_velocity[0]) ** 0.5 for each in (slow, fast)]

@@ -15,6 +15,9 @@ from pyro_mixdvae.models.scene import Scene
 LATEST = 256
 """Frames that are kept, and from one estimate to the next once there are so many."""
 
+FEW = 64
+"""Frames that may be filtered anew with what was learned: more take too long while others come, and change little."""
+
 
 class FramesSoFar:
     """The latest frames, and the constants of motion and noise that they show.
@@ -40,9 +43,9 @@ class FramesSoFar:
         return list(self._contents)
 
     @property
-    def are_all(self) -> bool:
-        """Whether none is forgotten."""
-        return self._count <= LATEST
+    def are_few(self) -> bool:
+        """Whether none is forgotten, and they may be filtered anew."""
+        return self._count <= min(FEW, LATEST)
 
     def add(self, content: Tensor) -> None:
         """The detections of the next frame, [K, D]."""

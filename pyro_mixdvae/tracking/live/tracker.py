@@ -77,7 +77,7 @@ class LiveTracker:
     What `Tracker` estimates from the whole sequence cannot be known yet. The rates of detection and clutter are those
     of the frames so far, the old ones fading; the noise is the preset's, and every frame is decided as it comes. Of
     points, whose motion and noise are left to the scene, both are learned from the frames so far (`learning`), and as
-    long as all of them are kept they are filtered anew with what was learned.
+    long as these are few they are filtered anew with what was learned.
 
     >>> import numpy as np
     >>> from pyro_mixdvae.tracking.live.tracker import LiveTracker
@@ -208,13 +208,13 @@ class LiveTracker:
         return boxes.reshape(-1, self.width)
 
     def _learn(self, so_far: FramesSoFar, content: torch.Tensor) -> None:
-        """Take a frame into what motion and noise are learned from; where they are now known better, filter anew."""
+        """Take a frame into what motion and noise are learned from; of few frames the filter then begins again."""
         so_far.add(content)
         if not so_far.is_due:
             return
         self._known = so_far.model()
         self._fit_rates()
-        if so_far.are_all:
+        if so_far.are_few:
             shown = self._window[0][0] if self._window else self._frame
             self._window.clear()
             self._filter = OnlineFilter(self._known, self._start)
