@@ -23,6 +23,7 @@ from pyro_mixdvae.models.noise import EstimatedNoise, LengthNoise, Noise, Relati
 from pyro_mixdvae.models.part import Part, closed_form
 from pyro_mixdvae.models.reappearance import Reappearance
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.silence import Silence
 from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.models.sources.contract import Sources
 from pyro_mixdvae.models.sources.dvae import DVAESources
@@ -72,6 +73,7 @@ __all__ = [
     "RepeatedError",
     "SRNNSources",
     "Scene",
+    "Silence",
     "SingleSource",
     "SizedClutter",
     "SoundSources",

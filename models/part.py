@@ -124,6 +124,7 @@ class Part(PyroModule, metaclass=_PartMeta):
                 continue
             for registry in ("_parameters", "_buffers", "_modules"):
                 other.__dict__[registry].pop(name, None)
+            other.__dict__.pop(name, None)  # None, where there was no such part, stands among plain attributes
             if isinstance(value, nn.Module):
                 other._modules[name] = value  # parameters are each module's own: no Pyro context is shared
             else:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
+from pyro_mixdvae.distributions.shared_sum import SharedSum
+from pyro_mixdvae.distributions.silent_sum import SilentSum
 from pyro_mixdvae.engines.protocol import Record
 from pyro_mixdvae.guides.contract import Guide
 from pyro_mixdvae.models.scene import Scene
@@ -27,10 +29,19 @@ class Encoded(NamedTuple):
 
 
 class NoisySum(NamedTuple):
-    """What is seen of the sum of the sources, complex, and the variance of its noise: [B, T, F] each."""
+    """What is seen of the sum of the sources, complex, and the variance of its noise: [B, T, F] each.
+
+    Where sources may be silent, `chances` are q(v_t) of the joint states of all, [B, T, 2^N].
+    """
 
     value: Tensor
     noise: Tensor
+    chances: Tensor | None = None
+
+    def given(self, powers: Tensor) -> SharedSum | SilentSum:
+        """q(s | o) of sources of powers v [B, N, T, F]."""
+        whole = SharedSum(powers, self.value, self.noise)
+        return whole if self.chances is None else SilentSum(whole, self.chances)
 
 
 class SpectralEngine(Protocol):
@@ -57,6 +68,8 @@ class SpectralEngine(Protocol):
 
     def gradients(self, encoded: Encoded, seen: NoisySum) -> Gradients:
         """Those of `log N_c(o; 0, sum_n v_n(h_n, z_n) + v_o) + sum_n log p(z_n | h_n)`, s being summed out.
+
+        Where sources may be silent the first is a mean over their joint states, the sum being of those that sound.
 
         The latents are tensors that may be moved in place from call to call, and take a gradient.
         """

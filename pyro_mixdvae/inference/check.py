@@ -37,10 +37,10 @@ def check(model: Any, scene: Scene) -> None:
     if is_mixture and scene.label_mask.any() and model.labels is None:
         raise InputError("the scene has labels, and the model does not say what labels are like: give `labels`.")
     parts = [model.sources, model.likelihood, model.likelihood.noise]
-    if is_mixture:
-        parts += [model.assignment, *([] if model.clutter is None else [model.clutter])]
+    parts += [getattr(model, name, None) for name in ("assignment", "clutter", "silence")]
     for part in parts:
-        part.check(scene)
+        if part is not None:
+            part.check(scene)
     if is_mixture:
         check_missing(model, scene)
     start = scene.start

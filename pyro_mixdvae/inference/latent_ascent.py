@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyro_mixdvae.distributions.shared_sum import SharedSum
 from pyro_mixdvae.engines.spectral_protocol import Encoded, NoisySum, SpectralEngine
 
 DECAY_OF_MEAN, DECAY_OF_SQUARE, LEAST_SIZE = 0.9, 0.999, 1e-8
@@ -28,7 +27,7 @@ class LatentAscent:
     def __init__(self, engine: SpectralEngine, seen: NoisySum, powers: Tensor, learning_rate: float = 0.05):
         self.engine = engine
         with torch.no_grad():
-            encoded = engine.encode(SharedSum(powers, *seen).power)
+            encoded = engine.encode(seen.given(powers).power)
             latents = [latent.clone().requires_grad_() for latent in encoded.latents]
         self.encoded = Encoded(encoded.histories, latents)
         self._gradients = engine.gradients(self.encoded, seen)

@@ -9,6 +9,7 @@ from pyro_mixdvae.distributions.kalman import Transition
 from pyro_mixdvae.engines.protocol import PseudoObservation, Record
 from pyro_mixdvae.models.assignments.present import Presence
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.silence import Sounding
 
 
 class Conditioned(NamedTuple):
@@ -26,7 +27,8 @@ class Posterior:
         model: as it was fitted to the scenes: rates, noise, and what SVI has learned.
         scene: the batch, with the start that the model was given.
         guide: q itself.
-        mean, variance: of q(s_tn): contents [B, N, T, D]; of sounds spectra [B, N, T, F], the mean complex.
+        mean, variance: of q(s_tn): contents [B, N, T, D]; of sounds spectra [B, N, T, F], the mean complex, of what is
+            heard of each where sources may be silent.
         responsibilities: `eta_tkc = q(w_tk = c)` [B, T, K, C]; of sounds that add up, each source's share [B, T, F, N].
         records: the ELBO of every iteration, its terms and standard error; after SVI, whose records are of its own
             draws, one more of the guide that it ends with.
@@ -48,6 +50,6 @@ class Posterior:
 
     @property
     def presence(self) -> Tensor | None:
-        """The probability that each source is in the picture [B, N, T]; None in a model in which all always are."""
+        """The probability that each source is in the picture, or sounds, [B, N, T]; None in a model in which all do."""
         latent = getattr(self.guide, "latent", None)
-        return latent.presence() if isinstance(latent, Presence) else None
+        return latent.presence() if isinstance(latent, Presence | Sounding) else None

@@ -31,6 +31,11 @@ def _check_parts(model: Any, guide: Any) -> None:
         raise InputError(f"The updates of sounds are for SoundSources, not {type(model.sources).__name__}: {others}")
     if isinstance(model, AdditiveModel) and type(model).forward is not AdditiveModel.forward:
         raise InputError(f"{type(model).__name__} has a `forward` of its own, which the updates do not know: {others}")
+    if isinstance(model, AdditiveModel) and model.silence is not None and not model.likelihood.conjugate():
+        raise InputError(
+            f"{type(model.likelihood).__name__} is not Gaussian, and which sources are silent is weighed by Gaussian "
+            f"evidences: take complex_normal, a model without silence, or {others}"
+        )
     for method in ("init_state", "conditional", "update_state", "log_prob", "latent_posterior"):
         if getattr(type(model.sources), method) is not getattr(SoundSources, method):
             raise InputError(

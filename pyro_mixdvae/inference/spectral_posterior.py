@@ -21,8 +21,11 @@ def spectral_posterior(
     model: Any, scene: Scene, guide: Guide, records: list[Record], engine: str, note: str | None = None
 ) -> Posterior:
     """Moments of the spectra, and whose each frequency is, of any guide."""
-    content_mean, content_variance = guide.marginals()
-    mean, variance = as_spectrum(content_mean), content_variance.unflatten(-1, (-1, 2)).sum(-1)
+    if isinstance(guide, AdditiveGuide) and guide.latent is not None:
+        mean, variance = guide.heard()
+    else:
+        content_mean, content_variance = guide.marginals()
+        mean, variance = as_spectrum(content_mean), content_variance.unflatten(-1, (-1, 2)).sum(-1)
     shares = _shares(model, scene, guide, mean, variance)
     return Posterior(model, scene, guide, mean, variance, shares, records, engine, note)
 

@@ -35,6 +35,8 @@ def unknown_part(model: Any, guide: object, scene: Scene) -> str | None:
     """Which part kernels do not know, in words; None where they know all of model, guide and scene."""
     if type(model) not in (AdditiveModel, MixtureModel):
         return f"the model {type(model).__name__}"
+    if type(model) is AdditiveModel and model.silence is not None:
+        return "sources that may be silent"
     if type(model.sources) is not SoundSources:
         return f"the sources {type(model.sources).__name__}"
     for network in model.sources.each():

@@ -11,6 +11,7 @@ from torch.distributions import kl_divergence
 
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.kalman import Chain, Gaussian, Transition
+from pyro_mixdvae.distributions.shared_sum import SharedSum
 from pyro_mixdvae.engines.protocol import STANDARD_ERROR
 from pyro_mixdvae.guides.additive import AdditiveGuide
 from pyro_mixdvae.guides.collapsed import Collapsed
@@ -161,15 +162,25 @@ def expected_log_prior(chain: Chain, steps: Transition, scene: Scene) -> Tensor:
 
 
 def _of_sum(model: AdditiveModel, guide: AdditiveGuide, scene: Scene) -> dict[str, Tensor]:
-    """`E_q[log p(o | s)]`, and the entropy where there is no z."""
-    posterior = guide.posterior()
-    total = posterior.powers.sum(-3)
-    variance = total * posterior.noise / (total + posterior.noise)
-    at = posterior.mean.sum(-3).unsqueeze(-1), variance.unsqueeze(-1), shared_scale(model.likelihood, scene)
-    seen = model.likelihood.expected_log_prob(scene.observations, *at)
-    found = {COLLAPSED: torch.where(scene.mask, seen, 0.0).sum((-2, -1))}
+    """`E_q[log p(o | s, v)]`, and the entropy where there is no z; where sources may be silent also the term of v."""
+    posterior, scale = guide.posterior(), shared_scale(model.likelihood, scene)
+    if isinstance(posterior, SharedSum):
+        states = [(scene.present.to(scale), posterior)]
+    else:
+        states = list(posterior.states())
+    seen, volume = torch.zeros_like(scale[..., 0, 0]), torch.zeros_like(scale[..., 0, 0])
+    for chance, q in states:
+        at = [part.unsqueeze(-1) for part in q.total_moments]
+        expected = model.likelihood.expected_log_prob(scene.observations, *at, scale)
+        seen = seen + chance * torch.where(scene.mask, expected, 0.0).sum(-1)
+        log_volume = q.powers.log().sum(-3) + q.noise.log() - q.expected.log()
+        volume = volume + chance * (log_volume + q.powers.shape[-3] * (1 + math.log(math.pi))).sum(-1)
+    found = {COLLAPSED: seen.sum(-1)}
     if not model.sources.latent_dim:
-        volume = posterior.powers.log().sum(-3) + posterior.noise.log() - posterior.expected.log()
-        volume = volume + posterior.powers.shape[-3] * (1 + math.log(math.pi))
-        found[ENTROPY] = torch.where(scene.present.unsqueeze(-1), volume, 0.0).sum((-2, -1))
+        found[ENTROPY] = torch.where(scene.present, volume, 0.0).sum(-1)
+    if guide.latent is not None:
+        chain = model.silence.prior(scene).given(guide.latent.log_odds)
+        found[f"log p({guide.latent.name}) - log q({guide.latent.name})"] = chain.log_sum - (
+            chain.marginals * guide.latent.log_odds
+        ).sum((-2, -1))
     return found
