@@ -91,9 +91,10 @@ class AdditiveGuide(Guide):
     def forward(self, scene: Scene) -> tuple[Tensor, Tensor]:
         """Draw `sz` for the scene of this guide. Returns s [*, B, 1, 1, N, T, 2F] and z."""
         q = self.all_sounding()
-        parts = [part[:, None, None] for part in (q.powers, q.total, q.noise, self.present)]
+        powers, total, noise, present = (part[:, None, None] for part in (q.powers, q.total, q.noise, self.present))
         with plates(scene).scenes:
-            per_scene = SharedSum(*parts, None if self.latent is None else self.latent())
+            who = None if self.latent is None else self.latent()
+            per_scene = SharedSum(powers, total, noise, present, who)
             spectrum = pyro.sample("q_s", per_scene, infer={"is_auxiliary": True})
             s = as_content(spectrum)
             z = draw_encoded(self.sources, scene, s) if self.sources.latent_dim else s[..., :0]

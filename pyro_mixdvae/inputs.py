@@ -1,10 +1,11 @@
 """What a user gave is read, or said to be unreadable in one sentence."""
 
+import csv
 import math
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
@@ -31,6 +32,35 @@ def read_text(path: Path) -> str:
         ) from error
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def table_rows(path: Path, columns: Sequence[str], advice: str) -> Iterator[tuple[str, list[str]]]:
+    """Of a CSV whose header names the columns, in any order and perhaps among others: the place of each row that is not
+    empty, as messages name it, and its cells of these columns without spaces around them.
+
+    Args:
+        path: of the file.
+        columns: their names, in small letters.
+        advice: what to write below the header.
+
+    Raises:
+        InputError: a column is missing, or there are no rows.
+    """
+    lines = csv.reader(read_text(path).splitlines())
+    header = [cell.strip().lower() for cell in next(lines, [])]
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise InputError(
+            f"{path}, line 1: there is no column {missing[0]}: begin with a line {','.join(columns)}, and {advice}."
+        )
+    at = [header.index(name) for name in columns]
+    is_empty = True
+    for cells in lines:
+        if any(cell.strip() for cell in cells):
+            is_empty = False
+            yield f"{path}, line {lines.line_num}", [cells[k].strip() if k < len(cells) else "" for k in at]
+    if is_empty:
+        raise InputError(f"{path} has a header and no rows: {advice.replace(' below it', '')}.")
 
 
 def text_at_start(path: Path, most: int) -> str:

@@ -18,6 +18,7 @@ from pyro_mixdvae.progress import Advance, detail, progress, remark, say
 if TYPE_CHECKING:
     from pyro_mixdvae.separation.files.jobs import JobPaths, MixtureFile
     from pyro_mixdvae.separation.files.separating import SeparatedFile
+    from pyro_mixdvae.separation.presence import Presence
     from pyro_mixdvae.separation.separator import Estimate, Separator
 
 OTHER_NAMES = "give another folder for OUT, names that differ, or another --filename"
@@ -75,6 +76,16 @@ def separate(
     ] = False,
     segment: Annotated[float, typer.Option(help="Seconds of the pieces that longer sounds are cut into.")] = 8.0,
     overlap: Annotated[float, typer.Option(help="Seconds over which pieces fade into one another.")] = 1.0,
+    presence: Annotated[
+        Path | None,
+        typer.Option(
+            show_default=False,
+            help="When each source sounds: a CSV of name,from,to in seconds; sources that it does not name always do.",
+        ),
+    ] = None,
+    silences: Annotated[
+        bool, typer.Option("--silences", help="Any source may be silent for a while; when each sounds is inferred.")
+    ] = False,
     plot: Annotated[
         bool | None,
         typer.Option(
@@ -131,6 +142,9 @@ def separate(
     model is sure of). The models know sounds up to 8 kHz; what lies above goes with the source that is likelier to make
     it (--no-sum: with none). Of a folder that `mixdvae mix` has written its mixtures are taken.
 
+    All sources sound all the time, unless --presence says otherwise, or --silences leaves it open: OUT/MIX/presence.csv
+    then says when each sounds.
+
     Files of any length are separated in bounded memory. OUT/MIX/model.toml is the whole model, which --model takes
     again; of --likelihood, --model, --sources, --method, --iterations and --set what is later counts.
 
@@ -144,6 +158,8 @@ def separate(
             "--residual": residual,
             "--segment": segment != 8.0,
             "--overlap": overlap != 1.0,
+            "--presence": presence is not None,
+            "--silences": silences,
             "--plot": plot is True,
             "--save-posterior": save_posterior,
             "--seed": seed is not None,
@@ -168,16 +184,23 @@ def separate(
             "--lookahead": lookahead,
         },
     )
-    declaration = declared(likelihood, model, sets or (), chosen, method, iterations, "sounds")
+    if presence is not None and silences:
+        raise InputError("--presence says who sounds when, and --silences leaves it open: give one of the two.")
+    silent = ["silence.family=chain"] if silences else []
+    declaration = declared(likelihood, model, [*silent, *(sets or ())], chosen, method, iterations, "sounds")
     seed = declaration.setting("seed") or 0 if seed is None else seed
     plot = True if plot is None else plot
 
     from pyro_mixdvae.separation.audio.reading import find_sounds
     from pyro_mixdvae.separation.files.jobs import check_template, examine, job_paths
+    from pyro_mixdvae.separation.files.presence import read_presence
     from pyro_mixdvae.separation.mixtures.files import mixtures_in
 
     check_template(filename)
     found = [examine(path, mono) for path in find_sounds(mixtures_in(mixtures))]
+    if presence is not None and len(found) > 1:
+        raise InputError("--presence is of one mixture, and there are several: separate that one by itself.")
+    said = None if presence is None else read_presence(presence)
 
     # torch takes seconds to import: bad arguments and files end before that.
     from pyro_mixdvae.separation.files.separating import check_posterior_fits
@@ -193,16 +216,17 @@ def separate(
         overlap=overlap,
         seed=seed,
     )
-    jobs = [
-        (mixture, job_paths(mixture.path, separator.names, output, filename, residual, plot, save_posterior, True))
-        for mixture in found
-    ]
+    for mixture in found:
+        separator.check_presence(said, mixture.seconds)
+    wanted = (residual, plot, save_posterior, True, said is not None or separator.may_be_silent)
+    jobs = [(mixture, job_paths(mixture.path, separator.names, output, filename, *wanted)) for mixture in found]
     outputs = [path for _, paths in jobs for path in paths.all]
-    inputs = [*(mixture.path for mixture in found), *declaration.files, *([model] if model else [])]
+    files = [path for path in (model, presence) if path]
+    inputs = [*(mixture.path for mixture in found), *declaration.files, *files]
     check_outputs(outputs, overwrite, inputs=inputs, advice=OTHER_NAMES)
     for sentence in separator.notes:
         remark(sentence)
-    _separate_all(separator, jobs, bits, overwrite)
+    _separate_all(separator, jobs, bits, overwrite, said)
 
 
 def _refuse_whole(mixtures: Sequence[Path], options: Mapping[str, bool]) -> None:
@@ -259,7 +283,11 @@ def _check_options(
 
 
 def _separate_all(
-    separator: "Separator", jobs: "Sequence[tuple[MixtureFile, JobPaths]]", bits: int, overwrite: bool
+    separator: "Separator",
+    jobs: "Sequence[tuple[MixtureFile, JobPaths]]",
+    bits: int,
+    overwrite: bool,
+    presence: "Presence | None",
 ) -> None:
     from pyro_mixdvae.separation.files.separating import separate_file
 
@@ -267,7 +295,8 @@ def _separate_all(
     try:
         with progress("second", sum(math.ceil(mixture.seconds) for mixture, _ in jobs)) as advance:
             for mixture, paths in jobs:
-                done.append(separate_file(separator, mixture, paths, bits, overwrite, _seconds(mixture, advance)))
+                told = _seconds(mixture, advance)
+                done.append(separate_file(separator, mixture, paths, bits, overwrite, told, presence))
     finally:
         # Also when a later file fails: those of the others are there.
         for result in done:

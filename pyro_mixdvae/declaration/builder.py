@@ -101,7 +101,7 @@ def build_preset(declaration: Declaration, n_sources: int, task: Task = "boxes")
         lambda options: build_sources(chosen._replace(options=options), n_sources),
     )
     made["content_dim"] = made["sources"].content_dim
-    for table in ("noise", "likelihood", "assignment", "clutter", "labels", "systematic", "inference"):
+    for table in ("noise", "likelihood", "silence", "assignment", "clutter", "labels", "systematic", "inference"):
         if table in parts:
             part = parts[table]
             made[table] = _made(
@@ -115,7 +115,8 @@ def _part(part: ChosenPart, made: Mapping[str, Any], options: Mapping[str, Any])
     make: Any = part.family
     wanted = arguments_of(make)
     if {"sources", "likelihood"} <= set(wanted):
-        return make(made["sources"], made["likelihood"], **options)  # a model without w
+        silence = {"silence": made["silence"]} if "silence" in made and "silence" in wanted else {}
+        return make(made["sources"], made["likelihood"], **silence, **options)  # a model without w
     structural = {key: value for key, value in made.items() if key in wanted and key not in options}
     found = make(**structural, **options)
     if isinstance(found, Noise):
@@ -125,6 +126,11 @@ def _part(part: ChosenPart, made: Mapping[str, Any], options: Mapping[str, Any])
 
 def _model(made: Mapping[str, Any]) -> Any:
     assignment: Any = made["assignment"]
+    if "silence" in made and getattr(assignment, "silence", None) is None:
+        raise InputError(
+            f"[silence]: {type(assignment).__name__} does not know of sources that may be silent: take an [assignment] "
+            'of family = "additive", or family = "none" here.'
+        )
     if not isinstance(assignment, Assignment):
         return assignment
     if assignment.has_clutter and "clutter" not in made:
@@ -132,7 +138,7 @@ def _model(made: Mapping[str, Any]) -> Any:
             f'[clutter] family = "{NONE}": {type(assignment).__name__} has a class of clutter: say what clutter looks '
             'like, as family = "sized", or take an [assignment] without it.'
         )
-    parts = {name: made.get(name) for name in OPTIONAL}
+    parts = {name: made.get(name) for name in OPTIONAL if name != "silence"}
     return MixtureModel(made["sources"], assignment, made["likelihood"], **parts)
 
 

@@ -11,7 +11,18 @@ from pyro_mixdvae.declaration.words import nearest
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import cut, quoted, read_text
 
-TABLES = ("sources", "assignment", "likelihood", "noise", "clutter", "labels", "systematic", "guide", "inference")
+TABLES = (
+    "sources",
+    "assignment",
+    "likelihood",
+    "noise",
+    "clutter",
+    "labels",
+    "systematic",
+    "silence",
+    "guide",
+    "inference",
+)
 SETTINGS = {"n_sources": (1, 10_000), "seed": (0, 2**64 - 1)}
 """Numbers of a run, and between which they are."""
 

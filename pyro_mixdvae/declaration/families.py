@@ -37,6 +37,7 @@ from pyro_mixdvae.models import (
     PowerNoise,
     RelativeNoise,
     RepeatedError,
+    Silence,
     SizedClutter,
     SoundSources,
     Sources,
@@ -139,6 +140,9 @@ FAMILIES: dict[str, dict[str, Family]] = {
         "repeated": RepeatedError,
         "lasting": LastingError,
     },
+    "silence": {
+        "chain": Silence,
+    },
     "guide": {
         "mean_field": MeanField,
         "collapsed": Collapsed,
@@ -161,12 +165,13 @@ CONTRACTS: dict[str, tuple[type[Any], ...]] = {
     "clutter": (Clutter,),
     "labels": (Labels,),
     "systematic": (SystematicError,),
+    "silence": (Silence,),
     "guide": (Guide, AdditiveGuide),
     "inference": (Algorithm,),
 }
 """What a class of a user's own derives from; a guide may also be a Pyro program, an algorithm anything that runs."""
 
-OPTIONAL = ("clutter", "labels", "systematic")
+OPTIONAL = ("clutter", "labels", "systematic", "silence")
 """Tables of parts that a model can be without: family = "none"."""
 
 NONE = "none"

@@ -26,6 +26,8 @@ STRUCTURAL = frozenset(
         "likelihood",
         "labels",
         "systematic",
+        "silence",
+        "known",
         "model",
         "scene",
     }

@@ -14,6 +14,7 @@ from pyro_mixdvae.models import (
     Likelihood,
     Noise,
     PowerNoise,
+    Silence,
     SoundSources,
     SpectralLikelihood,
     SystematicError,
@@ -46,6 +47,7 @@ _NOT_FOR_BOXES: dict[type, str] = {
     PowerNoise: "it is relative to the power of a spectrum, which boxes have not: take estimated or relative",
     SoundSources: "its networks are of sounds: use `mixdvae separate`, or take kinematic, say",
     AdditiveModel: "sounds add up, and boxes do not: each is of one source, or of none; take persistent, say",
+    Silence: "boxes that come and go are a matter of p(w): use --presence or --max-sources of `mixdvae track`",
     AdditiveGuide: "it is of sounds that add up, and boxes do not: take mean_field, collapsed or factorised",
 }
 

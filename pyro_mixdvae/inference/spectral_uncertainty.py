@@ -13,6 +13,7 @@ from torch import Tensor
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.distributions.compound_sum import CompoundSum
 from pyro_mixdvae.distributions.shared_sum import SharedSum
+from pyro_mixdvae.distributions.silent_sum import SilentSum
 from pyro_mixdvae.guides.additive import AdditiveGuide
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.process_state import drawing, seeded
@@ -60,19 +61,32 @@ def draws(
     def chosen(part: Tensor) -> Tensor:
         return part[mixture][..., frames, :][..., frequencies]
 
+    def chosen_frames(part: Tensor) -> Tensor:
+        return part[mixture][..., frames, :]
+
     with drawing(seeded(seed)):
-        compound = _compound(posterior, chosen)
-        if compound is not None:
-            return compound.sample(count)
-        mean, variance = chosen(posterior.mean), chosen(posterior.variance)
-        return mean + variance.sqrt() * torch.randn(count, *mean.shape, dtype=mean.dtype)
+        states = _compounds(posterior, chosen, chosen_frames)
+        if states is None:
+            mean, variance = chosen(posterior.mean), chosen(posterior.variance)
+            return mean + variance.sqrt() * torch.randn(count, *mean.shape, dtype=mean.dtype)
+        if len(states) == 1:
+            return states[0][1].sample(count)
+        chances = torch.stack([chance for chance, _ in states], -1)
+        who = torch.multinomial(chances, count, replacement=True).T[:, None, :, None]  # in each frame by itself
+        drawn = torch.zeros((), dtype=posterior.mean.dtype, device=posterior.mean.device)
+        for j, (_, compound) in enumerate(states):
+            drawn = torch.where(who == j, compound.sample(count), drawn)
+        return drawn
 
 
 @torch.no_grad()
 def squared_error(posterior: Posterior) -> Tensor:
     """What `|s_n - m_n|^2` of the posterior's means is expected to be, [B, N, T, F]."""
-    compound = _compound(posterior, lambda part: part)
-    return posterior.variance if compound is None else compound.squared_error(posterior.mean)
+    states = _compounds(posterior, lambda part: part, lambda part: part)
+    if states is None:
+        return posterior.variance
+    each = [chance[..., None, :, None] * compound.squared_error(posterior.mean) for chance, compound in states]
+    return torch.stack(each).sum(0)
 
 
 def intervals(posterior: Posterior, mixture: int, seed: int = 0) -> Intervals:
@@ -92,11 +106,21 @@ def _ends(drawn: Tensor) -> Interval:
     return Interval(drawn.topk(2, dim=0, largest=False).values[1], drawn.topk(2, dim=0).values[1])
 
 
-def _compound(posterior: Posterior, chosen: Any) -> CompoundSum | None:
-    """p(s | o) of what is chosen of v, o and v_o; None where sounds do not add up, or a guide of one's own has no v."""
+def _compounds(posterior: Posterior, chosen: Any, chosen_frames: Any) -> list[tuple[Tensor, CompoundSum]] | None:
+    """p(s | o, v) of what is chosen of v, o and v_o, and q(v) of its frames, of each joint state of silence.
+
+    One state, where no source may be silent. A source that is has no power here: what is not heard of it is left out.
+    None where sounds do not add up, or a guide of one's own has no powers.
+    """
     guide: Any = posterior.guide
     if not isinstance(guide, AdditiveGuide):
         return None
-    q = guide.posterior()
+    q = guide.all_sounding()
     given = SharedSum(*(chosen(part) for part in (q.powers, q.total, q.noise)))
-    return CompoundSum(given, posterior.model.sources.power_shapes)
+    shapes = posterior.model.sources.power_shapes
+    if guide.latent is None:
+        return [(torch.ones_like(given.noise[..., 0]), CompoundSum(given, shapes))]
+    states = SilentSum(given, chosen_frames(guide.latent.chances())).states()
+    return [
+        (chance, CompoundSum(SharedSum(one.heard(one.powers), one.total, one.noise), shapes)) for chance, one in states
+    ]

@@ -12,6 +12,7 @@ from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.reporting.sameness import EqualByContent
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.fit import Fit
+from pyro_mixdvae.separation.presence import Sounding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +29,7 @@ class Separation(EqualByContent):
         mixture: the waveform ``[*]`` that was separated.
         rate: samples a second.
         note: a sentence where the compiled engine could not serve; says which part it does not know.
+        presence: when each source sounds, and how probably; None where none is said to be silent, or to may be.
     """
 
     names: tuple[str, ...]
@@ -36,6 +38,7 @@ class Separation(EqualByContent):
     mixture: npt.NDArray[np.floating] | Tensor
     rate: int
     note: str | None = None
+    presence: Sounding | None = None
 
     @property
     def warnings(self) -> list[str]:

@@ -294,8 +294,8 @@ class TestRefused:
         scene = mixture_scene(2, T, F, 6)
         with pytest.raises(InputError, match="6 sources that may be silent are 64 ways to sound together"):
             infer(model_of(sound_sources(F, 6)), scene, AdditiveGuide)
+        known = torch.zeros(1, T + 1, N, dtype=torch.long)
         with pytest.raises(InputError, match="`known` of shape"):
-            known = torch.zeros(1, T + 1, N, dtype=torch.long)
             infer(model_of(sound_sources(F, N), Silence(known=known)), mixture_scene(2, T, F, N), AdditiveGuide)
         with pytest.raises(InputError, match="`stop` of shape"):
             infer(model_of(sound_sources(F, N), Silence(torch.rand(5))), mixture_scene(2, T, F, N), AdditiveGuide)

@@ -170,15 +170,15 @@ def _of_sum(model: AdditiveModel, guide: AdditiveGuide, scene: Scene) -> dict[st
         states = list(posterior.states())
     seen, volume = torch.zeros_like(scale[..., 0, 0]), torch.zeros_like(scale[..., 0, 0])
     for chance, q in states:
-        at = [part.unsqueeze(-1) for part in q.total_moments]
-        expected = model.likelihood.expected_log_prob(scene.observations, *at, scale)
+        mean, variance = (part.unsqueeze(-1) for part in q.total_moments)
+        expected = model.likelihood.expected_log_prob(scene.observations, mean, variance, scale)
         seen = seen + chance * torch.where(scene.mask, expected, 0.0).sum(-1)
         log_volume = q.powers.log().sum(-3) + q.noise.log() - q.expected.log()
         volume = volume + chance * (log_volume + q.powers.shape[-3] * (1 + math.log(math.pi))).sum(-1)
     found = {COLLAPSED: seen.sum(-1)}
     if not model.sources.latent_dim:
         found[ENTROPY] = torch.where(scene.present, volume, 0.0).sum(-1)
-    if guide.latent is not None:
+    if guide.latent is not None and model.silence is not None:
         chain = model.silence.prior(scene).given(guide.latent.log_odds)
         found[f"log p({guide.latent.name}) - log q({guide.latent.name})"] = chain.log_sum - (
             chain.marginals * guide.latent.log_odds

@@ -11,6 +11,7 @@ from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.audio.resampling import Resampler
 from pyro_mixdvae.separation.files.jobs import MixtureFile
 from pyro_mixdvae.separation.files.posterior import PosteriorMeter
+from pyro_mixdvae.separation.presence import Presence
 from pyro_mixdvae.separation.separator import Separator
 
 Stems = npt.NDArray[np.float32]
@@ -25,13 +26,21 @@ class BlockSeparation:
         separator: what separates each channel.
         mixture: what is known of the sound.
         meters: of each channel.
+        presence: when each source sounds.
     """
 
-    def __init__(self, separator: Separator, mixture: MixtureFile, meters: Sequence[PosteriorMeter]):
+    def __init__(
+        self,
+        separator: Separator,
+        mixture: MixtureFile,
+        meters: Sequence[PosteriorMeter],
+        presence: Presence | None = None,
+    ):
         self._n_sources = len(separator.names)
         self._there = Resampler(mixture.rate, separator.stft.rate)
         self._back = Resampler(separator.stft.rate, mixture.rate, mixture.length)
-        self._streams = [separator.stream(mixture.peak, meter) for meter in meters]
+        spans = separator.check_presence(presence, mixture.seconds)
+        self._streams = [separator.stream(mixture.peak, meter, presence, spans) for meter in meters]
 
     def push(self, block: Samples) -> Stems:
         """Take samples [channels, n]; gives stems [N, channels, *] that are ready, perhaps none."""

@@ -14,6 +14,7 @@ RESIDUAL = "residual"
 PICTURE = "separation"
 POSTERIOR = "posterior"
 MODEL = "model"
+PRESENCE = "presence"
 _FIELDS = ("mixture", "source")
 
 
@@ -55,7 +56,7 @@ class JobPaths:
 
     Attributes:
         stems: of the N sources, in their order.
-        residual, picture, posterior, model: None where they are not wanted.
+        residual, picture, posterior, model, presence: None where they are not wanted.
     """
 
     stems: tuple[Path, ...]
@@ -63,6 +64,7 @@ class JobPaths:
     picture: Path | None
     posterior: Path | None
     model: Path | None = None
+    presence: Path | None = None
 
     @property
     def sounds(self) -> list[Path]:
@@ -72,7 +74,7 @@ class JobPaths:
     @property
     def all(self) -> list[Path]:
         """Every file, sounds first."""
-        return self.sounds + [path for path in (self.picture, self.posterior, self.model) if path]
+        return self.sounds + [path for path in (self.picture, self.posterior, self.model, self.presence) if path]
 
 
 def examine(path: str | Path, is_mixed_down: bool = False) -> MixtureFile:
@@ -125,6 +127,7 @@ def job_paths(
     picture: bool = True,
     posterior: bool = False,
     model: bool = False,
+    presence: bool = False,
 ) -> JobPaths:
     """Where the files of a mixture go, by a template that was checked.
 
@@ -144,4 +147,5 @@ def job_paths(
         placed(PICTURE).with_suffix(".png") if picture else None,
         placed(POSTERIOR).with_suffix(".npz") if posterior else None,
         placed(MODEL).with_suffix(".toml") if model else None,
+        placed(PRESENCE).with_suffix(".csv") if presence else None,
     )

@@ -1,6 +1,5 @@
 """What separation finds out about the segments of a channel, kept for pictures and files."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,7 +8,6 @@ from torch import Tensor
 from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.inference.spectral_uncertainty import Interval, Intervals, intervals, squared_error
-from pyro_mixdvae.separation.fit import Fit
 from pyro_mixdvae.separation.separator import FitMeter, Separator, gains_of
 
 
@@ -74,11 +72,3 @@ class PosteriorMeter(FitMeter):
         """Of the guide that was taken, [B]: the best of the updates, the last of SVI."""
         elbo = torch.stack([record["elbo"] for record in posterior.records])
         return elbo.amax(0) if isinstance(self.separator.preset.algorithm, Coordinate) else elbo[-1]
-
-
-def fits_of_all(meters: Sequence[PosteriorMeter]) -> tuple[Fit, ...]:
-    """Of each source, over all channels."""
-    total = FitMeter(meters[0].separator)
-    for meter in meters:
-        total.sums.include(meter.sums)
-    return total.fits()

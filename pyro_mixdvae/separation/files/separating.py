@@ -19,10 +19,11 @@ from pyro_mixdvae.separation.audio.resampling import resample
 from pyro_mixdvae.separation.audio.writing import WavWriter
 from pyro_mixdvae.separation.files.blocks import BlockSeparation, Stems
 from pyro_mixdvae.separation.files.jobs import JobPaths, MixtureFile, mixed_down
-from pyro_mixdvae.separation.files.posterior import PosteriorMeter, fits_of_all
+from pyro_mixdvae.separation.files.posterior import PosteriorMeter
 from pyro_mixdvae.separation.high_band import HighBand
 from pyro_mixdvae.separation.plots import picture
-from pyro_mixdvae.separation.separator import Separator
+from pyro_mixdvae.separation.presence import Presence, Silencer, presence_table
+from pyro_mixdvae.separation.separator import Separator, fits_of_all, sounding_of
 
 BLOCK = 1 << 18
 PICTURED = 30.0  # seconds
@@ -76,6 +77,7 @@ def separate_file(
     bits: int = 32,
     overwrite: bool = False,
     advance: Callable[[float], None] = lambda seconds: None,
+    presence: Presence | None = None,
 ) -> SeparatedFile:
     """Separate one file; all its outputs appear together, or none, and then their picture.
 
@@ -89,6 +91,7 @@ def separate_file(
         bits: of the sounds; 16, 24, or 32 for float.
         overwrite: existing files may be replaced.
         advance: told how many seconds of sound are done so far.
+        presence: when each source sounds, as of `Separator.separate`.
 
     Raises:
         InputError: an output cannot be written, or the mixture cannot be read any more.
@@ -107,7 +110,7 @@ def separate_file(
                 )
                 for path in paths.sounds
             ]
-            for observed, stems in _in_step(separator, mixture, meters):
+            for observed, stems in _in_step(separator, mixture, meters, presence):
                 sounds = [*stems, *([observed - stems.sum(0)] if paths.residual else [])]
                 for writer, sound in zip(writers, sounds, strict=True):
                     writer.write(sound)
@@ -116,6 +119,10 @@ def separate_file(
         if paths.posterior:
             with writing(paths.posterior):
                 temporary[paths.posterior].write_bytes(_posterior_file(separator, meters))
+        sounding = sounding_of(meters, presence, mixture.seconds)
+        if paths.presence and sounding is not None:
+            with writing(paths.presence):
+                temporary[paths.presence].write_text(presence_table(sounding.spans), encoding="utf-8")
         if paths.model and separator.declaration is not None:
             with writing(paths.model):
                 temporary[paths.model].write_text(separator.declaration.text(), encoding="utf-8")
@@ -138,10 +145,12 @@ def separate_file(
 
 
 def _in_step(
-    separator: Separator, mixture: MixtureFile, meters: Sequence[PosteriorMeter]
+    separator: Separator, mixture: MixtureFile, meters: Sequence[PosteriorMeter], presence: Presence | None
 ) -> Iterator[tuple[Samples, Stems]]:
     """The mixture [channels, n] and its stems [N, channels, n], piece by piece."""
-    separation = BlockSeparation(separator, mixture, meters)
+    separation = BlockSeparation(separator, mixture, meters, presence)
+    spans = separator.check_presence(presence, mixture.seconds)
+    silenced = Silencer(spans or {}, separator.names, mixture.rate, separator.window)
     shares = separator.sums and mixture.rate != separator.stft.rate
     high = HighBand(mixture.rate, separator.stft.rate, mixture.peak)
 
@@ -158,7 +167,7 @@ def _in_step(
                 observed = again.read(position, piece.shape[-1])
                 observed = mixed_down(observed) if mixture.is_mixed_down else observed
                 position += piece.shape[-1]
-                yield observed, high.add(piece, observed) if shares else piece
+                yield observed, silenced(high.add(piece, observed) if shares else piece)
 
 
 def _picture(separator: Separator, mixture: MixtureFile, stems: Sequence[Path], meter: PosteriorMeter) -> bytes:

@@ -91,6 +91,11 @@ class LiveSeparator:
                 f"The algorithm {type(own.preset.algorithm).__name__} needs whole sounds: take a preset with "
                 "coordinate updates, additive or assignment."
             )
+        if own.may_be_silent:
+            raise InputError(
+                "Which sources are silent is told by whole sounds, which live separation does not wait for: take a "
+                "model without silence."
+            )
         own.preset = replace(own.preset, algorithm=Looks(n_iterations))
         self._separator = own
         self.names, self.notes, self.rate = own.names, own.notes, rate

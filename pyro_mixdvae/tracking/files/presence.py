@@ -1,11 +1,10 @@
 """Who is in the picture when, as CSV: given with `--presence`, and written beside a result."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import read_text
+from pyro_mixdvae.inputs import table_rows
 from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.tracking.files.rows import LAST_FRAME
 from pyro_mixdvae.tracking.presence import Presence, Span
@@ -26,20 +25,9 @@ def read_presence(path: Path, origin: int = 1) -> Presence:
     Raises:
         InputError: a column is missing, or a cell is no whole number that can be meant; with the line.
     """
-    lines = csv.reader(read_text(path).splitlines())
-    header = [cell.strip().lower() for cell in next(lines, [])]
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise InputError(
-            f"{path}, line 1: there is no column {missing[0]}: begin with a line id,from,to, and write below it in "
-            "which frames each source is in the picture."
-        )
     rows = []
-    for cells in lines:
-        if not any(cell.strip() for cell in cells):
-            continue
-        place = f"{path}, line {lines.line_num}"
-        row = [_whole(cells, header.index(name), f"{place}: {name}") for name in COLUMNS]
+    for place, cells in table_rows(path, COLUMNS, "write below it in which frames each source is in the picture"):
+        row = [_whole(text, f"{place}: {name}") for name, text in zip(COLUMNS, cells, strict=True)]
         number, since, until = row
         if number < 1 or since < origin or until < since:
             raise InputError(
@@ -47,13 +35,10 @@ def read_presence(path: Path, origin: int = 1) -> Presence:
                 f"{origin}, and the last is not before the first."
             )
         rows.append((number, since, until))
-    if not rows:
-        raise InputError(f"{path} has a header and no rows: write in which frames each source is in the picture.")
     return Presence.of(rows, origin)
 
 
-def _whole(cells: list[str], column: int, what: str) -> int:
-    text = cells[column].strip() if column < len(cells) else ""
+def _whole(text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= LAST_FRAME):
         raise InputError(f"{what} is {text[:30]!r}, not a whole number up to {LAST_FRAME}: correct the cell.")
     return int(text)
