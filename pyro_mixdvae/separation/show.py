@@ -13,6 +13,7 @@ from pyro_mixdvae.progress import remark
 from pyro_mixdvae.reporting.pictures import add_picture, by_default_settings, new_figure, plain, png
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.audio.writing import sound_bytes
+from pyro_mixdvae.separation.presence import LEAST
 from pyro_mixdvae.separation.result import Separation
 from pyro_mixdvae.separation.spectrograms import RANGE, levels
 
@@ -31,7 +32,7 @@ def html_of(separation: Separation) -> str:
         for name, player, fit in zip(
             ("mixture", *separation.names),
             players(sounds[..., : int(SHOWN * rate)], rate),
-            ("", *(f"misfit {fit.misfit:.2f}" for fit in separation.fits)),
+            ("", *_about(separation)),
             strict=True,
         )
     )
@@ -40,6 +41,15 @@ def html_of(separation: Separation) -> str:
         notes.append(f"The first {SHOWN:g} s can be played here; `stems` holds all.")
     listed = "".join(f"<li>{escape(sentence)}</li>" for sentence in notes)
     return f"<div><p><b>{escape(repr(separation))}</b></p><table>{rows}</table><ul>{listed}</ul></div>"
+
+
+def _about(separation: Separation) -> list[str]:
+    """Of each source, how well its model explains it, and how much of the time it sounds, where that is known."""
+    found = [f"misfit {fit.misfit:.2f}" for fit in separation.fits]
+    if separation.presence is None:
+        return found
+    shares = (separation.presence.probabilities >= LEAST).mean(0).tolist()
+    return [f"{about}, sounds {100 * share:.0f} % of the time" for about, share in zip(found, shares, strict=True)]
 
 
 def players(sounds: Samples, rate: int) -> list[str]:

@@ -189,3 +189,22 @@ def test_every_model_of_sounds(likelihood: str, tmp_path: Path) -> None:
         and (algorithm, guide) != ("published", "collapsed")
     }
     assert ran == goes_together
+
+
+def test_silence_goes_with_sounds_that_add_up(tmp_path: Path) -> None:
+    weights = small_sounds(tmp_path)
+    mixture = sound_scene(STFT_SMALL.spectrum(torch.randn(1, 32)), 2)
+    tables = {
+        "sources": {"weights": weights},
+        "silence": {"family": "chain", "stop": 0.1},
+        "assignment": {"family": "additive"},
+        "guide": {"family": "additive"},
+        "inference": {"family": "coordinate", "n_iterations": 1},
+    }
+    assert run(tables, "sounds", mixture) is None
+    of_one = {**tables, "assignment": {"family": "independent"}, "guide": {"family": "mean_field"}}
+    assert "does not know of sources that may be silent" in str(run(of_one, "sounds", mixture))
+    robust = {**tables, "likelihood": {"family": "complex_student_t"}}
+    assert "weighed by Gaussian evidences" in str(run(robust, "sounds", mixture))
+    boxes = {"sources": NO_WEIGHTS, "silence": {"family": "chain"}}
+    assert "chain is not for boxes: boxes that come and go are a matter of p(w)" in str(run(boxes))

@@ -25,6 +25,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.guides import AdditiveGuide
 from pyro_mixdvae.inference.algorithms import SVI, Hybrid, Looks
 from pyro_mixdvae.inference.infer import infer
+from pyro_mixdvae.inference.spectral_uncertainty import draws, squared_error
 from pyro_mixdvae.inference.svi import optimise
 from pyro_mixdvae.models import (
     AdditiveModel,
@@ -272,6 +273,23 @@ class TestUpdates:
         both, one = (infer(model_of(sources, Silence()), own, AdditiveGuide, Looks()) for own in (scene, alone))
         torch.testing.assert_close(both.presence[1:, :, :4], one.presence, rtol=1e-6, atol=1e-9)
         torch.testing.assert_close(both.mean[1:, :, :4], one.mean, rtol=1e-6, atol=1e-9)
+
+    def test_what_is_reported_is_what_is_heard(self) -> None:
+        """Draws, and the error to expect of the means, also where powers are uncertain."""
+        scene, sources, _ = planted(10)
+        known = torch.zeros(1, 10, N, dtype=torch.long)
+        known[:, 2:4, 1] = -1
+        for shape in (math.inf, 1.0):
+            for network in sources.each():
+                network.power_shape = shape
+            found = infer(model_of(sources, Silence(known=known)), scene, AdditiveGuide, Looks())
+            drawn = draws(found, 0, 3000, seed=0)
+            expected = squared_error(found)[0]
+            assert not drawn[:, 1, 2:4].any()
+            assert not expected[1, 2:4].any()
+            heard = expected > 1e-9
+            assert_mean_close((drawn - found.mean[0]).abs().square()[:, heard], expected[heard])
+            assert shape == 1.0 or torch.allclose(expected, found.variance[0], atol=1e-9)
 
     def test_svi_follows(self) -> None:
         scene, sources, _ = planted(12)

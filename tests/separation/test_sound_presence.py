@@ -148,6 +148,8 @@ class TestInferred:
         assert not any(span.since < 0.2 < span.until for span in result.presence.spans)
         np.testing.assert_allclose(result.stems.sum(0), mix, atol=1e-6)
         assert result == separator.separate(mix, RATE, Presence())
+        share = (result.presence.probabilities[:, 0] >= 0.5).mean()
+        assert f"sounds {100 * share:.0f} % of the time" in result._repr_html_()
         assert separator.separate(mix, RATE).presence is None
         assert "may be silent" in str(result.note)
 
