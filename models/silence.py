@@ -159,6 +159,11 @@ class Sounding(nn.Module):
         """q(v_tn = 1), [B, N, T]."""
         return silence.sounding(self.chances(), self.scene.n_sources)
 
+    def all_that_may(self) -> Tensor:
+        """The joint state in which each source sounds that is not known to be silent, 1 at it, [B, T, 2^N]."""
+        states = silence.index_of(self.may_sound())
+        return nn.functional.one_hot(states, 2**self.scene.n_sources).to(self.log_odds)
+
     def may_sound(self) -> Tensor:
         """Where it is not known that a source is silent, [B, N, T]."""
         return (self.part.known_of(self.scene) >= 0).mT

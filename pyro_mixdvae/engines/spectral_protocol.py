@@ -31,7 +31,7 @@ class Encoded(NamedTuple):
 class NoisySum(NamedTuple):
     """What is seen of the sum of the sources, complex, and the variance of its noise: [B, T, F] each.
 
-    Where sources may be silent, `chances` are q(v_t) of the joint states of all, [B, T, 2^N].
+    Where sources may be silent, `chances` are those of the joint states of all, [B, T, 2^N].
     """
 
     value: Tensor

@@ -69,14 +69,18 @@ class AdditiveUpdates(SpectralUpdates):
             self._move_sites()
 
     def _find_silence(self) -> None:
-        """The rates of silence, at the first powers; then E-V."""
+        """The rates of silence, at the first powers; then E-V.
+
+        Powers and latents are found with all sources sounding that are not known to be silent: moved by q(v), a source
+        that was once thought to be silent would be explained away for good by the others.
+        """
         evidence = log_evidence(self.guide.all_sounding())
         if self._n_passes == 1:
             self.model = self.model.replace(silence=self.model.silence.fitted(evidence, self.scene))
             self.engine = spectral_engine(self.model, type(self.guide), self.scene).engine
             self.guide.latent.part = self.model.silence
         self.guide.latent.update(evidence)
-        self.seen = self.seen._replace(chances=self.guide.latent.chances())
+        self.seen = self.seen._replace(chances=self.guide.latent.all_that_may())
 
     def _own_tensors(self) -> dict[str, Tensor]:
         """The powers, what frames say of silence, and the sites where there are any but the mixture itself."""

@@ -156,7 +156,7 @@ class TestGuide:
         scene, model = mixture_scene(1, T, F, N), model_of(steady())
         guide = self.guide(model, scene, model.sources.powers)
         mean, variance = guide.marginals()
-        drawn = guide.sample(800, torch.Generator().manual_seed(1))
+        drawn = guide.sample(400, torch.Generator().manual_seed(1))
         assert_mean_close(drawn, mean)
         assert_mean_close((drawn - mean).square(), variance)
         heard, spread = guide.heard()
@@ -167,11 +167,12 @@ class TestGuide:
         scene, model = mixture_scene(2, T, F, N, is_padded=True), model_of(steady())
         guide = self.guide(model, scene, model.sources.powers * 1.7)
         found = closed_forms(model, guide, scene)
-        records = [RecordingELBO().evaluate(model, guide, scene) for _ in range(200)]
+        records = [RecordingELBO().evaluate(model, guide, scene) for _ in range(100)]
         assert set(found) == {"log p(o|s)", "- log q(s,z)", "log p(v) - log q(v)"}
         for name, value in found.items():
             assert_mean_close(torch.stack([record[name] for record in records]), value)
 
+    @pytest.mark.slow
     def test_svi_moves_q_of_v(self) -> None:
         """A frame in which next to nothing is heard is one of silence, and others are not."""
         loudness = torch.tensor([2.0, 0.02, 2.0]).view(1, T, 1)
@@ -180,7 +181,7 @@ class TestGuide:
         guide.set_powers(model.sources.powers.expand(guide.log_powers.shape))
         guide.log_powers.requires_grad_(False)
         before = guide.latent.presence()
-        optimise(model, guide, scene, 40, 0.1, 1)
+        optimise(model, guide, scene, 25, 0.1, 1)
         moved = (guide.latent.presence() - before)[0].sum(0)
         assert float(moved[1]) < -0.02
 
@@ -244,10 +245,10 @@ class TestUpdates:
         """Of a long one those of the path, with one event more in as many frames as are common between two."""
         torch.manual_seed(3)
         true = Silence(torch.tensor([[0.05, 0.2]]), torch.tensor([[0.1, 0.1]]), 0.5)
-        scene = sound_scene(torch.zeros(1, 4000, F, dtype=torch.complex128), N)
+        scene = sound_scene(torch.zeros(1, 1500, F, dtype=torch.complex128), N)
         path = true.prior(scene).sample()
         bits = (path[0].long() * torch.tensor([[1], [2]])).sum(0)
-        seen = 3 * torch.nn.functional.one_hot(bits, 4) + torch.randn(1, 4000, 4)
+        seen = 3 * torch.nn.functional.one_hot(bits, 4) + torch.randn(1, 1500, 4)
         evidence = 3 * seen  # log N(seen; 3 at j, 1), but for what all j share
         found = Silence().fitted(evidence, scene)
         before, after = path[0, :, :-1], path[0, :, 1:]
@@ -287,8 +288,10 @@ class TestUpdates:
             expected = squared_error(found)[0]
             assert not drawn[:, 1, 2:4].any()
             assert not expected[1, 2:4].any()
-            heard = expected > 1e-9
-            assert_mean_close((drawn - found.mean[0]).abs().square()[:, heard], expected[heard])
+            sounds = (drawn != 0).any(-1).double()
+            uncertain = (found.presence[0] > 0.02) & (found.presence[0] < 0.98)
+            assert_mean_close(sounds[:, uncertain], found.presence[0][uncertain])
+            assert int(uncertain.sum()) > 3
             assert shape == 1.0 or torch.allclose(expected, found.variance[0], atol=1e-9)
 
     def test_svi_follows(self) -> None:
@@ -298,6 +301,7 @@ class TestUpdates:
         assert bool(found.mean.isfinite().all())
 
 
+@pytest.mark.slow
 def test_verdicts_of_a_check() -> None:
     sources = constant_sources(torch.tensor([[0.5, -1.0], [-1.0, 0.3]]))
     found = check_elbo(
