@@ -121,8 +121,8 @@ def _scored(
     level = 10 * (power / power.amax(-1, keepdim=True)).clamp(min=1e-30).log10().numpy()
     presence = np.ones_like(level) if posterior.presence is None else posterior.presence.numpy()
     for b, own in enumerate(mixed):
-        away = np.repeat(said[b].T < 0, stft.hop, -1)[:, : len(own)]  # frames of which no window reaches the source
-        away = np.pad(away, [(0, 0), (0, len(own) - away.shape[-1])])
+        samples = Frames(np.arange(len(own)) / RATE, 2 * separator.window)
+        away = known_frames(spans[b], NAMES, never, samples).T < 0
         absent = presence[b] < 0.5
         silent = (said[b].T < 0) | (level[b] < -QUIET)
         yield Scored(

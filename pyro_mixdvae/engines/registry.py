@@ -22,6 +22,9 @@ Engine = TypeVar("Engine", ChainEngine, SpectralEngine)
 SLOWER, SLOWER_SOUND = "7 to 20 times slower, 70 and more where it is not Gaussian", "about 1.8 times slower"
 """Than the compiled engine, by the scripts of `benchmarks/`: on boxes, and on sounds."""
 
+SLOWER_SILENT = "about twice as slow as with sources that always sound"
+"""By `benchmarks/silent_sources.py`."""
+
 
 @dataclass(frozen=True)
 class Choice(Generic[Engine]):  # a named tuple cannot be generic in Python 3.10
@@ -67,7 +70,8 @@ def spectral_engine(model: Any, guide: object, scene: Scene) -> Choice[SpectralE
     unknown = _unknown(model, numba_spectral.unknown_part(model, guide, scene))
     if unknown is None:
         return Choice(numba_spectral.NumbaSpectralEngine(model, scene), None, SLOWER_SOUND)
-    return Choice(TorchSpectralEngine(model, scene), unknown, SLOWER_SOUND)
+    slower = SLOWER_SOUND if getattr(model, "silence", None) is None else SLOWER_SILENT
+    return Choice(TorchSpectralEngine(model, scene), unknown, slower)
 
 
 def _unknown(model: Any, part: str | None) -> str | None:
