@@ -161,6 +161,18 @@ def staged(
             exchange(moves, overwrite)
 
 
+def begins(path: Path, beginnings: tuple[str, ...]) -> bool:
+    """Whether a path is a file, and no link, that begins in one of these ways: as a former run has written it."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(max(map(len, beginnings)))
+    except OSError:
+        return False
+    return head.startswith(tuple(beginning.encode("ascii") for beginning in beginnings))
+
+
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
     """Say of an OSError in the block that ``path``, the name that the user knows, cannot be written.

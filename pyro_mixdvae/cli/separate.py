@@ -301,6 +301,9 @@ def _separate_all(
         # Also when a later file fails: those of the others are there.
         for result in done:
             _tell(result, len(separator.names))
+        gone = [str(path) for _, paths in jobs for path in paths.former if not path.exists()]
+        if gone:
+            say(f"Of a former run, and gone with it: {', '.join(gone)}")
 
 
 def _seconds(mixture: "MixtureFile", advance: Advance) -> Callable[[float], None]:

@@ -64,9 +64,17 @@ def test_silences_are_inferred_and_a_run_is_repeated_from_its_model(separate: Ru
     assert (tmp_path / "out/mix/presence.csv").read_text() == table
 
 
-def test_without_either_nothing_is_said_of_presence(separate: Run, tmp_path: Path) -> None:
-    assert separate()[0] == 0
-    assert not (tmp_path / "out/mix/presence.csv").exists()
+def test_without_either_nothing_is_said_of_presence(separate: Run, presence: Path, tmp_path: Path) -> None:
+    """What a former run has said of it goes with its stems; a table of the user's own stays."""
+    table = tmp_path / "out/mix/presence.csv"
+    assert separate("--presence", presence)[0] == 0
+    code, told, _ = separate("--overwrite")
+    assert code == 0
+    assert not table.exists()
+    assert f"Of a former run, and gone with it: {table}" in told
+    table.write_text("name,age\nlow,7\n")
+    assert separate("--overwrite")[0] == 0
+    assert table.exists()
 
 
 def test_what_cannot_be_is_refused(separate: Run, presence: Path, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.outputs import begins
 from pyro_mixdvae.separation.audio.reading import Samples, SoundReader
+from pyro_mixdvae.separation.presence import COLUMNS, PROBABILITY
 
 RESIDUAL = "residual"
 PICTURE = "separation"
@@ -57,6 +59,7 @@ class JobPaths:
     Attributes:
         stems: of the N sources, in their order.
         residual, picture, posterior, model, presence: None where they are not wanted.
+        former: what a former run has left there, and this one does not write.
     """
 
     stems: tuple[Path, ...]
@@ -65,6 +68,7 @@ class JobPaths:
     posterior: Path | None
     model: Path | None = None
     presence: Path | None = None
+    former: tuple[Path, ...] = ()
 
     @property
     def sounds(self) -> list[Path]:
@@ -141,11 +145,13 @@ def job_paths(
             raise InputError(f"{mixture} cannot give its name to a folder: rename it.")
         return output / relative
 
+    times = placed(PRESENCE).with_suffix(".csv")
     return JobPaths(
         tuple(placed(name) for name in names),
         placed(RESIDUAL) if residual else None,
         placed(PICTURE).with_suffix(".png") if picture else None,
         placed(POSTERIOR).with_suffix(".npz") if posterior else None,
         placed(MODEL).with_suffix(".toml") if model else None,
-        placed(PRESENCE).with_suffix(".csv") if presence else None,
+        times if presence else None,
+        (times,) if not presence and begins(times, (",".join((*COLUMNS, PROBABILITY)),)) else (),
     )

@@ -101,7 +101,7 @@ def separate_file(
     meters = [PosteriorMeter(separator, mixture.peak, kept) for _ in range(mixture.channels)]
     meters[0].pictured = PICTURED if paths.picture else 0.0
     written = [path for path in paths.all if path != paths.picture]
-    with staged(written, overwrite) as temporaries:
+    with staged(written, overwrite, paths.former) as temporaries:
         temporary = dict(zip(written, temporaries, strict=True))
         with ExitStack() as files:
             writers = [

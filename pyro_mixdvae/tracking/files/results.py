@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from pyro_mixdvae.outputs import staged, writing
+from pyro_mixdvae.outputs import begins, staged, writing
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.result import TrackingResult
 
@@ -71,20 +71,8 @@ def former_paths(path: Path, written: Sequence[Path]) -> list[Path]:
     return [
         companion
         for companion, beginnings in companions.items()
-        if companion not in written and _begins(companion, beginnings)
+        if companion not in written and begins(companion, beginnings)
     ]
-
-
-def _begins(path: Path, beginnings: tuple[str, ...]) -> bool:
-    """Whether a path is a file, and begins in one of these ways."""
-    if path.is_symlink() or not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            head = file.read(max(map(len, beginnings)))
-    except OSError:
-        return False
-    return head.startswith(tuple(beginning.encode("ascii") for beginning in beginnings))
 
 
 class ResultFiles:
