@@ -140,8 +140,8 @@ def rows_after(case: Case, after: After, whose: str, is_own: bool = False) -> li
     found = slopes(case.model, after.guide, case.scene, after.names, case.seed)
     if all(slope.is_zero for slope in found):
         return rows + [_row(after, slope, whose, "right") for slope in found]
-    if isinstance(after.guide, Collapsed) and getattr(after.guide, "logits", None) is None and after.name == "E-S":
-        words = "E-S of a collapsed guide takes the responsibilities of mean field"
+    if isinstance(after.guide, Collapsed) and getattr(after.guide, "logits", None) is None and after.name != "E-W":
+        words = f"{after.name} of a collapsed guide takes the responsibilities of mean field"
         return rows + [_row(after, slope, whose, "approximate", words) for slope in found]
     if after.name != "E-S" or after.transitions is None:
         return rows + [_row(after, slope, whose, "right" if slope.is_zero else "wrong") for slope in found]
