@@ -72,3 +72,22 @@ class RecurrentDVAE(DVAE):
     def sequence_posterior(self, inputs: Tensor, y: Tensor, present: Tensor | None = None) -> TorchDistribution:
         """The encoder, with h of the inputs."""
         return self.latent_posterior(self.history(inputs), y, present)
+
+    def elbo(self, y: Tensor, inputs: Tensor, kl_scale: float, seen: Tensor) -> Tensor:
+        """What `SingleSource` and `SingleSourceGuide` come to, at one draw of z: a number.
+
+        `log p(y | h, z) + kl_scale (log p(z | h) - log q(z | seen))`, summed over y [B, T, D]. The three densities are
+        those of the sequence, but the recurrence over `inputs` [B, T, D] runs once, and not once for each.
+        """
+        h = self.history(inputs)
+        posterior = self.latent_posterior(h, seen)
+        z = posterior.rsample()
+        prior = MarkovGaussian(self.latent_prior, h, self.latent_dim)
+        latent = prior.log_prob(z) - posterior.log_prob(z)
+        return self.density(h, z).to_event(2).log_prob(y).sum() + kl_scale * latent.sum()
+
+    @classmethod
+    def has_elbo(cls) -> bool:
+        """Whether `elbo` is that of the class: not where one of the sequence's densities is another one."""
+        names = ("sequence_prior", "sequence_emission", "sequence_posterior")
+        return all(getattr(cls, name) is getattr(RecurrentDVAE, name) for name in names)

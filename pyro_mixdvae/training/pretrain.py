@@ -15,6 +15,7 @@ from torch import Tensor
 from pyro_mixdvae.guides.single_source import SingleSourceGuide
 from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.networks.dvae import DVAE
+from pyro_mixdvae.networks.recurrent import RecurrentDVAE
 from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.training.data import Example, Tracks
 from pyro_mixdvae.training.loop import Epoch, Training, descend, not_finite, of_adam, programs_run
@@ -45,7 +46,7 @@ class Pretraining(Training[Network]):
     def begin(self) -> None:
         """The optimiser and the generators, from the seed."""
         self.draws = seeded(self.seed)
-        self.loss = _loss_of(self.network)
+        self.loss = objective_of(self.network)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.plan.learning_rate)
         self.generator = seeded(self.seed)
 
@@ -131,7 +132,7 @@ def elbo_per_frame(
     """ELBO of tracks in nats a frame, with noise of a fixed seed."""
     generator, draws = seeded(seed), seeded(seed)
     total, n_frames = 0.0, 0
-    loss = _loss_of(network)
+    loss = objective_of(network)
     for indices in torch.arange(len(tracks)).split(batch_size):
         with programs_run(draws), torch.no_grad():
             y, seen = _given(network, tracks[indices], generator)
@@ -141,8 +142,10 @@ def elbo_per_frame(
     return total / n_frames
 
 
-def _loss_of(network: DVAE) -> Callable[..., Tensor]:
+def objective_of(network: DVAE) -> Callable[..., Tensor]:
     """Minus the ELBO of content, inputs, KL scale and what is seen."""
+    if isinstance(network, RecurrentDVAE) and network.latent_dim and network.has_elbo():
+        return lambda *given: -network.elbo(*given)
     with programs_run(seeded(0)):  # a module is made with its parameters to itself, too
         loss: Callable[..., Tensor] = Trace_ELBO()(SingleSource(network), SingleSourceGuide(network))
     return loss

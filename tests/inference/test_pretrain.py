@@ -7,6 +7,7 @@ import pyro
 import pytest
 import torch
 from pydantic import ValidationError
+from pyro.distributions import Independent, Normal
 from pyro.infer import Trace_ELBO
 from sounds import complex_normal, spectral_srnn
 from torch import Tensor
@@ -18,9 +19,10 @@ from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.kinematic import KinematicNetwork
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.networks.srnn import SRNN
+from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.training.data import Example, Tracks
-from pyro_mixdvae.training.loop import Checkpoint, Epoch, Pretrained, train
-from pyro_mixdvae.training.pretrain import Pretraining, elbo_per_frame
+from pyro_mixdvae.training.loop import Checkpoint, Epoch, Pretrained, programs_run, train
+from pyro_mixdvae.training.pretrain import Pretraining, elbo_per_frame, objective_of
 from pyro_mixdvae.training.schedule import Schedule
 
 
@@ -319,3 +321,30 @@ def test_digital_silence_can_be_learnt_from() -> None:
     network = SpectralSRNN(3, 2, [5], 6, [4], 5, [4], [7], [6])
     result = pretrain(network, lambda epoch: silence, silence, schedule(epochs=3))
     assert all(torch.isfinite(torch.tensor(point[1:])).all() for point in result.curve)
+
+
+class Broader(SRNN):
+    """Its whole sequences are spread more than its steps."""
+
+    def sequence_emission(self, inputs: Tensor, z: Tensor) -> Independent:
+        emission = super().sequence_emission(inputs, z).base_dist
+        return Normal(emission.mean, 2 * emission.stddev).to_event(2)
+
+
+@pytest.mark.parametrize("kind", ["sound", KinematicNetwork, SRNN, Broader])
+def test_the_objective_and_its_gradient_are_those_of_the_programs(kind: object) -> None:
+    """Also of a class whose densities are others than those that the short cut knows."""
+    network = spectral_srnn() if kind == "sound" else kind(hidden=8) if kind is KinematicNetwork else kind()
+    y = complex_normal(3, 5, 3) if kind == "sound" else torch.randn(3, 5, 4)
+    seen = y.abs().square() if kind == "sound" else y
+    inputs = network.teacher_forced(seen)
+    found = []
+    with programs_run(seeded(0)):
+        programs = Trace_ELBO()(SingleSource(network), SingleSourceGuide(network))
+    for loss in (objective_of(network), programs):
+        network.zero_grad()
+        with programs_run(seeded(4)):
+            value = loss(y, inputs, 0.3, seen)
+        value.backward()
+        found.append((value.detach(), [parameter.grad.clone() for parameter in network.parameters()]))
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-9)

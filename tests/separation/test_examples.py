@@ -10,7 +10,7 @@ import torch
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.recordings.clips import LEVEL, Clips
 from pyro_mixdvae.separation.recordings.effects import NO_EFFECTS
-from pyro_mixdvae.separation.recordings.examples import ClipExamples, Mixing
+from pyro_mixdvae.separation.recordings.examples import ClipExamples, KeptExamples, Mixing
 from pyro_mixdvae.separation.recordings.interference import coloured_noise, harmonic_tones
 from pyro_mixdvae.separation.recordings.melodies import Joining
 from pyro_mixdvae.training.pretrain import Example
@@ -181,3 +181,16 @@ def test_tones_stand_out_of_their_spectrum_and_end_below_half_the_rate() -> None
         samples = harmonic_tones(np.random.default_rng(seed), 8192, 16000).astype(float)
         power = np.sort(np.abs(np.fft.rfft(samples * np.hanning(8192))) ** 2)[::-1]
         assert power[: len(power) // 5].sum() > 0.95 * power.sum()
+
+
+def test_kept_examples_are_those_that_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the first time as later, when nothing is drawn any more."""
+    mixing = Mixing(effects=NO_EFFECTS)
+    made, kept = (
+        kind(noisy(3, 1000), noisy(2, 900, 1), TINY, FRAMES, 9, [1, 2], mixing) for kind in (ClipExamples, KeptExamples)
+    )
+    some = torch.tensor([3, 0, 7])
+    expected = made[some]
+    for _ in range(2):
+        assert all(torch.equal(a, b) for a, b in zip(kept[some], expected, strict=True))
+        monkeypatch.setattr(ClipExamples, "_heard", None)

@@ -1,6 +1,7 @@
 """Training examples: pieces of clips at any level, alone or with interference, as in a mixture."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -106,6 +107,19 @@ class ClipExamples:
 
     def _heard(self, melodies: Melodies, random: np.random.Generator) -> Samples:
         return self.mixing.effects(melodies.draw(random), random, self.stft.rate)
+
+
+class KeptExamples(ClipExamples):
+    """The same pieces, whose waveforms are kept in memory once they were asked for: those that every epoch asks for."""
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self._kept: dict[int, tuple[Samples, Samples]] = {}
+
+    def _piece(self, index: int) -> tuple[Samples, Samples]:
+        if index not in self._kept:
+            self._kept[index] = super()._piece(index)
+        return self._kept[index]
 
 
 def _amplitude(decibels: float) -> np.float32:

@@ -12,7 +12,7 @@ from pyro_mixdvae.process_state import drawing, seeded
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.skipping import told
 from pyro_mixdvae.separation.recordings.clips import SHORTEST, Clips, hold_out, read_clips
-from pyro_mixdvae.separation.recordings.examples import ClipExamples
+from pyro_mixdvae.separation.recordings.examples import ClipExamples, KeptExamples
 from pyro_mixdvae.separation.recordings.quality import remarks
 from pyro_mixdvae.training.data import VALIDATION_EPOCH, TrainingData
 from pyro_mixdvae.training.pretrain import Pretraining
@@ -38,8 +38,8 @@ class TrainingClips(NamedTuple):
     def examples(self, count: int, seed: int) -> TrainingData[ClipExamples]:
         """So many fresh pieces in every epoch, and the held-out ones."""
         return TrainingData(
-            lambda epoch: self._pieces(0, count, [seed, epoch]),
-            self._pieces(1, N_VALIDATION, [seed, VALIDATION_EPOCH]),
+            lambda epoch: ClipExamples(*self._clips(0), self.stft, self.n_frames, count, [seed, epoch]),
+            KeptExamples(*self._clips(1), self.stft, self.n_frames, N_VALIDATION, [seed, VALIDATION_EPOCH]),
             {**self.description, "count": count},
             self.notes,
         )
@@ -55,9 +55,9 @@ class TrainingClips(NamedTuple):
         key = [seed, VALIDATION_EPOCH]
         return ClipExamples(self.others[1], self.source[1], self.stft, self.n_frames, N_OF_OTHERS, key)
 
-    def _pieces(self, part: int, count: int, key: list[int]) -> ClipExamples:
-        others = self.others[part] if self.others else None
-        return ClipExamples(self.source[part], others, self.stft, self.n_frames, count, key)
+    def _clips(self, part: int) -> tuple[Clips, Clips | None]:
+        """Of the source and of the others, for training (0) or for validation (1)."""
+        return self.source[part], self.others[part] if self.others else None
 
 
 def training_clips(
