@@ -20,6 +20,7 @@ from pyro_mixdvae.inputs import check_name
 from pyro_mixdvae.progress import say
 
 FROM_NOTHING = "nothing"
+EPOCHS, EPOCHS_FROM_NOTHING = 12, 100
 
 
 def audio(
@@ -54,7 +55,13 @@ def audio(
             show_default=False,
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training data, at most.")] = 100,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Passes over the training data, at most; if not given 12, and 100 if it starts from nothing.",
+            show_default=False,
+        ),
+    ] = None,
     count: Annotated[int, typer.Option(help="Pieces of sound in an epoch.")] = 1024,
     frames: Annotated[int, typer.Option(help="Frames of a piece, 16 ms each.")] = 50,
     batch_size: Annotated[int, typer.Option(help="Pieces in a step.")] = 16,
@@ -96,6 +103,8 @@ def audio(
     from pyro_mixdvae.separation.recordings.resynthesis import resynthesis_scores
     from pyro_mixdvae.separation.recordings.starting import loaded, nearest
 
+    if epochs is None:
+        epochs = EPOCHS_FROM_NOTHING if start == FROM_NOTHING else EPOCHS
     clips = training_clips(folder, against or [], frames, seed)
     tell_all(clips.notes)
     data = clips.examples(count, seed)

@@ -114,6 +114,18 @@ def test_sounds_that_it_may_be_heard_with(
     assert load_network("alone.safetensors").network.power_shape == math.inf
 
 
+@pytest.mark.parametrize(("start", "epochs"), [("flute", 1), ("nothing", 2)])
+def test_epochs_if_not_given(
+    tmp_path: Path, mixdvae: Callable, clips: Path, monkeypatch: pytest.MonkeyPatch, start: str, epochs: int
+) -> None:
+    """Fewer where a trained model is gone on from."""
+    monkeypatch.setattr("pyro_mixdvae.cli.train_audio.EPOCHS", 1)
+    monkeypatch.setattr("pyro_mixdvae.cli.train_audio.EPOCHS_FROM_NOTHING", 2)
+    ended = mixdvae("train", "audio", clips, "-o", tmp_path / "hum.safetensors", "--start", start, *SMALL)
+    assert ended.code == 0, ended.err
+    assert json.loads((tmp_path / "hum.json").read_text())["epochs"] == epochs
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
