@@ -11,7 +11,7 @@ from pyro_mixdvae.distributions.silence import Rates, SilenceChain
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.likelihoods.spectral import SpectralLikelihood, shared_scale
 from pyro_mixdvae.models.mixture import plates
-from pyro_mixdvae.models.part import Part
+from pyro_mixdvae.models.part import Part, Self
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.models.silence import Silence
 from pyro_mixdvae.models.sources.contract import Sources
@@ -38,6 +38,10 @@ class AdditiveModel(Part):
         self.sources = sources
         self.likelihood = likelihood
         self.silence = silence
+
+    def scenes(self: Self, index: Tensor) -> Self:
+        """The model of some scenes of the batch, in the order of `index` [M]: parts that know scenes are cut."""
+        return self if self.silence is None else self.replace(silence=self.silence.scenes(index))
 
     def forward(self, scene: Scene, generate: bool = False) -> Tensor:
         """Run the model on B scenes; with `generate` the mixture is drawn, not observed. Returns s [B, N, T, 2F]."""

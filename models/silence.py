@@ -75,6 +75,12 @@ class Silence(Part):
             if getattr(self, name).dim():
                 self.check_sizes(name, getattr(self, name), (len(scene.present), scene.n_sources))
 
+    def scenes(self, index: Tensor) -> "Silence":
+        """With what is said of these scenes; what is said of one is for all."""
+        own = {name: getattr(self, name) for name in ("stop", "begin", "first", "known")}
+        own = {name: value for name, value in own.items() if value is not None and value.dim() and len(value) > 1}
+        return self.replace(**{name: value[index] for name, value in own.items()})
+
     def prior(self, scene: Scene) -> SilenceChain:
         """p(v, u): batch [B], event (N, T)."""
         return SilenceChain(self._rates(scene), self.known_of(scene))

@@ -41,26 +41,31 @@ def table_rows(path: Path, columns: Sequence[str], advice: str) -> Iterator[tupl
     Args:
         path: of the file.
         columns: their names, in small letters.
-        advice: what to write below the header.
+        advice: what to write in the rows.
 
     Raises:
-        InputError: a column is missing, or there are no rows.
+        InputError: a column is missing, there are no rows, or a row is none.
     """
     lines = csv.reader(read_text(path).splitlines())
-    header = [cell.strip().lower() for cell in next(lines, [])]
+    try:
+        every = [(lines.line_num, cells) for cells in lines]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {lines.line_num}: {error}: correct the row.") from error
+    header = [cell.strip().lower() for cell in every[0][1]] if every else []
     missing = [name for name in columns if name not in header]
     if missing:
         raise InputError(
-            f"{path}, line 1: there is no column {missing[0]}: begin with a line {','.join(columns)}, and {advice}."
+            f"{path}, line 1: there is no column {missing[0]}: begin with a line {','.join(columns)}, and below it "
+            f"{advice}."
         )
     at = [header.index(name) for name in columns]
     is_empty = True
-    for cells in lines:
+    for number, cells in every[1:]:
         if any(cell.strip() for cell in cells):
             is_empty = False
-            yield f"{path}, line {lines.line_num}", [cells[k].strip() if k < len(cells) else "" for k in at]
+            yield f"{path}, line {number}", [cells[k].strip() if k < len(cells) else "" for k in at]
     if is_empty:
-        raise InputError(f"{path} has a header and no rows: {advice.replace(' below it', '')}.")
+        raise InputError(f"{path} has a header and no rows: {advice}.")
 
 
 def text_at_start(path: Path, most: int) -> str:

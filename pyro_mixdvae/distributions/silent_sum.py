@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyro_mixdvae.distributions.complex_normal import ComplexNormal, squared_modulus
 from pyro_mixdvae.distributions.shared_sum import SharedSum
-from pyro_mixdvae.distributions.silence import joint_states, sounding
+from pyro_mixdvae.distributions.silence import joint_states
 
 
 class SilentSum:
@@ -35,11 +35,6 @@ class SilentSum:
             chance = self.chances[..., j]
             if bool((chance > 0).any()):
                 yield chance, each(j)
-
-    @property
-    def sounding(self) -> Tensor:
-        """q(v_tn = 1), [*, N, T]."""
-        return sounding(self.chances, self.powers.shape[-3])
 
     @property
     def gains(self) -> Tensor:

@@ -76,8 +76,9 @@ class RecurrentDVAE(DVAE):
     def elbo(self, y: Tensor, inputs: Tensor, kl_scale: float, seen: Tensor) -> Tensor:
         """What `SingleSource` and `SingleSourceGuide` come to, at one draw of z: a number.
 
-        `log p(y | h, z) + kl_scale (log p(z | h) - log q(z | seen))`, summed over y [B, T, D]. The three densities are
-        those of the sequence, but the recurrence over `inputs` [B, T, D] runs once, and not once for each.
+        `log p(y | h, z) + kl_scale (log p(z | h) - log q(z | seen))`, summed over y [B, T, D]; the encoder sees `seen`
+        [B, T, D]. The three densities are those of the sequence, but the recurrence over `inputs` [B, T, D] runs once,
+        and not once for each.
         """
         h = self.history(inputs)
         posterior = self.latent_posterior(h, seen)

@@ -66,7 +66,7 @@ class FitSums:
 
     def __init__(self, n_sources: int):
         self._distance = torch.zeros(n_sources, dtype=torch.float64)
-        self._count = 0
+        self._count = torch.zeros(n_sources, dtype=torch.float64)
         self._learned = [True] * n_sources
         self._products = torch.zeros(3, 3, n_sources, dtype=torch.float64)
 
@@ -74,20 +74,25 @@ class FitSums:
     def add(self, posterior: Posterior) -> None:
         """One batch of segments more.
 
-        What lies more than 60 dB below the loudest of the batch counts little in the distance.
+        What lies more than 60 dB below the loudest of the batch counts little in the distance, and what a source that
+        may be silent is not thought to sound in counts as little for it.
         """
         self._learned = [any(True for _ in network.parameters()) for network in posterior.model.sources.each()]
         power = squared_modulus(posterior.mean) + posterior.variance
         engine = spectral_engine(posterior.model, type(posterior.guide), posterior.scene).engine
         heard_again = engine.reconstructed(power)
         distance = itakura_saito(power, heard_again, 1e-6 * float(power.max()) + 1e-12)
-        self._distance += distance.sum((0, 2, 3)).double().cpu()
-        self._count += distance[:, 0].numel()
+        weight = torch.ones_like(power[..., :1])
+        if posterior.presence is not None:
+            weight = posterior.presence.unsqueeze(-1).to(power)
+        self._distance += (weight * distance).sum((0, 2, 3)).double().cpu()
+        self._count += weight.expand_as(distance).sum((0, 2, 3)).double().cpu()
         mixture = posterior.scene.observations.squeeze(-1).unsqueeze(1)
         heard = squared_modulus(mixture.squeeze(1))
         first = engine.reconstructed(posterior.model.sources.first_heard(heard, posterior.scene.present))
         found = posterior.mean
         for row, other in enumerate((mixture, _filtered(first, mixture), _filtered(heard_again, mixture))):
+            other = weight * other
             products = (squared_modulus(found), squared_modulus(other), (found.conj() * other).real)
             for column, product in enumerate(products):
                 self._products[row, column] += product.sum((-1, -2)).expand(-1, found.shape[1]).sum(0).double().cpu()
@@ -101,13 +106,13 @@ class FitSums:
 
     def fits(self, names: tuple[str, ...]) -> tuple[Fit, ...]:
         """Of each source."""
-        misfits = (self._distance / max(self._count, 1)).tolist()
+        misfits = (self._distance / self._count.clamp(min=1)).tolist()
         found, others, inner = self._products.unbind(1)  # each [3, N]
         target = inner.square() / found.clamp(min=1e-30)
         ratios = 10 * ((target + 1e-30) / ((others - target).clamp(min=0) + 1e-30)).log10()
         with_mixture, *with_looks = ratios
         steadiness = sum(with_looks) / len(with_looks) - with_mixture
-        steadiness[others[0] == 0] = math.inf  # silence has no parts
+        steadiness[(others[0] == 0) | (found[0] == 0)] = math.inf  # silence has no parts
         return tuple(Fit(*parts) for parts in zip(names, misfits, steadiness.tolist(), self._learned, strict=True))
 
 

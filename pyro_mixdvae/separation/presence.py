@@ -10,6 +10,9 @@ import numpy.typing as npt
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.reporting.tables import csv_text
 
+SHORTEST = 0.001
+"""Seconds of a stretch, which tables are as exact as; a row from 0 to 0 says that a source never sounds."""
+
 LEAST = 0.5
 """A source is said to sound where it does with this probability, or a higher one."""
 
@@ -31,7 +34,8 @@ class Presence:
     """When each source sounds; `Presence()`: nobody knows, and any may be silent.
 
     Attributes:
-        spans: a source of which none is given sounds throughout. None: unknown.
+        spans: a source of which none is given sounds throughout, and one with a stretch from 0 to 0 alone never. None:
+            unknown.
     """
 
     spans: tuple[Span, ...] | None = None
@@ -55,12 +59,13 @@ class Presence:
                     f"Presence names {span.name!r}, and the sources are {', '.join(names)}: correct the name, or the "
                     "sources."
                 )
-            if not 0 <= span.since < span.until < np.inf:
+            is_never = span.since == span.until == 0
+            if not (is_never or 0 <= span.since < span.until < np.inf):
                 raise InputError(
                     f"{span.name} is said to sound from {span.since:g} to {span.until:g} s: a stretch begins at 0 or "
                     "later, and ends after it begins."
                 )
-            if span.since >= seconds:
+            if span.since >= seconds and not is_never:
                 raise InputError(
                     f"{span.name} is said to sound from {span.since:g} s on, and the mixture lasts {seconds:.2f} s: "
                     "correct the row."
@@ -70,13 +75,19 @@ class Presence:
                 raise InputError(
                     f"{span.name} is said to sound twice at once, from {span.since:g} s on: make one row of the two."
                 )
-            own.append(span._replace(until=min(span.until, seconds)))
+            if not is_never:
+                own.append(span._replace(until=min(span.until, seconds)))
         return found
 
     def table(self, names: Sequence[str], seconds: float) -> list[Span]:
-        """The stretches of all sources, those that always sound too. Known presence only."""
+        """The stretches of all sources, those that always sound, or never, too. Known presence only."""
         own = self.within(names, seconds)
-        return [span for name in names for span in own.get(name, [Span(name, 0.0, seconds)])]
+        return [span for name in names for span in own.get(name, [Span(name, 0.0, seconds)]) or [never(name)]]
+
+
+def never(name: str, probability: float = 0.0) -> Span:
+    """The row of a source that sounds at no time, or does so with that probability on average."""
+    return Span(name, 0.0, 0.0, probability)
 
 
 class Frames(NamedTuple):
@@ -102,7 +113,7 @@ def known_frames(
     known = np.zeros((len(frames.times), len(names)), np.int64)
     for n, name in enumerate(names):
         if spans is not None and name in spans:
-            reach = [
+            reach = [np.zeros(len(frames.times), bool)] + [
                 (frames.times > span.since - frames.window / 2) & (frames.times < span.until + frames.window / 2)
                 for span in spans[name]
             ]
@@ -137,7 +148,8 @@ class Silencer:
         for n, name in enumerate(self.names):
             if name in self.spans:
                 own = self.spans[name]
-                reach = [(times >= one.since - self.window) & (times < one.until + self.window) for one in own]
+                reach = [np.zeros(len(times), bool)]
+                reach += [(times >= one.since - self.window) & (times < one.until + self.window) for one in own]
                 may[n, 0] = np.any(reach, axis=0)
         if may.all():
             return stems
@@ -163,14 +175,19 @@ class Sounding(NamedTuple):
 
 
 def spans_of(names: Sequence[str], step: float, probabilities: npt.NDArray[np.float64], seconds: float) -> list[Span]:
-    """The stretches in which each source is likelier to sound than not: of probabilities ``[T, N]``, `step` s apart."""
-    found = []
+    """The stretches in which each source is likelier to sound than not: of probabilities ``[T, N]``, `step` s apart.
+
+    A source that has none is said to `never` sound.
+    """
+    found: list[Span] = []
     for name, each in zip(names, probabilities.T, strict=True):
+        own = []
         edges = np.flatnonzero(np.diff(np.concatenate([[0], (each >= LEAST).astype(int), [0]])))
         for first, end in edges.reshape(-1, 2).tolist():
             since, until = max(0.0, (first - 0.5) * step), min(seconds, (end - 0.5) * step)
-            if until > since:
-                found.append(Span(name, since, until, float(each[first:end].mean())))
+            if until - since >= SHORTEST:
+                own.append(Span(name, since, until, float(each[first:end].mean())))
+        found += own or [never(name, float(each.mean()))]
     return found
 
 

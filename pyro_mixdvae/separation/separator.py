@@ -20,7 +20,7 @@ from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.inference.preset import Method, Preset, chosen_algorithm
 from pyro_mixdvae.models.additive import AdditiveModel
 from pyro_mixdvae.models.likelihoods.spectral import sound_scene
-from pyro_mixdvae.models.silence import Silence
+from pyro_mixdvae.models.silence import MOST_SOURCES, Silence
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.reading import LOUDEST, unusable
 from pyro_mixdvae.separation.audio.resampling import resample
@@ -176,8 +176,14 @@ class Separator:
         """The stretches of each source that is named, in a mixture of some length; None where none is known.
 
         Raises:
-            InputError: they are of no source, or at no time of the mixture; or the model has one sound win.
+            InputError: they are of no source, or at no time of the mixture; the model has one sound win; or there are
+                too many sources.
         """
+        if (presence is not None or self.may_be_silent) and len(self.names) > MOST_SOURCES:
+            raise InputError(
+                f"Of {MOST_SOURCES} sources or fewer it can be said which are silent, and these are {len(self.names)}: "
+                "separate fewer, or leave silence out."
+            )
         if presence is None:
             return None
         if not isinstance(self.preset.model, AdditiveModel):
@@ -282,7 +288,7 @@ class FitMeter:
         if not self._presences:
             return None
         stft, cut = self.separator.stft, self.separator.segmenting
-        times = np.arange(stft.n_frames(int(seconds * stft.rate))) * stft.hop / stft.rate
+        times = np.arange(stft.n_frames(round(seconds * stft.rate))) * stft.hop / stft.rate
         # Where two segments overlap, the one that has more of the weight.
         segment = np.clip((times - cut.overlap / stft.rate / 2) * stft.rate // cut.step, 0, len(self._presences) - 1)
         rows = []

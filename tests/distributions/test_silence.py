@@ -9,6 +9,7 @@ from sounds import complex_normal, wiener
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
+from pyro_mixdvae.distributions import silence
 from pyro_mixdvae.distributions.shared_sum import SharedSum
 from pyro_mixdvae.distributions.silence import (
     Rates,
@@ -71,8 +72,13 @@ def test_the_prior_is_that_of_chains_side_by_side() -> None:
         assert 0 < int(possible.sum()) < len(paths)
 
 
-def test_the_posterior_is_that_of_all_paths() -> None:
+EACH_WAY = pytest.mark.parametrize("scanned", [1, 2**N], ids=["frame after frame", "by products of matrices"])
+
+
+@EACH_WAY
+def test_the_posterior_is_that_of_all_paths(scanned: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where a frame speaks with more nats than any prior has, and what is known is against it."""
+    monkeypatch.setattr(silence, "SCANNED", scanned)
     own, paths = rates(), every_path()
     chain, weights = SilenceChain(own, KNOWN), 3 * torch.randn(B, T, 2**N)
     weights[0, 2] += 5e5 * torch.rand(2**N)
@@ -94,8 +100,10 @@ def test_the_posterior_is_that_of_all_paths() -> None:
     assert bool((sounding(found.marginals, N)[0, 1, 2] == 0) & (sounding(found.marginals, N)[0, 0, 0] == 1))
 
 
+@EACH_WAY
 @pytest.mark.parametrize("n_frames", [2, 3, 37])
-def test_products_of_matrices_are_messages_step_by_step(n_frames: int) -> None:
+def test_messages_are_those_of_a_chain_of_states(n_frames: int, scanned: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "SCANNED", scanned)
     own = rates()
     weights = 2 * torch.randn(B, n_frames, 2**N)
     found = smooth(own.log_first(), own.log_matrix(), weights)

@@ -302,11 +302,11 @@ class TestUpdates:
 
 
 @pytest.mark.slow
-def test_verdicts_of_a_check() -> None:
+@pytest.mark.parametrize("known", [None, KNOWN], ids=["nothing known", "known in part"])
+def test_verdicts_of_a_check(known: Tensor | None) -> None:
     sources = constant_sources(torch.tensor([[0.5, -1.0], [-1.0, 0.3]]))
-    found = check_elbo(
-        model_of(sources, Silence(0.2, 0.3, 0.5)), mixture_scene(1, T, F, N), groups=(TERMS, SITES, SLOPES)
-    )
+    own = Silence(0.2, 0.3, 0.5, known)
+    found = check_elbo(model_of(sources, own), mixture_scene(1, T, F, N), groups=(TERMS, SITES, SLOPES))
     assert found.is_right, found
     assert any("log p(v) - log q(v)" in row.name for row in found.rows)
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 from sounds import constant_sources, mixture_scene, sound_sources
 
+from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.guides.additive import AdditiveGuide
 from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.posterior import Posterior
-from pyro_mixdvae.models import AdditiveModel, ComplexNormal, PowerNoise, SoundSources, Sources
+from pyro_mixdvae.models import AdditiveModel, ComplexNormal, PowerNoise, Silence, SoundSources, Sources
 from pyro_mixdvae.networks.stationary_noise import StationaryNoise
-from pyro_mixdvae.separation.fit import BAD, UNSTEADY, Fit, FitSums
+from pyro_mixdvae.separation.fit import BAD, UNSTEADY, Fit, FitSums, itakura_saito
 
 
 def found(sources: Sources, n_scenes: int = 2) -> Posterior:
@@ -45,6 +46,26 @@ def test_segments_add_up() -> None:
     one.include(other)
     assert one.fits(("one", "other")) == together
     assert fits_of(posteriors[0])[0].steadiness != together[0].steadiness
+
+
+def test_what_a_source_is_silent_in_says_nothing_of_its_model() -> None:
+    """Neither for it nor against it: the misfit is that of the frames in which it sounds."""
+    scene = mixture_scene(1)
+    known = torch.ones(1, scene.n_frames, 2, dtype=torch.long)
+    heard = scene.n_frames // 2
+    known[:, heard:, 1] = -1
+    sources = constant_sources(torch.tensor([[0.0, -8.0, -1.0], [-8.0, 0.0, -1.0]]))
+
+    def inferred(known: torch.Tensor) -> Posterior:
+        model = AdditiveModel(sources, ComplexNormal(PowerNoise(0.001)), Silence(known=known))
+        return infer(model.to(scene.observations.real.dtype), scene, AdditiveGuide, Coordinate(2))
+
+    posterior = inferred(known)
+    power = squared_modulus(posterior.mean) + posterior.variance
+    distance = itakura_saito(power, posterior.model.sources.reconstructed(power), 1e-6 * float(power.max()) + 1e-12)
+    assert fits_of(posterior)[1].misfit == pytest.approx(float(distance[0, 1, :heard].mean()))
+    assert distance[0, 1, heard:].mean() > 2 * distance[0, 1, :heard].mean()
+    assert [fit.warning for fit in fits_of(inferred(-known.abs()))] == [None, None]
 
 
 @pytest.mark.parametrize(

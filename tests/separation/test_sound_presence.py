@@ -55,6 +55,8 @@ class TestSaid:
             ("name,from,to\nhigh,0,nan\n", "line 2: to is 'nan', not a number of seconds"),
             ("name,from,to\nhigh,-1,2\n", "line 2: from is '-1', not a number of seconds, 0 or more"),
             ("name,from,to\n\nhigh,2,1\n", "line 3: high sounds from 2 to 1: the end has to be later"),
+            ("name,from,to\nhigh,2,2\n", "line 2: high sounds from 2 to 2: the end has to be later"),
+            (f"name,from,to\nhigh,0,{'1' * 140_000}\n", "line 2: field larger than field limit"),
         ],
     )
     def test_a_file_that_cannot_be_is_refused(self, tmp_path: Path, text: str, message: str) -> None:
@@ -127,6 +129,25 @@ class TestSaid:
         own = Separator(low_and_high_weights(tmp_path), "assignment")
         with pytest.raises(InputError, match="MixtureModel does not know of sources that may be silent"):
             own.separate(mixture(), RATE, Presence())
+
+    def test_a_source_that_never_sounds_is_a_row_from_0_to_0(self, separator: Separator, tmp_path: Path) -> None:
+        path = tmp_path / "presence.csv"
+        never = spans_of(NAMES, 0.1, np.array([[1.0, 0.2], [1.0, 0.1], [1.0, 0.3]]), 0.3)
+        path.write_text(presence_table(never))
+        assert path.read_text().splitlines()[1:] == ["low,0.000,0.250,1.0000", "high,0.000,0.000,0.2000"]
+        low, high = separator.separate(mixture(), RATE, read_presence(path)).stems
+        assert not high.any()
+        assert low.any()
+        assert Presence.of([("high", 0, 0)]).table(NAMES, 0.3)[1] == Span("high", 0.0, 0.0, 0.0)
+
+    def test_a_stretch_that_a_table_would_not_show_is_none(self) -> None:
+        """The last frame stands for less than a millisecond: from .2996 to .3 s."""
+        assert spans_of(("low",), 0.1712, np.array([[0.0], [0.0], [1.0]]), 0.2572) == [Span("low", 0.0, 0.0, 1 / 3)]
+
+    def test_more_sources_than_can_be_weighed_are_refused(self, separator: Separator) -> None:
+        separator.names = tuple("abcdef")
+        with pytest.raises(InputError, match="Of 5 sources or fewer it can be said which are silent, and these are 6"):
+            separator.check_presence(Presence(), 1.0)
 
 
 class TestInferred:

@@ -60,14 +60,15 @@ def test_the_latest_frames_are_what_is_learned_from(monkeypatch: pytest.MonkeyPa
     """By each doubling at first, then as often as all of them are others; a fast target is then a fast one."""
     monkeypatch.setattr(learning, "LATEST", 8)
     model = build(shipped("points"), 1).model
-    so_far = FramesSoFar(model, torch.tensor([[[0.2, 0.5]]]))
+    so_far = FramesSoFar(model, torch.tensor([[[0.202, 0.5]]]))
     due, place = [], 0.2
     for t in range(24):
         place += 0.002 if t < 16 else 0.02
         so_far.add(torch.tensor([[place, 0.5]]))
-        so_far.found(torch.tensor([[[place, 0.5]]]))
         if so_far.is_due:
             due.append(t + 1)
+            torch.testing.assert_close(so_far.scene().start[0], so_far.contents[0])
+        so_far.found(torch.tensor([[[place, 0.5]]]))
         if t == 15:
             with only_torch():
                 slow = so_far.model()
@@ -87,6 +88,15 @@ def test_what_cannot_be_followed_is_a_sentence() -> None:
         LiveTracker(1, SIZE).update(np.zeros((1, 2)))
     with pytest.raises(InputError, match='boxes, and the model is of points: take the preset "default"'):
         LiveTracker(1, SIZE, preset="points").update(np.zeros((1, 4)))
+
+
+def test_detections_and_starts_of_another_shape_are_refused() -> None:
+    tracker = LiveTracker(2, SIZE, preset="points")
+    with pytest.raises(InputError, match=r"have the shape \(2, 3\): give \[K, 2\]"):
+        tracker.update(np.zeros((2, 3)))
+    for shape in ((2, 4), (3, 2)):
+        with pytest.raises(InputError, match=r"`start` has the shape .*: give where each of the sources is, \[2, 2\]"):
+            LiveTracker(2, SIZE, preset="points", start=np.zeros(shape))
 
 
 def test_an_empty_frame_is_one_of_points_too(rng: np.random.Generator) -> None:

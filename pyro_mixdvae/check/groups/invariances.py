@@ -13,7 +13,6 @@ from pyro_mixdvae.check.report import SITES, Row
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import Coordinate
 from pyro_mixdvae.inference.chain_updates import SITE_TOLERANCE
-from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.process_state import drawing, seeded
 
@@ -170,7 +169,7 @@ def _batch(case: Case, plain: Read) -> Row:
     both = scene.scenes(index)
     both.observations[0] += 0.01 * both.mask[0].unsqueeze(-1)
     model = case.model
-    found = _read(case._replace(model=model.scenes(index) if isinstance(model, MixtureModel) else model), both)
+    found = _read(case._replace(model=model.scenes(index)), both)
     second = Read(*(part[1:] for part in found))
     return _compared(case, "batch: with another scene beside it", plain, second, "scenes of a batch touch")
 
@@ -182,18 +181,19 @@ def _of_scene(model: Any, number: int) -> Any:
     if isinstance(relative, Tensor) and relative.dim() == 2 and len(relative) > 1:
         noise = noise.replace(relative=relative[number : number + 1])
         model = model.replace(likelihood=model.likelihood.replace(noise=noise))
-    return model.scenes(torch.tensor([number])) if isinstance(model, MixtureModel) else model
+    return model.scenes(torch.tensor([number]))
 
 
 def _compared(case: Case, name: str, plain: Read, other: Read, hint: str) -> Row:
     """Means in standard deviations, variances relative to themselves, probabilities as they are."""
+    same = (plain.mean == other.mean) & (plain.variance == other.variance)  # also nothing at all, of what is silent
     off = [
-        (plain.mean - other.mean).abs() / plain.variance.sqrt(),
-        (plain.variance / other.variance).log().abs(),
+        torch.where(same, 0.0, (plain.mean - other.mean).abs() / plain.variance.sqrt()),
+        torch.where(same, 0.0, (plain.variance / other.variance).log().abs()),
         (plain.responsibilities - other.responsibilities).abs(),
     ]
     worst = max(float(part.nan_to_num(nan=torch.inf).max()) for part in off)
-    # Where sites are found step by step, the last step, a thousandth at most, is that of the whole batch.
+    # Where sites are found step by step, rounding may decide whether there is another, of a thousandth at most.
     return _row(name, worst, hint, TOLERANCE if case.model.likelihood.conjugate() else 20 * SITE_TOLERANCE)
 
 

@@ -26,7 +26,7 @@ def read_presence(path: Path, origin: int = 1) -> Presence:
         InputError: a column is missing, or a cell is no whole number that can be meant; with the line.
     """
     rows = []
-    for place, cells in table_rows(path, COLUMNS, "write below it in which frames each source is in the picture"):
+    for place, cells in table_rows(path, COLUMNS, "write in which frames each source is in the picture"):
         row = [_whole(text, f"{place}: {name}") for name, text in zip(COLUMNS, cells, strict=True)]
         number, since, until = row
         if number < 1 or since < origin or until < since:

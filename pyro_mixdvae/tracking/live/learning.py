@@ -34,7 +34,8 @@ class FramesSoFar:
     def __init__(self, model: MixtureModel, start: Tensor):
         self._model = model
         self._contents: deque[Tensor] = deque(maxlen=LATEST)  # of the detections [K, D], NaN rows for none
-        self._starts: deque[Tensor] = deque([start], maxlen=LATEST)  # where the sources are in these frames [1, N, D]
+        # Where the sources are in these frames, [1, N, D], but for the one that was added last.
+        self._starts: deque[Tensor] = deque([start], maxlen=LATEST - 1)
         self._count = 0
 
     @property
@@ -63,14 +64,18 @@ class FramesSoFar:
         count = self._count
         return count > 1 and (count & (count - 1) == 0 if count < LATEST else count % LATEST == 0)
 
-    def model(self) -> MixtureModel:
-        """The model with the constants that these frames show."""
+    def scene(self) -> Scene:
+        """These frames, of which the first may say where the sources start."""
         most = max(len(content) for content in self._contents)
         padded = np.full((1, len(self._contents), max(most, 1), self._starts[0].shape[-1]), np.nan)
         for t, content in enumerate(self._contents):
             padded[0, t, : len(content)] = content.numpy()
         start = self._starts[0]
-        scene = Scene.of(torch.as_tensor(padded, dtype=start.dtype), start)
+        return Scene.of(torch.as_tensor(padded, dtype=start.dtype), start)
+
+    def model(self) -> MixtureModel:
+        """The model with the constants that these frames show."""
+        scene = self.scene()
         model = self._model.replace(assignment=self._model.assignment.fitted(scene))
         found = settled(chain_engine(begun(model, scene), MeanField, scene).engine).model
         return self._model.replace(sources=found.sources, likelihood=found.likelihood)

@@ -138,6 +138,11 @@ class LiveTracker:
         self._per_frame = float(n_sources)  # detections, on average
         self._is_crowded = False  # whether a frame has had more than N
         self._given_start = None if start is None else np.asarray(start, dtype=float)
+        if self._given_start is not None and self._given_start.shape != (n_sources, self.width):
+            raise InputError(
+                f"`start` has the shape {self._given_start.shape}: give where each of the sources is, "
+                f"[{n_sources}, {self.width}]."
+            )
         self._start = torch.zeros(0)
         self._filter: OnlineFilter | None = None
         self._window: deque[tuple[int, OnlineStep, Array]] = deque()
@@ -205,7 +210,12 @@ class LiveTracker:
                 f"The detections are {names[boxes.shape[1]]}, and the model is of {names[self.width]}: take the preset "
                 f'"{preset}".'
             )
-        return boxes.reshape(-1, self.width)
+        boxes = boxes[None] if boxes.ndim == 1 else boxes
+        if boxes.ndim != 2 or boxes.shape[1] != self.width:
+            raise InputError(
+                f"The detections of a frame have the shape {boxes.shape}: give [K, {self.width}], K of them."
+            )
+        return boxes
 
     def _learn(self, so_far: FramesSoFar, content: torch.Tensor) -> None:
         """Take a frame into what motion and noise are learned from; of few frames the filter then begins again."""
