@@ -62,7 +62,8 @@ def test_what_a_source_is_silent_in_says_nothing_of_its_model() -> None:
 
     posterior = inferred(known)
     power = squared_modulus(posterior.mean) + posterior.variance
-    distance = itakura_saito(power, posterior.model.sources.reconstructed(power), 1e-6 * float(power.max()) + 1e-12)
+    own = posterior.model.sources.reconstructed(power).detach()
+    distance = itakura_saito(power, own, 1e-6 * float(power.max()) + 1e-12)
     assert fits_of(posterior)[1].misfit == pytest.approx(float(distance[0, 1, :heard].mean()))
     assert distance[0, 1, heard:].mean() > 2 * distance[0, 1, :heard].mean()
     assert [fit.warning for fit in fits_of(inferred(-known.abs()))] == [None, None]
