@@ -55,6 +55,8 @@ def track_live(
         use_one_thread()
         from pyro_mixdvae.tracking.live.tracker import LiveTracker
 
+        # What no rows can mend is said before the first of them comes, which may take a while.
+        LiveTracker(n_sources, size, lag, None, declare(False), level)
         head, lines = _peeked(_lines(stream))
         of_points = holds_points(head)
         first, start = _start(labels, n_sources, size, of_points)

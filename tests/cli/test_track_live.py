@@ -267,6 +267,21 @@ def test_arguments_that_cannot_be_used(pipe: Run, arguments: tuple[object, ...],
     assert err.count("\n") == 1
 
 
+def test_a_model_that_cannot_follow_is_refused_before_any_row_comes(
+    mixdvae: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Waiting(io.TextIOWrapper):
+        """A detector that has nothing to say yet."""
+
+        def __next__(self) -> str:
+            raise AssertionError("a row was waited for")
+
+    monkeypatch.setattr(sys, "stdin", Waiting(io.BytesIO()))
+    code, _, error = mixdvae("track", "-", "--live", "-n", 2, "--size", "640x480", "--preset", "published")
+    assert code == 2
+    assert "whole sequences" in error
+
+
 def test_places_that_cannot_be_used(mixdvae: Run, detections: Path, tmp_path: Path) -> None:
     size = ("-n", 1, "--size", "640x480")
     cases = [

@@ -181,9 +181,8 @@ class TestGuide:
         guide.set_powers(model.sources.powers.expand(guide.log_powers.shape))
         guide.log_powers.requires_grad_(False)
         before = guide.latent.presence()
-        optimise(
-            model, guide, scene, 60, 0.1, 4
-        )  # of one draw a step the slopes say little: v is drawn, not enumerated
+        # Of one draw a step the slopes say little: v is drawn, not enumerated.
+        optimise(model, guide, scene, 60, 0.1, 4)
         moved = (guide.latent.presence() - before)[0].sum(0)
         assert float(moved[1]) < -0.3
         assert float(moved[1]) < float(moved[[0, 2]].min()) - 0.3
