@@ -1,7 +1,7 @@
 import math
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -312,10 +312,10 @@ def test_a_file_that_fails_leaves_those_before_it(
     for name in ("a", "b"):
         soundfile.write(tmp_path / f"{name}.wav", sound(3_000, 16_000), 16_000)
 
-    def full(paths: list[Path], overwrite: bool) -> AbstractContextManager[list[Path]]:
+    def full(paths: list[Path], overwrite: bool, former: Sequence[Path]) -> AbstractContextManager[list[Path]]:
         if paths[0].parent.name == "b":
             raise InputError("b is full")
-        return staged(paths, overwrite)
+        return staged(paths, overwrite, former)
 
     monkeypatch.setattr("pyro_mixdvae.separation.files.separating.staged", full)
     code, out, err = separate(tmp_path / "a.wav", tmp_path / "b.wav")
