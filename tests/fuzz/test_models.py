@@ -55,7 +55,7 @@ def _track(place: Workplace, *options: object) -> int:
     return code
 
 
-@tried(12)
+@tried(6)
 @given(st.sampled_from(SHIPPED).flatmap(lambda name: altered(_shipped(name))))
 def test_damaged_weights(data: bytes) -> None:
     with workplace() as place:

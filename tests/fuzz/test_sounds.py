@@ -57,7 +57,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {path.relative_to(place.output).as_posix(): path.read_bytes() for path in place.output.rglob("*.*")}
 
 
-@tried(8)
+@tried(4)
 @given(st.data())
 def test_manifests(mixed: dict[str, bytes], data: st.DataObject) -> None:
     changed = data.draw(st.sampled_from(["manifest.csv", "manifest.csv", *mixed]))
