@@ -22,7 +22,7 @@ Engine = TypeVar("Engine", ChainEngine, SpectralEngine)
 SLOWER, SLOWER_SOUND = "7 to 20 times slower, 70 and more where it is not Gaussian", "about 1.8 times slower"
 """Than the compiled engine, by the scripts of `benchmarks/`: on boxes, and on sounds."""
 
-SLOWER_SILENT = "about twice as slow as two sources that always sound"
+SLOWER_SILENT = "with two sources about twice as slow as where both always sound"
 """By `benchmarks/silent_sources.py`."""
 
 

@@ -336,7 +336,7 @@ def test_the_compiled_engine_steps_aside() -> None:
     choice = spectral_engine(model_of(sound_sources(F, N)), AdditiveGuide, mixture_scene(2, T, F, N))
     assert choice.engine.name == "torch"
     assert choice.unknown == "sources that may be silent"
-    assert "about twice as slow as with sources that always sound" in str(choice.sentence)
+    assert "with two sources about twice as slow as where both always sound" in str(choice.sentence)
 
 
 def test_scenes_are_drawn_from_it() -> None:
