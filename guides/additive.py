@@ -74,8 +74,6 @@ class AdditiveGuide(Guide):
         """Mean and variance of q(s_tn) as contents, each [B, N, T, 2F]; half of a variance is the real part's."""
         posterior = self.posterior()
         mean, variance = as_content(posterior.mean), (posterior.variance / 2).repeat_interleave(2, -1)
-        if isinstance(posterior, SharedSum):
-            return mean, variance
         # Along o the means of the states lie apart, across it they do not.
         along = as_content(self.total).square().unsqueeze(1)
         power = squared_modulus(self.total).repeat_interleave(2, -1).unsqueeze(1)
@@ -85,8 +83,7 @@ class AdditiveGuide(Guide):
     def heard(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of what is heard of each source, spectra [B, N, T, F]: nothing where it is silent."""
         posterior = self.posterior()
-        is_whole = isinstance(posterior, SharedSum)
-        return posterior.mean, posterior.variance if is_whole else posterior.heard_variance
+        return posterior.mean, posterior.heard_variance
 
     def forward(self, scene: Scene) -> tuple[Tensor, Tensor]:
         """Draw `sz` for the scene of this guide. Returns s [*, B, 1, 1, N, T, 2F] and z."""

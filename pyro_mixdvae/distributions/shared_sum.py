@@ -1,5 +1,6 @@
 """Independent complex Gaussians given their noisy sum: what a mixture says of the sounds in it."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
@@ -78,6 +79,20 @@ class SharedSum(TorchDistribution):
     def variance(self) -> Tensor:
         """`v_n (1 - g_n)`, [*, N, T, F]."""
         return self.powers * (1 - self.gains)
+
+    @property
+    def heard_variance(self) -> Tensor:
+        """Of what is heard of s_n, which is nothing while it is silent, [*, N, T, F]."""
+        return self.heard(self.variance)
+
+    @property
+    def gain_variance(self) -> Tensor:
+        """None: the gains are known, [*, N, T, F]."""
+        return torch.zeros_like(self.gains)
+
+    def states(self) -> Iterator[tuple[Tensor, "SharedSum"]]:
+        """The one state that frames are in, with its probability, 1 [*, T]; a `SilentSum` has several."""
+        yield torch.ones_like(self.noise[..., 0]), self
 
     @property
     def power(self) -> Tensor:

@@ -11,7 +11,6 @@ from torch.distributions import kl_divergence
 
 from pyro_mixdvae.distributions.gaussian_chain import GaussianChain
 from pyro_mixdvae.distributions.kalman import Chain, Gaussian, Transition
-from pyro_mixdvae.distributions.shared_sum import SharedSum
 from pyro_mixdvae.engines.protocol import STANDARD_ERROR
 from pyro_mixdvae.guides.additive import AdditiveGuide
 from pyro_mixdvae.guides.collapsed import Collapsed
@@ -164,12 +163,8 @@ def expected_log_prior(chain: Chain, steps: Transition, scene: Scene) -> Tensor:
 def _of_sum(model: AdditiveModel, guide: AdditiveGuide, scene: Scene) -> dict[str, Tensor]:
     """`E_q[log p(o | s, v)]`, and the entropy where there is no z; where sources may be silent also the term of v."""
     posterior, scale = guide.posterior(), shared_scale(model.likelihood, scene)
-    if isinstance(posterior, SharedSum):
-        states = [(scene.present.to(scale), posterior)]
-    else:
-        states = list(posterior.states())
     seen, volume = torch.zeros_like(scale[..., 0, 0]), torch.zeros_like(scale[..., 0, 0])
-    for chance, q in states:
+    for chance, q in posterior.states():
         mean, variance = (part.unsqueeze(-1) for part in q.total_moments)
         expected = model.likelihood.expected_log_prob(scene.observations, mean, variance, scale)
         seen = seen + chance * torch.where(scene.mask, expected, 0.0).sum(-1)

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
-from pyro_mixdvae.distributions.shared_sum import SharedSum
-from pyro_mixdvae.distributions.silent_sum import SilentSum
 from pyro_mixdvae.engines.protocol import Record
 from pyro_mixdvae.engines.spectral_protocol import Encoded, Gradients, NoisySum
 from pyro_mixdvae.engines.torch.evaluator import RecordingELBO
@@ -58,9 +56,7 @@ class TorchSpectralEngine:
     def _log_joint(self, encoded: Encoded, power: Tensor, seen: NoisySum) -> Tensor:
         """log p(o, z), or its mean over v, up to a constant and summed over the mixtures."""
         per_frame = torch.zeros_like(power[..., 0])
-        whole = SharedSum(self.powers(encoded), seen.value, seen.noise)
-        states = [(1.0, whole)] if seen.chances is None else SilentSum(whole, seen.chances).states()
-        for chance, q in states:
+        for chance, q in seen.given(self.powers(encoded)).states():
             expected = q.expected
             per_frame = per_frame - chance * (power / expected + expected.log()).sum(-1)
         joint = torch.where(self.scene.present, per_frame, 0.0).sum()
