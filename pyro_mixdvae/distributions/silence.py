@@ -10,13 +10,12 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-from pyro_mixdvae.distributions.visibility import LEAST
+from pyro_mixdvae.distributions.visibility import LEAST, smooth_states
 
 SILENT, SOUNDING = range(2)
 
 SCANNED = 4
-"""States up to which products of matrices are faster than frame after frame: of 501 frames twice as fast with 4 states,
-and half as fast with 8."""
+"""States up to which products of matrices are faster than frame after frame."""
 
 NEVER = -1e30
 """Logarithm of the probability of what is known not to be: no sound outweighs it."""
@@ -92,38 +91,30 @@ def smooth(log_first: Tensor, log_matrix: Tensor, log_weights: Tensor) -> Smooth
     """
     best = log_weights.double().amax(-1, keepdim=True)
     weights, matrix = log_weights.double() - best, log_matrix.double()
-    start = log_first.double() + weights[..., 0, :]
-    steps = matrix.unsqueeze(-3) + weights[..., 1:, None, :]  # [*, T - 1, J, J]
-    forward, backward = (_scanned if steps.shape[-1] <= SCANNED else _stepwise)(start, steps)
-    joint = forward[..., :-1, :, None] + steps + backward[..., 1:, None, :]
-    marginals = (forward + backward).softmax(-1).to(log_weights)
-    pairs = joint.flatten(-2).softmax(-1).view_as(joint).to(log_weights)
-    log_sum = forward[..., -1, :].logsumexp(-1) + best.squeeze(-1).sum(-1)
-    return Smoothed(marginals[..., 0, :], pairs, marginals, log_sum.to(log_weights))
+    start, later = log_first.double() + weights[..., 0, :], weights[..., 1:, :]
+    is_scanned = matrix.shape[-1] <= SCANNED or not later.shape[-2]
+    pairs, log_sum = (_scanned if is_scanned else smooth_states)(start, matrix, later)
+    first = pairs[..., 0, :, :].sum(-1) if later.shape[-2] else start.softmax(-1)
+    marginals = torch.cat([first.unsqueeze(-2), pairs.sum(-2)], -2)
+    found = Smoothed(first, pairs, marginals, log_sum + best.squeeze(-1).sum(-1))
+    return Smoothed(*(part.to(log_weights) for part in found))
 
 
-def _scanned(start: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-    """Messages forwards and backwards, [*, T, J] each, of `start` [*, J] and `steps` [*, T - 1, J, J].
+def _scanned(before: Tensor, log_matrix: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """What `smooth_states` gives, in `log2 T` rounds in place of T steps: sounds have many frames, and few states.
 
-    They are products of matrices `p(v_t | v_{t-1}) exp(a_t)`, all prefixes and suffixes of which are had in `log2 T`
-    rounds (Hillis and Steele 1986) in place of T steps: sounds have many frames, and few states.
+    Messages are products of matrices `p(v_t | v_{t-1}) exp(a_t)`, all prefixes and suffixes of which are had in so many
+    rounds (Hillis and Steele 1986): before [*, J], matrix [*, J, J], weights [*, T, J] -> pairs [*, T, J, J], sums [*].
     """
-    last = torch.zeros_like(start).unsqueeze(-2)
-    if not steps.shape[-3]:
-        return start.unsqueeze(-2), last
-    ahead = (start[..., None, :, None] + _prefixes(steps)).logsumexp(-2)
+    if not log_weights.shape[-2]:
+        return log_matrix.new_zeros(*before.shape[:-1], 0, *log_matrix.shape[-2:]), before.logsumexp(-1)
+    steps = log_matrix.unsqueeze(-3) + log_weights.unsqueeze(-2)
+    ahead = (before[..., None, :, None] + _prefixes(steps)).logsumexp(-2)
     behind = _prefixes(steps.flip(-3).mT).flip(-3).mT.logsumexp(-1)
-    return torch.cat([start.unsqueeze(-2), ahead], -2), torch.cat([behind, last], -2)
-
-
-def _stepwise(start: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-    """The same, frame after frame."""
-    forward, backward = [start], [torch.zeros_like(start)]
-    for step in steps.unbind(-3):
-        forward.append((forward[-1].unsqueeze(-1) + step).logsumexp(-2))
-    for step in reversed(steps.unbind(-3)):
-        backward.append((step + backward[-1].unsqueeze(-2)).logsumexp(-1))
-    return torch.stack(forward, -2), torch.stack(backward[::-1], -2)
+    forward = torch.cat([before.unsqueeze(-2), ahead[..., :-1, :]], -2)
+    backward = torch.cat([behind[..., 1:, :], torch.zeros_like(before).unsqueeze(-2)], -2)
+    joint = forward.unsqueeze(-1) + steps + backward.unsqueeze(-2)
+    return joint.flatten(-2).softmax(-1).view_as(joint), ahead[..., -1, :].logsumexp(-1)
 
 
 def _prefixes(steps: Tensor) -> Tensor:

@@ -141,7 +141,7 @@ class TestSaid:
         assert Presence.of([("high", 0, 0)]).table(NAMES, 0.3)[1] == Span("high", 0.0, 0.0, 0.0)
 
     def test_a_stretch_that_a_table_would_not_show_is_none(self) -> None:
-        """The last frame stands for less than a millisecond: from .2996 to .3 s."""
+        """The last frame stands for less than a millisecond: from .2568 to .2572 s."""
         assert spans_of(("low",), 0.1712, np.array([[0.0], [0.0], [1.0]]), 0.2572) == [Span("low", 0.0, 0.0, 1 / 3)]
 
     def test_more_sources_than_can_be_weighed_are_refused(self, separator: Separator) -> None:
