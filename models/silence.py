@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from pyro_mixdvae.distributions import silence
 from pyro_mixdvae.distributions.silence import SilenceChain, SilencePaths
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.models.assignments.rates import rate_of_events
 from pyro_mixdvae.models.part import Part
 from pyro_mixdvae.models.scene import Scene
 
@@ -114,8 +115,8 @@ class Silence(Part):
             each = torch.stack([1 - states, states], -1)  # [2^N, N, 2]
             count = torch.einsum("bij,inx,jny->bnxy", pairs, each, each)
             found = found.replace(
-                stop=_share(count[..., 1, 0], count[..., 1, :].sum(-1), common.stop),
-                begin=_share(count[..., 0, 1], count[..., 0, :].sum(-1), common.begin),
+                stop=rate_of_events(count[..., 1, 0], count[..., 1, :].sum(-1), common.stop),
+                begin=rate_of_events(count[..., 0, 1], count[..., 0, :].sum(-1), common.begin),
                 first=(chain.first @ states + common.first) / 2,
             )
         return found
@@ -123,11 +124,6 @@ class Silence(Part):
     def _rates(self, scene: Scene) -> silence.Rates:
         shape = (len(scene.present), scene.n_sources)
         return silence.Rates(*(rate.expand(shape).to(scene.start) for rate in (self.stop, self.begin, self.first)))
-
-
-def _share(events: Tensor, frames: Tensor, common: Tensor) -> Tensor:
-    """Of an event among so many frames, which a common rate adds one event to; [B, N] each."""
-    return (events + 1) / (frames + 1 / common.clamp(min=1e-9))
 
 
 class Sounding(nn.Module):

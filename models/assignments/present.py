@@ -12,6 +12,7 @@ from pyro_mixdvae.distributions.presence import ABSENT, HIDDEN, VISIBLE
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models.assignments.contract import Factor
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
+from pyro_mixdvae.models.assignments.rates import rate_of_events
 from pyro_mixdvae.models.scene import Scene
 
 NEVER = 1e-12
@@ -147,7 +148,7 @@ class PresentAssignment(PersistentAssignment):
         frames. So a film in which targets leave often, or hide for long, is one.
         """
         n_scenes = len(seen)
-        common, found = self._rates(n_scenes), self
+        common, found = presence.Rates(*(rate.squeeze(-1) for rate in self._rates(n_scenes))), self
         for _ in range(EM_STEPS):
             eta = torch.zeros(*seen.shape[:2], self.n_sources, self.n_sources).to(seen).diagonal_scatter(seen, 0, 2, 3)
             present = torch.ones_like(seen[..., 0], dtype=torch.bool)
@@ -158,11 +159,11 @@ class PresentAssignment(PersistentAssignment):
             visible = presence.marginals(pairs)[..., VISIBLE].transpose(1, 2)
             missed = (visible * (1 - seen)).sum((1, 2))
             found = found.replace(
-                hide=_share(count[:, VISIBLE, HIDDEN], count[:, VISIBLE].sum(-1), common.hide),
-                reappear=_share(count[:, HIDDEN, VISIBLE], count[:, HIDDEN].sum(-1), common.reappear),
-                leave=_share(left, count[:, :ABSENT].sum((-2, -1)), common.leave),
-                come=_share(count[:, ABSENT, VISIBLE], count[:, ABSENT].sum(-1), common.come),
-                there=_share(pairs[:, :, 0, VISIBLE].sum((-2, -1)), self.n_sources, common.there),
+                hide=rate_of_events(count[:, VISIBLE, HIDDEN], count[:, VISIBLE].sum(-1), common.hide),
+                reappear=rate_of_events(count[:, HIDDEN, VISIBLE], count[:, HIDDEN].sum(-1), common.reappear),
+                leave=rate_of_events(left, count[:, :ABSENT].sum((-2, -1)), common.leave),
+                come=rate_of_events(count[:, ABSENT, VISIBLE], count[:, ABSENT].sum(-1), common.come),
+                there=rate_of_events(pairs[:, :, 0, VISIBLE].sum((-2, -1)), self.n_sources, common.there),
                 detection=1 - (missed + WORTH * (1 - self.detection)) / (visible.sum((1, 2)) + WORTH),
             )
         pairs, _ = presence.smooth(found._rates(n_scenes), presence.log_known(self.known.transpose(1, 2)))
@@ -217,11 +218,6 @@ class PresentAssignment(PersistentAssignment):
         """p(visible) and p(absent), [*, B, T, N] each."""
         found = presence.marginals(pairs).transpose(-3, -2)
         return found[..., VISIBLE], found[..., ABSENT]
-
-
-def _share(events: Tensor, frames: Tensor | int, common: Tensor) -> Tensor:
-    """Of an event among so many frames [B], which a common rate [B, 1] adds one event to."""
-    return (events + 1) / (frames + 1 / common.squeeze(-1).clamp(min=1e-9))
 
 
 class Presence(Factor):

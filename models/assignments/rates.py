@@ -22,6 +22,11 @@ class Rates(NamedTuple):
         return Rates(*(rate[index] if rate.dim() and len(rate) > 1 else rate for rate in self))
 
 
+def rate_of_events(events: Tensor, frames: Tensor | int, common: Tensor) -> Tensor:
+    """Of an event among so many frames [*], to which a common rate adds one event and the frames that it takes."""
+    return (events + 1) / (frames + 1 / common.clamp(min=1e-9))
+
+
 def estimated_rates(per_frame: Tensor, n_sources: int, most: float | Tensor = 0.92) -> Rates:
     """By the number of detections a frame, k: `P_D` the smaller of `most` and k / N, clutter what exceeds `N P_D`.
 

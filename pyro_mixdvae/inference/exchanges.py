@@ -29,7 +29,7 @@ from pyro_mixdvae.engines.registry import chain_engine
 from pyro_mixdvae.guides.mean_field import MeanField
 from pyro_mixdvae.inference.gap_spread import Array, GapSpread, fitted
 from pyro_mixdvae.inference.posterior import Conditioned, Posterior
-from pyro_mixdvae.inference.strangers import LEAST, left_over, strangers_of
+from pyro_mixdvae.inference.strangers import left_over, strangers_of
 from pyro_mixdvae.inference.track_gaps import Gaps, Integers, Mask, track_gaps
 
 UNSETTLED = 2
@@ -96,11 +96,11 @@ def possible_exchanges(posterior: Posterior) -> list[list[Exchange]]:
     is_near = sources.near(NEAR)
     is_there = None if posterior.presence is None else (posterior.presence > HALF).numpy()
     is_seen, is_known = (chains.observation.precision > 0).any(-1).numpy(), scene.label_mask.numpy()
-    may_have_strangers = left_over(posterior).sum((1, 2)) >= LEAST
+    is_left = left_over(posterior)
     found: list[list[Exchange]] = []
     for b, n_frames in enumerate(scene.present.sum(-1).tolist()):
         gaps, place, near, seen = sources, b, is_near[b], is_seen[b]
-        strangers = strangers_of(posterior, chains, b) if may_have_strangers[b] else None
+        strangers = strangers_of(posterior, chains, b, is_left[b])
         if strangers is not None:
             gaps, place = track_gaps(strangers.chains, UNSETTLED), 0
             near = gaps.near(NEAR)[0]

@@ -44,12 +44,12 @@ class Strangers(NamedTuple):
     is_run: Mask
 
 
-def strangers_of(posterior: Posterior, chains: Conditioned, scene: int) -> Strangers | None:
-    """The runs of one scene beside its sources; None where there are none.
+def strangers_of(posterior: Posterior, chains: Conditioned, scene: int, is_left: Mask) -> Strangers | None:
+    """The runs of one scene beside its sources; None where there are none. Of its detections [T, K] some are left over.
 
     A run moves as the sources do on the mean. Where it begins, it is anywhere among the detections of the scene.
     """
-    runs = runs_of(posterior, chains, scene)
+    runs = runs_of(posterior, chains, scene, is_left)
     if not runs:
         return None
     here = slice(scene, scene + 1)
@@ -76,9 +76,8 @@ def strangers_of(posterior: Posterior, chains: Conditioned, scene: int) -> Stran
     return Strangers(Conditioned(Transition(*transitions), PseudoObservation(*observation)), is_run)
 
 
-def runs_of(posterior: Posterior, chains: Conditioned, scene: int) -> list[Run]:
+def runs_of(posterior: Posterior, chains: Conditioned, scene: int, is_left: Mask) -> list[Run]:
     """Of one scene: detections that belong to nobody, one to a frame, each near the one before; `LEAST` or more."""
-    is_left = left_over(posterior)[scene]
     if is_left.sum() < LEAST:
         return []
     weight = _weights(*(part[scene].numpy() for part in chains.observation))

@@ -11,7 +11,7 @@ from pyro_mixdvae.inference.exchanges import NEAR, UNSETTLED, Exchange, possible
 from pyro_mixdvae.inference.gap_spread import LEAST_SCALE, fitted
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.posterior import Posterior
-from pyro_mixdvae.inference.strangers import strangers_of
+from pyro_mixdvae.inference.strangers import left_over, strangers_of
 from pyro_mixdvae.inference.track_gaps import GapsOfAny, GapsOfTwo
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.presets import default
@@ -61,10 +61,11 @@ def test_a_source_may_have_left_with_a_stranger() -> None:
     assert found.probability > 0.2
     assert MIDDLE - 5 <= found.begin <= found.end <= MIDDLE + 17
     assert posterior.conditioned is not None
-    strangers = strangers_of(posterior, posterior.conditioned, 0)
+    strangers = strangers_of(posterior, posterior.conditioned, 0, left_over(posterior)[0])
     assert strangers is not None
     assert strangers.is_run.any(0).mean() > 0.7
-    assert strangers_of(alike(), posterior.conditioned, 0) is None
+    alone = alike()
+    assert strangers_of(alone, posterior.conditioned, 0, left_over(alone)[0]) is None
 
 
 def test_one_source_has_nobody_to_exchange_names_with() -> None:

@@ -345,3 +345,20 @@ def test_scenes_are_drawn_from_it() -> None:
     assert trace.nodes["v"]["value"].shape == (2, 1, 1, N, T)
     assert isinstance(trace.nodes["v"]["fn"], SilenceChain)
     assert trace.nodes["o"]["value"].shape == scene.observations.shape
+
+
+def test_scenes_are_picked() -> None:
+    """What is said of each goes with it, what is said of one is for all; without silence there is nothing to pick."""
+    known = torch.tensor([[[1, 0]] * T, [[-1, 0]] * T])
+    stop = torch.tensor([[0.1, 0.2], [0.3, 0.4]])
+    index = torch.tensor([1, 0, 1])
+    found = model_of(steady(), Silence(stop, 0.4, 0.6, known)).scenes(index).silence
+    assert found is not None
+    assert found.known is not None
+    assert torch.equal(found.known, known[index])
+    assert torch.equal(found.stop, stop[index])
+    assert float(found.begin) == 0.4
+    one = Silence(known=known[:1]).scenes(torch.tensor([0, 0]))
+    assert torch.equal(one.known_of(mixture_scene(2, T, F, N)), known[[0, 0]])
+    plain = model_of(steady(), None)
+    assert plain.scenes(index) is plain
