@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from pyro_mixdvae import Separator, Tracker
+from pyro_mixdvae.engines.numba.joint_events import all_best_events, all_pair_probabilities, log_partitions
 from pyro_mixdvae.engines.numba.recurrence import SHIPPED
 from pyro_mixdvae.guides import MeanField
 from pyro_mixdvae.inference.algorithms import Coordinate
@@ -23,11 +24,13 @@ from pyro_mixdvae.testing.scenes import toy_scene
 
 def boxes() -> None:
     """Of the default."""
+    torch.set_default_dtype(torch.float32)
     Tracker(2).track(walks(4), size=(640, 480))
 
 
 def points() -> None:
     """Of contents that loops are not laid out for."""
+    torch.set_default_dtype(torch.float32)
     Tracker(2).track(walks(2), size=(640, 480))
 
 
@@ -41,6 +44,13 @@ def other_network() -> None:
     learned(6)
 
 
+def events() -> None:
+    """Of joint events, whatever they are of."""
+    scores = torch.zeros(1, 2, 2, dtype=torch.float64)
+    for compiled in (log_partitions, all_pair_probabilities, all_best_events):
+        compiled(scores.numpy())
+
+
 def learned(hidden: int) -> None:
     """Two steps of inference with a network of motion."""
     torch.set_default_dtype(torch.float64)
@@ -50,6 +60,7 @@ def learned(hidden: int) -> None:
 
 def sounds() -> None:
     """Of sounds that add up."""
+    torch.set_default_dtype(torch.float32)
     Separator().separate(np.random.default_rng(0).standard_normal(8000), 16000)
 
 
@@ -64,7 +75,7 @@ def walks(n_numbers: int) -> np.ndarray:
 
 
 # The longest first.
-EACH: list[Callable[[], None]] = [boxes, shipped_network, other_network, points, sounds]
+EACH: list[Callable[[], None]] = [boxes, shipped_network, points, other_network, events, sounds]
 
 
 def main() -> None:

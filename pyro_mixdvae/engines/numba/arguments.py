@@ -12,7 +12,7 @@ from pyro_mixdvae.distributions import tails
 from pyro_mixdvae.engines.numba.assigning import LOG_2_PI, Frames, Noise, Rule
 from pyro_mixdvae.engines.numba.compiled import Array, array
 from pyro_mixdvae.engines.numba.motion import ONE, Prior
-from pyro_mixdvae.engines.numba.recurrence import BOX, width
+from pyro_mixdvae.engines.numba.recurrence import Width
 from pyro_mixdvae.engines.numba.visibility import Rates
 from pyro_mixdvae.engines.numba.weights import network_arrays
 from pyro_mixdvae.models.assignments.contract import Assignment
@@ -48,7 +48,7 @@ def arrays_of(model: MixtureModel, scene: Scene) -> Arrays:
     spread = np.atleast_2d(np.asarray(sources.start_spread, np.float64))
     prior = Prior(network, places, spread, array(velocity), array(widest), _tails(sources))
     start = array(scene.start.flatten(0, 1))
-    return Arrays(prior, rule_of(model.assignment, scene), frames_of(model, scene), noise_of(model, scene), start)
+    return Arrays(prior, rule_of(model.assignment, scene), frames_of(model, scene, network.dims), noise_of(model, scene), start)
 
 
 def _tails(sources: KinematicSources) -> Array:
@@ -95,8 +95,8 @@ def rates_of(assignment: PersistentAssignment, n_scenes: int) -> Rates:
     return Rates(hide, reappear, detection, assignment.ghost)
 
 
-def frames_of(model: MixtureModel, scene: Scene) -> Frames:
-    """The detections and labels."""
+def frames_of(model: MixtureModel, scene: Scene, dims: Width) -> Frames:
+    """The detections and labels, of contents as wide as the network's."""
     has_labels = model.labels is not None and bool(scene.label_mask.any())
     labels = precision = scene.labels[:, :, :0]
     if has_labels and model.labels is not None:
@@ -104,7 +104,6 @@ def frames_of(model: MixtureModel, scene: Scene) -> Frames:
     clutter = scene.observations[..., 0]  # of no account where there is none
     if model.clutter is not None and model.assignment.has_clutter:
         clutter = model.clutter.density(scene).log_prob(scene.observations)
-    dims = width(scene.start.shape[-1], BOX)
     parts = array(scene.observations), array(scene.mask), array(clutter)
     return Frames(dims, *parts, has_labels, array(labels), array(precision))
 

@@ -25,7 +25,6 @@ from pyro_mixdvae.engines.numba.arguments import (
 from pyro_mixdvae.engines.numba.assigning import Frames, Noise, Rule
 from pyro_mixdvae.engines.numba.compiled import Array, array
 from pyro_mixdvae.engines.numba.motion import Steps
-from pyro_mixdvae.engines.numba.recurrence import BOX, width
 from pyro_mixdvae.engines.numba.visibility import Rates
 from pyro_mixdvae.engines.numba.weights import NETWORKS
 from pyro_mixdvae.engines.protocol import Filtered, PseudoObservation, Record, TeacherForced, carried_into
@@ -132,7 +131,7 @@ class NumbaChainEngine:
         nothing = np.empty((n_scenes, n_frames, 0, n_sources, n_dims), array(start).dtype)
         no_detections, is_there = nothing[..., 0, :], np.empty(nothing.shape[:3], np.bool_)
         seen = array(observation.value), array(observation.precision)
-        frames = Frames(width(n_dims, BOX), no_detections, is_there, nothing[..., 0, 0], True, *seen)
+        frames = Frames(self.arrays.prior.network.dims, no_detections, is_there, nothing[..., 0, 0], True, *seen)
         rule = Rule(False, np.empty((0, 0, 0)), NO_CHAIN, NOTHING, np.zeros(n_sources), n_sources, np.empty((0, 0)))
         noise = Noise(nothing, nothing, nothing[..., 0])
         own = array(start.flatten(0, 1))

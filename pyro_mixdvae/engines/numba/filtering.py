@@ -70,7 +70,7 @@ def filter_scenes(
     mean = np.empty((n_scenes, n_sources, n_frames, n_dims), start.dtype)
     eta = np.empty((n_scenes, n_frames, n_detections, rule.n_classes), start.dtype)
     log_likelihood = np.empty_like(eta)
-    weighed = np.empty(eta.shape if len(penalties) else (0, 0, 0, 0), eta.dtype)
+    weighed = np.empty_like(eta) if len(penalties) else log_likelihood
     n_tracks = n_scenes * n_sources
     steps = empty_steps(n_tracks, n_frames, n_dims, start)
     memory, belief = empty_memory(prior.network, n_tracks), empty_belief(n_tracks, n_dims)
@@ -107,10 +107,8 @@ def filter_scenes(
         if is_heavy:
             weigh_tails(prior.tails, frames, noise, t, belief, log_likelihood)
         if len(penalties):
-            weighed[:, t] = log_likelihood[:, t] + penalties[:, t]
-            assign(rule, weighed, frames.mask, t, is_hard, eta)
-        else:
-            assign(rule, log_likelihood, frames.mask, t, is_hard, eta)
+            add_penalties(log_likelihood, penalties, t, weighed)
+        assign(rule, weighed, frames.mask, t, is_hard, eta)
         if is_heavy:
             detected_steps(prior.tails, frames, noise, t, eta, unit, memory.motion, held, belief, steps, is_known)
         take_detections(rule, frames, noise, t, eta, belief)
@@ -175,6 +173,16 @@ def weighing(rule: Rule, log_pair: Array) -> Rule:
     return Rule(
         rule.is_exclusive, log_pair, rule.visibility, rule.log_clutter, rule.log_prior, rule.n_classes, rule.log_none
     )
+
+
+@part
+def add_penalties(log_likelihood: Array, penalties: Array, t: int, weighed: Array) -> None:
+    """What frame t is assigned by, [B, T, K, C]."""
+    n_scenes, _, n_detections, n_classes = weighed.shape
+    for b in range(n_scenes):
+        for k in range(n_detections):
+            for n in range(n_classes):
+                weighed[b, t, k, n] = log_likelihood[b, t, k, n] + penalties[b, t, k, n]
 
 
 @part
@@ -347,11 +355,9 @@ def take_detections(rule: Rule, frames: Frames, noise: Noise, t: int, eta: Array
     Detections that may share a source do not exclude one another: they are taken in one after the other.
     """
     n_detections = eta.shape[2]
-    if rule.is_exclusive:
-        update_uncertain(frames, noise, t, 0, n_detections, eta, belief)
-    else:
-        for k in range(n_detections):
-            update_uncertain(frames, noise, t, k, k + 1, eta, belief)
+    at_once = max(n_detections, 1) if rule.is_exclusive else 1
+    for k in range(0, n_detections, at_once):
+        update_uncertain(frames, noise, t, k, k + at_once, eta, belief)
 
 
 @part

@@ -5,9 +5,9 @@
     c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g),   h_t = sigmoid(r) tanh(c_t)
     (damping, process_variance, drift, position_variance) = heads(tanh(F h_t + f))
 
-The widths D of boxes and H of the network that ships are lengths of tuples: a tuple's length is part of its type, so
-that the compiler knows them, and can lay out the inner loops for just these. Others are lengths of arrays, and share
-kernels: one more content or network does not wait for the compiler again.
+For boxes and the network that ships the widths D and H are lengths of tuples: a tuple's length is part of its type, so
+that the compiler knows them, and can lay out the inner loops for just these. All others are lengths of arrays, and
+share kernels: one more content or network does not wait for the compiler again.
 """
 
 from typing import NamedTuple
@@ -28,10 +28,21 @@ BOX, SHIPPED = 4, 32
 """The D and the H that kernels are laid out for."""
 
 
-def width(size: int, common: int, times: int = 1) -> Width:
-    """Something that is `times` `size` long, in its type where the size is the common one."""
-    length = times * size
-    return (0,) * length if size == common else np.zeros(length, np.int64)
+class Widths(NamedTuple):
+    """Things that are as long as rows of a network are wide."""
+
+    dims: Width  # D
+    hidden: Width  # H; 0 for a network without memory
+    joined: Width  # 2H
+    gates: Width  # 4H
+    heads: Width  # 4D
+
+
+def widths(n_dims: int, hidden: int) -> Widths:
+    """Those of D and H, in their types where these are the ones that kernels are laid out for."""
+    is_common = (n_dims, hidden) == (BOX, SHIPPED)
+    lengths = n_dims, hidden, 2 * hidden, 4 * hidden, 4 * n_dims
+    return Widths(*((0,) * length if is_common else np.zeros(length, np.int64) for length in lengths))
 
 
 class Layer(NamedTuple):
@@ -44,11 +55,11 @@ class Layer(NamedTuple):
 class Network(NamedTuple):
     """The layers of the network; only `constants` count where H is 0."""
 
-    dims: Width  # its length is D
-    hidden: Width  # H; 0 for a network without memory
-    joined: Width  # 2H
-    gates: Width  # 4H
-    heads: Width  # 4D
+    dims: Width  # these are `Widths`
+    hidden: Width
+    joined: Width
+    gates: Width
+    heads: Width
     floor: float  # of variances
     input_layer: Layer  # D to H; the gain of displacements is in it
     gate_layer: Layer  # 2H to 4H

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.engines.numba import latent_path
 from pyro_mixdvae.engines.numba.compiled import Array, array
-from pyro_mixdvae.engines.numba.recurrence import BOX, DRIFT, SHIPPED, Layer, Network, width
+from pyro_mixdvae.engines.numba.recurrence import DRIFT, Layer, Network, widths
 from pyro_mixdvae.networks.kinematic import ConstantVelocity, Kinematic, KinematicNetwork
 from pyro_mixdvae.networks.layers import VARIANCE_FLOOR, GaussianNetwork
 
@@ -31,13 +31,8 @@ def _recurrent(network: KinematicNetwork) -> Network:
     input_gates, hidden_gates, input_bias, hidden_bias = network.history.lstm.all_weights[0]
     scale = first.bias.new_ones(4, network.content_dim)
     scale[DRIFT] = gain
-    n_dims, hidden = network.content_dim, len(first.bias)
     return Network(
-        width(n_dims, BOX),
-        width(hidden, SHIPPED),
-        width(hidden, SHIPPED, 2),
-        width(hidden, SHIPPED, 4),
-        width(n_dims, BOX, 4),
+        *widths(network.content_dim, len(first.bias)),
         VARIANCE_FLOOR,
         _layer(gain * first.weight.T, first.bias),
         _layer(torch.cat([input_gates.T, hidden_gates.T]), input_bias + hidden_bias),
@@ -50,9 +45,8 @@ def _recurrent(network: KinematicNetwork) -> Network:
 def _constant(network: ConstantVelocity) -> Network:
     """No weights: the constants."""
     nothing = network.process_variance.new_zeros(0)
-    layer, dims, heads = _layer(nothing, nothing), width(network.content_dim, BOX), width(network.content_dim, BOX, 4)
-    constants = torch.stack(list(network.motion(nothing)))
-    return Network(dims, (), (), (), heads, VARIANCE_FLOOR, layer, layer, layer, layer, array(constants))
+    layer, constants = _layer(nothing, nothing), torch.stack(list(network.motion(nothing)))
+    return Network(*widths(network.content_dim, 0), VARIANCE_FLOOR, layer, layer, layer, layer, array(constants))
 
 
 def _layer(weight: Tensor, bias: Tensor) -> Layer:
