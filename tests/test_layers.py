@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -69,10 +70,13 @@ def imported_parts(path: Path) -> Iterator[tuple[str, int]]:
                 yield part, node.lineno
 
 
-def imports() -> Iterator[tuple[str, str, str]]:
-    for part, path in modules():
-        for other, line in imported_parts(path):
-            yield part, other, f"{path.relative_to(ROOT)}:{line} imports {other}"
+@cache
+def imports() -> list[tuple[str, str, str]]:
+    return [
+        (part, other, f"{path.relative_to(ROOT)}:{line} imports {other}")
+        for part, path in modules()
+        for other, line in imported_parts(path)
+    ]
 
 
 def test_every_part_has_a_layer() -> None:

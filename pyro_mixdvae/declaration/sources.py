@@ -1,5 +1,6 @@
 """[sources]: a prior p(s, z), made of weights in a file or of numbers, and the representation that comes with it."""
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from pyro_mixdvae.declaration.toml_text import shown
 from pyro_mixdvae.declaration.words import listed
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import Sources
+from pyro_mixdvae.process_state import drawing, seeded
 from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.representations.poses import REPRESENTATIONS, representation_of
 from pyro_mixdvae.representations.stft import STFT
@@ -162,9 +164,10 @@ def _options(name: str, family: Family, loaded: Networks | None) -> dict[str, Op
     return {WEIGHTS: Option(kind, REQUIRED), **options}
 
 
+@cache
 def is_learned_nowhere(network: type[nn.Module]) -> bool:
     """Whether a network has no parameters, so that a few numbers make it."""
-    with torch.device("meta"):  # nothing is drawn there
+    with drawing(seeded(0)):  # on the device "meta" nothing is drawn, but torch imports its compiler for seconds
         return not list(network().parameters())
 
 

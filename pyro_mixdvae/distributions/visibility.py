@@ -95,13 +95,14 @@ def smooth_states(before: Tensor, log_matrix: Tensor, log_weights: Tensor) -> tu
         forward = torch.logsumexp(forward.unsqueeze(-1) + log_matrix, -2) + weight
         scale = torch.logsumexp(forward, -1)
         forward, total = forward - scale.unsqueeze(-1), total + scale
-    backward, pairs = torch.zeros_like(forward), []
-    for weight, own in zip(reversed(weights), reversed(earlier), strict=True):
-        joint = own.unsqueeze(-1) + log_matrix + (weight + backward).unsqueeze(-2)
-        pairs.append(joint.flatten(-2).softmax(-1).unflatten(-1, shape))
-        backward = torch.logsumexp(log_matrix + (weight + backward).unsqueeze(-2), -1)
+    backward, later = torch.zeros_like(forward), []
+    for weight in reversed(weights):
+        later.append(weight + backward)
+        backward = torch.logsumexp(log_matrix + later[-1].unsqueeze(-2), -1)
         backward = backward - backward.amax(-1, keepdim=True)
-    return torch.stack(pairs[::-1], -3), total
+    sides = torch.stack(earlier, -2).unsqueeze(-1), torch.stack(later[::-1], -2).unsqueeze(-2)
+    joint = sides[0] + log_matrix.unsqueeze(-3) + sides[1]  # of all frames at once
+    return joint.flatten(-2).softmax(-1).unflatten(-1, shape), total
 
 
 def paths_of(first: Sequence[int], n_states: int, n_sources: int, n_frames: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from pyro_mixdvae.distributions.kalman import Transition
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.exact_posterior import exact_posterior
-from pyro_mixdvae.networks.layers import VARIANCE_FLOOR
+from pyro_mixdvae.networks.layers import variances
 from pyro_mixdvae.networks.memory import MarkovDVAE
 from pyro_mixdvae.networks.states import MarkovState
 
@@ -55,8 +55,7 @@ class ConstantAcceleration(MarkovDVAE):
             "position_variance": (position_noise,),
         }
         for name, parts in spreads.items():
-            each = [torch.as_tensor(part, dtype=torch.get_default_dtype()).expand(content_dim) for part in parts]
-            self.register_buffer(name, torch.cat(each).square().clamp(min=VARIANCE_FLOOR))
+            self.register_buffer(name, variances(content_dim, *parts))
 
     @property
     def constants(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pyro_mixdvae.distributions import kalman
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.exact_posterior import exact_posterior
-from pyro_mixdvae.networks.layers import VARIANCE_FLOOR, History, NoHistory, TanhMLP
+from pyro_mixdvae.networks.layers import VARIANCE_FLOOR, History, NoHistory, TanhMLP, variances
 from pyro_mixdvae.networks.recurrent import RecurrentDVAE
 from pyro_mixdvae.networks.states import RecurrentState
 
@@ -156,8 +156,7 @@ class ConstantVelocity(Kinematic):
             "position_variance": position_noise,
         }
         for name, spread in spreads.items():
-            variance = torch.as_tensor(spread, dtype=torch.get_default_dtype()).square().clamp(min=VARIANCE_FLOOR)
-            self.register_buffer(name, variance.expand(content_dim).clone())
+            self.register_buffer(name, variances(content_dim, spread))
 
     def motion(self, h: Tensor) -> Motion:
         """The constants, each [*, D]."""

@@ -217,3 +217,16 @@ class NoHistory(nn.Module):
 
 VARIANCE_FLOOR = 1e-8
 """Added to variances of displacements, in box sizes squared."""
+
+
+def variances(width: int, *spreads: float | Sequence[float]) -> Tensor:
+    """The squares of standard deviations, each a number or `width` of them, side by side; at least `VARIANCE_FLOOR`.
+
+    They are computed on the CPU, whatever device is the default: where weights are read that is "meta", for whose
+    arithmetic torch imports its compiler, which takes seconds.
+    """
+    found = torch.empty(len(spreads) * width)
+    for part, spread in zip(found.split(width), spreads, strict=True):
+        with torch.device("cpu"):
+            part.copy_(torch.as_tensor(spread, dtype=found.dtype).square().clamp(min=VARIANCE_FLOOR))
+    return found

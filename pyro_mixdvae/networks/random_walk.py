@@ -7,7 +7,7 @@ import torch
 from pyro.distributions import Normal
 from torch import Tensor
 
-from pyro_mixdvae.networks.layers import VARIANCE_FLOOR
+from pyro_mixdvae.networks.layers import variances
 from pyro_mixdvae.networks.memory import MemorylessDVAE
 from pyro_mixdvae.networks.states import EmptyState
 
@@ -29,8 +29,7 @@ class RandomWalk(MemorylessDVAE):
     def __init__(self, content_dim: int = 4, step: float | Sequence[float] = 0.1):
         super().__init__()
         self.content_dim = content_dim
-        variance = torch.as_tensor(step, dtype=torch.get_default_dtype()).square().clamp(min=VARIANCE_FLOOR)
-        self.register_buffer("variance", variance.expand(content_dim).clone())
+        self.register_buffer("variance", variances(content_dim, step))
 
     def prior_step(self, state: EmptyState) -> Normal:
         """Nothing latent: batch [*, 0]."""

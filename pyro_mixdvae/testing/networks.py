@@ -160,8 +160,8 @@ class DVAEContract(Contract):
         network = self.make()
         if not list(network.parameters()):
             return
-        velocity = 0.1 * torch.randn(60, 1, network.content_dim)
-        tracks = velocity + 0.01 * torch.randn(60, 12, network.content_dim)
+        velocity = 0.1 * torch.randn(40, 1, network.content_dim)
+        tracks = velocity + 0.01 * torch.randn(40, 6, network.content_dim)
         plan = Schedule(
             epochs=12,
             warm_up=0,

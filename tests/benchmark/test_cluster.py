@@ -33,7 +33,7 @@ def program(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_nothing_is_lost_when_a_worker_is_killed(data: Path, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
-    samples = draw_list(data, [20, 40], SampleOptions())
+    samples = draw_list(data, [20, 40], SampleOptions(triples_per_window=2))
     blocks = list(blocks_of(samples, ["sort", "jpda"], [20, 40], MethodSettings(3), 1))
     file = tmp_path / "scheduler.json"
     with ExitStack() as stack:

@@ -61,6 +61,7 @@ def test_the_list_is_read_back(changing_sizes: Path, tmp_path: Path) -> None:
     assert again.options == drawn.options
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_the_benchmark(changing_sizes: Path, tmp_path: Path, mixdvae: Callable) -> None:
     command = ("bench", "mot", changing_sizes, "--presence", "--workers", 1, "--methods", "mixdvae", "oracle", "sort")
     ended = mixdvae(*command, "-o", tmp_path / "out")

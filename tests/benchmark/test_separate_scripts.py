@@ -11,6 +11,7 @@ import torch
 from sounds import spectral_srnn
 
 from pyro_mixdvae.benchmark.sounds.mixdvae import MixDVAE
+from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.separator import Separator
 from pyro_mixdvae.weights.store import save_network
@@ -43,20 +44,14 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-@pytest.mark.parametrize("is_recorded", [False, True])
 def test_speed(
-    weights: list[str],
-    folders: list[str],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    is_recorded: bool,
+    weights: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert separate_speed.PUBLISHED_ITERATIONS == 70
+    monkeypatch.setattr(separate_speed, "PUBLISHED_ITERATIONS", 14)
     monkeypatch.setattr(separate_speed, "IN_FULL", (2, 3))
     out = tmp_path / "out"
     options = ["--frames", "3", "--batches", "1", "2", "--seconds", "1", "--repeats", "2", "-o", str(out)]
-    if is_recorded:
-        options += ["--data", *folders]
     separate_speed.main(["--sources", *weights, *options])
     table = capsys.readouterr().out
     assert table == (out / "separate_speed.md").read_text()
@@ -65,14 +60,29 @@ def test_speed(
     assert counts == [
         ("default", 1, 3, 3), ("default", 2, 3, 3),
         ("--likelihood assignment", 1, 3, 3), ("--likelihood assignment", 2, 3, 3),
-        ("published", 1, 3, 70), ("published", 2, 3, 70),
+        ("published", 1, 3, 14), ("published", 2, 3, 14),
     ]  # fmt: skip
     rows = [cells(line) for line in table.splitlines() if line.startswith(("| default", "| published"))]
     assert [(row[8], row[3].endswith("*")) for row in rows[:2]] == [("1", False)] * 2
     assert [row[3].endswith("*") for row in rows[2:]] == [True, False]  # where not all its iterations were run
-    assert [row["iterations_run"] for row in results["rows"]["published"]] == [10, 70]
+    assert [row["iterations_run"] for row in results["rows"]["published"]] == [10, 14]
     assert results["stream"]["sound_seconds"] == 1
     assert len(results["stream"]["seconds"]) == 2
+
+
+def test_recordings_may_be_mixed(weights: list[str], folders: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def measured(make: separate_speed.Make, options: object) -> None:
+        made.append(make(2, 3))
+        raise InputError("that is enough")
+
+    monkeypatch.setattr(separate_speed, "_measure_all", measured)
+    with pytest.raises(SystemExit, match="that is enough"):
+        separate_speed.main(["--sources", *weights, "--data", *folders])
+    (mixtures,) = made
+    assert mixtures.shape == separate_speed.coloured_noise(2, 2 * separate_speed.HOP).shape
+    assert (mixtures.square().mean(-1) > 0).all()
 
 
 def test_a_batch_is_separated_as_each_sound_of_it_alone(weights: list[str]) -> None:

@@ -105,12 +105,12 @@ def test_activations_that_must_change_slowly_do() -> None:
 
 
 def test_a_network_learns_from_pairs() -> None:
-    assert quality(taught(Supervised(), 20)) > quality(Mixture()) + 8
+    assert quality(taught(Supervised(), 10)) > quality(Mixture()) + 8
 
 
 @pytest.mark.slow
 def test_a_network_learns_from_mixtures_of_mixtures() -> None:
-    assert quality(taught(MixIT(), 150)) > quality(Mixture()) + 5
+    assert quality(taught(MixIT(), 40)) > quality(Mixture()) + 5
 
 
 def test_outputs_are_dealt_in_the_best_way() -> None:
@@ -161,7 +161,7 @@ def test_swapped_priors(weights: list[str]) -> None:
 
 def test_a_prior_without_latents_learns_and_separates(weights: list[str]) -> None:
     learner = DeepAR(weights)
-    learned = learner.learn(Lesson(clips(), SMALL, 30, 0))
+    learned = learner.learn(Lesson(clips(), SMALL, 8, 0))
     method = learner.method(learned, SMALL)
     assert isinstance(method, MixDVAE)
     assert method.separator.preset.model.sources.latent_dim == 0

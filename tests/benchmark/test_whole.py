@@ -33,6 +33,7 @@ def test_a_whole_sequence_keeps_bystanders_and_gaps_of_the_truth(changing_sizes:
     np.testing.assert_array_equal(labels.boxes, two.sample.ground_truth[[0, 1], [0, 1]])
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_methods_run_on_sequences_of_different_sizes(changing_sizes: Path, tmp_path: Path, mixdvae: Callable) -> None:
     command = ("bench", "mot", changing_sizes, "--methods", "mixdvae", "sort", "oracle", "--workers", 1)
     ended = mixdvae(*command, "--whole", "-o", tmp_path / "a")

@@ -47,7 +47,7 @@ class Example(NamedTuple):
 
 def boxes(exclusive: bool = False) -> Example:
     assignment = ExclusiveAssignment(2, 0.8, 0.1) if exclusive else IndependentAssignment(2, 0.1)
-    return Example(toy_model(2, vkf(), assignment), toy_scene(1, 3, 2, 2), MeanField)
+    return Example(toy_model(2, vkf(), assignment), toy_scene(1, 2, 2, 2), MeanField)
 
 
 def sounds() -> Example:
@@ -55,19 +55,19 @@ def sounds() -> Example:
     model = MixtureModel(
         constant_sources(torch.randn(2, 2)), IndependentAssignment(2), ComplexNormal(PowerNoise(0.2, 0.01))
     )
-    return Example(model, mixture_scene(1, 3, 2), MeanField)
+    return Example(model, mixture_scene(1, 2, 2), MeanField)
 
 
 def sums() -> Example:
     model = AdditiveModel(constant_sources(torch.randn(2, 2)), ComplexNormal(PowerNoise(0.2, 0.01)))
-    return Example(model, mixture_scene(1, 3, 2), AdditiveGuide)
+    return Example(model, mixture_scene(1, 2, 2), AdditiveGuide)
 
 
 def noisy_sums(is_additive: bool = True) -> Example:
     """With a steady noise, whose spectrum is estimated from the mixture."""
     sources = SoundSources([*constant_sources(torch.randn(2, 2)).each(), StationaryNoise(2, latent_dim=2)])
     likelihood = ComplexNormal(PowerNoise(0.2, 0.01))
-    scene = mixture_scene(1, 3, 2, 3)
+    scene = mixture_scene(1, 2, 2, 3)
     if is_additive:
         return Example(AdditiveModel(sources, likelihood), scene, AdditiveGuide)
     return Example(MixtureModel(sources, IndependentAssignment(3), likelihood), scene, MeanField)
@@ -75,10 +75,10 @@ def noisy_sums(is_additive: bool = True) -> Example:
 
 def steady_sums() -> Example:
     """Without z, so that the entropy of q is known."""
-    model = AdditiveModel(SteadySound(0.2 + torch.rand(2, 3, 2)), ComplexNormal(PowerNoise(0.2, 0.01)))
-    scene = mixture_scene(1, 3, 2)
+    model = AdditiveModel(SteadySound(0.2 + torch.rand(2, 2, 2)), ComplexNormal(PowerNoise(0.2, 0.01)))
+    scene = mixture_scene(1, 2, 2)
     guide = AdditiveGuide(model, scene)
-    guide.set_powers(0.2 + torch.rand(1, 2, 3, 2))
+    guide.set_powers(0.2 + torch.rand(1, 2, 2, 2))
     return Example(model, scene, guide)
 
 
@@ -225,7 +225,7 @@ RIGHT_CLAIMS: dict[str, dict[str, Function]] = {
     "sounds": {"log p(o|w,s)": fit, "KL(w)": divergence_of_w},
 }
 PLANTED_CLAIMS: dict[str, tuple[str, str, Function, str]] = {
-    "no k/2 log 2 pi e": ("boxes", "entropy", lambda m, x, q: entropy(q, 0.0), "-k/2 log 2 pi e, k = 48"),
+    "no k/2 log 2 pi e": ("boxes", "entropy", lambda m, x, q: entropy(q, 0.0), "-k/2 log 2 pi e, k = 32"),
     "no e": ("boxes", "entropy", lambda m, x, q: entropy(q, 0.5 * math.log(2 * math.pi)), "-k/2 (the logarithm of e"),
     "marginals": ("boxes", "entropy", lambda m, x, q: entropy(q, marginal=True), "marginals in place of conditionals"),
     "the sign of the entropy": ("boxes", "entropy", lambda m, x, q: -entropy(q), "has the other sign"),

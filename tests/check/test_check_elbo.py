@@ -12,6 +12,7 @@ from pyro.distributions import StudentT as StudentTDensity
 from torch import Tensor, nn
 
 from pyro_mixdvae import check_elbo
+from pyro_mixdvae.check.groups import judge
 from pyro_mixdvae.check.report import GROUPS, PATH, SITES, SLOPES, TERMS, Report, W
 from pyro_mixdvae.guides import Collapsed, Factorised, Guide, MeanField
 from pyro_mixdvae.inference.algorithms import SVI, Coordinate
@@ -23,6 +24,12 @@ from pyro_mixdvae.models.mixture import Plates, plates
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.testing.parts import EVERY_ASSIGNMENT, relative_noise, relative_vkf, toy_model, vkf
 from pyro_mixdvae.testing.scenes import toy_scene
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the evaluator, one by one: the verdict is in their standard errors, however many there are."""
+    monkeypatch.setattr(judge, "N_DRAWS", 20)
 
 
 def verdicts(report: Report, group: str) -> dict[str, str]:

@@ -52,10 +52,8 @@ def test_a_drawn_scene_of_a_declared_model_is_right(mixdvae: Callable[..., Any],
     assert (ended.code, ended.err) == (0, "")
     assert "0 wrong" in ended.out
     assert "log p(o|w,s)" in ended.out
-    again = mixdvae("check-elbo", *arguments, "--json")
-    assert json.loads(again.out)["is_right"]
     assert mixdvae("check-elbo", *arguments, "--json", "out.json").code == 0
-    assert json.loads((here / "out.json").read_text()) == json.loads(again.out)
+    assert json.loads((here / "out.json").read_text())["is_right"]
     assert mixdvae("check-elbo", *arguments, "--json", "out.json").code == 2  # it exists
 
 

@@ -30,7 +30,11 @@ def numbers(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("level", ["1e-9", ".9999999999999999", "5e-324"])
-def test_intervals_of_any_level_are_intervals(mixdvae: Run, detections: Path, tmp_path: Path, level: str) -> None:
+def test_intervals_of_any_level_are_intervals(
+    mixdvae: Run, detections: Path, tmp_path: Path, request: pytest.FixtureRequest, level: str
+) -> None:
+    if level == "1e-9":  # a picture of the others is enough
+        request.getfixturevalue("unrendered")
     out = tmp_path / "out.txt"
     arguments = ("track", detections, "-n", 2, "--size", "640x480", "--level", level)
     assert mixdvae(*arguments, "-o", out)[0] == 0
@@ -45,6 +49,7 @@ def test_intervals_of_any_level_are_intervals(mixdvae: Run, detections: Path, tm
     assert all(float(row["x1_low"]) < float(row["x1_high"]) for row in csv.DictReader(text.splitlines()))
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_tiny_boxes_stay_boxes(mixdvae: Run, tmp_path: Path) -> None:
     """A hundredth of a pixel wide, in an image of a million pixels, then not seen for long."""
     det, out = tmp_path / "det.txt", tmp_path / "out.txt"
@@ -59,15 +64,15 @@ def test_tiny_boxes_stay_boxes(mixdvae: Run, tmp_path: Path) -> None:
 def test_a_film_cut_from_the_middle_of_another_keeps_its_frames(mixdvae: Run, tmp_path: Path) -> None:
     """And is scored by them: frames before the first box are misses, no shift."""
     det, out, gt = (tmp_path / name for name in ("det.txt", "out.txt", "gt.txt"))
-    boxes = {t: f"{100 + t % 50},100,30,60" for t in range(30_001, 30_041)}
+    boxes = {t: f"{100 + t % 50},100,30,60" for t in range(2_001, 2_041)}
     det.write_text("".join(f"{t},-1,{box},1\n" for t, box in boxes.items()))
     gt.write_text("".join(f"{t},1,{box},1,1,1\n" for t, box in boxes.items()))
     code, printed, _ = mixdvae("track", det, "-n", 1, "--size", "640x480", "--preset", "vkf", "-o", out)
     assert code == 0
-    assert "Note: Frames 1 to 29" in printed
-    assert "have no boxes: the first detection is in frame 30001" in printed
+    assert "Note: Frames 1 to 1" in printed
+    assert "have no boxes: the first detection is in frame 2001" in printed
     first = int(out.read_text().split(",", 1)[0])
-    assert 29_000 < first < 30_001
+    assert 1_000 < first < 2_001
     assert int(numbers(tmp_path / "out.boxes.csv")[0]["frame"]) == first
     assert (tmp_path / "out.png").stat().st_size > 10_000
     assert mixdvae("eval", out, "--gt", gt, "--csv", tmp_path / "scores.csv")[0] == 0

@@ -74,6 +74,7 @@ def test_weights_of_the_wrong_kind_come_with_those_of_the_right_kind(mixdvae: Ru
     )
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_only_verbose_speaks_of_nats(mixdvae: Run, tmp_path: Path) -> None:
     rows = "".join(f"{t},-1,{10 + 3 * t},20,30,60,1\n" for t in range(1, 9))
     (tmp_path / "det.txt").write_text(rows)

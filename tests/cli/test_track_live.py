@@ -20,6 +20,7 @@ import torch
 
 from pyro_mixdvae.tracking.files.detections import read_detections
 from pyro_mixdvae.tracking.files.tracks import read_results
+from pyro_mixdvae.tracking.live.stream import MOST_SKIPPED
 from pyro_mixdvae.tracking.live.tracker import LiveResult, LiveTracker
 
 Run = Callable[..., tuple[int, str, str]]
@@ -209,7 +210,6 @@ GOOD = "1,-1,5,5,10,10,1\n"
         ("\n\n", "standard input is empty"),
         (GOOD + "3,-1,5,5,10,10,1\n\n2,-1,5,5,10,10,1\n", "line 4: frame 2 comes after frame 3"),
         (GOOD + "3\n2\n", "line 3: frame 2 comes after frame 3"),
-        (GOOD + "1002,-1,5,5,10,10,1\n1003,-1,5,5,10,10,1\n", ""),
         (GOOD + "1003,-1,5,5,10,10,1\n", "line 2: no row for 1001 frames before frame 1003"),
         (GOOD + "2,-1,5,5\n", "line 2: 4 columns"),
         (GOOD + "2,-1,5,5,10,10\n", "line 2: 6 columns where line 1 has 7"),
@@ -228,18 +228,21 @@ GOOD = "1,-1,5,5,10,10,1\n"
 def test_rows_that_cannot_be_used(pipe: Run, given: str | bytes, says: str) -> None:
     """The line is named; frames before it have been printed."""
     code, out, err = pipe(given, "-n", 1, "--size", "640x480")
-    if not says:
-        assert code == 0
-        assert [line.split(" in frame")[0] for line in err.splitlines()] == [
-            "Source 1 is lost",
-            "Source 1 is found again",
-        ]
-        return
     assert code == 2
     assert says in err
     assert err.count("\n") == 1
     assert err.startswith("standard input")
     assert all(line.count(",") == 9 for line in out.splitlines())
+
+
+def test_so_many_frames_may_lack_rows_and_no_more(pipe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MOST_SKIPPED == 1000
+    monkeypatch.setattr("pyro_mixdvae.tracking.live.stream.MOST_SKIPPED", 100)
+    code, _, err = pipe(GOOD + "102,-1,5,5,10,10,1\n103,-1,5,5,10,10,1\n", "-n", 1, "--size", "640x480")
+    assert code == 0
+    assert [line.split(" in frame")[0] for line in err.splitlines()] == ["Source 1 is lost", "Source 1 is found again"]
+    code, _, err = pipe(GOOD + "103,-1,5,5,10,10,1\n", "-n", 1, "--size", "640x480")
+    assert (code, "no row for 101 frames before frame 103" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

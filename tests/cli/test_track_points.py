@@ -31,7 +31,9 @@ def read(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def test_points_in_and_points_out_in_the_numbering_of_the_film(mixdvae: Run, points: Path, tmp_path: Path) -> None:
+def test_points_in_and_points_out_in_the_numbering_of_the_film(
+    mixdvae: Run, points: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     out_file = tmp_path / "out" / "two.csv"
     with only_torch():
         code, out, err = mixdvae("track", points, "-n", "2", "-o", out_file, "--samples", "1")
@@ -54,6 +56,7 @@ def test_points_in_and_points_out_in_the_numbering_of_the_film(mixdvae: Run, poi
     code, _, err = mixdvae("eval", out_file, "--gt", out_file)
     assert code == 2
     assert "say how near is near, as --within 10" in err
+    request.getfixturevalue("unrendered")
     with only_torch():
         again = mixdvae("track", points, "--model", out_file.with_suffix(".model.toml"), "-o", tmp_path / "again.csv")
     assert again[0] == 0

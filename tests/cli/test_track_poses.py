@@ -1,12 +1,12 @@
 """``mixdvae track``, ``eval``, ``report`` and ``render`` of poses: files in, files out, and what cannot be."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pyro_mixdvae.engines.registry import only_torch
 from pyro_mixdvae.reporting.palette import colour_of
@@ -55,7 +55,7 @@ def poses(tmp_path: Path) -> Path:
     return path
 
 
-def test_poses_in_and_poses_out(mixdvae: Run, poses: Path, tmp_path: Path) -> None:
+def test_poses_in_and_poses_out(mixdvae: Run, poses: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     out_file = tmp_path / "out" / "two.csv"
     with only_torch():
         code, out, err = mixdvae("track", poses, "-n", "2", "-o", out_file)
@@ -86,14 +86,22 @@ def test_poses_in_and_poses_out(mixdvae: Run, poses: Path, tmp_path: Path) -> No
     assert "1.000" in out
     code, _, err = mixdvae("eval", out_file, "--gt", truth)
     assert (code, "holds poses, which do not overlap" in err) == (2, True)
+    request.getfixturevalue("unrendered")
     with only_torch():
         again = mixdvae("track", poses, "--model", out_file.with_suffix(".model.toml"), "-o", tmp_path / "again.csv")
     assert again[0] == 0
     assert (tmp_path / "again.csv").read_text() == out_file.read_text()
 
 
-def test_poses_are_drawn_and_shown(mixdvae: Run, poses: Path, tmp_path: Path) -> None:
-    """Of any tracker; those of ours have tables beside them."""
+def test_poses_are_drawn_and_shown(mixdvae: Run, poses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any tracker; those of ours have tables beside them. No line leads to a part that nobody saw."""
+    line = ImageDraw.ImageDraw.line
+
+    def to_a_place(pen: ImageDraw.ImageDraw, places: Sequence[Sequence[float]], **options: object) -> None:
+        assert np.isfinite(places).all()
+        line(pen, places, **options)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "line", to_a_place)
     for verb, arguments in (
         ("render", (poses, poses, "-o", tmp_path / "a.gif", "-q", "--size", "160x120")),
         ("report", (poses, "-o", tmp_path / "a.html", "-q")),

@@ -61,8 +61,15 @@ def same_files(one: Path, other: Path) -> None:
     ],
 )
 def test_the_file_of_a_run_repeats_it(
-    sequence: Path, tmp_path: Path, mixdvae: Callable, monkeypatch: pytest.MonkeyPatch, options: tuple
+    sequence: Path,
+    tmp_path: Path,
+    mixdvae: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    options: tuple,
 ) -> None:
+    if options:
+        request.getfixturevalue("unrendered")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own_t.py").write_text(MY_T)
     first, again = tmp_path / "first.txt", tmp_path / "again.txt"
@@ -75,6 +82,7 @@ def test_the_file_of_a_run_repeats_it(
     assert first.with_suffix(".model.toml").read_text() == again.with_suffix(".model.toml").read_text()
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_file_changes_the_preset_and_options_change_the_file(
     sequence: Path, tmp_path: Path, mixdvae: Callable
 ) -> None:
@@ -194,12 +202,12 @@ def test_a_declaration_of_too_few_sources() -> None:
 
 @pytest.fixture
 def mixture(tmp_path: Path, rng: np.random.Generator) -> tuple[Path, list[Path]]:
-    """A second of noise, and weights of two sounds that nothing was taught."""
+    """A short noise, and weights of two sounds that nothing was taught."""
     torch.set_default_dtype(torch.float32)
     paths = [tmp_path / f"{name}.safetensors" for name in ("voice", "pipe")]
     for path in paths:
         save_network(path, spectral_srnn(STFT().n_frequencies), STFT(), {})
-    soundfile.write(tmp_path / "mix.wav", 0.1 * rng.standard_normal(16000), 16000)
+    soundfile.write(tmp_path / "mix.wav", 0.1 * rng.standard_normal(6000), 16000)
     return tmp_path / "mix.wav", paths
 
 
@@ -213,8 +221,10 @@ def mixture(tmp_path: Path, rng: np.random.Generator) -> tuple[Path, list[Path]]
     ],
 )
 def test_the_file_of_a_separation_repeats_it(
-    mixture: tuple[Path, list[Path]], tmp_path: Path, mixdvae: Callable, options: tuple
+    mixture: tuple[Path, list[Path]], tmp_path: Path, mixdvae: Callable, request: pytest.FixtureRequest, options: tuple
 ) -> None:
+    if options:
+        request.getfixturevalue("unrendered")
     sound, weights = mixture
     first, again = tmp_path / "first", tmp_path / "again"
     ended = mixdvae("separate", sound, "-o", first, "--sources", ",".join(map(str, weights)), *options)

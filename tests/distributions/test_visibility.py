@@ -187,7 +187,7 @@ class TestChain:
 chances = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     hide=chances,
     reappear=chances,

@@ -55,6 +55,7 @@ def _track(place: Workplace, *options: object) -> int:
     return code
 
 
+@pytest.mark.usefixtures("unrendered")
 @tried(6)
 @given(st.sampled_from(SHIPPED).flatmap(lambda name: altered(_shipped(name))))
 def test_damaged_weights(data: bytes) -> None:
@@ -91,6 +92,7 @@ def _change(draw: st.DrawFn, node: Any) -> None:
         node[key] = draw(st.sampled_from(VALUES))
 
 
+@pytest.mark.usefixtures("unrendered")
 @tried(15)
 @given(changed_headers())
 def test_weights_that_say_something_else(data: bytes) -> None:
@@ -139,6 +141,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.with_suffix(".checkpoint").read_bytes()
 
 
+@pytest.mark.usefixtures("unrendered")
 @tried(8)
 @given(st.data())
 def test_damaged_checkpoints(checkpoint: bytes, data: st.DataObject) -> None:
@@ -171,6 +174,7 @@ TOML_VALUES = ["1", "0", "-1", "0.5", "1e308", "nan", "inf", '"x"', "[1, 2]", "t
 TOML_VALUES += [text for text in HOSTILE_NUMBERS if text.strip()]
 
 
+@pytest.mark.usefixtures("unrendered")
 @tried(25)
 @given(declarations(), st.booleans())
 def test_declarations(text: str, is_tracked: bool) -> None:
@@ -180,6 +184,7 @@ def test_declarations(text: str, is_tracked: bool) -> None:
             _track(place, "--model", model, "--set", "inference.family=coordinate")
 
 
+@pytest.mark.usefixtures("unrendered")
 @tried(6)
 @given(st.binary(max_size=200))
 def test_any_bytes_as_anything(data: bytes) -> None:
@@ -191,4 +196,4 @@ def test_any_bytes_as_anything(data: bytes) -> None:
         place.run("eval", path, "--gt", path)
         place.run("separate", path, "-o", place.output)
         place.run("check-elbo", path, "-n", 2)
-        place.run("check-elbo", "--drawn", "--model", path)
+        place.run("check-elbo", "--drawn", "--model", path, "--frames", 2, "--only", "terms")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from fuzz.effort import tried
 from fuzz.formats import foreign
 from fuzz.inputs import HOSTILE_NUMBERS, detections, tables, tracks
@@ -33,6 +34,7 @@ def test_detections(data: bytes, number: list[str], preset: str, method: list[st
             check_tracks(result, int(number[1]))
 
 
+@pytest.mark.usefixtures("unrendered")
 @tried(10)
 @given(
     st.sampled_from(["--level", "--samples", "--seed", "-n", "--size", "--iterations", "--labels", "-o", "--weights"]),
@@ -88,6 +90,7 @@ labels = tables(
 )
 
 
+@pytest.mark.usefixtures("unrendered")
 @tried(10)
 @given(labels, st.booleans())
 def test_labels(data: bytes, is_written_out: bool) -> None:
@@ -113,6 +116,7 @@ CORRECTION = st.tuples(
 )
 
 
+@pytest.mark.usefixtures("unrendered")
 @tried(10)
 @given(st.lists(CORRECTION | st.tuples(*[CELLS] * 9), max_size=4), st.booleans())
 def test_corrections(rows: list[tuple[str, ...]], from_run: bool) -> None:
@@ -174,6 +178,7 @@ def test_runs_that_are_shown(result: bytes, table: bytes) -> None:
         place.run("render", run, run, "-o", place.output / "a.gif", "--size", "64x48")
 
 
+@pytest.mark.usefixtures("unrendered")
 @tried(10)
 @given(st.data())
 def test_sequence_information(data: st.DataObject) -> None:

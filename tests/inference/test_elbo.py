@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 import torch
+from covering import pairs
 from pyro import poutine
 from pyro.infer import TraceEnum_ELBO
 from steps import even_responsibilities, expected_log_likelihood, smoothed
@@ -35,7 +36,8 @@ from pyro_mixdvae.testing.scenes import EXACT, assert_mean_close, toy_scene
 LOG_2_PI = math.log(2 * math.pi)
 EACH_ASSIGNMENT = pytest.mark.parametrize("kind", EVERY_ASSIGNMENT)
 EACH_LIKELIHOOD = pytest.mark.parametrize("likelihood", LIKELIHOODS)
-SHAPES = pytest.mark.parametrize(("n_detections", "n_sources"), [(2, 2), (3, 2), (1, 2), (2, 3), (2, 1)])
+EACH_SIZE = pairs(kind=list(EVERY_ASSIGNMENT), shape=[(2, 2), (3, 2), (1, 2), (2, 3), (2, 1)], is_hard=[False, True])
+"""Detections and sources; padded and labelled, or neither."""
 
 
 def fitted(model: MixtureModel, scene: Scene) -> tuple[MeanField, Chain]:
@@ -118,12 +120,11 @@ def rest(record: dict[str, Tensor]) -> Tensor:
     return sum((term for name, term in record.items() if name not in of_w), torch.zeros(()))
 
 
-@EACH_ASSIGNMENT
-@SHAPES
-@pytest.mark.parametrize("is_hard", [False, True], ids=["plain", "padded and labelled"])
+@EACH_SIZE
 def test_guide_side_enumeration_is_the_sum_over_all_assignments(
-    kind: str, n_detections: int, n_sources: int, is_hard: bool
+    kind: str, shape: tuple[int, int], is_hard: bool
 ) -> None:
+    n_detections, n_sources = shape
     scene = toy_scene(2, 3, n_detections, n_sources, is_padded=is_hard, is_labelled=is_hard)
     model = toy_model(n_sources, assignment=EVERY_ASSIGNMENT[kind](n_sources))
     guide, _ = fitted(model, scene)
@@ -140,12 +141,9 @@ def test_guide_side_enumeration_is_the_sum_over_all_assignments(
     torch.testing.assert_close(torch.tensor(-loss), record["elbo"].sum(), **EXACT)
 
 
-@EACH_ASSIGNMENT
-@SHAPES
-@pytest.mark.parametrize("is_hard", [False, True], ids=["plain", "padded and labelled"])
-def test_model_side_enumeration_is_the_logarithm_of_the_sum(
-    kind: str, n_detections: int, n_sources: int, is_hard: bool
-) -> None:
+@EACH_SIZE
+def test_model_side_enumeration_is_the_logarithm_of_the_sum(kind: str, shape: tuple[int, int], is_hard: bool) -> None:
+    n_detections, n_sources = shape
     scene = toy_scene(2, 3, n_detections, n_sources, is_padded=is_hard, is_labelled=is_hard)
     model = toy_model(n_sources, assignment=EVERY_ASSIGNMENT[kind](n_sources))
     guide = collapsed(fitted(model, scene)[0], model, scene)

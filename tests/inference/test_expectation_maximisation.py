@@ -80,7 +80,7 @@ def test_the_likelihood_never_falls() -> None:
 
 
 def test_known_constants_are_recovered() -> None:
-    y = simulated(2000, 40)
+    y = simulated(1000, 40)
     network = ConstantVelocity()
     result = train(ConstantsTraining(network, y, simulated(200, 40), tolerance=1e-5))
     spreads = Constants(network.first_velocity, network.process_variance, network.position_variance)

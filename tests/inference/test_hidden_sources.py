@@ -49,8 +49,7 @@ def walking_model(assignment: ExclusiveAssignment) -> MixtureModel:
     return MixtureModel(sources, assignment, Normal(RelativeNoise(unit, 0.04, "observation")), SizedClutter())
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("is_compiled", [True, False], ids=["compiled", "torch"])
+@pytest.mark.parametrize(("is_compiled", "seed"), [(True, 0), (True, 1), (True, 2), (False, 0)])
 def test_a_single_false_box_does_not_end_that_a_source_is_hidden(is_compiled: bool, seed: int) -> None:
     torch.manual_seed(seed)
     path, scene = walk_behind_something(0.4)

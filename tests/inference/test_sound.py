@@ -144,7 +144,7 @@ def test_coordinate_ascent_ends_where_no_coordinate_can_rise() -> None:
     mixture, powers = some_mixture(), 3 * torch.rand(2, N, T, F).square() + 0.05
     scene, model = sound_scene(mixture, N), steady_model(powers[0])
     updates = AssignedUpdates(model, scene, MeanField)
-    sweep(updates, powers, 3000)
+    sweep(updates, powers, 1000)
     eta = updates.guide.responsibilities().movedim(-1, 1)
     mean, variance = updates.guide.marginals()
     m, v = as_spectrum(mean), variance.unflatten(-1, (-1, 2)).sum(-1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pyro_mixdvae.distributions.complex_normal import squared_modulus
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.guides import AdditiveGuide, Guide, MeanField
+from pyro_mixdvae.guides import AdditiveGuide, Guide, MeanField, contract
 from pyro_mixdvae.inference.algorithms import SVI, Coordinate
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.models import (
@@ -103,7 +103,8 @@ class Halved(AdditiveGuide):
         return whole
 
 
-def test_a_guide_that_overrides_anything_changes_the_result() -> None:
+def test_a_guide_that_overrides_anything_changes_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, "N_DRAWS", 20)
     model, own = AdditiveModel(sound_sources(F, N), likelihood()), scene()
     plain, halved = (infer(model, own, guide, Coordinate(1)) for guide in (AdditiveGuide, Halved))
     assert halved.engine == "torch"
@@ -133,13 +134,14 @@ class Diagonal(Guide):
 
 @pytest.mark.parametrize("kind", ["sum", "mixture"])
 @pytest.mark.parametrize("is_program", [False, True], ids=["class", "program"])
-def test_a_guide_of_one_s_own_runs_by_svi(kind: str, is_program: bool) -> None:
+def test_a_guide_of_one_s_own_runs_by_svi(kind: str, is_program: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, "N_DRAWS", 20)
     sources, own = sound_sources(F, N), scene()
     model: AdditiveModel | MixtureModel = AdditiveModel(sources, likelihood())
     if kind == "mixture":
         model = MixtureModel(sources, IndependentAssignment(N), likelihood())
     guide = Diagonal(model, own) if is_program else Diagonal
-    found = infer(model, own, guide, SVI(80, 0.05))
+    found = infer(model, own, guide, SVI(30, 0.05))
     elbo = torch.stack([record["elbo"].sum() for record in found.records])
     assert float(elbo[-10:].mean()) > float(elbo[:10].mean()) + 1
     assert found.mean.shape == found.variance.shape == (2, N, T, F)

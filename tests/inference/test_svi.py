@@ -5,6 +5,7 @@ from copy import deepcopy
 import pyro
 import pytest
 import torch
+from covering import pairs
 from steps import chain_of
 from torch import Tensor
 
@@ -42,8 +43,8 @@ def test_bound_rises_from_a_perturbed_start(prior: str, family: type[Collapsed])
     with torch.no_grad():
         guide.offset.add_(torch.randn_like(guide.offset))
         guide.log_scale.add_(0.5)
-    found = bounds(model, guide, scene, 100, 0.05)
-    assert found.shape == (100, 1)
+    found = bounds(model, guide, scene, 40, 0.05)
+    assert found.shape == (40, 1)
     assert float(found[-10:].mean()) > float(found[:10].mean()) + 5.0
 
 
@@ -51,7 +52,7 @@ def test_bound_does_not_fall_from_where_coordinate_updates_end() -> None:
     """For a linear prior that is a stationary point in q(s): SVI finds nothing to gain, and loses little to noise."""
     scene = toy_scene(1, 4, 2, 2)
     model = toy_model(2, vkf())
-    found = bounds(model, started(model, scene, MeanField, 30), scene, 60, 0.005)
+    found = bounds(model, started(model, scene, MeanField, 30), scene, 40, 0.005)
     assert abs(float(found[-20:].mean() - found[:20].mean())) < 1.0
 
 
@@ -75,9 +76,7 @@ def test_weights_of_the_prior_move_only_when_they_are_to(prior: str, fine_tunes_
     assert not list(pyro.get_param_store().keys())
 
 
-@pytest.mark.parametrize("family", [MeanField, Collapsed, Factorised])
-@pytest.mark.parametrize("kind", EVERY_ASSIGNMENT)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pairs(family=[MeanField, Collapsed, Factorised], kind=list(EVERY_ASSIGNMENT), algorithm=list(ALGORITHMS))
 def test_same_seed_gives_the_same_numbers_whatever_was_drawn_before(
     algorithm: str, kind: str, family: type[Collapsed]
 ) -> None:
@@ -112,8 +111,7 @@ def test_another_seed_gives_other_draws() -> None:
     assert torch.equal(one.mean, again.mean)
 
 
-@pytest.mark.parametrize("algorithm", ["svi", "hybrid"])
-@pytest.mark.parametrize("family", [MeanField, Collapsed])
+@pytest.mark.parametrize(("family", "algorithm"), [(MeanField, "svi"), (Collapsed, "hybrid")])
 def test_a_scale_that_is_a_parameter_moves_in_a_copy(family: type[Collapsed], algorithm: str) -> None:
     """Towards the detections' own: the noise is taken for five times as large as it is."""
     torch.manual_seed(1)

@@ -78,15 +78,15 @@ def test_running_mean_of_a_linear_prior_is_the_exact_filter() -> None:
 @pytest.mark.parametrize("prior", PRIORS)
 def test_a_scene_is_inferred_alike_alone_and_in_a_batch(prior: str, kind: str) -> None:
     """Also where the assignments of one scene move and those of another do not."""
-    scene = toy_scene(4, 6, 3, 2, noise=0.05)
-    easy = scene.start[:1, None].expand(-1, 6, -1, -1)
+    scene = toy_scene(3, 5, 3, 2, noise=0.05)
+    easy = scene.start[:1, None].expand(-1, 5, -1, -1)
     scene.observations[:1, :, :2] = easy
     scene.mask[:1] = torch.tensor([True, True, False])
     scene.given[:1] = scene.mask[:1].unsqueeze(-1)
     model = toy_model(2, PRIORS[prior](), EVERY_ASSIGNMENT[kind](2))
-    together = infer(model, scene, algorithm=Coordinate(4))
-    for b in range(4):
-        alone = infer(model, one_of(scene, b), algorithm=Coordinate(4))
+    together = infer(model, scene, algorithm=Coordinate(3))
+    for b in (0, 2):
+        alone = infer(model, one_of(scene, b), algorithm=Coordinate(3))
         torch.testing.assert_close(alone.responsibilities[0], together.responsibilities[b], **EXACT)
         torch.testing.assert_close(alone.mean[0], together.mean[b], **EXACT)
         torch.testing.assert_close(alone.variance[0], together.variance[b], **EXACT)
@@ -138,7 +138,7 @@ def test_a_prior_whose_state_has_three_numbers(family: type[Collapsed], algorith
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize("kind", EVERY_ASSIGNMENT)
 def test_every_likelihood_with_every_assignment(kind: str, likelihood: str) -> None:
-    scene = toy_scene(2, 5, 3, 2, is_padded=True, is_labelled=True)
+    scene = toy_scene(2, 4, 3, 2, is_padded=True, is_labelled=True)
     model = toy_model(2, PRIORS["kinematic"](), EVERY_ASSIGNMENT[kind](2), LIKELIHOODS[likelihood](relative_noise()))
     found = infer(model, scene, MeanField, Coordinate(2), first=2)
     assert found.mean.isfinite().all()

@@ -115,15 +115,16 @@ def test_transition_has_the_moments_of_draws(name: str) -> None:
     """At the place where s_{t-1} is, z is integrated out."""
     sources = make(name)
     s, _, start = example(sources, 3)
-    state = sources.init_state(start)
+    state, copies = sources.init_state(start), sources.init_state(start.expand(1500, *start.shape))
     for t in range(3):
         step = sources.transition(state)
         before = s[..., t - 1, :] if t else torch.zeros_like(start)
         mean, variance = step.matrix[..., 0, 0] * before + step.offset[..., 0], step.noise[..., 0, 0]
-        drawn = sources.conditional(state).sample((1500,))[..., :4]
+        drawn = sources.conditional(copies).sample()[..., :4]
         assert_mean_close(drawn, mean, n_errors=5)
         torch.testing.assert_close(drawn.var(0), variance, rtol=0.25, atol=0.0)
         state = sources.update_state(state, s[..., t, :], None)
+        copies = sources.update_state(copies, s[..., t, :].expand(1500, *start.shape), None)
 
 
 @pytest.mark.parametrize("name", LINEAR)

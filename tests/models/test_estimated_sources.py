@@ -41,7 +41,7 @@ def test_em_finds_the_calm_scale_and_that_there_are_darts() -> None:
         s = draw(300, generator, darts)
         scene = Scene.of(s.transpose(1, 2), s[:, :, 0])
         sources = EstimatedSources(ConstantVelocity(2), torch.ones_like).begun(scene)
-        for _ in range(10):
+        for _ in range(5):
             transitions = sources.transitions(_fed(s), scene.start)
             far = _steps_over(s, sources)
             transitions = transitions._replace(noise=transitions.noise * far)

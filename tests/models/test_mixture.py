@@ -5,6 +5,7 @@ from itertools import product
 import pyro
 import pytest
 import torch
+from covering import pairs
 from frame_by_frame import losses_at, stepwise
 from pyro import poutine
 from pyro.infer import Predictive, TraceEnum_ELBO
@@ -72,19 +73,22 @@ def some_values(model: MixtureModel, scene: Scene) -> tuple[dict[str, Tensor], d
     return values, frames | {f"w_{t}": values["w"][:, t : t + 1] for t in range(n_frames)}
 
 
-@pytest.mark.parametrize("kind", [*EVERY_ASSIGNMENT, BY_FRAME])
-@pytest.mark.parametrize("prior", PRIORS)
-@pytest.mark.parametrize("is_hard", [False, True], ids=["plain", "padded and labelled"])
-def test_frame_by_frame_and_at_once_are_one_log_density(prior: str, kind: str, is_hard: bool) -> None:
+@pairs(
+    kind=[*EVERY_ASSIGNMENT, BY_FRAME],
+    prior=list(PRIORS),
+    relative_to=["start", "observation", "column"],
+    is_hard=[False, True],
+)
+def test_frame_by_frame_and_at_once_are_one_log_density(prior: str, kind: str, relative_to: str, is_hard: bool) -> None:
+    """Plain scenes, and those that are padded and labelled."""
     scene = toy_scene(2, 5, 3, 2, is_padded=is_hard, is_labelled=is_hard)
-    for relative_to in ("start", "observation", "column"):
-        likelihood = gaussian_likelihood(relative_to=relative_to)
-        model = toy_model(2, PRIORS[prior](), assignment_for(kind, scene), likelihood)
-        at_once, frames = some_values(model, scene)
-        found = log_density(stepwise(model), scene, frames)
-        expected = log_density(model, scene, at_once)
-        torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
-        assert expected.isfinite().all()
+    likelihood = gaussian_likelihood(relative_to=relative_to)
+    model = toy_model(2, PRIORS[prior](), assignment_for(kind, scene), likelihood)
+    at_once, frames = some_values(model, scene)
+    found = log_density(stepwise(model), scene, frames)
+    expected = log_density(model, scene, at_once)
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
+    assert expected.isfinite().all()
 
 
 @pytest.mark.parametrize("kind", LIKELIHOODS)
@@ -128,22 +132,25 @@ def test_log_density_is_the_product_of_the_three_factors() -> None:
     torch.testing.assert_close(found[0], expected + labels[scene.label_mask].sum(), **EXACT)
 
 
-@pytest.mark.parametrize("kind", EVERY_ASSIGNMENT)
-@pytest.mark.parametrize("prior", PRIORS)
-@pytest.mark.parametrize("is_parallel", [False, True], ids=["one by one", "in parallel"])
-def test_predictive_draws_whole_scenes(prior: str, kind: str, is_parallel: bool) -> None:
+@pairs(
+    kind=list(EVERY_ASSIGNMENT),
+    prior=list(PRIORS),
+    relative_to=["start", "observation", "column"],
+    is_parallel=[False, True],
+)
+def test_predictive_draws_whole_scenes(prior: str, kind: str, relative_to: str, is_parallel: bool) -> None:
+    """One by one, and in parallel."""
     scene = toy_scene(2, 4, 3, 2, missing=0.0)
-    for relative_to in ("start", "observation", "column"):
-        likelihood = gaussian_likelihood(0.05, relative_to)
-        model = toy_model(2, PRIORS[prior](), EVERY_ASSIGNMENT[kind](2), likelihood)
-        drawn = Predictive(model, num_samples=5, parallel=is_parallel)(scene, generate=True)
-        assert drawn["o"].shape == (5, 2, 4, 3, 4)
-        assert drawn["sz"].shape == (5, 2, 1, 1, 2, 4, 4 + model.sources.latent_dim)
-        assert drawn["s"].shape == (5, 2, 1, 1, 2, 4, 4)
-        torch.testing.assert_close(torch.cat([drawn["s"], drawn["z"]], -1), drawn["sz"])
-        assert drawn["mask"].shape == (5, 2, 4, 3)
-        assert drawn["o"].isfinite().all()
-        assert not list(pyro.get_param_store().keys())
+    likelihood = gaussian_likelihood(0.05, relative_to)
+    model = toy_model(2, PRIORS[prior](), EVERY_ASSIGNMENT[kind](2), likelihood)
+    drawn = Predictive(model, num_samples=3, parallel=is_parallel)(scene, generate=True)
+    assert drawn["o"].shape == (3, 2, 4, 3, 4)
+    assert drawn["sz"].shape == (3, 2, 1, 1, 2, 4, 4 + model.sources.latent_dim)
+    assert drawn["s"].shape == (3, 2, 1, 1, 2, 4, 4)
+    torch.testing.assert_close(torch.cat([drawn["s"], drawn["z"]], -1), drawn["sz"])
+    assert drawn["mask"].shape == (3, 2, 4, 3)
+    assert drawn["o"].isfinite().all()
+    assert not list(pyro.get_param_store().keys())
 
 
 @pytest.mark.parametrize("prior", PRIORS)
@@ -368,7 +375,7 @@ def test_no_more_detections_are_drawn_than_there_is_room_for() -> None:
     """Where the mask has holes, or the scene has ended, there is none."""
     scene = toy_scene(2, 4, 4, 2, missing=0.4, is_padded=True)
     model = toy_model(2, vkf(), ExclusiveAssignment(2, 0.95, 3.0))
-    drawn = Predictive(model, num_samples=50)(scene, generate=True)
+    drawn = Predictive(model, num_samples=20)(scene, generate=True)
     assert not drawn["mask"][:, ~scene.mask].any()
     there = scene.present.unsqueeze(-1).expand_as(drawn["count"][0])
     assert torch.equal(drawn["mask"].sum(-1, keepdim=True)[:, there], drawn["count"].long()[:, there])

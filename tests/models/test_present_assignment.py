@@ -182,7 +182,7 @@ def test_drawn_scenes_have_no_detections_of_absent_sources() -> None:
 def test_rates_are_estimated_from_where_tracks_are() -> None:
     """Of drawn chains, many; where next to nothing happens they stay what is common."""
     rates = {"hide": 0.05, "reappear": 0.3, "leave": 0.02, "come": 0.03}
-    n_frames, n_sources = 400, 60
+    n_frames, n_sources = 400, 25
     unknown = torch.zeros(1, n_frames, n_sources)
     true = PresentAssignment(n_sources, unknown, 0.98, 0.1, **rates)
     pairs = true.latent_prior(toy_scene(1, n_frames, 1, n_sources)).sample().squeeze((0, 1, 2))

@@ -86,7 +86,7 @@ def test_elbo_of_the_srnn_is_below_an_importance_sampled_likelihood() -> None:
         log_emission = torch.distributions.Normal(mean, variance.sqrt()).log_prob(y).sum((-2, -1))
         weights = (log_emission + prior.log_prob(z) - posterior.log_prob(z))[:, 0]
     # The mean of the log weights is the ELBO, the log of their mean the likelihood.
-    draws = torch.tensor([elbo(network, y, inputs) for _ in range(200)])
+    draws = torch.tensor([elbo(network, y, inputs) for _ in range(100)])
     error = (draws.var() / len(draws) + weights.var() / many).sqrt()
     assert abs(draws.mean() - weights.mean()) < 4 * error
     assert weights.mean() < weights.logsumexp(0) - torch.tensor(float(many)).log()

@@ -270,8 +270,11 @@ def test_errors_of_long_files_name_their_line(file: Path, monkeypatch: pytest.Mo
         spooled.read_film(file)
 
 
-def test_the_command_writes_what_python_gives(file: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out.txt"
+@pytest.mark.usefixtures("unrendered", "short_blocks")
+def test_the_command_writes_what_python_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spooled, "BLOCK", BLOCK)
+    file, output, n_frames = tmp_path / "film.txt", tmp_path / "out.txt", BLOCK + 20
+    file.write_text("".join(lines_of(film(n_frames))))
     done = CliRunner().invoke(app, ["track", str(file), "-n", "2", "--size", "640x480", "-o", str(output)])
     assert done.exit_code == 0, done.output
     found = read_detections(file, SIZE)
@@ -280,13 +283,13 @@ def test_the_command_writes_what_python_gives(file: Path, tmp_path: Path) -> Non
     boxes, whose, elbo = (
         (tmp_path / f"out.{name}.csv").read_text().splitlines() for name in ("boxes", "assignments", "elbo")
     )
-    assert len(boxes) == 1 + 2100 * 2
+    assert len(boxes) == 1 + n_frames * 2
     assert len(whose) == 1 + int(found.counts.sum())
-    assert [line.split(",")[0] for line in boxes[1::2]] == [str(t + 1) for t in range(2100)]
+    assert [line.split(",")[0] for line in boxes[1::2]] == [str(t + 1) for t in range(n_frames)]
     assert elbo[0].startswith("first_frame,last_frame,iteration,elbo")
-    assert [line.split(",")[:3] for line in elbo[1:3]] == [["1", "2000", "1"], ["1", "2000", "2"]]
+    assert [line.split(",")[:3] for line in elbo[1:3]] == [["1", "62", "1"], ["1", "62", "2"]]
     assert (
-        f"2100 frames, {int(found.counts.sum())} detections, 2 sources: {int(expected.observed.sum())} boxes"
+        f"{n_frames} frames, {int(found.counts.sum())} detections, 2 sources: {int(expected.observed.sum())} boxes"
         in done.output
     )
 

@@ -22,10 +22,10 @@ def error(found: Array, true: Array) -> Array:
 @pytest.mark.parametrize("scale", [1.0, 30.0], ids=["small", "large"])
 def test_points_are_tracked_in_whatever_unit_they_move(scale: float, rng: np.random.Generator) -> None:
     torch.set_default_dtype(torch.float32)
-    true, seen = walk(60, rng, scale)
+    true, seen = walk(25, rng, scale)
     with only_torch():
         result = Tracker(2).track(seen)
-    assert result.boxes.shape == (60, 2, 2)
+    assert result.boxes.shape == (25, 2, 2)
     assert error(result.boxes, true).max() < 4 * scale
     assert (result.lower < result.boxes).all()
     assert (result.boxes < result.upper).all()

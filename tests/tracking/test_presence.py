@@ -272,6 +272,7 @@ def test_scores_know_who_is_there() -> None:
     assert within == counts
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_the_command(tmp_path: Path, mixdvae: Callable[..., Any]) -> None:
     truth, boxes = walkers()
     det, gt, out = tmp_path / "det.txt", tmp_path / "gt.txt", tmp_path / "out.txt"

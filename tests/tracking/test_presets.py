@@ -116,6 +116,7 @@ def test_shipped_autoregressive_prior_is_far_better_than_constant_velocity() -> 
     assert elbo_per_frame(network, tracks) > expectation(spreads, tracks, constant.matrix).log_likelihood + 1
 
 
+@pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize("preset", ["vkf", "deep-ar"])
 def test_the_command_takes_the_baseline_by_name(
     tmp_path: Path, mixdvae: Callable, pedestrians: Path, preset: str

@@ -59,6 +59,7 @@ def test_plot_gives_a_figure(result: TrackingResult) -> None:
     assert isinstance(replace(result, detections=None).plot(), Figure)
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_save_writes_what_track_writes(result: TrackingResult, tmp_path: Path) -> None:
     written = result.save(tmp_path / "out", "two")
     endings = ["txt", "boxes.csv", "assignments.csv", "check.csv", "elbo.csv", "samples.csv", "png"]

@@ -55,6 +55,7 @@ def test_a_run_is_what_was_saved(result: TrackingResult, saved: Path) -> None:
     assert len(run.files) == 5
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_points_keep_the_numbers_of_their_frames(tmp_path: Path) -> None:
     points = np.array([[10.0, 50], [90, 60]]) + np.arange(8)[:, None, None] * np.array([[2, 0], [-2, 0]])
     eta = np.full((8, 0, 3), np.nan)

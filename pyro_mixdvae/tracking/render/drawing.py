@@ -1,5 +1,6 @@
 """One frame of a result, drawn with Pillow."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -91,12 +92,14 @@ class Artist:
             pen.line([tuple(point) for point in behind.tolist()], fill=(*self._colours[n], PATH), width=2)
 
     def _parts(self, pen: ImageDraw.ImageDraw, t: int, n: int) -> None:
-        """The parts of a pose, joined to its middle; those that are inferred are hollow."""
+        """The parts of a pose, joined to its middle; those that are inferred are hollow, and there may be gaps."""
         parts, colour = self.run.result.parts, self._colours[n]
         if parts is None:
             return
         middle = tuple(self.points[t, n].tolist())
         for (x, y), is_seen in zip((self.scale * parts.mean[t, n]).tolist(), parts.observed[t, n], strict=True):
+            if math.isnan(x):
+                continue  # Pillow would draw a line of millions of pixels
             pen.line([middle, (x, y)], fill=(*colour, BAND), width=1)
             pen.ellipse((x - 3, y - 3, x + 3, y + 3), outline=colour, fill=colour if is_seen else None, width=1)
 

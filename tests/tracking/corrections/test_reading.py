@@ -105,6 +105,7 @@ def test_a_track_of_nobody_is_refused(tmp_path: Path, result: TrackingResult) ->
         read(written(tmp_path, text), result)
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_run_is_corrected_from_its_files_or_anew(tmp_path: Path, mixdvae: Callable) -> None:
     frames = "".join(
         f"{t},-1,{10 + 2 * t},50,20,40,1\n{t},-1,{300 - 2 * t},60,20,40,1\n" for t in range(1, 101) if t % 9
@@ -130,6 +131,7 @@ def test_a_run_is_corrected_from_its_files_or_anew(tmp_path: Path, mixdvae: Call
     assert "run.assignments.csv is not there" in ended.err
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_sources_that_come_and_go_are_corrected_at_once(tmp_path: Path, mixdvae: Callable) -> None:
     rows, noise = [], np.random.default_rng(0).normal(0, 0.5, (100, 3, 2))
     for t in range(1, 101):
@@ -159,6 +161,7 @@ def test_sources_that_come_and_go_are_corrected_at_once(tmp_path: Path, mixdvae:
     assert "leave --presence and --max-sources out, or --run" in ended.err
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_run_that_counts_from_0_is_corrected_and_nobody_may_be_there(tmp_path: Path, mixdvae: Callable) -> None:
     rows = "".join(f"{t},{10 + 2 * t},50,20,40\n{t},{300 - 2 * t},60,20,40\n" for t in range(60))
     seq, fixes, run = tmp_path / "boxes.csv", tmp_path / "fixes.csv", tmp_path / "run.txt"

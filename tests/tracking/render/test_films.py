@@ -155,6 +155,7 @@ def test_images_are_taken_by_their_numbers(run: Run, tmp_path: Path) -> None:
         render(replace(run, result=replace(run.result, first=42)), ground, tmp_path / "late.gif")
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_the_command_draws_what_track_wrote(run: Run, mixdvae: Command, tmp_path: Path) -> None:
     tracks, film = tmp_path / "tracks.txt", tmp_path / "film.gif"
     own = run.result
