@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -192,7 +194,7 @@ def separate(
     plot = True if plot is None else plot
 
     from pyro_mixdvae.separation.audio.reading import find_sounds
-    from pyro_mixdvae.separation.files.jobs import check_template, examine, job_paths
+    from pyro_mixdvae.separation.files.jobs import Place, check_template, examine, job_paths
     from pyro_mixdvae.separation.files.presence import read_presence
     from pyro_mixdvae.separation.mixtures.files import mixtures_in
 
@@ -203,6 +205,7 @@ def separate(
     said = None if presence is None else read_presence(presence)
 
     # torch takes seconds to import: bad arguments and files end before that.
+    from pyro_mixdvae.separation.files.former import former_files
     from pyro_mixdvae.separation.files.separating import check_posterior_fits
     from pyro_mixdvae.separation.separator import Separator
 
@@ -219,11 +222,14 @@ def separate(
     for mixture in found:
         separator.check_presence(said, mixture.seconds)
     wanted = (residual, plot, save_posterior, True, said is not None or separator.may_be_silent)
-    jobs = [(mixture, job_paths(mixture.path, separator.names, output, filename, *wanted)) for mixture in found]
-    outputs = [path for _, paths in jobs for path in paths.all]
+    places = [Place(mixture.path, output, filename) for mixture in found]
+    planned = [job_paths(place, separator.names, *wanted) for place in places]
+    outputs = [path for paths in planned for path in paths.all]
+    former = [former_files(place, outputs) for place in places]
     files = [path for path in (model, presence) if path]
     inputs = [*(mixture.path for mixture in found), *declaration.files, *files]
-    check_outputs(outputs, overwrite, inputs=inputs, advice=OTHER_NAMES)
+    check_outputs([*outputs, *chain(*former)], overwrite, inputs=inputs, advice=OTHER_NAMES)
+    jobs = [(mixture, replace(paths, former=own)) for mixture, paths, own in zip(found, planned, former, strict=True)]
     for sentence in separator.notes:
         remark(sentence)
     _separate_all(separator, jobs, bits, overwrite, said)

@@ -174,12 +174,12 @@ def _paths(output: Path, declaration: "Declaration", options: LiveOptions) -> Se
     """Where the stems go, none on standard output; looked at before models are loaded, which takes seconds."""
     if output == STANDARD:
         return ()
-    from pyro_mixdvae.separation.files.jobs import job_paths
+    from pyro_mixdvae.separation.files.jobs import Place, job_paths
     from pyro_mixdvae.separation.presets import weights_said
     from pyro_mixdvae.separation.source_files import source_names
 
     names, _ = source_names(weights_said(declaration))
-    paths = job_paths(Path(NAME), names, output, options.filename, picture=False).stems
+    paths = job_paths(Place(Path(NAME), output, options.filename), names, picture=False).stems
     check_outputs(paths, options.overwrite, inputs=declaration.files, advice="give another folder for OUT")
     return paths
 

@@ -12,6 +12,9 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inputs import list_folder
 from pyro_mixdvae.reporting.pages import packed, page
 from pyro_mixdvae.separation.audio.reading import Samples, SoundReader
+from pyro_mixdvae.separation.files.jobs import PRESENCE
+from pyro_mixdvae.separation.files.presence import read_presence
+from pyro_mixdvae.separation.presence import Span, silences
 from pyro_mixdvae.separation.spectrograms import RANGE, Values, levels
 
 LONGEST = 120.0
@@ -31,6 +34,7 @@ class Stems:
         sounds: ``[N, channels, n]``, perhaps the beginning only.
         rate: samples a second.
         seconds: that the stems last.
+        spans: when those sound that may be silent.
     """
 
     title: str
@@ -38,15 +42,22 @@ class Stems:
     sounds: Samples
     rate: int
     seconds: float
+    spans: tuple[Span, ...] = ()
+
+    def silences(self, name: str) -> list[tuple[float, float]]:
+        """The stretches in seconds in which a stem is silent; none where nobody says."""
+        own = [span for span in self.spans if span.name == name]
+        return silences(own, self.seconds) if own else []
 
 
 def read_stems(folder: Path) -> Stems:
-    """The WAV files that `mixdvae separate` left in the folder of a mixture.
+    """The WAV files that `mixdvae separate` left in the folder of a mixture, and when each sounds, where that is there.
 
     Raises:
         InputError: there are none, they cannot be read, or are no stems of one mixture.
     """
-    paths = [path for path in list_folder(folder) if path.suffix.lower() == ".wav"]
+    listed = list_folder(folder)
+    paths = [path for path in listed if path.suffix.lower() == ".wav"]
     if not paths:
         raise InputError(f"{folder} holds no stems (.wav): give the folder of a mixture, as OUT/MIX of `separate`.")
     sounds, shapes = [], {}
@@ -62,7 +73,9 @@ def read_stems(folder: Path) -> Stems:
         )
     rate, _, length = shapes[paths[0]]
     names = tuple(path.stem for path in paths)
-    return Stems(folder.resolve().name, names, np.stack(sounds), rate, length / rate)
+    times = next((path for path in listed if path.name == f"{PRESENCE}.csv"), None)
+    spans = (read_presence(times).spans or ()) if times else ()
+    return Stems(folder.resolve().name, names, np.stack(sounds), rate, length / rate, spans)
 
 
 class SoundPage:
@@ -90,7 +103,8 @@ class SoundPage:
             "stems": [
                 {
                     "name": name,
-                    "about": f"{100 * part:.0f} % of the power",
+                    "about": self._about(name, part),
+                    "silences": self.stems.silences(name),
                     "samples": packed(np.round(sound.T / loudest * 32767), "int16"),
                     "image": image,
                 }
@@ -100,6 +114,11 @@ class SoundPage:
             ],
         }
         return page(self.stems.title, __package__ or "", "sound", content)
+
+    def _about(self, name: str, part: float) -> str:
+        silent = sum(until - since for since, until in self.stems.silences(name))
+        sentence = f"{100 * part:.0f} % of the power"
+        return f"{sentence}, sounds {100 * (1 - silent / self.stems.seconds):.0f} % of the time" if silent else sentence
 
     def _overview(self) -> str:
         held = self.stems.sounds.shape[2] / self.stems.rate

@@ -191,6 +191,17 @@ def spans_of(names: Sequence[str], step: float, probabilities: npt.NDArray[np.fl
     return found
 
 
+def silences(spans: Iterable[Span], seconds: float) -> list[tuple[float, float]]:
+    """The stretches of a sound, in seconds, that lie between those of one source."""
+    ends = [0.0]
+    found = []
+    for span in sorted(spans, key=lambda span: span.since):
+        found.append((ends[-1], span.since))
+        ends.append(max(span.until, ends[-1]))
+    found.append((ends[-1], seconds))
+    return [(since, until) for since, until in found if until - since >= SHORTEST]
+
+
 def presence_table(spans: Iterable[Span]) -> str:
     """CSV of when each source sounds, a row a stretch; `files.presence.read_presence` reads it."""
     rows = ([span.name, f"{span.since:.3f}", f"{span.until:.3f}", f"{span.probability:.4f}"] for span in spans)

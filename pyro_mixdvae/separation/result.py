@@ -90,7 +90,8 @@ class Separation(EqualByContent):
 
         sounds = self.sounds[1:]
         held = sounds[..., : int(LONGEST * self.rate)]
-        return SoundPage(Stems(title, self.names, held, self.rate, sounds.shape[-1] / self.rate)).html()
+        spans = self.presence.spans if self.presence is not None else ()
+        return SoundPage(Stems(title, self.names, held, self.rate, sounds.shape[-1] / self.rate, spans)).html()
 
 
 def channels_first(waveform: Samples) -> Samples:

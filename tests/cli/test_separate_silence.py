@@ -77,6 +77,37 @@ def test_without_either_nothing_is_said_of_presence(separate: Run, presence: Pat
     assert table.exists()
 
 
+def test_stems_of_a_former_run_go_with_it(separate: Run, presence: Path, tmp_path: Path) -> None:
+    """Those that its model names, and what stood beside them; other files are the user's own."""
+    stems = tmp_path / "out/mix"
+    other = tmp_path / "viola.safetensors"
+    other.write_bytes((tmp_path / "high.safetensors").read_bytes())
+    assert separate("--residual", "--save-posterior", "--sources", f"{tmp_path / 'low.safetensors'},{other}")[0] == 0
+    gone = [stems / name for name in ("viola.wav", "residual.wav", "posterior.npz")]
+    own = [stems / "notes.txt", stems / "mine.wav", stems / "high.wav"]
+    assert all(path.exists() for path in gone)
+    for path in own:
+        path.write_text("mine")
+    code, _, error = separate()
+    assert code == 2
+    assert "exists" in error
+    code, told, _ = separate("--overwrite")
+    assert code == 0
+    assert f"gone with it: {', '.join(map(str, gone))}\n" in told
+    assert not any(path.exists() for path in gone)
+    assert own[2].read_bytes()[:4] == b"RIFF"
+    assert [path.read_text() for path in own[:2]] == ["mine", "mine"]
+
+
+def test_files_beside_a_model_of_the_users_own_stay(separate: Run, tmp_path: Path) -> None:
+    stems = tmp_path / "out/mix"
+    assert separate("--residual")[0] == 0
+    for text in ("# mine\n", "# pyro-mixdvae 0.1.0\n[sources]\n", "# pyro-mixdvae 0.1.0\n[["):
+        (stems / "model.toml").write_text(text)
+        assert separate("--overwrite")[0] == 0
+        assert (stems / "residual.wav").exists()
+
+
 def test_what_cannot_be_is_refused(separate: Run, presence: Path, tmp_path: Path) -> None:
     both = ("--presence", presence)
     soundfile.write(tmp_path / "other.wav", low_and_high(0.3, 3)[0], RATE)

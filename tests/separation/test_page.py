@@ -36,6 +36,39 @@ def test_stems_are_those_of_the_folder(folder: Path) -> None:
         read_stems(folder.parent)
 
 
+PRESENCE = "name,from,to,probability\nlow,0.5,1.25,.9\nlow,1.5,2,.8\n"
+
+
+def test_when_stems_are_silent_is_that_of_the_table_beside_them(folder: Path) -> None:
+    (folder / "presence.csv").write_text(PRESENCE)
+    stems = read_stems(folder)
+    assert stems.silences("low") == [(0, 0.5), (1.25, 1.5)]
+    assert stems.silences("high") == []
+    page = SoundPage(stems).html()
+    assert "80 % of the power, sounds 62 % of the time" in page
+    assert '20 % of the power"' in page
+    (folder / "presence.csv").write_text("name,from,to\nlow,0,0\n")
+    assert read_stems(folder).silences("low") == [(0, 2)]
+    (folder / "presence.csv").write_text("name,from,to\nlow,0,x\n")
+    with pytest.raises(InputError, match=r"presence\.csv, line 2: to is 'x'"):
+        read_stems(folder)
+
+
+@needs_browser
+def test_silence_is_shaded(folder: Path, tmp_path: Path) -> None:
+    steps = """
+    const named = (shade) => shade.closest(".stem").querySelector("b").textContent;
+    const shades = [...document.querySelectorAll(".shade")];
+    return {
+      shaded: shades.map((shade) => [named(shade), shade.style.left, shade.style.width]),
+      told: !byId("shaded").hidden,
+    };
+    """
+    (folder / "presence.csv").write_text(PRESENCE)
+    told = driven(SoundPage(read_stems(folder)).html(), steps, tmp_path)
+    assert told == {"shaded": [["low", "0%", "25%"], ["low", "62.5%", "12.5%"]], "told": True}
+
+
 def test_pictures_are_no_larger_than_a_screen() -> None:
     import base64
     import io
@@ -53,6 +86,7 @@ def test_a_person_plays_solos_mutes_and_seeks(folder: Path, tmp_path: Path) -> N
     steps = """
     const told = {}, buttons = [...byId("stems").querySelectorAll("button")];
     const gains = () => stems.map((s) => s.gain.gain.value);
+    told.shaded = [!byId("shaded").hidden, document.querySelectorAll(".shade").length];
     byId("play").click();
     for (let i = 0; i < 200 && here() === 0; i++) await wait(100);
     told.played = here() > 0;
@@ -77,6 +111,7 @@ def test_a_person_plays_solos_mutes_and_seeks(folder: Path, tmp_path: Path) -> N
     """
     told = driven(SoundPage(read_stems(folder)).html(), steps, tmp_path)
     assert isinstance(told, dict), told
+    assert told["shaded"] == [False, 0]
     assert told["played"]
     assert told["text"] == ["Pause", "Play"]
     assert told["all"] == [1, 1]

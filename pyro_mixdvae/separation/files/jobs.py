@@ -8,15 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.outputs import begins
 from pyro_mixdvae.separation.audio.reading import Samples, SoundReader
-from pyro_mixdvae.separation.presence import COLUMNS, PROBABILITY
 
-RESIDUAL = "residual"
-PICTURE = "separation"
-POSTERIOR = "posterior"
-MODEL = "model"
-PRESENCE = "presence"
+RESIDUAL, PICTURE, POSTERIOR, MODEL, PRESENCE = "residual", "separation", "posterior", "model", "presence"
+SUFFIXES = {RESIDUAL: ".wav", PICTURE: ".png", POSTERIOR: ".npz", MODEL: ".toml", PRESENCE: ".csv"}
+"""Of the files beside the stems."""
+
 _FIELDS = ("mixture", "source")
 
 
@@ -122,36 +119,50 @@ def check_template(template: str) -> None:
         raise InputError(f"--filename {template!r} leads out of the output folder: {wanted}")
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where the files of a mixture go.
+
+    Attributes:
+        mixture: whose.
+        output: the folder.
+        template: of paths below it; it was checked.
+    """
+
+    mixture: Path
+    output: Path
+    template: str
+
+    def stem(self, source: str) -> Path:
+        """Of a source.
+
+        Raises:
+            InputError: the mixture is called so that it would lie elsewhere than below the output folder.
+        """
+        relative = Path(self.template.format(mixture=self.mixture.stem, source=source))
+        if ".." in relative.parts:
+            raise InputError(f"{self.mixture} cannot give its name to a folder: rename it.")
+        return self.output / relative
+
+    def beside(self, kind: str) -> Path:
+        """One of `SUFFIXES`."""
+        return self.stem(kind).with_suffix(SUFFIXES[kind])
+
+
 def job_paths(
-    mixture: Path,
+    place: Place,
     names: Sequence[str],
-    output: Path,
-    template: str,
     residual: bool = False,
     picture: bool = True,
     posterior: bool = False,
     model: bool = False,
     presence: bool = False,
 ) -> JobPaths:
-    """Where the files of a mixture go, by a template that was checked.
+    """Where the stems of sources with these names go, and what else is wanted.
 
     Raises:
-        InputError: the mixture is called so that they would lie elsewhere than below the output folder.
+        InputError: as `Place.stem`.
     """
-
-    def placed(source: str) -> Path:
-        relative = Path(template.format(mixture=mixture.stem, source=source))
-        if ".." in relative.parts:
-            raise InputError(f"{mixture} cannot give its name to a folder: rename it.")
-        return output / relative
-
-    times = placed(PRESENCE).with_suffix(".csv")
-    return JobPaths(
-        tuple(placed(name) for name in names),
-        placed(RESIDUAL) if residual else None,
-        placed(PICTURE).with_suffix(".png") if picture else None,
-        placed(POSTERIOR).with_suffix(".npz") if posterior else None,
-        placed(MODEL).with_suffix(".toml") if model else None,
-        times if presence else None,
-        (times,) if not presence and begins(times, (",".join((*COLUMNS, PROBABILITY)),)) else (),
-    )
+    wanted = {RESIDUAL: residual, PICTURE: picture, POSTERIOR: posterior, MODEL: model, PRESENCE: presence}
+    beside = (place.beside(kind) if is_wanted else None for kind, is_wanted in wanted.items())
+    return JobPaths(tuple(place.stem(name) for name in names), *beside)

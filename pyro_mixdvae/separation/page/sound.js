@@ -89,6 +89,7 @@ function show() {
 }
 
 function begin() {
+  byId("shaded").hidden = !stems.some((stem) => stem.silences.length);
   byId("title").textContent = content.title;
   byId("overview").textContent = content.overview;
   byId("top").textContent = rate / 2000;
@@ -108,6 +109,14 @@ function begin() {
     const image = make("img", undefined, picture);
     image.src = stem.image;
     image.alt = `spectrogram of ${stem.name}`;
+    for (const [since, until] of stem.silences) {
+      if (since >= duration) continue;
+      const shade = make("div", undefined, picture);
+      shade.className = "shade";
+      shade.title = `silent from ${since.toFixed(2)} to ${until.toFixed(2)} s`;
+      shade.style.left = `${(100 * since) / duration}%`;
+      shade.style.width = `${(100 * (Math.min(until, duration) - since)) / duration}%`;
+    }
     stem.head = make("div", undefined, picture);
     stem.head.className = "head";
     picture.onclick = (event) => {
