@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -222,11 +223,7 @@ VARIANCE_FLOOR = 1e-8
 def variances(width: int, *spreads: float | Sequence[float]) -> Tensor:
     """The squares of standard deviations, each a number or `width` of them, side by side; at least `VARIANCE_FLOOR`.
 
-    They are computed on the CPU, whatever device is the default: where weights are read that is "meta", for whose
-    arithmetic torch imports its compiler, which takes seconds.
+    NumPy's: where weights are read torch's device is "meta", for whose arithmetic it imports a compiler for seconds.
     """
-    found = torch.empty(len(spreads) * width)
-    for part, spread in zip(found.split(width), spreads, strict=True):
-        with torch.device("cpu"):
-            part.copy_(torch.as_tensor(spread, dtype=found.dtype).square().clamp(min=VARIANCE_FLOOR))
-    return found
+    each = np.concatenate([np.broadcast_to(np.square(spread), width) for spread in spreads])
+    return torch.tensor(each.clip(VARIANCE_FLOOR), dtype=torch.get_default_dtype())

@@ -289,6 +289,12 @@ def called_by_a_kernel(log_pair: np.ndarray, log_weights: np.ndarray) -> None:
     log_number_weights(log_pair, log_weights)  # a part has no way in from Python
 
 
+def test_python_calls_no_part() -> None:
+    """It would read what is not there."""
+    with pytest.raises(TypeError, match="log_number_weights is a part of kernels"):
+        log_number_weights(np.zeros(1), np.empty(6))
+
+
 @pytest.mark.parametrize(
     "weights",
     [[0.5], [1.0, -2.0, 0.3], [1.0, 1.0], [60.0, -60.0, 3.0], [-torch.inf, 2.0], [-200.0, -torch.inf]],

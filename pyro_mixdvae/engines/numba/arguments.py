@@ -48,7 +48,8 @@ def arrays_of(model: MixtureModel, scene: Scene) -> Arrays:
     spread = np.atleast_2d(np.asarray(sources.start_spread, np.float64))
     prior = Prior(network, places, spread, array(velocity), array(widest), _tails(sources))
     start = array(scene.start.flatten(0, 1))
-    return Arrays(prior, rule_of(model.assignment, scene), frames_of(model, scene, network.dims), noise_of(model, scene), start)
+    frames = frames_of(model, scene, network.dims)
+    return Arrays(prior, rule_of(model.assignment, scene), frames, noise_of(model, scene), start)
 
 
 def _tails(sources: KinematicSources) -> Array:
