@@ -7,6 +7,7 @@ target that no source stands on counts, until one does.
 
 import argparse
 import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -130,7 +131,10 @@ class Report:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a row: what was tracked, the longest stretch without a source, what was not finite, memory and speed."""
+    """Print a row: what was tracked, the longest stretch without a source, what was not finite, memory and speed.
+
+    Ctrl-C, or a kill, ends it with the row of what was done so far.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -140,26 +144,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--detection", type=float, default=World.detection, help="chance that a target is detected")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     world = World(options.n_sources, options.detection, options.clutter)
     tracker = LiveTracker(options.n_sources, SIZE, lag=options.lag)
     report = Report(np.zeros(options.n_sources, np.int64))
     memory = 0
     truth: dict[int, tuple[Array, Array]] = {}
     began = time.process_time()
-    for t, (boxes, is_seen, detections) in enumerate(world.frames(options.frames, options.seed)):
-        truth[t] = boxes, is_seen
-        result = tracker.update(detections)
-        if result is not None:
-            report.add(result.frame, *truth.pop(result.frame), result.boxes, result.lost)
-            report.not_finite += int((~np.isfinite(result.upper - result.lower)).sum())
-        if t == min(WARM, options.frames - 1):
-            memory = _resident()
+    frames = 0
+    try:
+        for t, (boxes, is_seen, detections) in enumerate(world.frames(options.frames, options.seed)):
+            truth[t] = boxes, is_seen
+            result = tracker.update(detections)
+            if result is not None:
+                report.add(result.frame, *truth.pop(result.frame), result.boxes, result.lost)
+                report.not_finite += int((~np.isfinite(result.upper - result.lower)).sum())
+            frames = t + 1
+            if frames == min(WARM, options.frames):
+                memory = _resident()
+    except KeyboardInterrupt:
+        print(f"stopped after {frames} of {options.frames} frames", file=sys.stderr)
     seconds = time.process_time() - began
     print("| seed | frames | longest without a source | lost and found | not finite | MiB at start, end | frames/s |")
     print("| ---: | -----: | -----------------------: | -------------: | ---------: | ----------------: | -------: |")
     print(
-        f"| {options.seed} | {options.frames} | {report.longest} | {report.returns} | {report.not_finite} "
-        f"| {memory}, {_resident()} | {options.frames / seconds:.0f} |"
+        f"| {options.seed} | {frames} | {report.longest} | {report.returns} | {report.not_finite} "
+        f"| {memory}, {_resident()} | {frames / seconds:.0f} |"
     )
 
 
