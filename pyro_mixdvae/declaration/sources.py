@@ -1,6 +1,5 @@
 """[sources]: a prior p(s, z), made of weights in a file or of numbers, and the representation that comes with it."""
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -164,7 +163,6 @@ def _options(name: str, family: Family, loaded: Networks | None) -> dict[str, Op
     return {WEIGHTS: Option(kind, REQUIRED), **options}
 
 
-@cache
 def is_learned_nowhere(network: type[nn.Module]) -> bool:
     """Whether a network has no parameters, so that a few numbers make it."""
     with drawing(seeded(0)):  # on the device "meta" nothing is drawn, but torch imports its compiler for seconds

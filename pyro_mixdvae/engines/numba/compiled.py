@@ -32,7 +32,7 @@ class Part(CPUDispatcher):
 
 def part(function: Function) -> Function:
     """A function that kernels call: it is compiled into each of them. Division by zero is no error, as in PyTorch."""
-    compiled = njit(no_cpython_wrapper=True, **OPTIONS)(function)
+    compiled: Any = cast("Any", njit)(no_cpython_wrapper=True, **OPTIONS)(function)
     compiled.__class__ = Part
     return cast("Function", compiled)
 

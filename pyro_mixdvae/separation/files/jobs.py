@@ -163,6 +163,11 @@ def job_paths(
     Raises:
         InputError: as `Place.stem`.
     """
-    wanted = {RESIDUAL: residual, PICTURE: picture, POSTERIOR: posterior, MODEL: model, PRESENCE: presence}
-    beside = (place.beside(kind) if is_wanted else None for kind, is_wanted in wanted.items())
-    return JobPaths(tuple(place.stem(name) for name in names), *beside)
+    return JobPaths(
+        tuple(place.stem(name) for name in names),
+        place.beside(RESIDUAL) if residual else None,
+        place.beside(PICTURE) if picture else None,
+        place.beside(POSTERIOR) if posterior else None,
+        place.beside(MODEL) if model else None,
+        place.beside(PRESENCE) if presence else None,
+    )
