@@ -12,12 +12,14 @@ from pyro.distributions import StudentT as StudentTDensity
 from torch import Tensor, nn
 
 from pyro_mixdvae import check_elbo
+from pyro_mixdvae.check.cases import case_of
 from pyro_mixdvae.check.groups import judge
+from pyro_mixdvae.check.groups.stationarity import slope_rows
 from pyro_mixdvae.check.report import GROUPS, PATH, SITES, SLOPES, TERMS, Report, W
 from pyro_mixdvae.guides import Collapsed, Factorised, Guide, MeanField
 from pyro_mixdvae.inference.algorithms import SVI, Coordinate
 from pyro_mixdvae.inference.infer import infer
-from pyro_mixdvae.models import ExclusiveAssignment, Likelihood
+from pyro_mixdvae.models import ExclusiveAssignment, Likelihood, MixtureModel
 from pyro_mixdvae.models import Normal as NormalLikelihood
 from pyro_mixdvae.models.clutter import Bystanders
 from pyro_mixdvae.models.mixture import Plates, plates
@@ -46,15 +48,31 @@ def test_what_ships_is_right(kind: str) -> None:
     assert "log p(o|w,s)" in str(found)
 
 
+def with_a_bystander() -> tuple[MixtureModel, Scene]:
+    """One source, and another that moves as it does."""
+    walks = torch.tensor([[0.3, 0.3, -2.3, -2.3], [0.7, 0.7, -2.3, -2.3]]) + 0.01 * torch.arange(4.0)[:, None, None]
+    model = toy_model(1, vkf(0.02, 0.05, 0.05), ExclusiveAssignment(1, 0.9, 0.3))
+    return model, Scene.of(walks[None], walks[None, 0, :1])
+
+
 def test_a_scene_with_a_bystander_is_right() -> None:
     """What inference has found of it is part of the model that is looked at, and of these frames only."""
-    walks = torch.tensor([[0.3, 0.3, -2.3, -2.3], [0.7, 0.7, -2.3, -2.3]]) + 0.01 * torch.arange(4.0)[:, None, None]
-    scene = Scene.of(walks[None], walks[None, 0, :1])
-    model = toy_model(1, vkf(0.02, 0.05, 0.05), ExclusiveAssignment(1, 0.9, 0.3))
+    model, scene = with_a_bystander()
     assert isinstance(infer(model, scene, MeanField, Coordinate(2)).model.clutter, Bystanders)
     found = check_elbo(model, scene)
     assert found.is_right, found
     assert verdicts(found, SITES)["padding"] == "not checked"
+
+
+def test_updates_are_those_of_the_model_that_they_found() -> None:
+    """Another run may find other bystanders than the one before."""
+    case = case_of(*with_a_bystander(), MeanField)
+    clutter = case.model.clutter
+    assert isinstance(clutter, Bystanders)
+    other = case._replace(model=case.model.replace(clutter=clutter.replace(mean=clutter.mean + 0.05)))
+    rows = slope_rows(other, other, None)
+    assert [row.name for row in rows if row.verdict == "wrong"] == []
+    assert "E-W: log q(w) against its optimum" in [row.name for row in rows]
 
 
 @pytest.mark.parametrize("make", [sounds, sums, noisy_sums, partial(noisy_sums, is_additive=False)])

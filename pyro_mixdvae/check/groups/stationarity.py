@@ -70,10 +70,11 @@ def _latents(guide: Any) -> tuple[str, ...]:
     return tuple(name for name in parameters_of(guide) if name.startswith("latent."))
 
 
-def steps_of_inference(case: Case) -> list[After]:
+def steps_of_inference(case: Case) -> tuple[Case, list[After]]:
     """The guide after each update that inference itself makes, in its third round: q(w) is then its own.
 
-    Before the second names are put right, which moves responsibilities and not q(w).
+    Before the second names are put right, which moves responsibilities and not q(w). The case is that of the model that
+    these are updates of: bystanders have been looked for anew.
     """
     if isinstance(case.guide, AdditiveGuide) or getattr(case.model.sources, "n_sources", None) is not None:
         own = [e_s] if isinstance(case.guide, AdditiveGuide) else [e_s, e_w]
@@ -82,7 +83,7 @@ def steps_of_inference(case: Case) -> list[After]:
             after = after_update(case, guide, step)
             found.append(after)
             guide = after.guide
-        return found
+        return case, found
     kept: list[After] = []
     with only_torch():
         updates = ChainUpdates(case.model, case.scene, case.family)
@@ -90,7 +91,7 @@ def steps_of_inference(case: Case) -> list[After]:
         updates.step()
         updates.engine = _Watched(updates.engine, kept)  # type: ignore[assignment]
         updates.step()
-    return kept
+    return case._replace(model=updates.model, scene=updates.scene), kept
 
 
 def after_update(case: Case, guide: Any, update: Update) -> After:
@@ -118,8 +119,9 @@ def slope_rows(case: Case, moved: Case, updates: Sequence[Update] | None) -> lis
     if updates is None and not case.has_updates:
         return _end_rows(case)
     if updates is None:
-        for after in steps_of_inference(case):
-            rows += rows_after(case, after, "inference's")
+        own, steps = steps_of_inference(case)
+        for after in steps:
+            rows += rows_after(own, after, "inference's")
         return [*rows, *falls(case)]
     for update in updates:
         named = getattr(update, "__name__", type(update).__name__)
