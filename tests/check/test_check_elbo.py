@@ -64,6 +64,15 @@ def test_a_scene_with_a_bystander_is_right() -> None:
     assert verdicts(found, SITES)["padding"] == "not checked"
 
 
+def test_the_slope_of_a_prior_that_nothing_is_learned_of_is_none() -> None:
+    """Without detections q(pi) is p(pi), whose difference is zero wherever one looks; but not that of its slopes."""
+    scene = toy_scene(1, 1, 2, 2)
+    scene.mask[:] = False
+    found = check_elbo(toy_model(2, vkf(), EVERY_ASSIGNMENT["learned weights"](2)), scene, groups=(SLOPES,))
+    assert found.is_right, found
+    assert verdicts(found, SLOPES)["E-V: q(pi)"] == "right"
+
+
 def test_updates_are_those_of_the_model_that_they_found() -> None:
     """Another run may find other bystanders than the one before."""
     case = case_of(*with_a_bystander(), MeanField)

@@ -21,6 +21,9 @@ ZERO = 1e-6
 BONFERRONI = 1e-6
 """The chance of a false alarm among all slopes of a factor that are estimated."""
 
+NEARBY = 0.01
+"""How far parameters are moved to see which terms are quadratic around them."""
+
 N_GROUPS, PAIRS_A_GROUP = 24, 16
 """Of antithetic draws: a slope's error is that of the mean over the groups."""
 
@@ -128,7 +131,7 @@ def slopes(
     if not wanted:
         return []
     n_numbers = count_noise(guide, scene)
-    is_noisy = noisy_terms(model, guide, scene, seed, terms)
+    is_noisy = _noisy_around(model, guide, scene, wanted, seed, terms)
     is_small = n_numbers <= MOST_NUMBERS
     noisy = [name for name, found in is_noisy.items() if found or not is_small]
     with drawing(seeded(seed)):
@@ -161,6 +164,21 @@ def slopes(
             _with_gain(Slope(name, gradient[name], error[name], 0.0, name not in touched), one, value)
             for name, one in wanted.items()
         ]
+
+
+@torch.no_grad()
+def _noisy_around(
+    model: Any, guide: Any, scene: Scene, wanted: dict[str, Tensor], seed: int, terms: Callable[..., Terms]
+) -> dict[str, bool]:
+    """`noisy_terms` at the guide, and a step away: where two densities are equal their difference has no noise."""
+    here = noisy_terms(model, guide, scene, seed, terms)
+    before = {name: one.detach().clone() for name, one in wanted.items()}
+    for one in wanted.values():
+        one.add_(NEARBY * torch.linspace(-1, 1, one.numel(), dtype=one.dtype).reshape(one.shape))
+    there = noisy_terms(model, guide, scene, seed, terms)
+    for name, one in wanted.items():
+        one.copy_(before[name])
+    return {name: is_noisy or there[name] for name, is_noisy in here.items()}
 
 
 def _groups(design: Design, size: int) -> Iterator[Design]:
