@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from numpy.random import Generator
 
+from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.inference.association.choice import Drawn, choose_tracks, log_alike, named
 from pyro_mixdvae.inference.association.linking import Rates, come_back, link
 from pyro_mixdvae.inference.association.motion import (
@@ -29,6 +31,9 @@ from pyro_mixdvae.inference.association.motion import (
 from pyro_mixdvae.inference.association.pieces import CERTAIN, LEAST, find_pieces, pieces_of
 from pyro_mixdvae.inference.association.recovery import Starts, recover, tracks_of
 from pyro_mixdvae.inference.association.scenes import confirmed
+from pyro_mixdvae.inference.initialise import initialise
+from pyro_mixdvae.models import ExclusiveAssignment, Scene
+from pyro_mixdvae.testing.parts import toy_model, vkf
 
 RATES = Rates(detection=0.95, clutter=0.05, hide=0.002, reappear=0.01)
 MOTION = Motion(*(np.full(2, variance) for variance in (1e-4, 1e-4, 1e-3, 0.05)))
@@ -269,3 +274,19 @@ def test_labels_name_the_tracks_that_are_chosen_without_them() -> None:
     assert order([(0, (0, 0)), (1, (0, 1)), (1, (30, 1))]) == [0, 1]
     assert order([(0, (0, 2)), (1, (0, 1))]) is None  # who is labelled was not chosen
     assert order([(0, (0, 0)), (1, (0, 1)), (1, (30, 2))]) is None  # no track goes there
+
+
+@pytest.mark.parametrize("seed", [1, 31])
+def test_frames_after_the_end_of_a_scene_say_nothing(seed: int) -> None:
+    """In a batch with a longer one; whether somebody is a bystander is near to even in these scenes."""
+    torch.manual_seed(seed)
+    start = torch.tensor([0.5, 0.5, -2.3, -2.3]) + 0.2 * torch.randn(1, 1, 4)
+    path = start.unsqueeze(-2) + 0.03 * torch.randn(1, 1, 4, 4).cumsum(-2)
+    seen = path.transpose(1, 2).expand(1, 4, 2, 4) + 0.03 * torch.randn(1, 4, 2, 4)
+    alone = Scene.of(seen, start)
+    longer = torch.cat([seen, torch.full((1, 6, 2, 4), torch.nan)], 1)
+    beside = Scene.of(longer, start, torch.arange(10)[None] < 4)
+    model = toy_model(1, vkf(0.05, 0.1, 0.1), ExclusiveAssignment(1, 0.8, 0.5))
+    one, other = (initialise(TorchChainEngine(model, scene)) for scene in (alone, beside))
+    torch.testing.assert_close(other.filtered.responsibilities[:, :4], one.filtered.responsibilities)
+    assert type(other.model.clutter) is type(one.model.clutter)

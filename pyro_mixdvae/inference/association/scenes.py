@@ -23,7 +23,7 @@ HIDE, REAPPEAR = 0.002, 0.01
 
 
 def detections_of(model: MixtureModel, scene: Scene, b: int) -> Detections:
-    """What scene b shows; the unit is the scale of the noise of the model's first source.
+    """What scene b shows until it ends; the unit is the scale of the noise of the model's first source.
 
     A coordinate that a detection lacks is looked at where it is guessed to be (`Scene.observations`).
     """
@@ -35,9 +35,15 @@ def detections_of(model: MixtureModel, scene: Scene, b: int) -> Detections:
     if not scale.isfinite().all():
         scale = torch.where(scale.isfinite(), scale, noise.at(own.observations))
     density = model.clutter.scenes(one).density(own).log_prob(own.observations)
-    content, unit, clutter = (_numpy(part[0]) for part in (own.observations, scale, density))
-    mask = (scene.mask[b] & scene.present[b].unsqueeze(-1)).cpu().numpy()
+    end = ending(scene, b)
+    content, unit, clutter = (_numpy(part[0, :end]) for part in (own.observations, scale, density))
+    mask = scene.mask[b, :end].cpu().numpy()
     return Detections(content, np.where(mask[..., None], unit, 1.0), clutter, mask)
+
+
+def ending(scene: Scene, b: int) -> int:
+    """How many frames scene b has: in a batch there may be others after its end."""
+    return int(scene.present[b].sum())
 
 
 def rates_of(assignment: ExclusiveAssignment, seen: Detections, b: int) -> Rates:
@@ -91,21 +97,24 @@ def confirmed(before: Owners, after: Owners, seen: Detections, rates: Rates, dra
 
 def drawn_in(scene: Scene, b: int) -> Drawn:
     """The labels of scene b."""
-    return Drawn(_numpy(scene.labels[b]), scene.label_mask[b].cpu().numpy())
+    end = ending(scene, b)
+    return Drawn(_numpy(scene.labels[b, :, :end]), scene.label_mask[b, :, :end].cpu().numpy())
 
 
 def owners_of(start: Filtered, scene: Scene, b: int) -> Owners:
-    """The source that each detection most likely belongs to, more likely than not."""
-    eta = start.responsibilities[b, ..., : scene.n_sources]
-    likely, source = eta.max(-1)
-    found: Owners = torch.where((likely > 0.5) & scene.mask[b], source, -1).cpu().numpy()
+    """The source that each detection most likely belongs to, more likely than not, until the scene ends."""
+    end = ending(scene, b)
+    likely, source = start.responsibilities[b, :end, :, : scene.n_sources].max(-1)
+    found: Owners = torch.where((likely > 0.5) & scene.mask[b, :end], source, -1).cpu().numpy()
     return found
 
 
 def penalties_of(owners: list[Owners], like: Tensor) -> Tensor:
-    """What leaves each detection no other class, [B, T, K, C]."""
-    classes = torch.as_tensor(np.stack(owners), device=like.device)
-    classes = torch.where(classes < 0, like.shape[-1] - 1, classes)
+    """What leaves each detection no other class, like `like` [B, T, K, C]; after a scene's end they are nobody's."""
+    classes = torch.full(like.shape[:-1], like.shape[-1] - 1, device=like.device)
+    for b, each in enumerate(owners):
+        own = torch.as_tensor(each, device=like.device)
+        classes[b, : len(each)] = torch.where(own < 0, like.shape[-1] - 1, own)
     return torch.full_like(like, -FORCED).scatter(-1, classes.unsqueeze(-1), 0.0)
 
 
