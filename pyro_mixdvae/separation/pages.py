@@ -54,7 +54,8 @@ def read_stems(folder: Path) -> Stems:
     """The WAV files that `mixdvae separate` left in the folder of a mixture, and when each sounds, where that is there.
 
     Raises:
-        InputError: there are none, they cannot be read, or are no stems of one mixture.
+        InputError: there are none, they cannot be read, or are no stems of one mixture; or what says when they sound is
+            no such table.
     """
     listed = list_folder(folder)
     paths = [path for path in listed if path.suffix.lower() == ".wav"]

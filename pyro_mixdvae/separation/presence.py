@@ -192,13 +192,12 @@ def spans_of(names: Sequence[str], step: float, probabilities: npt.NDArray[np.fl
 
 
 def silences(spans: Iterable[Span], seconds: float) -> list[tuple[float, float]]:
-    """The stretches of a sound, in seconds, that lie between those of one source."""
-    ends = [0.0]
-    found = []
+    """The stretches, from and to in seconds, in which a source is silent: what its own leave of the sound."""
+    found, end = [], 0.0
     for span in sorted(spans, key=lambda span: span.since):
-        found.append((ends[-1], span.since))
-        ends.append(max(span.until, ends[-1]))
-    found.append((ends[-1], seconds))
+        found.append((end, min(span.since, seconds)))
+        end = max(end, span.until)
+    found.append((end, seconds))
     return [(since, until) for since, until in found if until - since >= SHORTEST]
 
 

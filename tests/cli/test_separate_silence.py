@@ -77,7 +77,7 @@ def test_without_either_nothing_is_said_of_presence(separate: Run, presence: Pat
     assert table.exists()
 
 
-def test_stems_of_a_former_run_go_with_it(separate: Run, presence: Path, tmp_path: Path) -> None:
+def test_stems_of_a_former_run_go_with_it(separate: Run, tmp_path: Path) -> None:
     """Those that its model names, and what stood beside them; other files are the user's own."""
     stems = tmp_path / "out/mix"
     other = tmp_path / "viola.safetensors"

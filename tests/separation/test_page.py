@@ -49,6 +49,8 @@ def test_when_stems_are_silent_is_that_of_the_table_beside_them(folder: Path) ->
     assert '20 % of the power"' in page
     (folder / "presence.csv").write_text("name,from,to\nlow,0,0\n")
     assert read_stems(folder).silences("low") == [(0, 2)]
+    (folder / "presence.csv").write_text("name,from,to\nlow,1,1.5\nlow,0.5,1.25\nlow,3,4\n")
+    assert read_stems(folder).silences("low") == [(0, 0.5), (1.5, 2)]  # of two seconds, whatever is said of more
     (folder / "presence.csv").write_text("name,from,to\nlow,0,x\n")
     with pytest.raises(InputError, match=r"presence\.csv, line 2: to is 'x'"):
         read_stems(folder)
