@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_mixdvae.errors import require_positive
+from pyro_mixdvae.errors import InputError, require_positive
 
 
 class TanhMLP(nn.Module):
@@ -221,9 +221,16 @@ VARIANCE_FLOOR = 1e-8
 
 
 def variances(width: int, *spreads: float | Sequence[float]) -> Tensor:
-    """The squares of standard deviations, each a number or `width` of them, side by side; at least `VARIANCE_FLOOR`.
+    """The squares of S standard deviations, each a number or D = `width` of them, side by side [S D].
 
-    NumPy's: where weights are read torch's device is "meta", for whose arithmetic it imports a compiler for seconds.
+    They are at least `VARIANCE_FLOOR`. NumPy computes them: where weights are read torch's device is "meta", for whose
+    arithmetic it imports a compiler for seconds.
+
+    Raises:
+        InputError: neither one number nor D.
     """
+    for spread in spreads:
+        if np.shape(spread) not in ((), (1,), (width,)):
+            raise InputError(f"of standard deviations give one, or {width}, one for each number of a content.")
     each = np.concatenate([np.broadcast_to(np.square(spread), width) for spread in spreads])
     return torch.tensor(each.clip(VARIANCE_FLOOR), dtype=torch.get_default_dtype())

@@ -148,7 +148,7 @@ class GuideContract(Contract):
         guide = self.make(sources, scene)
         guide.set_chain(some_chain(sources, scene))
         mean, variance = guide.marginals()
-        for drawn in (guide.sample(2000, seeded(0)), Guide.sample(guide, 100, seeded(0))):
+        for drawn in (guide.sample(2000, seeded(0)), Guide.sample(guide, 400, seeded(0))):
             assert drawn.shape[1:] == (2, 2, 3, 4)
             assert_mean_close(drawn, mean, n_errors=5)
             assert_mean_close((drawn - mean).square(), variance, n_errors=5)

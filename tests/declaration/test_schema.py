@@ -65,7 +65,7 @@ def built(*sets: str, task: Task = "boxes"):
         (["sources.start_spread=0"], r"\[sources\] start_spread = 0: sources that start"),
         (
             ["sources.family=constant_velocity", "sources.velocity_noise=[0.1, 0.2]"],
-            r"\[sources\] velocity_noise = \[0.1, 0.2\]: ",
+            r"\[sources\] velocity_noise = \[0.1, 0.2\]: of standard deviations give one, or 4, one for each",
         ),
         (
             ["sources.family=constant_velocity", "sources.weights=constant-velocity", "sources.velocity_noise=0.1"],
