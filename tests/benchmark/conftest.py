@@ -1,10 +1,14 @@
 """A small folder of sequences in MOTChallenge form, from synthetic trajectories."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pyro_mixdvae.benchmark.running import workers
 from pyro_mixdvae.tracking.boxes import xyxy_to_ltwh
 from pyro_mixdvae.tracking.tracks.trajectories import rich_trajectories
 
@@ -30,6 +34,26 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         info = f"[Sequence]\nimWidth={WIDTH}\nimHeight={HEIGHT}\nseqLength={FRAMES}\n"
         (folder / name / "seqinfo.ini").write_text(info)
     return folder
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """Within `interrupted()` a benchmark ends as by Ctrl-C, when two blocks are done."""
+    blocks = workers.run_blocks
+
+    def stopped(some: Sequence[Any], *settings: Any) -> Iterator[Any]:
+        for number, result in enumerate(blocks(some, *settings)):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield result
+
+    @contextmanager
+    def within() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(workers, "run_blocks", stopped)
+            yield
+
+    return within
 
 
 def write(path: Path, boxes: np.ndarray, identified: bool) -> None:

@@ -5,7 +5,8 @@ import io
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import numpy as np
 import pytest
 from small_sounds import folders, save_weights
 
-from pyro_mixdvae.benchmark.running import workers as running
 from pyro_mixdvae.benchmark.sounds.methods import LEARNERS
 from pyro_mixdvae.cli.bench_audio import LEARNED, MANIFEST, OUTPUTS
 
@@ -73,13 +73,17 @@ def test_the_command_writes_tables_and_the_same_again(
 
 @pytest.mark.usefixtures("unrendered")
 def test_what_is_done_is_kept(
-    command: list[object], tmp_path: Path, mixdvae: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    command: list[object],
+    tmp_path: Path,
+    mixdvae: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    interrupted: Callable[[], AbstractContextManager[None]],
 ) -> None:
     out = tmp_path / "out"
     train = folders(tmp_path / "clips", 3.0, seed=3)
     taught = ("--train", *train, "--steps", 1, "-o", out)
     full = (*command, "--methods", "supervised", "dvae-init", *taught)
-    blocks, lessons = running.run_blocks, []
+    lessons = []
 
     def learns(*arguments: Any) -> Any:
         lessons.append(arguments)
@@ -88,14 +92,7 @@ def test_what_is_done_is_kept(
     supervised = LEARNERS["supervised"]
     monkeypatch.setitem(LEARNERS, "supervised", learns)
 
-    def stopped(some: Sequence[Any], *options: Any) -> Iterator[Any]:
-        for number, result in enumerate(blocks(some, *options)):
-            if number == 2:
-                raise KeyboardInterrupt
-            yield result
-
-    with monkeypatch.context() as patch:
-        patch.setattr(running, "run_blocks", stopped)
+    with interrupted():
         assert mixdvae(*full).code == 130
     assert len(list((out / "work").glob("T*.json"))) == 2
     learned = (out / LEARNED / "supervised.safetensors").read_bytes()

@@ -2,13 +2,12 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pyro_mixdvae.benchmark.running import workers as running
 from pyro_mixdvae.cli.bench import LIST, OUTPUTS
 from pyro_mixdvae.cli.options import spread
 
@@ -67,20 +66,12 @@ def test_a_list_is_run_again_and_by_processes(data: Path, tmp_path: Path, mixdva
 
 @pytest.mark.usefixtures("unrendered")
 def test_the_same_command_goes_on_where_it_was(
-    data: Path, tmp_path: Path, mixdvae: Callable, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, mixdvae: Callable, interrupted: Callable[[], AbstractContextManager[None]]
 ) -> None:
     options = ("bench", "mot", data, "-T", 20, *NUMPY_ONLY, *FEW, "--block", 1)
     assert mixdvae(*options, "-o", tmp_path / "whole").code == 0
-    out, blocks = tmp_path / "stopped", running.run_blocks
-
-    def stopped(some: Sequence[Any], *settings: Any) -> Iterator[Any]:
-        for number, result in enumerate(blocks(some, *settings)):
-            if number == 2:
-                raise KeyboardInterrupt
-            yield result
-
-    with monkeypatch.context() as patch:
-        patch.setattr(running, "run_blocks", stopped)
+    out = tmp_path / "stopped"
+    with interrupted():
         assert mixdvae(*options, "-o", out).code == 130
     kept = {path.name: path.read_bytes() for path in out.glob("work/T*.json")}
     assert len(kept) == 2
