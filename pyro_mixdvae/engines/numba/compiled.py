@@ -40,7 +40,7 @@ def part(function: Function) -> Function:
 def kernel(function: Function) -> Function:
     """A function that Python calls, and no kernel: compiled once for each dtype, and kept on disk. Ctrl-C waits for it.
 
-    Numba compiles it again when its own file has changed, but not when that of a part has (`CONTRIBUTING.md`).
+    It is compiled again when any file of kernels has changed (`cache.sources`).
     """
     compiled = cached(function, nogil=True, **OPTIONS)
     return deferring(cast("Function", compiled))
