@@ -12,7 +12,8 @@ from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from pyro_mixdvae.distributions.visibility import LEAST, paths_of, smooth_states
+from pyro_mixdvae.distributions.markov import smooth_states
+from pyro_mixdvae.distributions.visibility import LEAST, paths_of
 
 N_STATES = 3
 HIDDEN, VISIBLE, ABSENT = range(N_STATES)

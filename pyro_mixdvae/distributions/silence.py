@@ -10,12 +10,10 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-from pyro_mixdvae.distributions.visibility import LEAST, smooth_states
+from pyro_mixdvae.distributions.markov import smooth_states
+from pyro_mixdvae.distributions.visibility import LEAST
 
 SILENT, SOUNDING = range(2)
-
-SCANNED = 4
-"""States up to which products of matrices are faster than frame after frame."""
 
 NEVER = -1e30
 """Logarithm of the probability of what is known not to be: no sound outweighs it."""
@@ -92,40 +90,11 @@ def smooth(log_first: Tensor, log_matrix: Tensor, log_weights: Tensor) -> Smooth
     best = log_weights.double().amax(-1, keepdim=True)
     weights, matrix = log_weights.double() - best, log_matrix.double()
     start, later = log_first.double() + weights[..., 0, :], weights[..., 1:, :]
-    is_scanned = matrix.shape[-1] <= SCANNED or not later.shape[-2]
-    pairs, log_sum = (_scanned if is_scanned else smooth_states)(start, matrix, later)
+    pairs, log_sum = smooth_states(start, matrix, later)
     first = pairs[..., 0, :, :].sum(-1) if later.shape[-2] else start.softmax(-1)
     marginals = torch.cat([first.unsqueeze(-2), pairs.sum(-2)], -2)
     found = Smoothed(first, pairs, marginals, log_sum + best.squeeze(-1).sum(-1))
     return Smoothed(*(part.to(log_weights) for part in found))
-
-
-def _scanned(before: Tensor, log_matrix: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """What `smooth_states` gives, in `log2 T` rounds in place of T steps: sounds have many frames, and few states.
-
-    Messages are products of matrices `p(v_t | v_{t-1}) exp(a_t)`, all prefixes and suffixes of which are had in so many
-    rounds (Hillis and Steele 1986): before [*, J], matrix [*, J, J], weights [*, T, J] -> pairs [*, T, J, J], sums [*].
-    """
-    if not log_weights.shape[-2]:
-        return log_matrix.new_zeros(*before.shape[:-1], 0, *log_matrix.shape[-2:]), before.logsumexp(-1)
-    steps = log_matrix.unsqueeze(-3) + log_weights.unsqueeze(-2)
-    ahead = (before[..., None, :, None] + _prefixes(steps)).logsumexp(-2)
-    behind = _prefixes(steps.flip(-3).mT).flip(-3).mT.logsumexp(-1)
-    forward = torch.cat([before.unsqueeze(-2), ahead[..., :-1, :]], -2)
-    backward = torch.cat([behind[..., 1:, :], torch.zeros_like(before).unsqueeze(-2)], -2)
-    joint = forward.unsqueeze(-1) + steps + backward.unsqueeze(-2)
-    return joint.flatten(-2).softmax(-1).view_as(joint), ahead[..., -1, :].logsumexp(-1)
-
-
-def _prefixes(steps: Tensor) -> Tensor:
-    """Of logarithms of matrices [*, T, J, J] the products of the first 1, 2, ... T, likewise."""
-    distance = 1
-    while distance < steps.shape[-3]:
-        earlier, later = steps[..., :-distance, :, :], steps[..., distance:, :, :]
-        joined = (earlier.unsqueeze(-1) + later.unsqueeze(-3)).logsumexp(-2)
-        steps = torch.cat([steps[..., :distance, :, :], joined], -3)
-        distance *= 2
-    return steps
 
 
 class SilencePaths(TorchDistribution):

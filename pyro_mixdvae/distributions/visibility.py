@@ -14,6 +14,8 @@ from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from pyro_mixdvae.distributions.markov import smooth_states
+
 LEAST = 1e-30
 """A probability that is divided by, and a message beside one of 1, is no less."""
 
@@ -77,32 +79,6 @@ def smooth(rates: Rates, log_odds: Tensor) -> tuple[Tensor, Tensor]:
     before = torch.stack([zero + math.log(LEAST), zero], -1)  # log p(v_{-1}): visible
     weights = torch.stack([torch.zeros_like(log_odds), log_odds], -1)
     return smooth_states(before, rates.matrix().clamp(min=LEAST).log(), weights)
-
-
-def smooth_states(before: Tensor, log_matrix: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """A chain of S states, each weighed in each frame: its pairs [B, N, T, S, S], and the log of its sum [B, N].
-
-    Args:
-        before: log p(v_{-1}) [B, N, S].
-        log_matrix: log p(v_t | v_{t-1}), rows v_{t-1}: [B, 1, S, S].
-        log_weights: of each state in each frame [B, N, T, S].
-    """
-    forward, total = before, torch.zeros_like(before[..., 0])
-    weights, shape = log_weights.unbind(-2), log_matrix.shape[-2:]
-    earlier = []
-    for weight in weights:
-        earlier.append(forward)
-        forward = torch.logsumexp(forward.unsqueeze(-1) + log_matrix, -2) + weight
-        scale = torch.logsumexp(forward, -1)
-        forward, total = forward - scale.unsqueeze(-1), total + scale
-    backward, later = torch.zeros_like(forward), []
-    for weight in reversed(weights):
-        later.append(weight + backward)
-        backward = torch.logsumexp(log_matrix + later[-1].unsqueeze(-2), -1)
-        backward = backward - backward.amax(-1, keepdim=True)
-    sides = torch.stack(earlier, -2).unsqueeze(-1), torch.stack(later[::-1], -2).unsqueeze(-2)
-    joint = sides[0] + log_matrix.unsqueeze(-3) + sides[1]  # of all frames at once
-    return joint.flatten(-2).softmax(-1).unflatten(-1, shape), total
 
 
 def paths_of(first: Sequence[int], n_states: int, n_sources: int, n_frames: int) -> Tensor:

@@ -31,6 +31,7 @@ from pyro_mixdvae.inference.association.motion import (
 from pyro_mixdvae.inference.association.pieces import CERTAIN, LEAST, find_pieces, pieces_of
 from pyro_mixdvae.inference.association.recovery import Starts, recover, tracks_of
 from pyro_mixdvae.inference.association.scenes import confirmed
+from pyro_mixdvae.inference.association.visits import tracks_in
 from pyro_mixdvae.inference.initialise import initialise
 from pyro_mixdvae.models import ExclusiveAssignment, Scene
 from pyro_mixdvae.testing.parts import toy_model, vkf
@@ -218,16 +219,44 @@ def test_what_is_followed_is_predicted() -> None:
     seen = scene_of([walk(30, (0.1, 0.5), (0.01, 0.0), rng)])
     track = [(t, 0) for t in range(30)]
     motion = estimated(seen, [track], guessed(seen))
-    forwards, backwards = (followed(motion, seen, track, backwards=is_back) for is_back in (False, True))
+    forwards, backwards = (followed(motion, seen, [track], backwards=is_back)[0] for is_back in (False, True))
     np.testing.assert_allclose(forwards.belief.mean[:, 0], seen.content[-1, 0], atol=2e-3)
     np.testing.assert_allclose(backwards.belief.mean[:, 0], seen.content[0, 0], atol=2e-3)
     for found in (forwards, backwards):
         np.testing.assert_allclose(found.belief.mean[0, 1], 0.5, atol=0.1)  # half a unit a frame, as time runs
         assert (found.log_density[5:] > seen.clutter[5:, 0]).all()
     np.testing.assert_allclose(forwards.mean[10:], seen.content[11:, 0], atol=5e-3)
-    alone = followed(motion, seen, track[:1])
+    (alone,) = followed(motion, seen, [track[:1]])
     assert alone.mean.shape == alone.variance.shape == (0, 2)
     assert alone.log_density.tolist() == [seen.clutter[0, 0]]
+
+
+def test_tracks_are_followed_all_at_once_as_each_alone() -> None:
+    rng = np.random.default_rng(7)
+    seen = scene_of([walk(12, (0.1 * n, 0.5), (0.01, 0.0), rng) for n in range(1, 4)])
+    tracks = [[(t, 0) for t in (2, 3, 7)], [(5, 1)], [(t, 2) for t in range(12)], [(0, 1), (11, 1)]]
+    motion = estimated(seen, [[(t, n) for t in range(12)] for n in range(3)], guessed(seen))
+    for is_back in (False, True):
+        for track, found in zip(tracks, followed(motion, seen, tracks, backwards=is_back), strict=True):
+            (alone,) = followed(motion, seen, [track], backwards=is_back)
+            for one, other in ((found, alone), (found.belief, alone.belief)):
+                for part, other_part in zip(one[-2:], other[-2:], strict=True):
+                    np.testing.assert_allclose(part, other_part, rtol=1e-12)
+            assert len(found.log_density) == len(track)
+    assert followed(motion, seen, []) == []
+
+
+def test_what_lies_still_says_nothing_of_how_others_move() -> None:
+    def line(since: int, until: int, place: tuple[float, float], speed: tuple[float, float]) -> Floats:
+        frames = np.arange(60)[:, None]
+        path: Floats = np.array(place) + np.array(speed) * frames
+        return np.where((frames >= since) & (frames < until), path, np.nan)
+
+    lines = [line(0, 60, (0.1, 0.1), (0.0, 0.0)), line(0, 60, (0.5, 0.1), (0.004, 0.0))]
+    lines.append(line(20, 50, (0.2, 0.9), (0.0, -0.006)))
+    found = tracks_in(scene_of(lines))
+    assert [len(track) for track in found.each] == [60, 60, 30]
+    assert (found.odds > 0).all()
 
 
 def drawn_at(seen: Detections, places: list[tuple[int, Place]]) -> Drawn:

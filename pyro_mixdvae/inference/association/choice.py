@@ -153,7 +153,7 @@ def chosen(seen: Detections, tracks: list[Track], motion: Motion, rates: Rates, 
 def _always(seen: Detections, track: Track, motion: Motion, rates: Rates) -> float:
     """Log odds of being there in all frames, and missed outside of the track, against coming and going, or clutter."""
     first, last, n_frames = track[0][0], track[-1][0], len(seen.mask)
-    own = explained(seen, track, followed(motion, seen, track).log_density, rates)
+    own = explained(seen, track, followed(motion, seen, [track])[0].log_density, rates)
     missed = float(log_missed(rates, np.array([first, n_frames - 1 - last])).sum())
     comes = np.log(COMES if first > 0 else THERE) + (np.log(COMES) if last < n_frames - 1 else 0.0)
     return missed + own - max(float(comes) + own, 0.0)

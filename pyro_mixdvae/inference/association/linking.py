@@ -110,8 +110,8 @@ def link(
         turnover: how often bystanders come and leave.
     """
     n, n_frames = len(pieces), len(seen.mask)
-    ends = [followed(motion, seen, piece) for piece in pieces]
-    begins = [followed(motion, seen, piece, backwards=True).belief for piece in pieces]
+    ends = followed(motion, seen, pieces)
+    begins = [each.belief for each in followed(motion, seen, pieces, backwards=True)]
     own = np.array([explained(seen, piece, end.log_density, rates) for piece, end in zip(pieces, ends, strict=True)])
     first, last = (np.array([piece[number][0] for piece in pieces], int) for number in (0, -1))
     weights = np.full((n + n_sources + n, n + n_sources + n), IMPOSSIBLE)

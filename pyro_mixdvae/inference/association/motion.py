@@ -4,7 +4,7 @@ The prior p(s, z) of the model, which may be any network, filters forwards alone
 another, many frames later, is asked of this chain, which runs both ways in closed form. It proposes; the model decides.
 """
 
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,9 @@ Track = list[Place]
 SPREADS, WEIGHTS = np.array([1.0, 4.0, 16.0, 64.0]), np.array([0.9, 0.09, 0.009, 0.001])
 """Steps have heavy tails, in each coordinate by itself, as where a target is partly hidden: a mixture of standard
 deviations, a decade of weight a factor of four, as in the tail of a Student's t of 1.7 degrees of freedom."""
+
+RESOLUTION = 1e-9
+"""Squared units below which no variance is told from zero, as of boxes that are made without noise."""
 
 LEAST_SHARE = 0.02
 """No part of the variance of second differences is estimated to be less than this share of it."""
@@ -133,21 +136,35 @@ class Followed(NamedTuple):
     log_density: Floats
 
 
-def followed(motion: Motion, seen: Detections, track: Track, backwards: bool = False) -> Followed:
-    """Filter along a track, or `backwards` from its end."""
-    order = track[::-1] if backwards else track
-    belief = first_belief(motion, seen.content[order[0]], seen.unit[order[0]])
-    predicted: list[Belief] = []
-    for before, place in pairwise(order):
-        predicted.append(ahead(motion, belief, seen.unit[place], abs(place[0] - before[0])))
-        belief = updated(motion, predicted[-1], seen.content[place], seen.unit[place])
-    frames, columns = np.array(order[1:], int).reshape(-1, 2).T
-    content, unit = seen.content[frames, columns], seen.unit[frames, columns]
-    mean = np.array([each.mean[:, 0] for each in predicted]).reshape(content.shape)
-    place_variance = np.array([each.covariance[:, 0, 0] for each in predicted]).reshape(content.shape)
-    variance = place_variance + motion.noise * unit**2
-    log_density = np.concatenate([[seen.clutter[order[0]]], log_observed(mean, variance, content)])
-    return Followed(_reversed(belief) if backwards else belief, mean, variance, log_density)
+def followed(motion: Motion, seen: Detections, tracks: Sequence[Track], backwards: bool = False) -> list[Followed]:
+    """Filter along each of n tracks, or `backwards` from their ends: a step of all of them at once."""
+    lengths = np.array([len(track) for track in tracks], int)
+    ranked = np.argsort(-lengths, kind="stable")  # those that go on are in front
+    orders = [np.array(tracks[r][::-1] if backwards else tracks[r], int) for r in ranked]
+    firsts = tuple(np.array([order[0] for order in orders], int).reshape(-1, 2).T)
+    belief = first_belief(motion, seen.content[firsts], seen.unit[firsts])
+    offset, means, variances = [0], [], []
+    for step in range(1, max(lengths, default=0)):
+        going = slice(0, int((lengths > step).sum()))
+        before, places = (np.array([order[at] for order in orders[going]]) for at in (step - 1, step))
+        content, unit = (part[places[:, 0], places[:, 1]] for part in (seen.content, seen.unit))
+        reached = Belief(belief.mean[going], belief.covariance[going])
+        predicted = ahead(motion, reached, unit, np.abs(places[:, 0] - before[:, 0]))
+        belief.mean[going], belief.covariance[going] = updated(motion, predicted, content, unit)
+        means.append(predicted.mean[..., 0])
+        variances.append(predicted.covariance[..., 0, 0] + motion.noise * unit**2)
+        offset.append(offset[-1] + len(places))
+    width = seen.content.shape[-1]
+    mean, variance = (np.concatenate([np.empty((0, width)), *part]) for part in (means, variances))
+    found: dict[int, Followed] = {}
+    for rank, order in enumerate(orders):
+        rows = np.array(offset[: len(order) - 1], int) + rank
+        later = seen.content[order[1:, 0], order[1:, 1]]
+        density = np.concatenate([[seen.clutter[tuple(order[0])]], log_observed(mean[rows], variance[rows], later)])
+        last = Belief(belief.mean[rank], belief.covariance[rank])
+        own = _reversed(last) if backwards else last
+        found[int(ranked[rank])] = Followed(own, mean[rows], variance[rows], density)
+    return [found[number] for number in range(len(orders))]
 
 
 def _reversed(belief: Belief) -> Belief:
@@ -167,7 +184,7 @@ def guessed(seen: Detections) -> Motion:
             mutual = back[nearest] == np.arange(len(here))
             steps.append(apart[mutual, nearest[mutual]])
     every = np.concatenate(steps) if steps else np.ones((1, seen.content.shape[-1]))
-    variance = _robust_variance(every) + 1e-9
+    variance = _robust_variance(every) + RESOLUTION
     return Motion(variance / 4, variance / 4, variance / 4, 4 * variance)
 
 
@@ -199,12 +216,14 @@ def estimated(seen: Detections, tracks: list[Track], otherwise: Motion) -> Motio
     noise = np.maximum(lag_2, 0)
     position = np.maximum(-lag_1 - 4 * noise, 0)
     process = np.maximum(lag_0 - 2 * position - 6 * noise, 0)
-    least = LEAST_SHARE * lag_0 + 1e-9
+    least = LEAST_SHARE * lag_0 + RESOLUTION
     velocity = 2 * (np.concatenate(steps) ** 2).mean(0) + least
     return Motion(process + least, position + least, noise + least, velocity)
 
 
 def _robust_variance(values: Floats) -> Floats:
-    """Of numbers [n, D] about zero, by the median of their squares."""
-    found: Floats = np.median(values**2, 0) / 0.455
+    """Of numbers [n, D] about zero, by the median of their squares; without zeros, as of what lies still."""
+    squares = np.where(values**2 > RESOLUTION, values**2, np.nan)
+    squares[:, np.isnan(squares).all(0)] = 0.0
+    found: Floats = np.nanmedian(squares, 0) / 0.455
     return found

@@ -157,7 +157,7 @@ def with_bystanders(
 def _write(seen: Detections, motion: Motion, track: Track, mean: Tensor, variance: Tensor, there: Tensor) -> None:
     """What is predicted of each detection of a bystander but the first: [T, D], [T, D] and [T]."""
     frames = [t for t, _ in track[1:]]
-    found = followed(motion, seen, track)
+    (found,) = followed(motion, seen, [track])
     mean[frames], variance[frames] = (torch.as_tensor(part).to(mean) for part in (found.mean, found.variance))
     there[frames] = True
 

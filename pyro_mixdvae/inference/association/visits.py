@@ -63,7 +63,8 @@ def tracks_in(seen: Detections) -> Tracks:
         linked = link(seen, pieces, motion, rates, 0, turnover=turnover)
         each = sorted((places_of(pieces, numbers) for numbers in linked.bystanders), key=lambda track: track[0])
         turnover = turnover_of(each, len(seen.mask))
-    odds = [explained(seen, track, followed(motion, seen, track).log_density, rates) for track in each]
+    along = followed(motion, seen, each)
+    odds = [explained(seen, track, one.log_density, rates) for track, one in zip(each, along, strict=True)]
     return Tracks(each, np.array(odds), motion)
 
 
