@@ -60,6 +60,15 @@ def first_block(ends: Ends, start: Start) -> int:
     return min(max(ends.since + BLOCK, end), ends.until)
 
 
+def stretches(n_frames: int) -> list[tuple[int, int]]:
+    """First frames of the blocks of a film, and those that they end before, where it is open who is in them."""
+    found = [(0, min(BLOCK, n_frames))]
+    while found[-1][1] < n_frames:
+        begin = found[-1][1] - 2 * OVERLAP
+        found.append((begin, min(begin + BLOCK, n_frames)))
+    return found
+
+
 def track_blocks(
     film: Film, start: Start, ends: Ends, labels: Labels | None, model: Any, track: Track
 ) -> Iterator[TrackingResult]:
@@ -82,12 +91,12 @@ def track_blocks(
         result, posterior = track(stretch_of(film, begin, end, start, labels), own)
         result = with_ends(replace(result, block=(begin, end - 1)), ends)
         if end == ends.until:
-            yield judged(film, _part(result, shown, end), verdicts)
+            yield judged(film, part_of(result, shown, end), verdicts)
             return
         joint = surest_frame(result, end - 2 * OVERLAP, end - OVERLAP)
         hand_over = surest_frame(result, joint + OVERLAP // 2, end - OVERLAP // 2 + 1)
         start, own = Start(joint, result.rows[joint - begin]), handed_on(model, posterior, joint - begin)
-        part = _part(result, shown, hand_over)
+        part = part_of(result, shown, hand_over)
         verdicts.add(points_of(film.frames(shown, hand_over)[0]), part)
         yield part
         begin, end, shown = joint, min(joint + BLOCK, ends.until), hand_over
@@ -124,6 +133,11 @@ def surest_frame(result: TrackingResult, since: int, until: int) -> int:
     bits = np.nan_to_num(result.entropy[own]).max(-1, initial=0.0)
     off = np.abs(np.arange(until - since) - (until - since) // 2)
     return since + int(np.lexsort((off, np.round(bits, 2), -seen))[0])
+
+
+def handed_over_at(result: TrackingResult, end: int) -> int:
+    """Where a block leaves off to the one that begins in its last frames (`stretches`), `end` being after the last."""
+    return surest_frame(result, end - 2 * OVERLAP + OVERLAP // 2, end - OVERLAP // 2 + 1)
 
 
 def joined(results: Sequence[TrackingResult]) -> TrackingResult:
@@ -184,7 +198,7 @@ def of_film(result: TrackingResult, film: Film) -> TrackingResult:
     return replace(result, detections=detections, size=(float(width), float(height)))
 
 
-def _part(result: TrackingResult, since: int, until: int) -> TrackingResult:
+def part_of(result: TrackingResult, since: int, until: int) -> TrackingResult:
     """Of some of its frames, which count from 0 in the film; a doubt belongs to the frame in its middle."""
     own = slice(since - result.first, until - result.first)
     if own == slice(0, len(result.boxes)):

@@ -17,9 +17,19 @@ from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.inference.preset import METHODS, Method, Preset, chosen_algorithm
 from pyro_mixdvae.resources import require_memory
-from pyro_mixdvae.tracking.blocks import Tracked, first_block, joined, judged, of_film, track_blocks, with_ends
+from pyro_mixdvae.tracking.blocks import (
+    Tracked,
+    first_block,
+    joined,
+    judged,
+    of_film,
+    stretches,
+    track_blocks,
+    with_ends,
+)
 from pyro_mixdvae.tracking.boxes import Array, kinds_of_width
-from pyro_mixdvae.tracking.coming import track_coming, whole
+from pyro_mixdvae.tracking.coming import track_coming
+from pyro_mixdvae.tracking.course import fullest_frame
 from pyro_mixdvae.tracking.ends import Ends, ends_of
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.films import ArrayFilm, BoxSequence, Film, Start, start_of, stretch_of
@@ -174,14 +184,14 @@ class Tracker:
         Args:
             film: `films.ArrayFilm` of arrays, `files.spooled.SpooledFilm` of a file, or an object of yours that hands
                 out its detections stretch by stretch.
-            labels, n_samples, origin, presence: as of `track`; where sources come and go a film is one block.
+            labels, n_samples, origin, presence: as of `track`.
 
         Raises:
             InputError: the detections, labels or presence cannot be used; says why.
         """
         own, labels = self._tracker_of_film(film), labels_of(film, labels, origin)
         if presence is not None:
-            yield track_coming(own, film, labels, presence, n_samples, origin)
+            yield from track_coming(own, film, labels, presence, n_samples, origin)
             return
         start, ends = own._bounds(film, labels, origin)
         yield from own.track_from(film, likely_start(film, start, own.preset, labels), ends, labels, n_samples)
@@ -216,8 +226,8 @@ class Tracker:
         if (
             presence is not None
         ):  # each visit takes as much as a source; how many there are is looked at when it is known
-            sequence, most = whole(film), int(film.counts.max())
-            return own._needed(sequence, Extent(len(film.counts), min(self.n_sources, most), most, n_samples))
+            sequence, n_frames, most = fullest_frame(film), stretches(len(film.counts))[0][1], int(film.counts.max())
+            return own._needed(sequence, Extent(n_frames, min(self.n_sources, most), most, n_samples))
         start, ends = own._bounds(film, labels)
         sequence = stretch_of(film, start.frame, start.frame + 1, start, labels)
         n_frames, most = first_block(ends, start) - ends.since, int(film.counts.max())

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from pyro_mixdvae.inference.association.linking import IMPOSSIBLE, Rates, Turnover, explained, link
-from pyro_mixdvae.inference.association.motion import Detections, Floats, Motion, Track, followed
+from pyro_mixdvae.inference.association.motion import Detections, Floats, Motion, Place, Track, followed
 from pyro_mixdvae.inference.association.pieces import find_pieces, longest
 from pyro_mixdvae.inference.association.recovery import LASTS, places_of
 from pyro_mixdvae.models.assignments.rates import LEAST_CLUTTER, PRIOR_DETECTION
@@ -66,6 +66,70 @@ def tracks_in(seen: Detections) -> Tracks:
     along = followed(motion, seen, each)
     odds = [explained(seen, track, one.log_density, rates) for track, one in zip(each, along, strict=True)]
     return Tracks(each, np.array(odds), motion)
+
+
+def joined_tracks(before: Tracks, after: Tracks, since: int, frame: int) -> Tracks:
+    """The tracks of two stretches of a scene that share frames from `since` on: until `frame` those of the one before.
+
+    Tracks are one that share the most detections. Odds count in proportion to what is kept of a track; the motion is
+    that of the stretch after.
+    """
+    number = {place: r for r, track in enumerate(before.each) for place in track if place[0] >= since}
+    shared = np.zeros((len(before.each), len(after.each)))
+    for r, track in enumerate(after.each):
+        for place in track:
+            if place in number:
+                shared[number[place], r] += 1
+    pairs = zip(*(part.tolist() for part in linear_sum_assignment(shared, maximize=True)), strict=True)
+    follows = {one: other for one, other in pairs if shared[one, other] > 0}
+    heads = [[place for place in track if place[0] < frame] for track in before.each]
+    tails = [[place for place in track if place[0] >= frame] for track in after.each]
+    of_heads, of_tails = (
+        tracks.odds * [len(kept) / len(track) for kept, track in zip(each, tracks.each, strict=True)]
+        for tracks, each in ((before, heads), (after, tails))
+    )
+    found, odds = [], []
+    for r, head in enumerate(heads):
+        other = follows.get(r)
+        found.append(head if other is None else [*head, *tails[other]])
+        odds.append(of_heads[r] + (0.0 if other is None else of_tails[other]))
+    begun = [r for r in range(len(tails)) if r not in follows.values()]
+    found += [tails[r] for r in begun]
+    odds += [of_tails[r] for r in begun]
+    order = sorted((r for r, track in enumerate(found) if track), key=lambda r: found[r][0])
+    return Tracks([found[r] for r in order], np.array([odds[r] for r in order]), after.motion)
+
+
+def exchanged(visits: Sequence[Visit], owners: Mapping[Place, int], stays: Sequence[Stay] | None) -> list[Visit]:
+    """Visits of which each goes on with the detections that it was found to own, from the first of these frames on.
+
+    Args:
+        visits: all of them.
+        owners: the number of the visit that each detection of some frames belongs to.
+        stays: of each visit, if known: what lies outside is not its own.
+    """
+    if not owners:
+        return list(visits)
+    frame = min(t for t, _ in owners)
+    number = {place: v for v, visit in enumerate(visits) for place in visit.track if place in owners}
+    some = sorted({*number.values(), *owners.values()})
+    index = {v: i for i, v in enumerate(some)}
+    shared = 0.5 * np.eye(len(some))
+    for place, v in number.items():
+        shared[index[v], index[owners[place]]] += 1
+    rows, columns = linear_sum_assignment(shared, maximize=True)
+    found = list(visits)
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        v, owner = some[row], some[column]
+        if v != owner:
+            head = [place for place in visits[owner].track if place[0] < frame]
+            tail = [place for place in visits[v].track if place[0] >= frame]
+            if stays is not None:
+                tail = [place for place in tail if stays[owner].since <= place[0] < stays[owner].until]
+            found[owner] = visits[owner]._replace(track=[*head, *tail])
+    # One of which nothing would be left is a visit for all that: then names stay with the tracks.
+    is_left = [bool(new.track) or not old.track for old, new in zip(visits, found, strict=True)]
+    return found if all(is_left) else list(visits)
 
 
 def turnover_of(tracks: list[Track], n_frames: int) -> Turnover:
