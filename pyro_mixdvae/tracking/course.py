@@ -80,6 +80,23 @@ class Course(NamedTuple):
 
     def within(self, film: Film, begin: int, end: int) -> Attended:
         """What there is of it in a block."""
+        attending, absent = self._in(begin, end)
+        numbers = sorted([*attending, *absent])
+        known = np.zeros((end - begin, len(numbers)), int)
+        for n, v in enumerate(numbers):
+            if v in absent or self.stays is not None:
+                known[:, n] = -1
+            if v not in absent and self.stays is not None:
+                known[max(self.stays[v].since - begin, 0) : self.stays[v].until - begin, n] = 1
+        starts = np.stack([self._start(film, v, begin) for v in numbers])
+        boxes, drawn = film.frames(begin, end)[0], self._drawn(numbers, begin, end)
+        sequence = BoxSequence(boxes, film.size, starts, 0, drawn, begin, parts_named_by(film))
+        tracks = [_shifted(self.visits[v].track, begin, end) for v in numbers]
+        others = [_shifted(track, begin, end) for track in self.bystanders]
+        return Attended(numbers, tracks, known, sequence, [track for track in others if track])
+
+    def _in(self, begin: int, end: int) -> tuple[list[int], list[int]]:
+        """The visits that are going on in a block, and, of each source that makes none, the one that is nearest."""
         attending, absent = [], []
         for source in sorted({visit.source for visit in self.visits}):
             own = [v for v, visit in enumerate(self.visits) if visit.source == source]
@@ -87,40 +104,27 @@ class Course(NamedTuple):
             attending += there
             if not there:
                 absent.append(min(own, key=lambda v: int(self.away(v, np.array([begin]))[0])))
-        numbers = sorted([*attending, *absent])
-        known = np.zeros((end - begin, len(numbers)), int)
-        labels = None
-        if self.labels is not None:
-            labels = np.full((len(numbers), end - begin, self.labels.boxes.shape[-1]), np.nan)
+        return attending, absent
+
+    def _drawn(self, numbers: list[int], begin: int, end: int) -> Array | None:
+        """The labels of some visits in a block ``[V, T, 4]``, NaN where there is none."""
+        if self.labels is None:
+            return None
+        drawn = np.full((len(numbers), end - begin, self.labels.boxes.shape[-1]), np.nan)
         for n, v in enumerate(numbers):
-            if v in absent:
-                known[:, n] = -1
-            elif self.stays is not None:
-                known[:, n] = -1
-                known[max(self.stays[v].since - begin, 0) : max(self.stays[v].until - begin, 0), n] = 1
-            if labels is not None and self.labels is not None:
-                drawn = (self.labels.source == v) & (self.labels.frame >= begin) & (self.labels.frame < end)
-                labels[n, self.labels.frame[drawn] - begin] = self.labels.boxes[drawn]
-        starts = np.stack([self._start(film, v, begin) for v in numbers])
-        boxes = film.frames(begin, end)[0]
-        sequence = BoxSequence(boxes, film.size, starts, 0, labels, begin, parts_named_by(film))
-        tracks = [_shifted(self.visits[v].track, begin, end) for v in numbers]
-        others = [_shifted(track, begin, end) for track in self.bystanders]
-        return Attended(numbers, tracks, known, sequence, [track for track in others if track])
+            own = (self.labels.source == v) & (self.labels.frame >= begin) & (self.labels.frame < end)
+            drawn[n, self.labels.frame[own] - begin] = self.labels.boxes[own]
+        return drawn
 
     def _start(self, film: Film, visit: int, begin: int) -> Array:
         """Where a visit starts in a block: where it is first seen or labelled from there on, or else last before."""
-        track = self.visits[visit].track
-        drawn = [] if self.labels is None else np.flatnonzero(self.labels.source == visit).tolist()
-        seen = [(t, True, number) for number, (t, _) in enumerate(track)]
-        told = [] if self.labels is None else [(int(self.labels.frame[number]), False, number) for number in drawn]
-        places = sorted([*seen, *told])  # of one frame the label
-        _, is_seen, number = next((place for place in places if place[0] >= begin), places[-1])
-        if is_seen or self.labels is None:
-            t, k = track[number]
-            found: Array = film.frames(t, t + 1)[0][0, k]
-        else:
-            found = self.labels.boxes[number]
+        places: dict[int, Array | int] = dict(self.visits[visit].track)
+        if self.labels is not None:  # in one frame they count, not what is seen
+            own = self.labels.source == visit
+            places |= dict(zip(self.labels.frame[own].tolist(), self.labels.boxes[own], strict=True))
+        frame = min((t for t in places if t >= begin), default=max(places))
+        place = places[frame]
+        found: Array = film.frames(frame, frame + 1)[0][0, place] if isinstance(place, int) else place
         return found
 
     def handed_over(self, owners: Mapping[Place, int]) -> "Course":
