@@ -184,14 +184,21 @@ def fullest_frame(film: Film) -> BoxSequence:
 
 
 def _searched(film: Film, preset: Preset) -> tuple[Tracks, list[Motion]]:
-    """The tracks through a film, and the motion in each of its blocks."""
+    """The tracks through a film, and the motion in each of its blocks.
+
+    A detector may look at every k-th frame: then tracks go from one of these to the next.
+    """
     found, motions, fullest = None, [], fullest_frame(film)
+    looked = np.flatnonzero(film.counts)
+    every = max(int(np.gcd.reduce(np.diff(looked))), 1) if len(looked) > 1 else 1
     blocks = stretches(len(film.counts))
     for number, (begin, end) in enumerate(blocks):
-        scene, _ = make_scene([fullest._replace(boxes=film.frames(begin, end)[0])], preset.representation)
+        first = begin + (int(looked[0]) - begin) % every
+        boxes = film.frames(min(first, end - 1), end)[0][::every]
+        scene, _ = make_scene([fullest._replace(boxes=boxes)], preset.representation)
         own = tracks_in(detections_of(begun(preset.model, scene), scene, 0))
-        own = own._replace(each=[[(t + begin, k) for t, k in track] for track in own.each])
-        motions.append(own.motion)
+        own = own._replace(each=[[(t * every + first, k) for t, k in track] for track in own.each])
+        motions.append(own.motion.between(every))
         found = own if found is None else joined_tracks(found, own, begin, (begin + blocks[number - 1][1]) // 2)
     assert found is not None  # a film has a block
     return found, motions

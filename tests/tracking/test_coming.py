@@ -117,6 +117,21 @@ def test_a_block_in_which_nothing_is_seen_is_a_part_of_the_film(short_blocks: No
     assert spans[0].last < 60
 
 
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_detector_that_looks_at_every_third_frame(first: int, short_blocks: None) -> None:
+    boxes = np.full((T, 2, 4), np.nan)
+    t = np.arange(first, T, 3)
+    for n, since in enumerate((0, 60)):
+        own = t[t >= since]
+        boxes[own, n] = np.array([20.0, 60 + 200 * n, 60, 150 + 200 * n]) + 2.0 * own[:, None] * [1, 0, 1, 0]
+    result = Tracker(4).track(boxes, SIZE, presence=Presence())
+    one, other = spans_of(result.presence)
+    assert one.first <= first
+    assert (one.last, other.last) == (T - 1, T - 1)
+    assert abs(other.first - 60) <= 3
+    assert "2 sources were found, of at most 4." in result.notes
+
+
 @pytest.mark.usefixtures("short_blocks", "unrendered")
 def test_the_files_are_of_the_whole_film(tmp_path: Path, mixdvae: Callable[..., Any]) -> None:
     det, out = tmp_path / "det.txt", tmp_path / "out.txt"
@@ -134,6 +149,16 @@ def test_the_files_are_of_the_whole_film(tmp_path: Path, mixdvae: Callable[..., 
     assert [int(row[0]) - 1 for row in rows] == [source for source, _, _ in INFERRED]
     assert len(out.read_text().splitlines()) == sum(int(row[2]) - int(row[1]) + 1 for row in rows)
     assert ended.out.count("3 sources were found, of at most 3.") == 1
+
+
+def test_motion_between_the_frames_that_are_seen() -> None:
+    """A step of the velocities, and of the places, that they say is theirs again after so many frames."""
+    seen = Motion(*np.array([[0.3, 0.1], [0.2, 0.4], [1.0, 2.0], [9.0, 4.0]]))
+    each = seen.between(3)
+    np.testing.assert_allclose(3 * each.process, seen.process / 3**2)
+    np.testing.assert_allclose(3 * each.position, seen.position)
+    np.testing.assert_allclose(3 * np.sqrt(each.velocity), np.sqrt(seen.velocity))
+    np.testing.assert_array_equal(each.noise, seen.noise)
 
 
 def column(number: int, *frames: int) -> Track:

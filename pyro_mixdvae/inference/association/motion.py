@@ -45,6 +45,13 @@ class Motion(NamedTuple):
     noise: Floats
     velocity: Floats
 
+    def between(self, n_frames: int) -> "Motion":
+        """That of each of so many frames, of which one is seen, where this is of a step from one seen to the next.
+
+        A velocity is then so many times smaller, and changes so many times; places change so many times.
+        """
+        return Motion(self.process / n_frames**3, self.position / n_frames, self.noise, self.velocity / n_frames**2)
+
 
 class Belief(NamedTuple):
     """Gaussian beliefs about (place, velocity) of each coordinate: mean [*, D, 2], covariance [*, D, 2, 2]."""
