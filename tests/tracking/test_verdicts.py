@@ -157,6 +157,29 @@ def test_what_rests_and_darts_outruns_its_box_too() -> None:
     assert "8 % of the detections" in sentence
 
 
+@pytest.mark.parametrize(("half", "is_told"), [(15.0, False), (1.0, True)])
+def test_false_boxes_in_place_of_missed_ones_are_no_motion(half: float, is_told: bool) -> None:
+    rng = np.random.default_rng(3)
+    boxes = np.concatenate(
+        [walkers(n_frames=400, half=half, step=1.0 if half > 5 else 5.0), np.full((400, 3, 4), np.nan)], 1
+    )
+    boxes[:, :2][rng.random((400, 2)) < 0.2] = np.nan
+    for t, k in np.argwhere(rng.random((400, 3)) < 0.25):
+        corner = rng.uniform(0, (600, 440))
+        boxes[t, 2 + k] = [*corner, *(corner + 2 * half)]
+    sentences = told(Outrun(SETTING), *seen_as_they_are(boxes))
+    assert len(sentences) == is_told
+
+
+@pytest.mark.parametrize(("half", "is_told"), [(15.0, False), (1.0, True)])
+def test_false_boxes_beside_those_of_sources_are_no_motion(half: float, is_told: bool) -> None:
+    rng = np.random.default_rng(4)
+    corner = rng.uniform(0, (600, 440), (200, 5, 2))
+    false = np.concatenate([corner, corner + 2 * half], -1)
+    boxes = np.concatenate([walkers(n_frames=200, half=half, step=1.0 if half > 5 else 5.0), false], 1)
+    assert len(told(Outrun(SETTING), *seen_as_they_are(boxes))) == is_told
+
+
 def test_more_seem_to_be_there_than_were_asked_for() -> None:
     boxes = walkers(4)
     boxes[:20, 2:] = np.nan

@@ -14,11 +14,16 @@ from pyro_mixdvae.tracking.verdicts.sides import Sides
 OFTEN = 0.02
 """Of the steps of frames that see every source: one in fifty breaks any track before long."""
 
+BEYOND_CHANCE = 2.0
+"""Times as often as false boxes in place of missed ones would bring it about."""
+
 
 class Outrun:
     """Detections that overlap none of the next frame: often, where both frames have one a source; or else mostly.
 
-    Points have no size to be outrun.
+    A frame with a detection a source may hold a false one in place of one that was missed: so often as numbers of
+    detections above N and below it come by themselves, that is no motion. Nor is it where others than the N of a frame
+    overlap none. Points have no size to be outrun.
 
     Args:
         setting: the film.
@@ -30,6 +35,7 @@ class Outrun:
         self._sides = Sides()
         # How many overlap none, of how many: of frames that see every source, and of all that another follows.
         self._whole, self._followed = np.zeros(2, np.int64), np.zeros(2, np.int64)
+        self._numbers = np.zeros(2 * setting.n_sources + 1, np.int64)  # frames of so many detections
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
         """The next frames; the last of those before them is looked at again."""
@@ -46,14 +52,18 @@ class Outrun:
         apart = ~_meets(boxes[:-1, :, None], boxes[1:, None]).any(-1)
         n_there = np.count_nonzero(is_there, -1)
         is_whole = n_there == self._n_sources
+        self._numbers += np.bincount(n_there[1:].clip(max=len(self._numbers)), minlength=len(self._numbers) + 1)[:-1]
         followed = is_there[:-1] & (n_there[1:] > 0)[:, None]
         whole = is_there[:-1] & (is_whole[:-1] & is_whole[1:])[:, None]
         self._whole += np.count_nonzero(apart & whole), np.count_nonzero(whole)
-        self._followed += np.count_nonzero(apart & followed), np.count_nonzero(followed)
+        others = np.where(n_there[1:] > 0, n_there[:-1] - self._n_sources, 0).clip(min=0)
+        n_apart = np.maximum(np.count_nonzero(apart & followed, -1) - others, 0)
+        self._followed += n_apart.sum(), np.count_nonzero(followed) - others.sum()
 
     def sentences(self) -> Iterator[str]:
         """How many of the steps are too large."""
-        for (apart, count), least in ((self._whole, OFTEN), (self._followed, 0.5)):
+        chance = OFTEN + BEYOND_CHANCE * self._by_chance()
+        for (apart, count), least in ((self._whole, chance), (self._followed, 0.5)):
             share = float(apart / count) if count else 0.0
             if share > least:
                 width, height = self._sides.median()
@@ -63,6 +73,18 @@ class Outrun:
                     "Give larger boxes around the same centres, or more frames a second."
                 )
                 return
+
+    def _by_chance(self) -> float:
+        """The share of detections that overlap none where both frames have N, if k are missed or k false by themselves.
+
+        As often in one frame as `n(N - k) n(N + k) / n(N)^2` of the frames of N, from the numbers n of frames; then k
+        false ones overlap none of the next frame, and of the frame before k that are missed.
+        """
+        fewer, whole, more = np.split(self._numbers.astype(float), [self._n_sources, self._n_sources + 1])
+        if not whole[0]:
+            return 0.0
+        k = np.arange(1, self._n_sources + 1)
+        return float((2 * k * fewer[::-1] * more).sum() / whole[0] ** 2 / self._n_sources)
 
 
 def _meets(a: Array, b: Array) -> Flags:
