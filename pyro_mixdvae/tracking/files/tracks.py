@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import cut
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.formats.registry import MOTCHALLENGE, recognised
 from pyro_mixdvae.tracking.files.formats.table import DetectionTable, ids_of_table
@@ -139,7 +140,13 @@ def aligned(tracks: Tracks, truth: Tracks) -> tuple[Tracks, Tracks, str | None]:
                 f"{zero.path} counts frames from 0, {one.path} from 1: frame 0 of the one is frame 1 of the other."
             )
             return (moved, truth, sentence) if zero is tracks else (tracks, moved, sentence)
-    return tracks, truth, None
+    first = max(tracks.origin, truth.origin)
+    return _from(tracks, first), _from(truth, first), None
+
+
+def _from(tracks: Tracks, first: int) -> Tracks:
+    """The same from the frame of a number on, before which there is nothing."""
+    return replace(tracks, boxes=tracks.boxes[first - tracks.origin :], origin=first)
 
 
 def _of_table(table: DetectionTable, info: SequenceInfo | None) -> Tracks:
@@ -151,7 +158,10 @@ def _of_table(table: DetectionTable, info: SequenceInfo | None) -> Tracks:
     padded = np.full((total, len(ids), table.places.shape[1]), np.nan)
     padded[table.frame[has_id], target] = table.places[has_id]
     n_lost = int((~has_id).sum())
-    notes = (f"{table.path}: {n_lost} of {len(has_id)} rows have no id, and do not count.",) if n_lost else ()
+    notes = [f"{table.path}: {n_lost} of {len(has_id)} rows have no id, and do not count."] if n_lost else []
+    if table.called:
+        names = ", ".join(f"{n} is {cut(name)}" for n, name in enumerate(table.called[:10], start=1))
+        notes.append(f"{table.path} names its targets: {names}{', ...' if len(table.called) > 10 else ''}.")
     return Tracks(
         ids,
         padded,
@@ -159,7 +169,7 @@ def _of_table(table: DetectionTable, info: SequenceInfo | None) -> Tracks:
         info.size if info else table.size,
         info.frame_rate if info else None,
         table.path,
-        notes,
+        tuple(notes),
         origin=0,
         begins=table.origin,
         parts=table.parts,

@@ -2,20 +2,23 @@
 
 import csv
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import number, read_text, refuse_irregular
+from pyro_mixdvae.inputs import cut, number, read_text, refuse_irregular
 from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.formats.naming import Naming, naming_of, plain
 from pyro_mixdvae.tracking.files.formats.table import DetectionTable
 
 DELIMITERS = (",", ";", "\t", " ")
+
+EMPTY = ("", "nan", "none")
+"""What stands in a cell, in lower case, that says nothing."""
 
 
 class Row(NamedTuple):
@@ -112,13 +115,18 @@ def read_named(path: Path, format: str, header_lines: int = 1, unit: str = "pixe
         next(rows, None)
     lines: list[int] = []
     numbers: list[list[float]] = []
+    ids: list[str] = []
     for line, cells in rows:
         refuse_other_length(cells, len(names), f"{path}, line {line}")
         numbers.append(numbers_named(cells, names, naming, f"{path}, line {line}"))
+        ids.append("" if naming.id is None else cells[naming.id].strip())
         lines.append(line)
     if not lines:
         raise InputError(f"{path} has a header and no rows: give a file with rows of {','.join(names)}.")
-    return table_of(path, format, naming, np.array(numbers), lines, unit)
+    if naming.id is None:
+        return table_of(path, format, naming, np.array(numbers), lines, unit)
+    known, called = numbered_ids(ids, lambda row: f"{path}, line {lines[row]}: {names[naming.id or 0]}")
+    return table_of(path, format, naming, np.array(numbers), lines, unit, known, called)
 
 
 def refuse_other_length(cells: Sequence[str], n_names: int, place: str) -> None:
@@ -128,30 +136,62 @@ def refuse_other_length(cells: Sequence[str], n_names: int, place: str) -> None:
 
 
 def numbers_named(cells: Sequence[str], names: Sequence[str], naming: Naming, place: str) -> list[float]:
-    """The frame, the place, the id and the confidence of a row; id and confidence are NaN where they are empty.
+    """The frame, the place and the confidence of a row; the confidence is NaN where it is empty.
 
     Raises:
         InputError: a cell is no number.
     """
     found = [_number(cells, names, column, place) for column in (naming.frame, *naming.place)]
-    return found + [_number_or_none(cells, names, column, place) for column in (naming.id, naming.confidence)]
+    sure = naming.confidence
+    is_empty = sure is None or cells[sure].strip().lower() in EMPTY
+    return [*found, float("nan") if is_empty else _number(cells, names, sure, place)]
+
+
+def numbered_ids(texts: Sequence[str], where: Callable[[int], str]) -> tuple[list[float], tuple[str, ...]]:
+    """The ids of rows, NaN where there is none, and what targets are called where no id is a number.
+
+    These are numbered as they come, from 1.
+
+    Args:
+        texts: of the rows.
+        where: file, line and column of a row, for messages.
+
+    Raises:
+        InputError: some ids are numbers, and one is none.
+    """
+    found = [float("nan") if text.lower() in EMPTY else number(text) for text in texts]
+    wrong = [row for row, each in enumerate(found) if each is None]
+    if not wrong:
+        return [each for each in found if each is not None], ()
+    if any(each == each for each in found if each is not None):
+        raise InputError(f"{where(wrong[0])} is {cut(texts[wrong[0]])!r}, and others are numbers: correct the cell.")
+    called = {text: float(n) for n, text in enumerate(dict.fromkeys(texts[row] for row in wrong), start=1)}
+    return [called.get(text, float("nan")) for text in texts], tuple(called)
 
 
 def table_of(
-    path: Path, format: str, naming: Naming, numbers: Array, lines: Sequence[int], unit: str = "pixels"
+    path: Path,
+    format: str,
+    naming: Naming,
+    numbers: Array,
+    lines: Sequence[int],
+    unit: str = "pixels",
+    ids: Sequence[float] | None = None,
+    called: tuple[str, ...] = (),
 ) -> DetectionTable:
-    """The table of rows of `numbers_named`, ``[n, ...]``, with the line of each."""
+    """The table of rows of `numbers_named`, ``[n, ...]``, with the line of each; and ids as of `numbered_ids`."""
     return DetectionTable.of(
         path,
         format,
         numbers[:, 0],
-        numbers[:, 1:-2],
+        numbers[:, 1:-1],
         naming.form,
         lambda row: f"{path}, line {lines[row]}",
         naming.columns,
-        None if naming.id is None else numbers[:, -2],
+        ids,
         numbers[:, -1],
         unit=unit,
+        called=called,
     )
 
 
@@ -164,9 +204,3 @@ def _number(cells: Sequence[str], names: Sequence[str], column: int | None, plac
         advice = f"write {pointed}" if number(pointed) is not None else "correct the cell"
         raise InputError(f"{place}: {name} is {cell.strip()[:30]!r}, not a finite number: {advice}.")
     return found
-
-
-def _number_or_none(cells: Sequence[str], names: Sequence[str], column: int | None, place: str) -> float:
-    if column is None or cells[column].strip().lower() in ("", "nan", "none"):
-        return float("nan")
-    return _number(cells, names, column, place)

@@ -39,6 +39,7 @@ class DetectionTable:
         unit: of the places.
         counts_from: the number of the first frame, where the format says it; None: it is guessed (`origin`).
         parts: names of the P parts of poses.
+        called: what the file calls targets 1, 2, ..., where its ids are no numbers.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class DetectionTable:
     unit: str = "pixels"
     counts_from: int | None = None
     parts: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -70,6 +72,7 @@ class DetectionTable:
         unit: str = "pixels",
         counts_from: int | None = None,
         parts: tuple[str, ...] = (),
+        called: tuple[str, ...] = (),
     ) -> "DetectionTable":
         """The table of numbers as a file has them; see the attributes. Ids and confidence are NaN where there are none.
 
@@ -107,7 +110,7 @@ class DetectionTable:
         sure = np.full(len(frames), np.nan) if confidence is None else np.asarray(confidence, dtype=float)
         return cls(
             *(path, format, frames.astype(np.int64), boxes, ids, np.where(np.isfinite(sure), sure, -1.0)),
-            *(where, columns, size, unit, counts_from, parts),
+            *(where, columns, size, unit, counts_from, parts, called),
         )
 
     @property
