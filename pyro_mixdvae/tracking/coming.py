@@ -16,6 +16,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import AlongTracks, Coordinate
 from pyro_mixdvae.inference.association.motion import Motion, Place
 from pyro_mixdvae.inference.association.recovery import Recovered
+from pyro_mixdvae.inference.association.visits import guesses_in
 from pyro_mixdvae.inference.infer import infer
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.models.assignments.present import PresentAssignment
@@ -36,6 +37,7 @@ from pyro_mixdvae.tracking.starts import knows_bystanders
 from pyro_mixdvae.tracking.summary import summarise
 from pyro_mixdvae.tracking.verdicts.every import Verdicts
 from pyro_mixdvae.tracking.verdicts.setting import Setting
+from pyro_mixdvae.tracking.verdicts.stretches import SHOWN
 
 if TYPE_CHECKING:
     from pyro_mixdvae.tracking.tracker import Tracker
@@ -85,10 +87,26 @@ def track_coming(
             hand_over = handed_over_at(result, end)
             course = course.handed_over(_owners(of_visits, attended, hand_over))
         part = part_of(result, shown, hand_over)
-        verdicts = verdicts or Verdicts(Setting(film.size, Start(0, part.rows[0]), origin))
+        verdicts = verdicts or Verdicts(
+            Setting(film.size, Start(0, part.rows[0]), origin, names_are_open=course.stays is None)
+        )
         verdicts.add(points_of(film.frames(shown, hand_over)[0]), part)
-        yield replace(part, warnings=verdicts.sentences()) if end == len(film.counts) else part
+        if end == len(film.counts):
+            part = replace(part, warnings=(*verdicts.sentences(), *_guessed(course, tracker.n_sources, origin)))
+        yield part
         shown = hand_over
+
+
+def _guessed(course: Course, most: int, origin: int) -> Iterator[str]:
+    """A sentence where the names of those who come are a guess."""
+    guesses = [] if course.stays is not None else guesses_in(course.visits, most)
+    if guesses:
+        shown = [f"{source + 1} in frame {frame + origin}" for source, frame in guesses[:SHOWN]]
+        more = f" and {len(guesses) - SHOWN} more" if len(guesses) > SHOWN else ""
+        yield (
+            f"Who comes where several may is a guess, by time alone: source {', '.join(shown)}{more}. Where it is "
+            "another one, exchange the names (--corrections), or say who is there when (-n, --presence and --labels)."
+        )
 
 
 def _tracked(tracker: "Tracker", attended: Attended, motion: Motion, n_samples: int) -> TrackingResult:

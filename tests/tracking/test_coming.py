@@ -10,7 +10,15 @@ import pytest
 
 from pyro_mixdvae import Tracker
 from pyro_mixdvae.inference.association.motion import Motion, Track
-from pyro_mixdvae.inference.association.visits import Stay, Tracks, Visit, exchanged, joined_tracks
+from pyro_mixdvae.inference.association.visits import (
+    Stay,
+    Tracks,
+    Visit,
+    exchanged,
+    guesses_in,
+    joined_tracks,
+    visits_of,
+)
 from pyro_mixdvae.tracking import blocks
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.labels import Labels
@@ -186,6 +194,28 @@ def test_visits_that_a_block_has_exchanged_go_on_so() -> None:
     assert exchanged(visits, {}, None) == visits
     known = exchanged(visits, owners, [Stay(0, 0, 25), Stay(1, 0, 30), Stay(2, 0, 5)])
     assert known[0].track[-1] == (24, 1)
+
+
+def test_of_those_who_come_the_others_are_who_left_last() -> None:
+    """Two of three leave, and come back one after the other: as many ways as there are, and one that is likeliest."""
+    each = [column(0, 0, 900), column(1, 0, 70), column(2, 0, 90), column(3, 150, 900), column(4, 200, 900)]
+    tracks = Tracks(each, np.full(5, 100.0), MOTION)
+    visits = visits_of(tracks, 3)
+    assert [(visit.source, visit.track[0]) for visit in visits] == [
+        (0, (0, 0)), (1, (0, 1)), (1, (200, 4)), (2, (0, 2)), (2, (150, 3)),
+    ]  # fmt: skip
+    assert guesses_in(visits, 3) == [(2, 150)]
+    assert guesses_in(visits, 4) == [(2, 150), (1, 200)]
+    assert len({visit.source for visit in visits_of(tracks, 5)}) == 5
+    assert guesses_in([Visit(0, column(0, 0, 9)), Visit(1, column(1, 3, 9))], 5) == []
+
+
+def test_names_of_those_who_come_where_several_may_are_said_to_be_a_guess(short_blocks: None) -> None:
+    result = Tracker(3).track(walkers()[1], SIZE, presence=Presence())
+    (warning,) = (each for each in result.warnings if "is a guess, by time alone" in each)
+    assert "source 2 in frame 46. Where it is another" in warning  # it may be the third, which has not come yet
+    known = Presence.of([(source + 1, since + 1, until + 1) for source, since, until in STAYS])
+    assert not any("guess, by time" in each for each in Tracker(3).track(walkers()[1], SIZE, presence=known).warnings)
 
 
 def test_no_visit_is_left_without_a_detection() -> None:

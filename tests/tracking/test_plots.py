@@ -119,6 +119,20 @@ def test_of_a_long_film_lanes_show_when_and_moments_show_paths() -> None:
     assert entropy.get_xlim() == (0.5, 6000.5)
 
 
+def test_lanes_of_a_long_film_are_white_where_a_source_is_absent() -> None:
+    result = long_scene(6000)
+    presence = np.ones(result.observed.shape)
+    presence[1500:3000, 1] = 0.1
+    observed = result.observed & (presence > 0.5)
+    lanes, *_ = replace(result, presence=presence, observed=observed).plot("long").axes
+    image = lanes.images[0].get_array()
+    row = image[-3]
+    np.testing.assert_allclose(row[int(0.4 * len(row))], 1)
+    np.testing.assert_allclose(row[int(0.6 * len(row))], to_rgb(PALETTE[1]))
+    assert "absent (white)" in lanes.get_title()
+    assert "absent" not in long_scene(6000).plot("long").axes[0].get_title()
+
+
 def test_moments_of_a_film_in_pieces_are_the_likeliest_of_all() -> None:
     result = long_scene(6000)
     assert result.detections is not None

@@ -13,6 +13,7 @@ from pyro_mixdvae.tracking.report.tables import (
     boxes_table,
     check_table,
     elbo_table,
+    frame_doubt,
     frame_entropy,
     samples_table,
     summary,
@@ -101,6 +102,10 @@ def test_samples_one_after_the_other(result: TrackingResult) -> None:
         "sample": "2", "frame": "3", "source": "2",
         "left": "101.00", "top": "21.00", "width": "25.50", "height": "40.00",
     }  # fmt: skip
+
+
+def test_doubt_of_the_least_certain_detection(result: TrackingResult) -> None:
+    assert frame_doubt(result) == pytest.approx([0.25, 0.5, 0], abs=1e-4)
 
 
 def test_entropy_of_the_least_certain_assignment(result: TrackingResult) -> None:

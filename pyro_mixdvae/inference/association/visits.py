@@ -26,7 +26,11 @@ HIDE, REAPPEAR = 0.01, 0.05
 """Of targets, before anything is known of them: the inverse of the mean number of frames in view, and out of it."""
 
 RETURN = 1e-3
-"""Chance a frame that a source that has left comes back, against that one comes that has not been there yet."""
+"""Chance a frame, at first, that a source that has left comes back, against that one comes that has not been there yet.
+
+The longer it has been away, the less likely: after `n` frames the chance is `RETURN / (1 + n RETURN)`, as where no rate
+is known (a Gamma of shape 1 over rates).
+"""
 
 
 class Visit(NamedTuple):
@@ -143,14 +147,14 @@ def turnover_of(tracks: list[Track], n_frames: int) -> Turnover:
 def visits_of(tracks: Tracks, most: int) -> list[Visit]:
     """The visits of at most so many sources, which explain the most of what is seen.
 
-    While there are sources that have not come yet, who comes is one of them; of those that have left, the one is likely
-    to come back that left last. Exact: a matching of ends and beginnings, as in `linking`.
+    As many who come are new as there are sources that have not come yet; the others are some that have left, likeliest
+    those that left last. Exact: a matching of ends and beginnings, as in `linking`.
     """
     n = len(tracks.each)
     first, last = (np.array([track[place][0] for track in tracks.each], int) for place in (0, -1))
     weights = np.full((n + most, n + most), IMPOSSIBLE)
     away = first[None] - last[:, None] - 1
-    back = np.log(RETURN) + away * np.log1p(-RETURN)
+    back = np.log(RETURN) - 2 * np.log1p(RETURN * np.maximum(away, 0))
     weights[:n, :n] = np.where(away >= 0, back, IMPOSSIBLE) + tracks.odds
     weights[np.arange(n), np.arange(n)] = 0.0  # of no source
     weights[n:, :n] = tracks.odds
@@ -167,6 +171,21 @@ def visits_of(tracks: Tracks, most: int) -> list[Visit]:
     # Sources are numbered as they come.
     courses = sorted((course for course in courses if course), key=lambda course: tracks.each[course[0]][0])
     return [Visit(source, tracks.each[number]) for source, course in enumerate(courses) for number in course]
+
+
+def guesses_in(visits: Sequence[Visit], most: int) -> list[tuple[int, int]]:
+    """Source and first frame of visits that may be another source's just as well, in the order of frames.
+
+    Two or more of at most so many sources could have come then: some that had left, or one that had not come yet.
+    """
+    ends = [(visit.track[0][0], visit.track[-1][0], visit.source) for visit in visits]
+    found = []
+    for first, _, source in sorted(ends):
+        came = {other for begin, _, other in ends if begin < first}
+        inside = {other for begin, end, other in ends if begin < first <= end}
+        if first > 0 and len(came - inside) + (len(came) < most) > 1:
+            found.append((source, first))
+    return found
 
 
 def visits_within(tracks: Tracks, stays: Sequence[Stay], claims: Mapping[int, int] | None = None) -> list[Visit]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import table_rows
+from pyro_mixdvae.inputs import number, table_rows
 from pyro_mixdvae.reporting.tables import csv_text
 from pyro_mixdvae.tracking.files.rows import LAST_FRAME
 from pyro_mixdvae.tracking.presence import Presence, Span
@@ -51,3 +51,20 @@ def presence_table(spans: Iterable[Span], origin: int = 1) -> str:
     """
     rows = ([span.source + 1, span.first + origin, span.last + origin, f"{span.probability:.4f}"] for span in spans)
     return csv_text([*COLUMNS, PROBABILITY], rows)
+
+
+def read_spans(path: Path, origin: int = 1) -> list[Span]:
+    """The rows of a `presence_table`, frames from 0.
+
+    Raises:
+        InputError: a column is missing, or a cell cannot be meant; with the line.
+    """
+    stays = read_presence(path, origin).stays or ()
+    found = []
+    rows = table_rows(path, (*COLUMNS, PROBABILITY), "give the table that was written beside the tracks")
+    for stay, (place, cells) in zip(stays, rows, strict=True):
+        probability = number(cells[-1])
+        if probability is None or not 0 <= probability <= 1:
+            raise InputError(f"{place}: {PROBABILITY} is {cells[-1][:30]!r}, not one from 0 to 1: correct the cell.")
+        found.append(Span(stay.source, stay.since, stay.until - 1, probability))
+    return found

@@ -1,5 +1,6 @@
 """A run that is corrected: what a person has written of it, and the files that it left, if it is not tracked anew."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from pyro_mixdvae.tracking.blocks import joined
 from pyro_mixdvae.tracking.corrections.correcting import corrected, refuse_poses
 from pyro_mixdvae.tracking.files.corrections import of_cvat, read_corrections
 from pyro_mixdvae.tracking.files.labels import Labels
-from pyro_mixdvae.tracking.files.results import ASSIGNMENTS, BOXES, CHECK, ELBO, POINTS
+from pyro_mixdvae.tracking.files.presence import read_spans
+from pyro_mixdvae.tracking.files.results import ASSIGNMENTS, BOXES, CHECK, ELBO, POINTS, PRESENCE
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.files.runs import read_run
 from pyro_mixdvae.tracking.films import Film
-from pyro_mixdvae.tracking.presence import Presence
+from pyro_mixdvae.tracking.presence import Presence, Span
 from pyro_mixdvae.tracking.report.tables import Records
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.tracker import Tracker
@@ -38,7 +40,7 @@ class Revision:
         """All that is read."""
         if self.run is None:
             return [self.corrections]
-        beside = (self.run.with_suffix(suffix) for suffix in (BOXES, POINTS, ASSIGNMENTS, CHECK, ELBO))
+        beside = (self.run.with_suffix(suffix) for suffix in (BOXES, POINTS, ASSIGNMENTS, CHECK, ELBO, PRESENCE))
         return [self.corrections, self.run, *beside]
 
     def result(
@@ -117,15 +119,28 @@ def _read(run: Path, tracker: Tracker, film: Film, origin: int) -> tuple[Trackin
     counts = film.counts[result.first : result.first + len(result.boxes)]
     if result.first < 0 or len(counts) != len(n_seen) or (counts != n_seen).any():
         raise InputError(f"{run} is of other detections: give the run that tracked these, or leave --run out.")
-    return _present(result), tuple(
+    told = run.with_suffix(PRESENCE)
+    return _present(result, read_spans(told, origin) if told.is_file() else []), tuple(
         each._replace(first=each.first + shift, last=each.last + shift) for each in found.records
     )
 
 
-def _present(result: TrackingResult) -> TrackingResult:
-    """With a place for absent sources too, on the way between those where they are, and who is there beside it."""
+def _present(result: TrackingResult, spans: Iterable[Span]) -> TrackingResult:
+    """With a place for absent sources too, on the way between those where they are, and who is there beside it.
+
+    Args:
+        result: of a run, whose sources have no box where they are absent.
+        spans: what its table says of presence.
+    """
     there = ~np.isnan(result.boxes[..., 0])
-    return result if there.all() else _between(result, there)
+    if there.all():
+        return result
+    result = _between(result, there)
+    presence = there.astype(np.float64)
+    for span in spans:
+        own = slice(max(span.first - result.first, 0), max(span.last + 1 - result.first, 0))
+        presence[own, span.source] = np.where(there[own, span.source], span.probability, 0.0)
+    return replace(result, presence=presence)
 
 
 def _between(result: TrackingResult, there: Flags) -> TrackingResult:

@@ -42,6 +42,7 @@ class Excerpt:
         first, last: numbers of the first and the last frame of what they are taken from.
         step: one of so many neighbouring frames is among them.
         seen: how much of these a source is observed in, ``[M, N]``.
+        there: how much of them it is in the picture.
         moments: of doubt, likeliest first; empty where all frames are there.
     """
 
@@ -52,6 +53,7 @@ class Excerpt:
     last: int
     step: int
     seen: Array
+    there: Array
     moments: tuple[Moment, ...] = ()
 
     @classmethod
@@ -59,7 +61,8 @@ class Excerpt:
         """All frames of a result, given the detections of all frames that were tracked."""
         first, last = result.number, result.number + len(result.boxes) - 1
         seen = result.observed.astype(float)
-        return cls(result.its_frames(boxes), result, np.arange(first, last + 1), first, last, 1, seen)
+        there = result.there.astype(float)
+        return cls(result.its_frames(boxes), result, np.arange(first, last + 1), first, last, 1, seen, there)
 
 
 class Excerpts:
@@ -71,6 +74,7 @@ class Excerpts:
         self._results: list[TrackingResult] = []
         self._numbers: list[Integers] = []
         self._seen: list[Array] = []
+        self._there: list[Array] = []
         self._moments: list[Moment] = []
         self._first: int | None = None
         self._last = 0
@@ -85,7 +89,8 @@ class Excerpts:
         kept = order[np.unique(numbers[order] // self.step, return_index=True)[1]]
         begins = np.flatnonzero(np.diff(numbers // self.step, prepend=-1))
         lengths = np.diff(begins, append=len(numbers))[:, None]
-        self._seen.append(np.add.reduceat(result.observed.astype(float), begins) / lengths)
+        self._seen.append(np.add.reduceat((result.observed & result.there).astype(float), begins) / lengths)
+        self._there.append(np.add.reduceat(result.there.astype(float), begins) / lengths)
         self._boxes.append(boxes[kept])
         self._numbers.append(numbers[kept])
         self._results.append(_of_frames(result, kept, boxes.shape[1]))
@@ -101,10 +106,10 @@ class Excerpts:
             np.pad(part, ((0, 0), (0, most - part.shape[1]), (0, 0)), constant_values=np.nan) for part in self._boxes
         ]
         result = joined(self._results)
-        numbers, seen = np.concatenate(self._numbers), np.concatenate(self._seen)
-        return Excerpt(
-            np.concatenate(boxes), result, numbers, self._first, self._last, self.step, seen, tuple(self._moments)
-        )
+        numbers = np.concatenate(self._numbers)
+        seen, there = np.concatenate(self._seen), np.concatenate(self._there)
+        kept, moments = np.concatenate(boxes), tuple(self._moments)
+        return Excerpt(kept, result, numbers, self._first, self._last, self.step, seen, there, moments)
 
 
 def _of_frames(result: TrackingResult, kept: Integers, most: int) -> TrackingResult:

@@ -13,7 +13,7 @@ from pyro_mixdvae.tracking.boxes import centres
 from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.report.excerpt import Excerpt, Moment
 from pyro_mixdvae.tracking.report.strokes import draw_label, draw_line
-from pyro_mixdvae.tracking.report.tables import frame_entropy
+from pyro_mixdvae.tracking.report.tables import frame_doubt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,9 +47,9 @@ def long_figure(shown: Excerpt, size: Size, name: str) -> "Figure":
     figure = new_figure(14, 5.6 + 3.2 * rows)
     grid = figure.add_gridspec(3 + rows, columns, height_ratios=(1.4, 0.8, 2, *[2.6] * rows))
     lanes = figure.add_subplot(grid[0, :])
-    entropy = figure.add_subplot(grid[1, :], sharex=lanes)
+    doubt = figure.add_subplot(grid[1, :], sharex=lanes)
     _lanes(lanes, shown)
-    _entropy(entropy, shown)
+    _doubt(doubt, shown)
     wide = columns // n_maps
     for n in range(n_maps):
         _map(figure.add_subplot(grid[2, n * wide : (n + 1) * wide]), shown, n, size)
@@ -65,10 +65,10 @@ def long_figure(shown: Excerpt, size: Size, name: str) -> "Figure":
 
 
 def _lanes(axes: "Axes", shown: Excerpt) -> None:
-    """A lane a source: its colour where it is observed, pale where it is inferred."""
+    """A lane a source: its colour where it is observed, pale where it is inferred, white where it is absent."""
     n_sources = shown.seen.shape[1]
     colours = np.array([to_rgb(colour_of(n)) for n in range(n_sources)])[:, None]
-    strength = (PALE + (1 - PALE) * shown.seen.T)[..., None]
+    strength = (PALE * shown.there.T + (1 - PALE) * shown.seen.T)[..., None]
     # The excerpt's frames stand for stretches of one length, from the first to the last.
     axes.imshow(
         np.repeat(1 - strength * (1 - colours), LANE, axis=0), aspect="auto", interpolation="antialiased",
@@ -77,7 +77,10 @@ def _lanes(axes: "Axes", shown: Excerpt) -> None:
     axes.set_yticks(range(1, n_sources + 1))
     axes.set_ylabel("source")
     axes.tick_params(labelbottom=False)
-    axes.set_title("Observed (dark) and inferred (pale); moments to check by their rank", fontsize=10, pad=14)
+    kinds = "Observed (dark) and inferred (pale)"
+    if (shown.there < 1).any():
+        kinds = "Observed (dark), inferred (pale) and absent (white)"
+    axes.set_title(f"{kinds}; moments to check by their rank", fontsize=10, pad=14)
     for rank, moment in enumerate(shown.moments, start=1):
         middle = (moment.doubt.first + moment.doubt.last) / 2 + shown.result.origin
         axes.axvline(middle, color=DOUBT, linewidth=1)
@@ -87,12 +90,11 @@ def _lanes(axes: "Axes", shown: Excerpt) -> None:
         )  # fmt: skip
 
 
-def _entropy(axes: "Axes", shown: Excerpt) -> None:
-    bits = frame_entropy(shown.result)
-    axes.fill_between(shown.numbers, bits, step="mid", color="#555555", linewidth=0.6)
+def _doubt(axes: "Axes", shown: Excerpt) -> None:
+    axes.fill_between(shown.numbers, 100 * frame_doubt(shown.result), step="mid", color="#555555", linewidth=0.6)
     axes.set_xlim(shown.first - 0.5, shown.last + 0.5)
-    axes.set_ylim(0, max(1.0, 1.05 * float(bits.max(initial=0.0))))
-    axes.set_ylabel("entropy\n(bits)")
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("doubt\n(per cent)")
     axes.set_xlabel(f"frame (of each {shown.step}, the least certain assignment)")
 
 

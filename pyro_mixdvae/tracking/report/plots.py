@@ -17,7 +17,7 @@ from pyro_mixdvae.tracking.files.sequences import Size
 from pyro_mixdvae.tracking.report.excerpt import Excerpt, excerpt_of
 from pyro_mixdvae.tracking.report.long_plots import long_figure
 from pyro_mixdvae.tracking.report.strokes import draw_label, draw_line
-from pyro_mixdvae.tracking.report.tables import frame_entropy
+from pyro_mixdvae.tracking.report.tables import frame_doubt
 from pyro_mixdvae.tracking.result import TrackingResult
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def picture_of(shown: Excerpt, size: Size, name: str = "") -> bytes:
     """PNG of a tracking result; the same result gives the same bytes.
 
     Left, the paths of the box centres over the image, with a few boxes. Right, the centre over time with its credible
-    band, the detections as dots coloured by their most likely source, and the entropy of the least certain assignment
-    in each frame. Inferred stretches are dashed and light. A film that is too long for that has another picture
-    (`long_plots`).
+    band, the detections as dots coloured by their most likely source, and how probable it is that the least certain
+    detection of each frame is not of its likeliest source. Inferred stretches are dashed and light. A film that is too
+    long for that has another picture (`long_plots`).
 
     Args:
         shown: the frames.
@@ -66,17 +66,17 @@ def _figure(shown: Excerpt, size: Size, name: str) -> "Figure":
     over_image = figure.add_subplot(grid[:, 0])
     over_x = figure.add_subplot(grid[0, 1])
     over_y = figure.add_subplot(grid[1, 1], sharex=over_x)
-    entropy = figure.add_subplot(grid[2, 1], sharex=over_x)
+    doubt = figure.add_subplot(grid[2, 1], sharex=over_x)
 
     _paths(over_image, result, size)
     _over_time(over_x, shown, axis=0)
     _over_time(over_y, shown, axis=1)
     over_y.invert_yaxis()
-    _entropy(entropy, shown)
+    _doubt(doubt, shown)
     for axes in (over_x, over_y):
         axes.tick_params(labelbottom=False)
-    entropy.set_xlim(shown.first - 0.5, shown.last + 0.5)
-    entropy.xaxis.set_major_locator(MaxNLocator(integer=True))
+    doubt.set_xlim(shown.first - 0.5, shown.last + 0.5)
+    doubt.xaxis.set_major_locator(MaxNLocator(integer=True))
     n_sources = result.boxes.shape[1]
     title = f"{counted(n_sources, 'source')} over {counted(n_frames, 'frame')}"
     figure.suptitle(plain(f"{name}: {title}") if name else title)
@@ -155,16 +155,16 @@ def _over_time(axes: "Axes", shown: Excerpt, axis: int) -> None:
     axes.grid(alpha=0.25)
 
 
-def _entropy(axes: "Axes", shown: Excerpt) -> None:
-    bits, origin = frame_entropy(shown.result), shown.result.origin
+def _doubt(axes: "Axes", shown: Excerpt) -> None:
+    origin = shown.result.origin
     for doubt in shown.result.doubts:
         strength, edges = 0.15 + 0.35 * doubt.probability, (doubt.first + origin - 0.5, doubt.last + origin + 0.5)
         axes.axvspan(*edges, color=DOUBT, alpha=strength, linewidth=0, zorder=0)
-    axes.bar(shown.numbers, bits, width=1.0, color="#555555")
-    axes.set_ylim(0, max(1.0, 1.05 * float(bits.max(initial=0.0))))
+    axes.bar(shown.numbers, 100 * frame_doubt(shown.result), width=1.0, color="#555555")
+    axes.set_ylim(0, 100)
     axes.set_xlabel("frame")
-    axes.set_ylabel("entropy\n(bits)")
-    axes.set_title("Least certain assignment of the frame; shaded: names may have been exchanged", fontsize=9)
+    axes.set_ylabel("doubt\n(per cent)")
+    axes.set_title("Whose the frame's least certain detection is; shaded: names may have been exchanged", fontsize=9)
 
 
 def _legend(result: TrackingResult) -> list[Line2D | Rectangle]:

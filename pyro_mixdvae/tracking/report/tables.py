@@ -139,6 +139,13 @@ def samples_table(result: TrackingResult) -> str:
     return _text(header, f"%d,%d,%d,{_decimals(boxes, 2)}\n", number + 1, result.number + t, n + 1, boxes)
 
 
+def frame_doubt(result: TrackingResult) -> Array:
+    """How probable it is that the least certain detection of each frame is not of its likeliest source ``[T]``."""
+    likeliest = np.nan_to_num(result.responsibilities.max(axis=-1, initial=0.0), nan=1.0)
+    found: Array = 1 - likeliest.min(axis=1, initial=1.0)
+    return found
+
+
 def frame_entropy(result: TrackingResult) -> Array:
     """Entropy in bits of the least certain assignment of each frame ``[T]``; 0 in frames without detections."""
     return np.nan_to_num(result.entropy).max(axis=1, initial=0.0)

@@ -33,5 +33,5 @@ class Outside:
             yield (
                 f"Source {source + 1} lies wholly outside the image in {self._outside.in_words(where)} "
                 f"({where.sum()} {setting.whats}), where the prior alone has put it: if it left, leave these "
-                f"frames out; if not, label a {setting.what} of it there (--labels)."
+                f"frames out; if not, label a {setting.what} of it there ({setting.labelling})."
             )

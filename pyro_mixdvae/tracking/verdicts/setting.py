@@ -13,11 +13,18 @@ class Setting(NamedTuple):
         size: (width, height) of the image in pixels.
         start: where the sources start.
         origin: the number by which users call the first frame.
+        names_are_open: nobody has said who is there when, so that labels would have no one to name.
     """
 
     size: tuple[float, float]
     start: Start
     origin: int = 1
+    names_are_open: bool = False
+
+    @property
+    def labelling(self) -> str:
+        """The option that takes labels, and what goes with it."""
+        return "--labels, with -n and --presence" if self.names_are_open else "--labels"
 
     @property
     def n_sources(self) -> int:

@@ -43,14 +43,14 @@ class LittleObserved:
             yield (
                 f"Little is observed: no detection belongs to {percent(1 - in_all)} of the "
                 f"{setting.whats}, which are inferred. Are these the detections of this film, in pixels, "
-                "and do the sources start at the right ones (--labels)?"
+                f"and do the sources start at the right ones ({setting.labelling})?"
             )
             return
         for source in np.flatnonzero(share < 0.5).tolist():
             unseen = self._observed.in_words(~observed[:, source])
             yield (
                 f"Source {source + 1} is observed in {percent(float(share[source]))} of the frames only "
-                f"(not in {unseen}): label a {setting.what} of it there (--labels), or track fewer sources."
+                f"(not in {unseen}): label a {setting.what} of it there ({setting.labelling}), or track fewer sources."
             )
 
 
@@ -84,7 +84,7 @@ class Inferred:
                 f"Where source {source + 1} is in {self._wide.in_words(where)} is inference alone "
                 f"({counted(where.sum(), 'frame')}): no detection of it for so long that it may be further off "
                 f"than {far}. "
-                f"Label a {setting.what} of it there (--labels), or leave these frames out."
+                f"Label a {setting.what} of it there ({setting.labelling}), or leave these frames out."
             )
 
 

@@ -156,6 +156,15 @@ def test_sources_that_come_and_go_are_corrected_at_once(tmp_path: Path, mixdvae:
     assert most.code == 0, most.err
     assert "3 sources were found, of at most 5" in most.out + most.err
     assert not found.with_suffix(".boxes.csv").exists()
+    run = tmp_path / "run.txt"
+    assert mixdvae("track", seq, "-n", 3, *size[:2], "-o", run, "--presence", presence).code == 0
+    table = run.with_suffix(".presence.csv")
+    sure = "3,1,40,1.0000\n"
+    assert sure in table.read_text()
+    table.write_text(table.read_text().replace(sure, "3,1,40,0.8125\n"))
+    again = mixdvae("track", seq, "-n", 3, *size[:2], "-o", after, "--corrections", fixes, "--run", run, "--overwrite")
+    assert again.code == 0, again.err
+    assert "3,1,40,0.8125\n" in after.with_suffix(".presence.csv").read_text()  # which no correction touches
     ended = mixdvae("track", seq, "-n", 3, "-o", found, "--presence", presence, "--corrections", fixes, "--run", before)
     assert ended.code == 2
     assert "leave --presence and --max-sources out, or --run" in ended.err

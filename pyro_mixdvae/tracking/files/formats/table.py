@@ -108,9 +108,10 @@ class DetectionTable:
             )
             ids = known.astype(np.int64)
         sure = np.full(len(frames), np.nan) if confidence is None else np.asarray(confidence, dtype=float)
+        confidence = np.where(np.isfinite(sure), sure, -1.0)
+        known_frames = frames.astype(np.int64)
         return cls(
-            *(path, format, frames.astype(np.int64), boxes, ids, np.where(np.isfinite(sure), sure, -1.0)),
-            *(where, columns, size, unit, counts_from, parts, called),
+            path, format, known_frames, boxes, ids, confidence, where, columns, size, unit, counts_from, parts, called
         )
 
     @property
