@@ -43,9 +43,7 @@ class Ends(NamedTuple):
 
     def sentences(self, what: str = "boxes") -> list[str]:
         """Which frames were cut, and why, a sentence for each end: frames of boxes, or points."""
-        why = (
-            "and so far from it the prior knows no more of a source than that it is somewhere in the image, if so much"
-        )
+        why = "and so far from it nobody can say where a source is, if it is in the image at all"
         sentences, origin = [], self.origin
         if self.since:
             sentences.append(
