@@ -1,5 +1,6 @@
 """``mixdvae train boxes``: what it writes, what it refuses, and that a kill costs nothing but time."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,6 +98,19 @@ def test_tracks_of_files(tmp_path: Path, mixdvae: Callable, pedestrians: Path) -
     assert [file["name"] for file in card["data"]["files"]] == ["gt.txt", "gt.txt"]
     assert all(len(file["sha256"]) == 64 for file in card["data"]["files"])
     assert "licence may bind" in card["licence"]
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_a_sequence_may_hold_tracks_of_another_format(tmp_path: Path, mixdvae: Callable) -> None:
+    path, truth = tmp_path / "a.safetensors", tmp_path / "S1" / "gt" / "gt.csv"
+    rows = [f"{t},{source},{40 * source + t},5,20,30\n" for t in range(20) for source in (1, 2)]
+    truth.parent.mkdir(parents=True)
+    truth.write_text("frame,id,x,y,w,h\n" + "".join(rows))
+    options = ("--network", "random-walk", "--tracks", tmp_path / "S1", "--frames", 8, "--count", 8)
+    ended = mixdvae("train", "boxes", "-o", path, *options)
+    assert ended.code == 0, ended.err
+    files = json.loads(path.with_suffix(".json").read_text())["data"]["files"]
+    assert files == [{"name": "S1", "sha256": hashlib.sha256(truth.read_bytes()).hexdigest()}]
 
 
 def test_one_track_cannot_be_validated(tmp_path: Path, mixdvae: Callable) -> None:

@@ -25,6 +25,7 @@ from pyro_mixdvae.networks.vrnn import VRNN
 from pyro_mixdvae.process_state import drawing, seeded
 from pyro_mixdvae.representations.boxes import CentreLogSize, Coordinates, PublishedCorners
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.files.sequences import locate
 from pyro_mixdvae.tracking.tracks.recorded import tracks_from_files
 from pyro_mixdvae.tracking.tracks.trajectories import published_trajectories, rich_trajectories
 from pyro_mixdvae.training.categories import CategoryTraining
@@ -156,14 +157,9 @@ def recorded_tracks(
     def of_epoch(epoch: int) -> Tensor:
         return training[np.random.default_rng([seed, epoch]).integers(len(training), size=count)]
 
-    files = checksums((Path(path).name, _track_file(path)) for path in paths)
+    files = checksums((Path(path).name, locate(Path(path), "gt/gt.txt")[0]) for path in paths)
     description = {"files": files, "count": count, "frames": n_frames, "seed": seed, "windows": len(content)}
     return TrainingData(of_epoch, validation, description, recorded.notes)
-
-
-def _track_file(path: str | Path) -> Path:
-    path = Path(path)
-    return path / "gt" / "gt.txt" if path.is_dir() else path
 
 
 def new_network(network: str, seed: int) -> nn.Module:
