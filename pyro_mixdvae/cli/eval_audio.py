@@ -41,7 +41,9 @@ def evaluate_audio(
     """Score separated sounds: RMSE, SI-SDR, PESQ and ESTOI of each source, of the mixture itself, and the gain.
 
     Where DIR holds mixtures/ and manifest.csv, as of `mixdvae mix`, the mixture's own scores and means at each ratio
-    and length are shown too. A score that does not exist (silence, too short) is n/a, and counted.
+    and length are shown too. Estimates are found by the names of their sources: those of `mixdvae mix --names` have to
+    be those of the weights that separated the mixtures. A score that does not exist (silence, too short) is n/a, and
+    counted.
     """
     # scipy and pandas take seconds to import.
     from pyro_mixdvae.progress import progress

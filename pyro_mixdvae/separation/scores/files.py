@@ -1,5 +1,6 @@
 """Estimates in files held against references in files."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def find_pairs(estimates: Path, references: Path) -> tuple[list[Pair], list[str]
     ]
     missing = [pair.estimate for pair in pairs if not pair.estimate.exists()]
     if missing:
-        raise InputError(f"there is no estimate {some_of(missing)}: separate all mixtures of {references} first.")
+        advice = _names_differ(missing, sources, references) or f"separate all mixtures of {references} first"
+        raise InputError(f"there is no estimate {some_of(missing)}: {advice}.")
     names = {row.name for row in rows}
     others = [folder.name for folder in _folders(estimates) if folder.name not in names]
     notes = [f"not scored, as {references} holds no references: {some_of(others)}."] if others else []
@@ -108,6 +110,17 @@ def _rows(references: Path, sources: dict[str, dict[str, Path]]) -> list[Manifes
 def _estimate(estimates: Path, mixture: str, source: str) -> Path:
     folder = estimates / mixture
     return (_sounds(folder) if folder.is_dir() else {}).get(source, folder / f"{source}.wav")
+
+
+def _names_differ(missing: Sequence[Path], sources: Iterable[str], references: Path) -> str | None:
+    """What to do where all mixtures were separated, but into sources of other names; None where some were not."""
+    found = [list(_sounds(path.parent)) if path.parent.is_dir() else [] for path in missing]
+    if not all(set(names).difference(sources) for names in found):
+        return None
+    return (
+        f"{missing[0].parent} holds {some_of(found[0])}, and the sources in {references} are called "
+        f"{some_of(list(sources))}; give both the same names, the mixtures by `mixdvae mix --names`"
+    )
 
 
 def _like(reference: Sound, path: Path, origin: Path) -> Sound:
