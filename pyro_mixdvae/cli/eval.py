@@ -159,6 +159,7 @@ def _parse_ids(text: str) -> list[int]:
 def _pairs(results: Path, gt: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
     """Result file and ground truth of each sequence by its name, and notes on what has no counterpart."""
     from pyro_mixdvae.tracking.files.formats.registry import is_one_film
+    from pyro_mixdvae.tracking.files.results import is_companion
     from pyro_mixdvae.tracking.files.sequences import find_sequences, kind_of, name_of
 
     of_one = is_one_film(gt)
@@ -178,5 +179,6 @@ def _pairs(results: Path, gt: Path) -> tuple[dict[str, tuple[Path, Path]], list[
             "rename the result files, or give one of them."
         )
     unfound = [f"{name}: not scored, as {results} holds no {name}.txt." for name in truths.keys() - found.keys()]
-    untrue = [f"{found[name]}: not scored, as {gt} holds no {name}." for name in found.keys() - truths.keys()]
+    others = [name for name in found.keys() - truths.keys() if not is_companion(found[name])]
+    untrue = [f"{found[name]}: not scored, as {gt} holds no {name}." for name in others]
     return pairs, sorted(unfound) + sorted(untrue)

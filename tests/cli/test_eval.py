@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import pyro_mixdvae
+from pyro_mixdvae.tracking.files.results import TABLES
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -104,6 +105,16 @@ def test_sequences_without_counterpart_are_told(mixdvae: Run, dataset: tuple[Pat
     (results / "TUD-Campus.txt").unlink()
     assert mixdvae("eval", results, "--gt", sequences)[0] == 2
     assert mixdvae("eval", results / "other.txt", "--gt", sequences)[0] == 2
+
+
+def test_tables_beside_results_are_no_tracks(mixdvae: Run, dataset: tuple[Path, Path]) -> None:
+    results, sequences = dataset
+    for suffix, beginnings in TABLES.items():
+        (results / f"TUD-Campus{suffix}").write_text(f"{beginnings[-1]}\n1,2\n")
+    assert "not scored" not in mixdvae("eval", results, "--gt", sequences)[1]
+    mine = results / "TUD-Campus.check.csv"
+    mine.write_text("frame,id,x,y,w,h\n1,1,2,3,4,5\n")
+    assert f"{mine}: not scored" in "".join(mixdvae("eval", results, "--gt", sequences)[1].split("\n"))
 
 
 def test_a_bad_row_is_one_sentence_and_nothing_is_written(

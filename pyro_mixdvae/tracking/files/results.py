@@ -75,6 +75,11 @@ def former_paths(path: Path, written: Sequence[Path]) -> list[Path]:
     ]
 
 
+def is_companion(path: Path) -> bool:
+    """Whether a file is a table that stands beside a result: it is called so, and begins so."""
+    return any(path.name.endswith(suffix) and begins(path, beginnings) for suffix, beginnings in TABLES.items())
+
+
 class ResultFiles:
     """Writes the files of a result, but the picture, as its pieces come.
 
