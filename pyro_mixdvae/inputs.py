@@ -5,7 +5,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
@@ -34,36 +34,50 @@ def read_text(path: Path) -> str:
         raise unreadable(path, error) from error
 
 
-def table_rows(path: Path, columns: Sequence[str], advice: str) -> Iterator[tuple[str, list[str]]]:
-    """Of a CSV whose header names the columns, in any order and perhaps among others: the place of each row that is not
-    empty, as messages name it, and its cells of these columns without spaces around them.
+def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The lines and the cells of the rows of a CSV that are not blank.
+
+    Raises:
+        InputError: it cannot be read, or a row is none.
+    """
+    lines = csv.reader(read_text(path).splitlines())
+    try:
+        for cells in lines:
+            if any(cell.strip() for cell in cells):
+                yield lines.line_num, cells
+    except csv.Error as error:
+        raise InputError(f"{path}, line {lines.line_num}: {error}: correct the row.") from error
+
+
+def named_cells(
+    path: Path, rows: Iterable[tuple[int, list[str]]], columns: Sequence[str], advice: str
+) -> Iterator[tuple[str, list[str]]]:
+    """Of a table whose header names the columns, in any order and perhaps among others: the place of each row, as
+    messages name it, and its cells of these columns without spaces around them.
 
     Args:
         path: of the file.
+        rows: its lines and cells, the header first.
         columns: their names, in small letters.
         advice: what to write in the rows.
 
     Raises:
-        InputError: a column is missing, there are no rows, or a row is none.
+        InputError: a column is missing, or there are no rows.
     """
-    lines = csv.reader(read_text(path).splitlines())
-    try:
-        every = [(lines.line_num, cells) for cells in lines]
-    except csv.Error as error:
-        raise InputError(f"{path}, line {lines.line_num}: {error}: correct the row.") from error
-    header = [cell.strip().lower() for cell in every[0][1]] if every else []
+    every = iter(rows)
+    line, first = next(every, (1, []))
+    header = [cell.strip().lower() for cell in first]
     missing = [name for name in columns if name not in header]
     if missing:
         raise InputError(
-            f"{path}, line 1: there is no column {missing[0]}: begin with a line {','.join(columns)}, and below it "
-            f"{advice}."
+            f"{path}, line {line}: there is no column {missing[0]}: begin with a line {','.join(columns)}, and below "
+            f"it {advice}."
         )
     at = [header.index(name) for name in columns]
     is_empty = True
-    for number, cells in every[1:]:
-        if any(cell.strip() for cell in cells):
-            is_empty = False
-            yield f"{path}, line {number}", [cells[k].strip() if k < len(cells) else "" for k in at]
+    for number, cells in every:
+        is_empty = False
+        yield f"{path}, line {number}", [cells[k].strip() if k < len(cells) else "" for k in at]
     if is_empty:
         raise InputError(f"{path} has a header and no rows: {advice}.")
 

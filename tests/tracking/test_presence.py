@@ -239,6 +239,13 @@ def test_the_table_is_read_back(tmp_path: Path, inferred: TrackingResult) -> Non
     assert read_presence(path, origin=0).stays == (Stay(1, 0, 5),)
 
 
+@pytest.mark.parametrize("sign", [";", "\t", " "])
+def test_a_table_may_be_written_as_detections_may(tmp_path: Path, sign: str) -> None:
+    path = tmp_path / "presence.csv"
+    path.write_text("id,from,to\n2,31.0,6e1\n".replace(",", sign))
+    assert read_presence(path) == Presence.of([(2, 31, 60)])
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -246,6 +253,8 @@ def test_the_table_is_read_back(tmp_path: Path, inferred: TrackingResult) -> Non
         ("id,from\n1,2\n", "line 1: there is no column to"),
         ("id,from,to\n", "no rows"),
         ("id,from,to\n1,2,x\n", "line 2: to is 'x', not a whole number"),
+        ("id,from,to\n1,2,40.5\n", "line 2: to is '40.5', not a whole number"),
+        ("id,from,to\n1,2,-3\n", "line 2: to is '-3', not a whole number"),
         ("id,from,to\n1,2\n", "line 2: to is ''"),
         ("id,from,to\n1,1,2\n0,1,2\n", "line 3: source 0"),
         ("id,from,to\n1,0,2\n", "line 2: source 1 is in the picture from 0 to 2"),

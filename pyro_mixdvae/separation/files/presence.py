@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import number, table_rows
+from pyro_mixdvae.inputs import csv_rows, named_cells, number
 from pyro_mixdvae.separation.presence import COLUMNS, Presence
 
 
@@ -17,7 +17,7 @@ def read_presence(path: Path) -> Presence:
     """
     rows = []
     advice = "write in which seconds each source sounds"
-    for place, cells in table_rows(path, COLUMNS, advice):
+    for place, cells in named_cells(path, csv_rows(path), COLUMNS, advice):
         name, since, until = cells
         times = [_seconds(text, f"{place}: {column}") for column, text in (("from", since), ("to", until))]
         if not (times[0] < times[1] or times[0] == times[1] == 0):

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.inputs import number, table_rows
+from pyro_mixdvae.inputs import named_cells, number
 from pyro_mixdvae.reporting.tables import csv_text
+from pyro_mixdvae.tracking.files.formats.delimited import rows_of
 from pyro_mixdvae.tracking.files.rows import LAST_FRAME
 from pyro_mixdvae.tracking.presence import Presence, Span
 
@@ -16,7 +17,8 @@ PROBABILITY = "probability"
 def read_presence(path: Path, origin: int = 1) -> Presence:
     """Presence from a CSV whose header names id, from and to, in any order; other columns are not read.
 
-    Ids count from 1, frames as in the film; the frame `to` is included.
+    What stands between the cells is told from the header, as of detections (`formats.delimited`). Ids count from 1,
+    frames as in the film; the frame `to` is included.
 
     Args:
         path: of the file.
@@ -26,22 +28,24 @@ def read_presence(path: Path, origin: int = 1) -> Presence:
         InputError: a column is missing, or a cell is no whole number that can be meant; with the line.
     """
     rows = []
-    for place, cells in table_rows(path, COLUMNS, "write in which frames each source is in the picture"):
+    advice = "write in which frames each source is in the picture"
+    for place, cells in named_cells(path, rows_of(path), COLUMNS, advice):
         row = [_whole(text, f"{place}: {name}") for name, text in zip(COLUMNS, cells, strict=True)]
-        number, since, until = row
-        if number < 1 or since < origin or until < since:
+        source, since, until = row
+        if source < 1 or since < origin or until < since:
             raise InputError(
-                f"{place}: source {number} is in the picture from {since} to {until}: ids count from 1, frames from "
+                f"{place}: source {source} is in the picture from {since} to {until}: ids count from 1, frames from "
                 f"{origin}, and the last is not before the first."
             )
-        rows.append((number, since, until))
+        rows.append((source, since, until))
     return Presence.of(rows, origin)
 
 
 def _whole(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= LAST_FRAME):
+    found = number(text)
+    if found is None or found != int(found) or not 0 <= found <= LAST_FRAME:
         raise InputError(f"{what} is {text[:30]!r}, not a whole number up to {LAST_FRAME}: correct the cell.")
-    return int(text)
+    return int(found)
 
 
 def presence_table(spans: Iterable[Span], origin: int = 1) -> str:
@@ -61,7 +65,8 @@ def read_spans(path: Path, origin: int = 1) -> list[Span]:
     """
     stays = read_presence(path, origin).stays or ()
     found = []
-    rows = table_rows(path, (*COLUMNS, PROBABILITY), "give the table that was written beside the tracks")
+    advice = "give the table that was written beside the tracks"
+    rows = named_cells(path, rows_of(path), (*COLUMNS, PROBABILITY), advice)
     for stay, (place, cells) in zip(stays, rows, strict=True):
         probability = number(cells[-1])
         if probability is None or not 0 <= probability <= 1:
