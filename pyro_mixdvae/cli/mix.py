@@ -40,7 +40,10 @@ def mix(
     frames: Annotated[
         list[int] | None,
         typer.Option(
-            "--frames", "-T", help="Lengths, in frames of 256 samples; 50 100 300 if not given.", show_default=False
+            "--frames",
+            "-T",
+            help="Lengths, in frames of 256 samples; 50 100 300 (.8, 1.6 and 4.8 s) if not given.",
+            show_default=False,
         ),
     ] = None,
     count: Annotated[int, typer.Option(help="Mixtures at each ratio and each length.")] = 40,
@@ -81,7 +84,8 @@ def mix(
                 advance(mixture.recipe.name)
 
         write_mixtures(drawn(), recipes, folders, names, output, overwrite)
-    say(f"Written: {counted(len(recipes), 'mixture')} and their sources, {output}")
+    whose = "its" if len(recipes) == 1 else "their"
+    say(f"Written: {counted(len(recipes), 'mixture')} and {whose} sources, {output}")
 
 
 @contextmanager

@@ -119,6 +119,7 @@ def test_one_track_cannot_be_validated(tmp_path: Path, mixdvae: Callable) -> Non
     ended = mixdvae("train", "boxes", "-o", tmp_path / "a.safetensors", "--tracks", file, "--frames", 8)
     assert ended.code == 2
     assert "only one track" in ended.err
+    assert "fewer frames (--frames)." in ended.err
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 

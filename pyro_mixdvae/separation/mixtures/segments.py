@@ -74,8 +74,8 @@ class Recordings:
             raise InputError(f"{self.folder} holds no recording that can be read: give another folder.")
         seconds = (n_frames - 1) * HOP / self._rate
         raise InputError(
-            f"{self.folder} holds no sound of {seconds:.3g} seconds without silence ({n_frames} frames): "
-            "give longer recordings or fewer frames."
+            f"{self.folder} holds no sound of {seconds:.3g} seconds ({n_frames} frames) that is not mostly silence: "
+            f"give longer recordings, or shorter mixtures, by fewer frames of {HOP} samples (--frames)."
         )
 
     def _recording(self, path: Path) -> tuple[Samples, int]:

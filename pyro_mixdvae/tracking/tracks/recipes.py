@@ -148,7 +148,7 @@ def recorded_tracks(
     if len(names) < 2:
         raise InputError(
             f"only one track in {', '.join(map(str, paths))} is long enough, and one more is needed for "
-            "validation: give more tracks, or ask for fewer frames."
+            "validation: give more tracks, or ask for fewer frames (--frames)."
         )
     held_out = np.isin(recorded.track, split(names, HELD_OUT, [seed, VALIDATION_EPOCH])[1])
     content = RECIPES[network].content(recorded.boxes)

@@ -60,7 +60,7 @@ def tracks_from_files(paths: Sequence[str | Path], n_frames: int = 60) -> Record
     if not windows:
         raise InputError(
             f"no track in {', '.join(map(str, paths))} is seen for {counted(n_frames, 'frame')} on end: "
-            "give longer tracks, or ask for fewer frames."
+            "give longer tracks, or ask for fewer frames (--frames)."
         )
     if too_short:
         notes.append(f"{too_short} of {seen} tracks are too short for windows of {counted(n_frames, 'frame')}.")
