@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -62,11 +63,15 @@ def track_live(
         first, start = _start(labels, n_sources, size, of_points)
         tracker = LiveTracker(n_sources, size, lag, start, declare(of_points), level)
         name = Path("standard input") if path == STANDARD else path
-        results = follow(read_frames(lines, name, size, first), tracker, remark)
+        frames = read_frames(lines, name, size, first)
         output = FORMATS[written_as]
         _print(output.header(tracker.width))
-        for result in results:
-            _print(output.lines(result, level))
+        beginning = next(frames)
+        later = output.origin(tracker.width, beginning.origin) - beginning.origin
+        if later:
+            remark(f"{name} counts frames from 0, and what is written from 1, as the MOTChallenge: frame 0 is frame 1.")
+        for result in follow(chain([beginning], frames), tracker, remark):
+            _print(output.lines(replace(result, frame=result.frame + later), level))
 
 
 def _source(sequence: Path, size: "Size | None") -> "tuple[Path, Size]":

@@ -113,6 +113,25 @@ def test_columns_may_be_named_by_a_first_line(pipe: Run, text: str) -> None:
         assert says in err
 
 
+def test_frames_from_0_are_from_1_in_rows_of_the_motchallenge(pipe: Run, text: str, tmp_path: Path) -> None:
+    """Also where labels say that the sources start later; points keep their numbers, as tables do."""
+    arguments = ("-n", 3, "--size", "640x480")
+    code, expected, _ = pipe(text, *arguments)
+    assert code == 0
+    note = "standard input counts frames from 0, and what is written from 1, as the MOTChallenge: frame 0 is frame 1.\n"
+    assert pipe(with_columns(text), *arguments) == (0, expected, note)
+    (tmp_path / "out.txt").write_text(expected)
+    assert read_results(tmp_path / "out.txt").ids.tolist() == [1, 2, 3]
+    boxes = [row.split(",")[2:6] for row in text.splitlines() if row.startswith("5,")]
+    labels = ("--labels", "4:" + ";".join(",".join(box) for box in boxes[:3]))
+    code, out, err = pipe(with_columns(text), *arguments, *labels)
+    assert (code, err) == (0, note)
+    assert out.startswith("5,1,")
+    code, out, err = pipe("frame,x,y\n0,10,20\n1,11,20\n", "-n", 1, "--size", "640x480")
+    assert (code, err) == (0, "")
+    assert [row.split(",")[0] for row in out.splitlines()] == ["frame", "0", "1"]
+
+
 def test_csv_and_json_say_how_sure_it_is(mixdvae: Run, detections: Path) -> None:
     arguments = ("track", detections, "--live", "-n", 3, "--size", "640x480", "--level", 0.5, "--lag", 2)
     expected = in_python(detections, lag=2, level=0.5)

@@ -31,12 +31,14 @@ MOST_SKIPPED = 1000
 class LiveFrame(NamedTuple):
     """One frame of a stream: its number there, its boxes ``[K, 4]`` xyxy in pixels, their confidence ``[K]``.
 
-    In place of boxes it may hold points ``[K, 2]``. Confidence is -1 where the rows give none.
+    In place of boxes it may hold points ``[K, 2]``. Confidence is -1 where the rows give none. `origin` is the number
+    of the first frame of the stream: 0 where its rows begin with that, else 1.
     """
 
     number: int
     boxes: Array
     confidence: Array
+    origin: int = 1
 
 
 def read_frames(lines: Iterable[str], name: Path, size: Size, first: int | None = None) -> Iterator[LiveFrame]:
@@ -54,10 +56,12 @@ def read_frames(lines: Iterable[str], name: Path, size: Size, first: int | None 
     """
     due = first
     number: int | None = None
+    origin: int | None = None
     # groupby gives a group away when the first row of the next one has been read.
     for number, group in groupby(read_rows(lines, name), key=lambda row: row.frame):
         rows = list(group)
         due = number if due is None else due
+        origin = min(number, 1) if origin is None else origin
         if number - due > MOST_SKIPPED:
             raise InputError(
                 f"{name}, line {rows[0].line}: no row for {counted(number - due, 'frame')} before frame "
@@ -65,9 +69,10 @@ def read_frames(lines: Iterable[str], name: Path, size: Size, first: int | None 
                 f"{MOST_SKIPPED} a source could be anywhere: start again from there."
             )
         frame = _frame(rows, name, size)
-        yield from map(_empty, range(due, number))
+        for skipped in range(due, number):
+            yield _empty(skipped)._replace(origin=origin)
         if number >= due:
-            yield frame
+            yield frame._replace(origin=origin)
         due = max(due, number + 1)
     if number is None or number < (first or 0):
         ends = "is empty" if number is None else f"ends at frame {number}, before frame {first}"
@@ -198,13 +203,18 @@ def _rounded(values: Array, decimals: int) -> list[float]:
 
 
 class Format(NamedTuple):
-    """A way to write results: what comes before the first line, and the lines of a frame, given the level.
+    """A way to write results.
 
-    What comes first is told by how many numbers a detection has: 4 of boxes, 2 of points.
+    Attributes:
+        header: what comes before the first line, told by how many numbers a detection has: 4 of boxes, 2 of points.
+        lines: of a frame, given the level.
+        origin: the number that the first frame has there, told by the same, and by the number that it has in the
+            stream.
     """
 
     header: Callable[[int], str]
     lines: Callable[[LiveResult, float], str]
+    origin: Callable[[int, int], int]
 
 
 def mot_header(width: int) -> str:
@@ -222,8 +232,18 @@ def no_header(width: int) -> str:
     return ""
 
 
+def mot_origin(width: int, origin: int) -> int:
+    """The MOTChallenge counts frames from 1; points keep the numbers of the stream."""
+    return 1 if width == 4 else origin
+
+
+def own_origin(width: int, origin: int) -> int:
+    """That of the stream."""
+    return origin
+
+
 FORMATS = {
-    "mot": Format(mot_header, mot_lines),
-    "csv": Format(csv_header, csv_lines),
-    "json": Format(no_header, json_lines),
+    "mot": Format(mot_header, mot_lines, mot_origin),
+    "csv": Format(csv_header, csv_lines, own_origin),
+    "json": Format(no_header, json_lines, own_origin),
 }
