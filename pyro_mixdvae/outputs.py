@@ -10,9 +10,17 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.exchange import Change, Move, Removal, clear_leftovers, exchange, hidden_folder, unwritable
 from pyro_mixdvae.inputs import cut, reason
 
+OPTION, ARGUMENT = "--overwrite", "overwrite=True"
+"""By which a user says that files may be replaced: on the command line, and in Python."""
 
-def refuse_existing(paths: Iterable[str | Path], overwrite: bool) -> None:
+
+def refuse_existing(paths: Iterable[str | Path], overwrite: bool, option: str = OPTION) -> None:
     """Stop before any work is done when an output exists already and ``overwrite`` is False.
+
+    Args:
+        paths: of the outputs.
+        overwrite: they may replace existing files.
+        option: what a user who wants that has to give.
 
     Raises:
         InputError: names the first path that exists.
@@ -21,7 +29,7 @@ def refuse_existing(paths: Iterable[str | Path], overwrite: bool) -> None:
         return
     for path in paths:
         if os.path.lexists(path):
-            raise InputError(f"{path} exists already: give another path, or --overwrite to replace it.")
+            raise InputError(f"{path} exists already: give another path, or {option} to replace it.")
 
 
 def check_outputs(
@@ -30,6 +38,7 @@ def check_outputs(
     *,
     inputs: Iterable[str | Path] = (),
     advice: str = "give another path",
+    option: str = OPTION,
 ) -> None:
     """Stop before any work is done where an output could not be written; remove what killed runs have left there.
 
@@ -38,6 +47,7 @@ def check_outputs(
         overwrite: they may replace existing files.
         inputs: files that are read, which no output may replace, whatever path or link leads to them.
         advice: what to do where two outputs, or an input and an output, are one file.
+        option: as of `refuse_existing`.
 
     Raises:
         InputError: two outputs are one file, one is an input, no regular file, exists already, or has a name that is
@@ -58,7 +68,7 @@ def check_outputs(
             raise InputError(f"{path} is an input, which the results would replace: {advice}.")
         _refuse_irregular(path, Path(real))
         seen.add(real)
-    refuse_existing(paths, overwrite)
+    refuse_existing(paths, overwrite, option)
 
 
 def check_removed(folder: str | Path, inputs: Iterable[str | Path]) -> None:
@@ -94,13 +104,15 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
     write_together({path: content}, overwrite=True)
 
 
-def write_together(contents: Mapping[str | Path, str | bytes], overwrite: bool = False) -> None:
+def write_together(
+    contents: Mapping[str | Path, str | bytes], overwrite: bool = False, former: Iterable[str | Path] = ()
+) -> None:
     """Write several files so that none appears if one of them fails.
 
     Raises:
         InputError: as of `staged`.
     """
-    with staged(contents, overwrite) as parts:
+    with staged(contents, overwrite, former) as parts:
         for (path, content), part in zip(contents.items(), parts, strict=True):
             with writing(path):
                 part.write_bytes(_encoded(content) if isinstance(content, str) else content)

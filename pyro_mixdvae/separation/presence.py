@@ -18,6 +18,8 @@ LEAST = 0.5
 
 COLUMNS = ("name", "from", "to")
 PROBABILITY = "probability"
+BEGINNINGS = (",".join((*COLUMNS, PROBABILITY)),)
+"""How a table begins: by that it is told from what a user has called so."""
 
 
 class Span(NamedTuple):

@@ -68,7 +68,8 @@ class Separation(EqualByContent):
         return figure_of(self)
 
     def save(self, folder: str | Path, overwrite: bool = False) -> list[Path]:
-        """Write NAME.wav of each source (32-bit floats) and the picture, separation.png.
+        """Write NAME.wav of each source (32-bit floats), presence.csv where it is known when each sounds, and the
+        picture, separation.png.
 
         Args:
             folder: is made where it is missing.

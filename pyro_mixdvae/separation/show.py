@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyro_mixdvae.inputs import check_name
-from pyro_mixdvae.outputs import write_together
+from pyro_mixdvae.outputs import ARGUMENT, begins, refuse_existing, write_together
 from pyro_mixdvae.progress import remark
 from pyro_mixdvae.reporting.pictures import add_picture, by_default_settings, new_figure, plain, png
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.audio.writing import sound_bytes
-from pyro_mixdvae.separation.presence import LEAST
+from pyro_mixdvae.separation.presence import BEGINNINGS, LEAST, presence_table
 from pyro_mixdvae.separation.result import Separation
 from pyro_mixdvae.separation.spectrograms import RANGE, levels
 
@@ -83,7 +83,9 @@ def figure_of(separation: Separation) -> "Figure":
 
 
 def save(separation: Separation, folder: Path, overwrite: bool) -> list[Path]:
-    """Write the stems and the picture; their paths.
+    """Write the stems, when they sound, where that is known, and the picture; their paths.
+
+    A table of a former separation goes where this one has none.
 
     Raises:
         InputError: a file exists already, cannot be written, or a source has a name that no file has.
@@ -95,8 +97,11 @@ def save(separation: Separation, folder: Path, overwrite: bool) -> list[Path]:
         folder / f"{name}.wav": sound_bytes(stem, separation.rate)
         for name, stem in zip(separation.names, stems, strict=True)
     }
-    picture = folder / "separation.png"
-    write_together(contents, overwrite)
+    table, picture = folder / "presence.csv", folder / "separation.png"
+    if separation.presence is not None:
+        contents[table] = presence_table(separation.presence.spans)
+    refuse_existing([*contents, picture], overwrite, ARGUMENT)
+    write_together(contents, overwrite, [table] if table not in contents and begins(table, BEGINNINGS) else [])
     note = add_picture(picture, lambda: _picture(separation), overwrite)
     if note:
         remark(note)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.outputs import ARGUMENT, refuse_existing
 from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.reporting.sameness import EqualByContent
 from pyro_mixdvae.tracking.boxes import Array, centres, kinds
@@ -224,6 +225,7 @@ class TrackingResult(EqualByContent):
         from pyro_mixdvae.tracking.render.films import render
         from pyro_mixdvae.tracking.render.grounds import PlainGround, ground_of
 
+        refuse_existing([path], overwrite, ARGUMENT)
         width, height = (round(side) for side in self.extent)
         ground = PlainGround((width, height)) if over is None else ground_of(Path(over), (width, height))
         render(Run.of(self, names), ground, Path(path), rate, overwrite=overwrite)

@@ -13,7 +13,9 @@ import torch
 from matplotlib.figure import Figure
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.separation.files.presence import read_presence
 from pyro_mixdvae.separation.fit import Fit
+from pyro_mixdvae.separation.presence import Presence, Sounding, Span
 from pyro_mixdvae.separation.result import Separation
 from pyro_mixdvae.separation.separator import Separator
 from pyro_mixdvae.separation.spectrograms import RANGE, levels
@@ -74,10 +76,25 @@ def test_stems_are_saved_as_they_are(separation: Separation, tmp_path: Path) -> 
     samples, rate = soundfile.read(written[0], dtype="float32")
     assert rate == RATE
     np.testing.assert_array_equal(samples.T, np.asarray(named.stems)[0])
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="exists already: give another path, or overwrite=True to"):
         named.save(tmp_path / "out")
     with pytest.raises(InputError, match="cannot be called"):
         separation.save(tmp_path / "other")
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_when_sources_sound_is_saved_too(separation: Separation, tmp_path: Path) -> None:
+    spans = (Span("low", 0.0, 0.25, 0.75), Span("high", 0.0, 1.0))
+    named = replace(separation, names=("low", "high"))
+    sounding = replace(named, presence=Sounding(named.names, 0.5, np.ones((2, 2)), spans))
+    written = sounding.save(tmp_path)
+    assert [path.name for path in written] == ["low.wav", "high.wav", "presence.csv", "separation.png"]
+    assert read_presence(written[2]) == Presence.of([span[:3] for span in spans])
+    named.save(tmp_path, overwrite=True)
+    assert not written[2].exists()
+    written[2].write_text("mine\n")
+    named.save(tmp_path, overwrite=True)
+    assert written[2].read_text() == "mine\n"
 
 
 def test_a_page_holds_the_stems(separation: Separation) -> None:

@@ -65,7 +65,7 @@ def test_save_writes_what_track_writes(result: TrackingResult, tmp_path: Path) -
     endings = ["txt", "boxes.csv", "assignments.csv", "check.csv", "elbo.csv", "samples.csv", "png"]
     assert sorted(path.name for path in written) == sorted(f"two.{ending}" for ending in endings)
     np.testing.assert_allclose(read_results(written[0]).boxes, result.boxes, atol=0.02)
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="exists already: give another path, or overwrite=True to"):
         result.save(tmp_path / "out", "two")
     result.save(tmp_path / "out", "two", overwrite=True)
 
@@ -75,5 +75,7 @@ def test_it_becomes_a_page_and_a_film(result: TrackingResult, tmp_path: Path) ->
     result.render(tmp_path / "film.gif", names=["Ann", "Bob"], rate=10)
     with Image.open(tmp_path / "film.gif") as film:
         assert (film.n_frames, film.size) == (20, (320, 240))
+    with pytest.raises(InputError, match="exists already: give another path, or overwrite=True to"):
+        result.render(tmp_path / "film.gif")
     with pytest.raises(InputError, match="does not exist"):
         result.render(tmp_path / "other.gif", over=tmp_path / "img1")

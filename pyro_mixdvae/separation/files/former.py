@@ -7,11 +7,9 @@ from pyro_mixdvae.declaration.document import Declaration
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.outputs import begins
 from pyro_mixdvae.separation.files.jobs import MODEL, PICTURE, POSTERIOR, PRESENCE, RESIDUAL, Place
-from pyro_mixdvae.separation.presence import COLUMNS, PROBABILITY
+from pyro_mixdvae.separation.presence import BEGINNINGS
 from pyro_mixdvae.separation.presets import weights_said
 from pyro_mixdvae.separation.source_files import source_names
-
-_TABLE = (",".join((*COLUMNS, PROBABILITY)),)
 
 
 def former_files(place: Place, written: Sequence[Path]) -> tuple[Path, ...]:
@@ -20,7 +18,7 @@ def former_files(place: Place, written: Sequence[Path]) -> tuple[Path, ...]:
     The model of that run names its stems. Where there is none, or one of the user's own, sounds are the user's too; a
     table is known by how it begins. A link is never followed.
     """
-    found = [place.beside(PRESENCE)] if begins(place.beside(PRESENCE), _TABLE) else []
+    found = [place.beside(PRESENCE)] if begins(place.beside(PRESENCE), BEGINNINGS) else []
     names = _sources(place.beside(MODEL))
     if names:
         found += [place.stem(name) for name in names]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyro_mixdvae.outputs import check_outputs
+from pyro_mixdvae.outputs import ARGUMENT, check_outputs
 from pyro_mixdvae.progress import remark
 from pyro_mixdvae.reporting.pictures import add_picture
 from pyro_mixdvae.tracking.files.results import MODEL, PICTURE, former_paths, result_files, result_paths
@@ -24,7 +24,7 @@ def save(result: TrackingResult, folder: Path, name: str, overwrite: bool) -> li
     whole = result_paths(output, True, len(result.samples) > 0, of_points, presence, of_poses)
     paths = [path for path in whole if path not in left_out]
     picture = output.with_suffix(PICTURE)
-    check_outputs([*paths, picture, *former_paths(output, whole)], overwrite)
+    check_outputs([*paths, picture, *former_paths(output, whole)], overwrite, option=ARGUMENT)
     boxes = result.detections
     if boxes is None:
         boxes = np.full((*result.responsibilities.shape[:2], result.boxes.shape[-1]), np.nan)
