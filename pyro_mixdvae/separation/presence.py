@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import quoted
 from pyro_mixdvae.reporting.tables import csv_text
 
 SHORTEST = 0.001
@@ -85,6 +86,15 @@ class Presence:
         """The stretches of all sources, those that always sound, or never, too. Known presence only."""
         own = self.within(names, seconds)
         return [span for name in names for span in own.get(name, [Span(name, 0.0, seconds)]) or [never(name)]]
+
+
+def require_presence(given: object) -> None:
+    """Raise InputError where a caller in Python gives something else than presence, and say how it is made."""
+    if not isinstance(given, Presence):
+        raise InputError(
+            f"presence is {quoted(given)}: give Presence.of([(name, from, to), ...]), in seconds, of "
+            "pyro_mixdvae.separation.presence, or Presence() where nobody knows."
+        )
 
 
 def never(name: str, probability: float = 0.0) -> Span:

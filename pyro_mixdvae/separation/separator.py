@@ -27,10 +27,19 @@ from pyro_mixdvae.separation.audio.resampling import resample
 from pyro_mixdvae.separation.fit import Fit, FitSums
 from pyro_mixdvae.separation.given import single_precision, whole_rate
 from pyro_mixdvae.separation.high_band import HighBand
-from pyro_mixdvae.separation.presence import Frames, Presence, Silencer, Sounding, Span, known_frames, spans_of
+from pyro_mixdvae.separation.presence import (
+    Frames,
+    Presence,
+    Silencer,
+    Sounding,
+    Span,
+    known_frames,
+    require_presence,
+    spans_of,
+)
 from pyro_mixdvae.separation.presets import build, weights_of
 from pyro_mixdvae.separation.result import Separation, channels_first
-from pyro_mixdvae.separation.source_files import source_names
+from pyro_mixdvae.separation.source_files import require_several, source_names
 from pyro_mixdvae.separation.stream import Segmenting, SegmentStream
 
 Estimate = Literal["mean", "mask"]
@@ -69,8 +78,8 @@ class Separator:
         declaration: all that the model is made of; None where an object was given in place of a name.
 
     Raises:
-        InputError: fewer than two sources, weights that cannot be used, weights of different transforms, no such preset
-            or algorithm, or parts that do not go together.
+        InputError: fewer than two sources, or a string in place of a list, weights that cannot be used, weights of
+            different transforms, no such preset or algorithm, or parts that do not go together.
     """
 
     def __init__(
@@ -88,6 +97,7 @@ class Separator:
     ):
         if isinstance(algorithm, str):
             check_method(algorithm)
+        require_several(sources)
         self.declaration: Declaration | None = None
         if isinstance(preset, str):
             preset = shipped(preset, "sounds")
@@ -186,6 +196,7 @@ class Separator:
             )
         if presence is None:
             return None
+        require_presence(presence)
         if not isinstance(self.preset.model, AdditiveModel):
             raise InputError(
                 f"{type(self.preset.model).__name__} does not know of sources that may be silent: take the preset "

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import cut, quoted
 from pyro_mixdvae.networks.spectral_network import SpectralNetwork
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.weights.store import load_network, shipped_names
@@ -52,6 +53,14 @@ def load_sources(sources: Sequence[str | Path]) -> LoadedSources:
         networks.append(loaded.network.float())
     assert transform is not None
     return LoadedSources(names, networks, transform, notes)
+
+
+def require_several(sources: object) -> None:
+    """Raise InputError where a caller in Python gives one text, or path, in place of several."""
+    if isinstance(sources, (str, Path)):
+        names = [name.strip() for name in str(sources).split(",")]
+        example = names if len(names) > 1 else [*names, "noise"]
+        raise InputError(f"sources is {quoted(sources)}: give a list, as {cut(str(example))}.")
 
 
 def source_names(sources: Sequence[str | Path]) -> tuple[tuple[str, ...], list[str]]:

@@ -1,6 +1,5 @@
 """What is tracked: the detections of a film, of which a stretch at a time is looked at, and where its sources start."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -12,6 +11,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array, kinds
 from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.given import image_size
 from pyro_mixdvae.tracking.poses import far_corners, is_of_poses
 
 Integers = npt.NDArray[np.int64]
@@ -53,12 +53,7 @@ class ArrayFilm:
             InputError: the detections, or the size, cannot be used; says why.
         """
         boxes = _checked(boxes)
-        size = size or _far_corner(boxes, labels)
-        if not (all(map(math.isfinite, size)) and min(size) > 0):
-            raise InputError(
-                f"The image size {size[0]} x {size[1]} is not a size: give its width and height in pixels."
-            )
-        return cls(boxes, size, confidence)
+        return cls(boxes, image_size(_far_corner(boxes, labels) if size is None else size), confidence)
 
     @cached_property
     def counts(self) -> Integers:

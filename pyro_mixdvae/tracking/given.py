@@ -1,13 +1,20 @@
-"""Detections as people have them in Python: arrays, ragged lists, tables of pandas, `supervision.Detections`."""
+"""Detections as people have them in Python: arrays, ragged lists, tables of pandas, `supervision.Detections`.
 
+And what goes with them: how many sources there are, and how large the image is.
+"""
+
+import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pyro_mixdvae.errors import InputError
+from pyro_mixdvae.inputs import quoted
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.files.detections import padded_frames
 from pyro_mixdvae.tracking.files.formats.naming import LOOKED_FOR, naming_of, plain
@@ -66,6 +73,37 @@ def as_arrays(detections: Any) -> Given:
         known = None if all(each is None for each in confidences) else confidences
         return _padded([frame.xyxy for frame in detections], known)
     return _padded(detections)
+
+
+def number_of_sources(given: Any) -> int:
+    """N, of any type of whole numbers.
+
+    Raises:
+        InputError: it is no whole number, or below 1.
+    """
+    try:
+        found = operator.index(given)
+    except TypeError:
+        raise InputError(f"n_sources is {quoted(given)}: give a whole number, as 2.") from None
+    if found < 1:
+        raise InputError(f"{found} sources cannot be tracked: give 1 or more.")
+    return found
+
+
+def image_size(given: Any) -> tuple[float, float]:
+    """The width and the height of an image in pixels.
+
+    Raises:
+        InputError: they are not two numbers above 0.
+    """
+    sides = given.tolist() if isinstance(given, np.ndarray) else given
+    is_pair = isinstance(sides, (tuple, list)) and len(sides) == 2
+    if not (is_pair and all(isinstance(side, Real) and 0 < float(side) < math.inf for side in sides)):
+        raise InputError(
+            f"The image size {quoted(given)} is not a size: give its width and height in pixels, as (1920, 1080)."
+        )
+    width, height = sides
+    return width, height
 
 
 def _padded(frames: Sequence[Any], confidences: Sequence[Any] | None = None) -> Given:

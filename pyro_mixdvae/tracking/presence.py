@@ -8,6 +8,7 @@ import numpy as np
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.association.visits import Stay
+from pyro_mixdvae.inputs import quoted
 from pyro_mixdvae.tracking.boxes import Array
 
 LEAST = 0.5
@@ -62,6 +63,15 @@ class Presence:
                 else:
                     found.append(Stay(source, since, until))
         return found
+
+
+def require_presence(given: object) -> None:
+    """Raise InputError where a caller in Python gives something else than presence, and say how it is made."""
+    if not isinstance(given, Presence):
+        raise InputError(
+            f"presence is {quoted(given)}: give Presence.of([(id, first frame, last frame), ...]) of "
+            "pyro_mixdvae.tracking.presence, or Presence() where nobody knows."
+        )
 
 
 class Span(NamedTuple):

@@ -34,10 +34,10 @@ from pyro_mixdvae.tracking.ends import Ends, ends_of
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.films import ArrayFilm, BoxSequence, Film, Start, start_of, stretch_of
 from pyro_mixdvae.tracking.footprint import ADVICE, LITTLE, Extent, most_bytes, of_width, tracking_bytes
-from pyro_mixdvae.tracking.given import as_arrays
+from pyro_mixdvae.tracking.given import as_arrays, number_of_sources
 from pyro_mixdvae.tracking.intervals import require_level
 from pyro_mixdvae.tracking.labelled import labels_of
-from pyro_mixdvae.tracking.presence import Presence
+from pyro_mixdvae.tracking.presence import Presence, require_presence
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.scenes import known_starts, make_scene
@@ -84,7 +84,8 @@ class Tracker:
         declaration: all that the model is made of; None where an object was given in place of a name.
 
     Raises:
-        InputError: no such preset, algorithm or weights, N < 1, a level outside (0, 1), parts that do not go together.
+        InputError: no such preset, algorithm or weights, N < 1 or no whole number, a level outside (0, 1), parts that
+            do not go together.
     """
 
     def __init__(
@@ -98,8 +99,7 @@ class Tracker:
         level: float = 0.9,
         seed: int = 0,
     ):
-        if n_sources < 1:
-            raise InputError(f"{n_sources} sources cannot be tracked: give 1 or more.")
+        n_sources = number_of_sources(n_sources)
         require_level(level)
         if isinstance(algorithm, str) and algorithm not in METHODS:
             raise InputError(f"There is no algorithm '{algorithm}': choose from {', '.join(METHODS)}.")
@@ -191,6 +191,7 @@ class Tracker:
         """
         own, labels = self._tracker_of_film(film), labels_of(film, labels, origin)
         if presence is not None:
+            require_presence(presence)
             yield from track_coming(own, film, labels, presence, n_samples, origin)
             return
         start, ends = own._bounds(film, labels, origin)

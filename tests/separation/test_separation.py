@@ -135,6 +135,15 @@ def test_a_rate_is_a_whole_number(rate: object, said: str) -> None:
         Separator().separate(np.zeros(800), rate)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [("speech,flute", r"'speech,flute': give a list, as \['speech', 'flute'\]"), (Path("a"), r"\['a', 'noise'\]")],
+)
+def test_one_text_is_no_list_of_sources(sources: object, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Separator(sources)  # type: ignore[arg-type]
+
+
 def test_what_is_no_array_is_no_waveform() -> None:
     with pytest.raises(InputError, match="the waveform is no array"):
         Separator().separate([[0.1, 0.2], [0.3]], RATE)  # type: ignore[arg-type]

@@ -140,6 +140,10 @@ class TestSaid:
         assert low.any()
         assert Presence.of([("high", 0, 0)]).table(NAMES, 0.3)[1] == Span("high", 0.0, 0.0, 0.0)
 
+    def test_rows_in_place_of_presence_are_refused(self, separator: Separator) -> None:
+        with pytest.raises(InputError, match=r"presence is \[\('low', 0, 1\)\]: give Presence\.of\("):
+            separator.separate(mixture(), RATE, presence=[("low", 0, 1)])  # type: ignore[arg-type]
+
     def test_a_stretch_that_a_table_would_not_show_is_none(self) -> None:
         """The last frame stands for less than a millisecond: from .2568 to .2572 s."""
         assert spans_of(("low",), 0.1712, np.array([[0.0], [0.0], [1.0]]), 0.2572) == [Span("low", 0.0, 0.0, 1 / 3)]

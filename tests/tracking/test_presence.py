@@ -165,6 +165,11 @@ def test_presence_that_cannot_be_is_refused(rows: list[tuple[int, int, int]], sa
         Tracker(3).track(walkers()[1], SIZE, presence=Presence.of(rows))
 
 
+def test_rows_in_place_of_presence_are_refused() -> None:
+    with pytest.raises(InputError, match=r"presence is \[\(2, 31, 60\)\]: give Presence\.of\("):
+        Tracker(2).track(walkers()[1], SIZE, presence=[(2, 31, 60)])  # type: ignore[arg-type]
+
+
 def test_stays_that_touch_are_one_and_who_is_not_named_is_always_there() -> None:
     presence = Presence.of([(2, 11, 20), (2, 5, 10), (2, 60, 500)])
     assert presence.within(3, 100) == [Stay(0, 0, 100), Stay(1, 4, 20), Stay(1, 59, 100), Stay(2, 0, 100)]

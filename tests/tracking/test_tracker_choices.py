@@ -102,6 +102,8 @@ def test_what_the_published_algorithm_cannot_do_is_one_sentence(rng: np.random.G
     ("choices", "words"),
     [
         ({"n_sources": 0}, "0 sources"),
+        ({"n_sources": "2"}, "n_sources is '2': give a whole number"),
+        ({"n_sources": 2.5}, "n_sources is 2.5: give a whole number"),
         ({"n_sources": 2, "level": 1.0}, "level"),
         ({"n_sources": 2, "algorithm": "magic"}, "magic"),
         ({"n_sources": 2, "n_iterations": 0}, "iterations"),

@@ -17,6 +17,7 @@ from pyro_mixdvae.inference.published import Published
 from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.tracking.boxes import Array
+from pyro_mixdvae.tracking.given import image_size, number_of_sources
 from pyro_mixdvae.tracking.intervals import limits, require_level
 from pyro_mixdvae.tracking.live.learning import FramesSoFar
 from pyro_mixdvae.tracking.presets import build
@@ -98,7 +99,8 @@ class LiveTracker:
         weights: of the motion prior: a name, a file, or None for the preset's.
 
     Raises:
-        InputError: N < 1, a negative lag, a level outside (0, 1), no such weights, a preset that needs whole sequences.
+        InputError: N < 1 or no whole number, a size that is none, a negative lag, a level outside (0, 1), no such
+            weights, a preset that needs whole sequences.
     """
 
     def __init__(
@@ -111,8 +113,7 @@ class LiveTracker:
         level: float = 0.9,
         weights: str | Path | None = None,
     ):
-        if n_sources < 1:
-            raise InputError(f"{n_sources} sources cannot be tracked: give 1 or more.")
+        n_sources, size = number_of_sources(n_sources), image_size(size)
         if lag < 0:
             raise InputError(f"A lag of {lag} frames would need the past to come: give 0 or more.")
         require_level(level)
