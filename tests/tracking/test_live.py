@@ -167,7 +167,16 @@ def test_a_baseline_knows_clutter_from_the_first_frame_that_has_some(boxes: np.n
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"n_sources": 0}, {"lag": -1}, {"level": 1.0}, {"preset": "none"}, {"preset": "published"}, {"weights": "none"}],
+    [
+        {"n_sources": 0},
+        {"n_sources": "1"},
+        {"size": "320x240"},
+        {"lag": -1},
+        {"level": 1.0},
+        {"preset": "none"},
+        {"preset": "published"},
+        {"weights": "none"},
+    ],
     ids=lambda a: str(*a.items()),
 )
 def test_bad_arguments_end_in_a_sentence(arguments: dict[str, object]) -> None:
