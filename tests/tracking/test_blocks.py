@@ -305,7 +305,7 @@ def test_a_picture_of_a_long_film_shows_the_least_certain_of_each_few_frames() -
     excerpts = Excerpts(n_frames)
     assert excerpts.step == step
     for since, until in ((0, 3000), (3000, n_frames)):
-        excerpts.add(whole[since:until], blocks._part(result, since, until))
+        excerpts.add(whole[since:until], blocks.part_of(result, since, until))
     shown = excerpts.excerpt()
     assert len(shown.numbers) == len(shown.boxes) == len(shown.result.boxes) <= n_frames // step + 2
     assert {3001, 5002} <= set(shown.numbers.tolist())
