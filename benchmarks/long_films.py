@@ -2,7 +2,8 @@
 
 Four targets walk (`live_soak.World`, where nobody jumps or leaves); 7 % of their detections are missed, and there are
 .3 false boxes a frame. Each film is a file, and tracked by a process of its own: peak memory, time, and in how many
-frames a source stands on another target than in the frame before (where it stands on one at all).
+frames a source stands on another target than in the frame before (where it stands on one at all). With `--leave`
+targets leave, and come in again at a side: they are tracked with `--max-sources`, and names are then a guess.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, nargs="+", default=(10_000, 20_000, 100_000), help="lengths")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--leave", type=float, default=0.0, help="chance a frame that a target leaves")
     options = parser.parse_args(arguments)
+    world = replace(WORLD, leave=options.leave)
     print("| frames | peak, MiB | process time, s | ms/frame | wall, s | exchanges |")
     print("| -----: | --------: | --------------: | -------: | ------: | --------: |")
     for n_frames in options.frames:
         with tempfile.TemporaryDirectory() as folder:
-            truth = _write(Path(folder) / "film.txt", n_frames, options.seed)
-            peak, seconds, wall = _track(Path(folder))
+            truth = _write(Path(folder) / "film.txt", world, n_frames, options.seed)
+            peak, seconds, wall = _track(Path(folder), options.leave > 0)
             exchanges = _exchanges(truth, Path(folder) / "tracks.txt")
         print(
             f"| {n_frames:>7} | {peak / MEBIBYTE:>9.0f} | {seconds:>15.1f} | {1e3 * seconds / n_frames:>8.2f} "
@@ -46,11 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
 
 
-def _write(path: Path, n_frames: int, seed: int) -> Array:
+def _write(path: Path, world: World, n_frames: int, seed: int) -> Array:
     """The detections of a film, as a det.txt; the boxes of its targets ``[T, N, 4]``."""
-    truth = np.empty((n_frames, WORLD.n_sources, 4), np.float32)
+    truth = np.empty((n_frames, world.n_sources, 4), np.float32)
     with path.open("w") as file:
-        for t, (boxes, _, detections) in enumerate(WORLD.frames(n_frames, seed)):
+        for t, (boxes, _, detections) in enumerate(world.frames(n_frames, seed)):
             truth[t] = boxes
             file.writelines(
                 f"{t + 1},-1,{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},1\n"
@@ -59,10 +63,17 @@ def _write(path: Path, n_frames: int, seed: int) -> Array:
     return truth
 
 
-def _track(folder: Path) -> tuple[int, float, float]:
+def _track(folder: Path, some_leave: bool) -> tuple[int, float, float]:
     """Peak memory in KiB, process time and wall time in seconds of `mixdvae track`."""
     size = f"{SIZE[0]}x{SIZE[1]}"
-    options = ["-n", str(WORLD.n_sources), "--size", size, "-o", str(folder / "tracks.txt")]
+    options = [
+        "--max-sources" if some_leave else "-n",
+        str(WORLD.n_sources),
+        "--size",
+        size,
+        "-o",
+        str(folder / "tracks.txt"),
+    ]
     start = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-c", TRACK, "track", str(folder / "film.txt"), *options], stdout=subprocess.DEVNULL
@@ -77,17 +88,19 @@ def _track(folder: Path) -> tuple[int, float, float]:
 def _exchanges(truth: Array, tracks: Path) -> int:
     """How often a source is found on another target than when it was last found on one."""
     count, last = 0, np.full(WORLD.n_sources, -1)
-    with tracks.open() as file:
-        for first in range(0, len(truth), AT_ONCE):
-            part = truth[first : first + AT_ONCE].astype(float)
-            rows = np.loadtxt(file, delimiter=",", max_rows=len(part) * WORLD.n_sources, ndmin=2)
-            ltwh = rows[:, 2:6].reshape(len(part), WORLD.n_sources, 4)
-            overlap = iou(np.concatenate([ltwh[..., :2], ltwh[..., :2] + ltwh[..., 2:]], -1), part)
-            where = np.where(overlap.max(-1) >= LEAST_OVERLAP, overlap.argmax(-1), -1)
-            for now in where:
-                is_found = now >= 0
-                count += int((is_found & (last >= 0) & (now != last)).sum())
-                last = np.where(is_found, now, last)
+    rows = np.loadtxt(tracks, delimiter=",", usecols=range(6), ndmin=2)
+    frames, sources = rows[:, :2].astype(int).T - 1
+    for first in range(0, len(truth), AT_ONCE):
+        part = truth[first : first + AT_ONCE].astype(float)
+        own = (frames >= first) & (frames < first + len(part))
+        ltwh = np.full(part.shape, np.nan)
+        ltwh[frames[own] - first, sources[own]] = rows[own, 2:]
+        overlap = np.nan_to_num(iou(np.concatenate([ltwh[..., :2], ltwh[..., :2] + ltwh[..., 2:]], -1), part))
+        where = np.where(overlap.max(-1) >= LEAST_OVERLAP, overlap.argmax(-1), -1)
+        for now in where:
+            is_found = now >= 0
+            count += int((is_found & (last >= 0) & (now != last)).sum())
+            last = np.where(is_found, now, last)
     return count
 
 
