@@ -80,7 +80,7 @@ class Course(NamedTuple):
 
     def within(self, film: Film, begin: int, end: int) -> Attended:
         """What there is of it in a block."""
-        attending, absent = self._in(begin, end)
+        attending, absent = self._attending(begin, end)
         numbers = sorted([*attending, *absent])
         known = np.zeros((end - begin, len(numbers)), int)
         for n, v in enumerate(numbers):
@@ -95,7 +95,7 @@ class Course(NamedTuple):
         others = [_shifted(track, begin, end) for track in self.bystanders]
         return Attended(numbers, tracks, known, sequence, [track for track in others if track])
 
-    def _in(self, begin: int, end: int) -> tuple[list[int], list[int]]:
+    def _attending(self, begin: int, end: int) -> tuple[list[int], list[int]]:
         """The visits that are going on in a block, and, of each source that makes none, the one that is nearest."""
         attending, absent = [], []
         for source in sorted({visit.source for visit in self.visits}):

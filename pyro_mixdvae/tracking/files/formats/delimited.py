@@ -125,7 +125,8 @@ def read_named(path: Path, format: str, header_lines: int = 1, unit: str = "pixe
         raise InputError(f"{path} has a header and no rows: give a file with rows of {','.join(names)}.")
     if naming.id is None:
         return table_of(path, format, naming, np.array(numbers), lines, unit)
-    known, called = numbered_ids(ids, lambda row: f"{path}, line {lines[row]}: {names[naming.id or 0]}")
+    column = names[naming.id]
+    known, called = numbered_ids(ids, lambda row: f"{path}, line {lines[row]}: {column}")
     return table_of(path, format, naming, np.array(numbers), lines, unit, known, called)
 
 
