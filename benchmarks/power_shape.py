@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     network = loaded(str(options.weights), clips.stft).network
     found = expected(network, partner, clips, options.seed)
     print(found.as_dict())
-    network.power_shape = found.power_shape
+    network.power_shape = found.power_shapes[0]
     card = {**before.card, "separation": {**found.as_dict(), "held_out": clips.source[1].description()}}
     save_network(options.weights, network, before.coordinates, card, overwrite=True)
 

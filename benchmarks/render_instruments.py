@@ -25,6 +25,31 @@ TICKS = 480  # a second, as the tempo is one beat a second
 VOICES = {52, 53, 54, 85, 91}  # of singers, real or synthetic
 PITCHED = [program for program in [*range(80), *range(104, 112)] if program not in VOICES]
 FLUTES = [*range(72, 80)]
+# Lowest and highest pitch of instruments that players know by name; others have `RANGE`.
+RANGES = {
+    **dict.fromkeys((8, 9, 10, 14), (72, 100)),  # bells
+    **dict.fromkeys(range(32, 40), (30, 62)),  # basses
+    40: (55, 96),  # violin
+    41: (48, 86),  # viola
+    42: (36, 76),  # cello
+    43: (28, 62),  # double bass
+    56: (54, 84),  # trumpet
+    57: (40, 74),  # trombone
+    58: (28, 60),  # tuba
+    60: (40, 78),  # horn
+    64: (56, 88),  # saxophones, soprano to baritone
+    65: (49, 82),
+    66: (44, 77),
+    67: (36, 70),
+    68: (58, 92),  # oboe
+    69: (52, 82),  # English horn
+    70: (34, 74),  # bassoon
+    71: (50, 92),  # clarinet
+    **dict.fromkeys(FLUTES, (58, 93)),
+    72: (74, 98),  # piccolo
+    78: (74, 98),  # whistle
+}
+RANGE = (42, 86)
 
 
 class Note(NamedTuple):
@@ -40,14 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write a FLAC file at 16 kHz for each instrument and take."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--flutes", action="store_true", help="flutes and their like only")
+    parser.add_argument("--programs", nargs=2, type=int, metavar=("FIRST", "LAST"), help="of General MIDI, from 0")
     parser.add_argument("--takes", type=int, default=1, help="of each instrument")
     parser.add_argument("--seconds", type=float, default=40.0, help="of each take")
     parser.add_argument("--soundfont", type=Path, default=Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
-    for program in FLUTES if options.flutes else PITCHED:
+    first, last = options.programs or (PITCHED[0], PITCHED[-1])
+    for program in [program for program in PITCHED if first <= program <= last]:
         for take in range(options.takes):
             random = np.random.default_rng([options.seed, program, take])
             samples = rendered(random, program, options.seconds, options.soundfont)
@@ -107,7 +133,7 @@ def melody(random: np.random.Generator, seconds: float, low: int, high: int) -> 
 
 
 def _midi(random: np.random.Generator, program: int, seconds: float) -> mido.MidiFile:
-    low, high = _range(program)
+    low, high = RANGES.get(program, RANGE)
     events = [(0.0, mido.Message("program_change", program=program))]
     for note in melody(random, seconds, low, high):
         events.append((note.start, mido.Message("note_on", note=note.pitch, velocity=note.velocity)))
@@ -133,17 +159,6 @@ def _midi(random: np.random.Generator, program: int, seconds: float) -> mido.Mid
         track.append(message.copy(time=tick - before))
         before = tick
     return mido.MidiFile(ticks_per_beat=TICKS, tracks=[track])
-
-
-def _range(program: int) -> tuple[int, int]:
-    """Lowest and highest pitch that an instrument plays here."""
-    if program in FLUTES:
-        return (74, 98) if program in (72, 78) else (58, 93)
-    if 32 <= program < 40 or program in (43, 57, 58, 67, 70):  # basses, and what plays as low
-        return 30, 62
-    if program in (8, 9, 10, 14):  # bells
-        return 72, 100
-    return 42, 86
 
 
 if __name__ == "__main__":

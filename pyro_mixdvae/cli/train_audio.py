@@ -21,6 +21,7 @@ from pyro_mixdvae.progress import say
 
 FROM_NOTHING = "nothing"
 EPOCHS, EPOCHS_FROM_NOTHING = 12, 100
+LEARNING_RATE, RATE_FROM_NOTHING = 0.001, 0.002
 
 
 def audio(
@@ -43,8 +44,8 @@ def audio(
     against: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Sounds without the source that it may be heard with, unpaired; may be given several times. "
-            "Noise and tones if not given."
+            help="Sounds without the source that it is to be told from, unpaired; may be given several times. A model "
+            "of them learns along, OUTPUT-others.safetensors. Noise and tones if not given."
         ),
     ] = None,
     start: Annotated[
@@ -65,7 +66,12 @@ def audio(
     count: Annotated[int, typer.Option(help="Pieces of sound in an epoch.")] = 1024,
     frames: Annotated[int, typer.Option(help="Frames of a piece, 16 ms each.")] = 50,
     batch_size: Annotated[int, typer.Option(help="Pieces in a step.")] = 16,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam, at the start.")] = 0.002,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Of Adam, at the start; if not given .001, and .002 if it starts from nothing.", show_default=False
+        ),
+    ] = None,
     seed: SeedOfWeights = 0,
     attribution: Annotated[
         str | None, typer.Option(help="Whose recordings these are, for the card.", show_default=False)
@@ -92,7 +98,7 @@ def audio(
 
     refuse_shared(folder, against or [])
     sounds = find_sounds([*folder, *(against or [])])
-    outputs = planned_outputs(output or Path(f"{name}.safetensors"), sounds, resume, overwrite)
+    outputs = planned_outputs(output or Path(f"{name}.safetensors"), sounds, resume, overwrite, bool(against))
     for folders in (folder, against or []):
         if folders:
             check_clips(folders, RATE, round(SHORTEST * RATE))
@@ -102,9 +108,12 @@ def audio(
     from pyro_mixdvae.separation.recordings.recipes import training_clips, training_of
     from pyro_mixdvae.separation.recordings.resynthesis import resynthesis_scores
     from pyro_mixdvae.separation.recordings.starting import loaded, nearest
+    from pyro_mixdvae.training.loop import ELBO, GAIN
 
     if epochs is None:
         epochs = EPOCHS_FROM_NOTHING if start == FROM_NOTHING else EPOCHS
+    if learning_rate is None:
+        learning_rate = RATE_FROM_NOTHING if start == FROM_NOTHING else LEARNING_RATE
     clips = training_clips(folder, against or [], frames, seed)
     tell_all(clips.notes)
     data = clips.examples(count, seed)
@@ -113,13 +122,19 @@ def audio(
     if start != FROM_NOTHING:
         begun = nearest(data.validation, clips.stft, seed) if start is None else loaded(start, clips.stft)
         say(f"The training goes on from {begun.name}.")
-    training = training_of(data, seed, epochs, batch_size, learning_rate, begun.network if begun else None)
+    networks = [model.network if model else None for model in (begun, partner)]
+    training = training_of(data, seed, epochs, batch_size, learning_rate, *networks)
+    score = GAIN if partner else ELBO
     data.description["start"] = begun.name if begun else FROM_NOTHING
+    if partner:
+        data.description["start_of_others"] = partner.name
     identity = {"network": "spectral-srnn", "data": data.description}
-    result = run_training(training, identity, outputs, resume, epochs)
+    result = run_training(training, identity, outputs, resume, epochs, score)
     scores = resynthesis_scores(training.network, clips.source[1], clips.stft)
+    if partner and outputs.others:
+        partner = partner._replace(name=outputs.others[0].stem)
     expectation = expected(training.network, partner, clips, seed)
-    training.network.power_shape = expectation.power_shape
+    training.network.power_shape = expectation.power_shapes[0]
     more: dict[str, Any] = {
         "name": name or outputs.weights.stem,
         "resynthesis_si_sdr": scores,
@@ -127,8 +142,12 @@ def audio(
     }
     if attribution:
         more["attribution"] = attribution
-    write_network(training, result, data.description, clips.stft, outputs, overwrite or resume, more=more)
-    tell_result(result, outputs, training.plan.kl_weight)
+    others = None
+    if partner:
+        partner.network.power_shape = expectation.power_shapes[1]
+        others = (partner.network, {"name": partner.name, "separation": expectation.of_other(more["name"]).as_dict()})
+    write_network(training, result, data.description, clips.stft, outputs, overwrite or resume, score, more, others)
+    tell_result(result, outputs, score, training.plan.kl_weight)
     say(
         f"A recording that it has not learned from comes back from it at {scores['teacher']:.1f} dB, and at "
         f"{scores['free']:.1f} dB where it hears only itself (the card says how)."

@@ -86,11 +86,9 @@ def boxes(
     tell_all(data.notes)
     training = training_of(network, data, seed, epochs, batch_size, learning_rate)
     identity = {"network": network, "data": data.description}
-    result = run_training(training, identity, outputs, resume, epochs or recipe.epochs, recipe.objective)
-    write_network(
-        training, result, data.description, recipe.coordinates, outputs, overwrite or resume, recipe.objective
-    )
-    tell_result(result, outputs, objective=recipe.objective)
+    result = run_training(training, identity, outputs, resume, epochs or recipe.epochs, recipe.score)
+    write_network(training, result, data.description, recipe.coordinates, outputs, overwrite or resume, recipe.score)
+    tell_result(result, outputs, score=recipe.score)
 
 
 def _choose(option: str, value: str, choices: list[str]) -> None:

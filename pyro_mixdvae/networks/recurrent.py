@@ -1,6 +1,7 @@
 """DVAEs whose recurrence sees y alone: all of it is known before z is drawn."""
 
 from abc import abstractmethod
+from typing import NamedTuple
 
 from pyro.distributions import Normal, TorchDistribution
 from torch import Tensor
@@ -9,6 +10,14 @@ from pyro_mixdvae.distributions.markov_gaussian import MarkovGaussian
 from pyro_mixdvae.networks.dvae import DVAE
 from pyro_mixdvae.networks.layers import History, NoHistory
 from pyro_mixdvae.networks.states import RecurrentState, late, normal
+
+
+class Drawn(NamedTuple):
+    """h [B, T, H], z [B, T, L], and what z adds to an ELBO [B]."""
+
+    h: Tensor
+    z: Tensor
+    latent: Tensor
 
 
 class RecurrentDVAE(DVAE):
@@ -73,6 +82,14 @@ class RecurrentDVAE(DVAE):
         """The encoder, with h of the inputs."""
         return self.latent_posterior(self.history(inputs), y, present)
 
+    def drawn(self, inputs: Tensor, seen: Tensor) -> Drawn:
+        """h of inputs [B, T, D], a draw of q(z | seen) of [B, T, D], and `log p(z | h) - log q(z | seen)` [B]."""
+        h = self.history(inputs)
+        posterior = self.latent_posterior(h, seen)
+        z = posterior.rsample()
+        prior = MarkovGaussian(self.latent_prior, h, self.latent_dim)
+        return Drawn(h, z, prior.log_prob(z) - posterior.log_prob(z))
+
     def elbo(self, y: Tensor, inputs: Tensor, kl_scale: float, seen: Tensor) -> Tensor:
         """What `SingleSource` and `SingleSourceGuide` come to, at one draw of z: a number.
 
@@ -80,11 +97,7 @@ class RecurrentDVAE(DVAE):
         [B, T, D]. The three densities are those of the sequence, but the recurrence over `inputs` [B, T, D] runs once,
         and not once for each.
         """
-        h = self.history(inputs)
-        posterior = self.latent_posterior(h, seen)
-        z = posterior.rsample()
-        prior = MarkovGaussian(self.latent_prior, h, self.latent_dim)
-        latent = prior.log_prob(z) - posterior.log_prob(z)
+        h, z, latent = self.drawn(inputs, seen)
         return self.density(h, z).to_event(2).log_prob(y).sum() + kl_scale * latent.sum()
 
     @classmethod

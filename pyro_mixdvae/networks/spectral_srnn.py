@@ -151,10 +151,8 @@ class SpectralSRNN(SpectralNetwork):
         again = torch.rand(len(y), generator=generator) < SECOND_PASSES
         if not again.any():
             return power
-        seen = power[again]
-        own, others = self.reconstructed(seen), blurred(squared_modulus(observed[again] - y[again]), generator)
-        gain = own / (own + others)
-        power[again] = gain.square() * seen + own * (1 - gain)
+        others = blurred(squared_modulus(observed[again] - y[again]), generator)
+        power[again] = expected_power(power[again], self.reconstructed(power[again]), others)
         return power
 
     @torch.no_grad()
@@ -175,6 +173,15 @@ class SpectralSRNN(SpectralNetwork):
         mixed = y.clone()
         mixed[some] = torch.where(chance < share, self.reconstructed(y[some]), y[some])
         return self.teacher_forced(mixed)
+
+
+def expected_power(power: Tensor, own: Tensor, others: Tensor) -> Tensor:
+    """E[|s|^2] given a mixture of power |o|^2 and the variances of s and of all else, all [*]: `g^2 |o|^2 + v (1 - g)`.
+
+    g is the Wiener filter `v / (v + v_others)`.
+    """
+    gain = own / (own + others)
+    return gain.square() * power + own * (1 - gain)
 
 
 def blurred(power: Tensor, generator: torch.Generator | None) -> Tensor:

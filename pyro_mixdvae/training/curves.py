@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from pyro_mixdvae.reporting.pictures import by_default_settings, new_figure, png
-from pyro_mixdvae.training.loop import Epoch
+from pyro_mixdvae.training.loop import ELBO, Epoch, Score
 
 
 @by_default_settings
-def curve_image(curve: Sequence[Epoch], best_epoch: int, objective: str = "ELBO") -> bytes:
-    """PNG of the objective of training and validation, per frame, over the epochs; a mark at the best (from 1)."""
+def curve_image(curve: Sequence[Epoch], best_epoch: int, score: Score = ELBO) -> bytes:
+    """PNG of the score of training and validation over the epochs; a mark at the best (from 1)."""
     figure = new_figure(7, 4)
     axes = figure.add_subplot()
     numbers = [point.number for point in curve]
@@ -22,7 +22,7 @@ def curve_image(curve: Sequence[Epoch], best_epoch: int, objective: str = "ELBO"
     if high > low:
         axes.set_ylim(low - 0.3 * (high - low), high + 0.1 * (high - low))
     axes.set_xlabel("epoch")
-    axes.set_ylabel(f"{objective} per frame (nats)")
+    axes.set_ylabel(f"{score.name} ({score.unit})")
     axes.legend(loc="lower right")
     axes.grid(alpha=0.3)
     return png(figure, dpi=110)

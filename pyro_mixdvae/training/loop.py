@@ -18,7 +18,7 @@ from pyro_mixdvae.training.checkpoint import fits, read_checkpoint, write_checkp
 
 
 class Epoch(NamedTuple):
-    """A point of the learning curve: epoch (from 1), and the objective per frame in nats.
+    """A point of the learning curve: epoch (from 1), and the score of what it learns from and of what is held out.
 
     Of an ELBO, the training value is that of the epoch's own KL scale and scheduled sampling; the validation value
     always has the final KL scale and the final probability of scheduled sampling, so that epochs can be compared.
@@ -29,12 +29,24 @@ class Epoch(NamedTuple):
     validation: float
 
 
+class Score(NamedTuple):
+    """By what epochs are compared, the more the better: what it is called, and its unit."""
+
+    name: str
+    unit: str
+
+
+ELBO = Score("ELBO", "nats a frame")
+LOG_LIKELIHOOD = Score("log likelihood", "nats a frame")
+GAIN = Score("gain", "dB")
+
+
 class Pretrained(NamedTuple):
-    """The curve, and the epoch (from 1) whose weights the network has now, with its validation objective per frame."""
+    """The curve, and the epoch (from 1) whose weights the network has now, with its score of what was held out."""
 
     curve: list[Epoch]
     best_epoch: int
-    best_elbo: float
+    best_score: float
 
 
 class Checkpoint(NamedTuple):

@@ -1,4 +1,4 @@
-"""Pre-training of a DVAE on single sources: stochastic variational inference on its own ELBO.
+"""Pre-training of a DVAE on single sources: stochastic variational inference on its own ELBO, unless told otherwise.
 
 `ELBO = E_q[log p(y | h, z)] - KL(q(z | y) || p(z | h))`, summed over the frames, where h is fed the true past at
 first and, as scheduled sampling sets in, more and more of the model's own output.
@@ -9,16 +9,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
-from pyro.infer import Trace_ELBO
 from torch import Tensor
 
-from pyro_mixdvae.guides.single_source import SingleSourceGuide
-from pyro_mixdvae.models.single_source import SingleSource
 from pyro_mixdvae.networks.dvae import DVAE
-from pyro_mixdvae.networks.recurrent import RecurrentDVAE
 from pyro_mixdvae.process_state import seeded
-from pyro_mixdvae.training.data import Example, Tracks
+from pyro_mixdvae.training.data import Tracks
 from pyro_mixdvae.training.loop import Epoch, Training, descend, not_finite, of_adam, programs_run
+from pyro_mixdvae.training.objectives import Objective, SourceElbo, score
 from pyro_mixdvae.training.schedule import Schedule
 
 Network = TypeVar("Network", bound=DVAE)
@@ -33,26 +30,34 @@ class Pretraining(Training[Network]):
         validation: held-out tracks.
         schedule: see `Schedule`.
         seed: of the order of tracks, the scheduled sampling, and the draws of the guide.
+        objective: what is maximised; None: the network's own ELBO.
     """
 
     def __init__(
-        self, network: Network, tracks: Callable[[int], Tracks], validation: Tracks, schedule: Schedule, seed: int = 0
+        self,
+        network: Network,
+        tracks: Callable[[int], Tracks],
+        validation: Tracks,
+        schedule: Schedule,
+        seed: int = 0,
+        objective: Objective | None = None,
     ):
         super().__init__(network, schedule.model_dump(), seed)
         self.tracks, self.validation, self.plan = tracks, validation, schedule
+        self.objective = SourceElbo(network) if objective is None else objective
+        self.module = self.objective.module
         self.best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
 
     def begin(self) -> None:
         """The optimiser and the generators, from the seed."""
         self.draws = seeded(self.seed)
-        self.loss = objective_of(self.network)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.plan.learning_rate)
+        self.optimiser = torch.optim.Adam(self.module.parameters(), lr=self.plan.learning_rate)
         self.generator = seeded(self.seed)
 
     @property
     def is_finished(self) -> bool:
-        """All epochs are done, or the validation ELBO has not risen for as long as patience lasts."""
+        """All epochs are done, or the score of validation has not risen for as long as patience lasts."""
         done = len(self.curve)
         waited = done - max(self.best_epoch, self.plan.finished_at)
         return done >= self.plan.epochs or waited >= self.plan.patience
@@ -64,7 +69,7 @@ class Pretraining(Training[Network]):
             group["lr"] = self.plan.rate(number)
         training = self._pass(self.tracks(number), number)
         probability = self.plan.own_output_probability
-        found = elbo_per_frame(self.network, self.validation, probability, self.seed, kl_scale=self.plan.kl_weight)
+        found = score(self.objective, self.validation, probability, self.seed, self.plan.kl_weight)
         point = Epoch(number + 1, training, found)
         self._keep_the_best(point)
         return point
@@ -75,13 +80,11 @@ class Pretraining(Training[Network]):
         total = 0.0
         for indices in order.split(self.plan.batch_size):
             with programs_run(self.draws):
-                y, seen = _given(self.network, tracks[indices], self.generator)
-                inputs = self.network.mixed_inputs(seen, probability, self.generator)
-                loss = self.loss(y, inputs, kl_scale, seen) / y.shape[:-1].numel()
-            if not torch.isfinite(loss):
+                value = self.objective(tracks[indices], probability, kl_scale, self.generator)
+            if not torch.isfinite(value.loss):
                 raise not_finite(number + 1)
-            descend(self.network, self.optimiser, loss, self.plan.clip)
-            total -= float(loss.detach()) * len(y)
+            descend(self.module, self.optimiser, value.loss, self.plan.clip)
+            total += float(value.score.detach()) * len(indices)
         return total / len(tracks)
 
     def _keep_the_best(self, point: Epoch) -> None:
@@ -89,17 +92,17 @@ class Pretraining(Training[Network]):
         settled = self.best_epoch > self.plan.finished_at
         if not settled or point.validation > self.curve[self.best_epoch - 1].validation:
             self.best_epoch = point.number
-            self.best_weights = copy.deepcopy(self.network.state_dict())
+            self.best_weights = copy.deepcopy(self.module.state_dict())
 
     def finish(self) -> int:
         """The weights of the best epoch."""
-        self.network.load_state_dict(self.best_weights)
+        self.module.load_state_dict(self.best_weights)
         return self.best_epoch
 
     def state(self) -> dict[str, Any]:
         """Weights, those of the best epoch, the optimiser and the generators."""
         return {
-            "network": self.network.state_dict(),
+            "network": self.module.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
             "draws": self.draws.get_state(),
@@ -114,44 +117,8 @@ class Pretraining(Training[Network]):
 
     def restore(self, state: dict[str, Any]) -> None:
         """The same, put back."""
-        self.network.load_state_dict(state["network"])
+        self.module.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
         self.draws.set_state(state["draws"])
         self.best_epoch, self.best_weights = state["best_epoch"], state["best_weights"]
-
-
-def elbo_per_frame(
-    network: DVAE,
-    tracks: Tracks,
-    own_output_probability: float = 0.0,
-    seed: int = 0,
-    batch_size: int = 256,
-    kl_scale: float = 1.0,
-) -> float:
-    """ELBO of tracks in nats a frame, with noise of a fixed seed."""
-    generator, draws = seeded(seed), seeded(seed)
-    total, n_frames = 0.0, 0
-    loss = objective_of(network)
-    for indices in torch.arange(len(tracks)).split(batch_size):
-        with programs_run(draws), torch.no_grad():
-            y, seen = _given(network, tracks[indices], generator)
-            inputs = network.mixed_inputs(seen, own_output_probability, generator)
-            total -= float(loss(y, inputs, kl_scale, seen))
-            n_frames += y.shape[:-1].numel()
-    return total / n_frames
-
-
-def objective_of(network: DVAE) -> Callable[..., Tensor]:
-    """Minus the ELBO of content, inputs, KL scale and what is seen."""
-    if isinstance(network, RecurrentDVAE) and network.latent_dim and network.has_elbo():
-        return lambda *given: -network.elbo(*given)
-    with programs_run(seeded(0)):  # a module is made with its parameters to itself, too
-        loss: Callable[..., Tensor] = Trace_ELBO()(SingleSource(network), SingleSourceGuide(network))
-    return loss
-
-
-def _given(network: DVAE, example: Tensor | Example, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Content, and what is seen of it that the network is given."""
-    y, observed = example if isinstance(example, Example) else (example, example)
-    return y, network.seen_input(y, observed, generator)

@@ -7,20 +7,20 @@ from typing import Any
 from torch import nn
 
 import pyro_mixdvae
-from pyro_mixdvae.training.loop import Pretrained
+from pyro_mixdvae.training.loop import Pretrained, Score
 
 SYNTHETIC = "Apache-2.0, as the program: trained on synthetic trajectories only."
 RECORDED = "Trained on the files named under data: their licence may bind the use of these weights."
 
 
 def training_card(
-    network: nn.Module, data: dict[str, Any], schedule: dict[str, Any], seed: int, result: Pretrained, objective: str
+    network: nn.Module, data: dict[str, Any], schedule: dict[str, Any], seed: int, result: Pretrained, score: Score
 ) -> dict[str, Any]:
     """The card of weights that `mixdvae train` made.
 
-    The objective ("ELBO", "log likelihood") is per frame in nats, of the validation tracks.
+    Its scores are of what was held out.
     """
-    name = objective.lower().replace(" ", "_")
+    name = score.name.lower().replace(" ", "_")
     return {
         "data": data,
         "schedule": schedule,
@@ -28,7 +28,7 @@ def training_card(
         "source": source_version(),
         "epochs": len(result.curve),
         "best_epoch": result.best_epoch,
-        f"best_{name}": result.best_elbo,
+        f"best_{name}": result.best_score,
         f"final_{name}": result.curve[-1].validation,
         "number_of_weights": sum(value.numel() for value in network.state_dict().values()),
         "licence": RECORDED if "files" in data else SYNTHETIC,

@@ -101,15 +101,25 @@ def test_sounds_that_it_may_be_heard_with(
 ) -> None:
     """Files and folders; without -o the weights are called by the name."""
     monkeypatch.chdir(tmp_path)
-    options = ("--against", noises / "0.wav", "--against", noises / "1.wav", "--epochs", 1, *SMALL)
+    options = ("--against", noises / "0.wav", "--against", noises / "1.wav", "--epochs", 1, *SMALL, "--verbose")
     ended = mixdvae("train", "audio", clips / "a.wav", clips / "c.wav", "--name", "hum.v2", *options)
     assert ended.code == 0, ended.err
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["hum.v2.json", "hum.v2.png", "hum.v2.safetensors"]
+    both = [f"hum.v2{role}{suffix}" for role in ("", "-others") for suffix in (".json", ".safetensors")]
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*both, "hum.v2.png"])
+    assert "separate --sources hum.v2.safetensors hum.v2-others.safetensors" in ended.out
     card = json.loads(Path("hum.v2.json").read_text())
     assert [file["name"] for file in card["data"]["against"]] == ["0.wav", "1.wav"]
     assert card["name"] == "hum.v2"
     shape = load_network("hum.v2.safetensors").network.power_shape
     assert 0.03 <= shape == card["separation"]["power_shape"] <= 10
+    others = load_network("hum.v2-others.safetensors")
+    assert others.card["name"] == card["separation"]["partner"] == "hum.v2-others"
+    assert others.card["separation"]["partner"] == "hum.v2"
+    assert others.card["separation"]["gain"] == card["separation"]["gain_of_other"]
+    assert others.network.power_shape == others.card["separation"]["power_shape"]
+    assert others.card["best_gain"] == card["best_gain"]
+    assert f"gain of what was held out: {card['best_gain']:.3f} dB" in ended.out
+    assert "best_elbo" not in card
     alone = mixdvae("train", "audio", clips, "-o", "alone.safetensors", "--epochs", 1, *SMALL)
     assert alone.code == 0
     assert json.loads(Path("alone.json").read_text())["name"] == "alone"
@@ -300,7 +310,7 @@ def test_a_killed_training_is_resumed_to_the_same_bytes(
     assert {path.name for path in broken.parent.iterdir() if path.suffix != SUFFIX} == {"a.checkpoint"}
     assert "--resume continues it" in mixdvae(*command(broken, clips)).err
     for options, sentence in (
-        (["--learning-rate", 0.5], "learning_rate 0.002 instead of 0.5"),
+        (["--learning-rate", 0.5], "learning_rate 0.001 instead of 0.5"),
         (["--frames", 12], "frames 10 instead of 12"),
         (["--against", noises], "other against"),
     ):

@@ -57,7 +57,7 @@ def test_training_finds_that_a_displacement_is_repeated() -> None:
     network = MotionCategories(n_clusters=120, hidden=24, gain=1.0).double()
     result = train(CategoryTraining(network, tracks, tracks(1000), epochs=25, batch_size=16, learning_rate=0.02))
     assert [point.number for point in result.curve] == list(range(1, 26))
-    assert result.best_elbo == result.curve[-1].validation
+    assert result.best_score == result.curve[-1].validation
     assert result.curve[-1].validation > result.curve[0].validation + 1.5
 
 

@@ -87,7 +87,7 @@ def test_known_constants_are_recovered() -> None:
     for found, true in zip(spreads, TRUE, strict=True):
         assert float((found / true).sqrt().log().abs().max()) < 0.05
     assert result.curve[-1].training >= expectation(TRUE, y, damped(1)).log_likelihood - 1e-3
-    assert result.best_elbo == pytest.approx(expectation(TRUE, simulated(200, 40), damped(1)).log_likelihood, abs=0.1)
+    assert result.best_score == pytest.approx(expectation(TRUE, simulated(200, 40), damped(1)).log_likelihood, abs=0.1)
 
 
 def test_the_fitted_network_is_the_prior_that_tracking_uses() -> None:

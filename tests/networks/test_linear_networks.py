@@ -99,4 +99,4 @@ def test_random_walk_takes_the_mean_square() -> None:
     result = train(MeanSquareTraining(network, y, y[:5]))
     torch.testing.assert_close(network.variance, y.square().mean((0, 1)))
     normal = torch.distributions.Normal(0, network.variance.sqrt())
-    assert result.best_elbo == pytest.approx(float(normal.log_prob(y[:5]).sum(-1).mean()))
+    assert result.best_score == pytest.approx(float(normal.log_prob(y[:5]).sum(-1).mean()))

@@ -29,7 +29,7 @@ from pyro_mixdvae.separation.recordings.resynthesis import LONGEST, reconstructe
 from pyro_mixdvae.testing.scenes import EXACT
 from pyro_mixdvae.training.data import TrainingData
 from pyro_mixdvae.training.loop import train
-from pyro_mixdvae.training.pretrain import elbo_per_frame
+from pyro_mixdvae.training.objectives import elbo_per_frame
 
 TINY = STFT(8000, 16, 8)
 

@@ -19,7 +19,7 @@ from pyro_mixdvae.tracking.scenes import make_scene, make_sequence
 from pyro_mixdvae.tracking.tracker import Tracker
 from pyro_mixdvae.tracking.tracks.recipes import synthetic_tracks
 from pyro_mixdvae.training.expectation_maximisation import Constants, expectation
-from pyro_mixdvae.training.pretrain import elbo_per_frame
+from pyro_mixdvae.training.objectives import elbo_per_frame
 from pyro_mixdvae.weights.store import load_network, save_network
 
 SIZE = (640, 480)

@@ -4,7 +4,7 @@ import torch
 
 from pyro_mixdvae.networks.kinematic import KinematicNetwork
 from pyro_mixdvae.tracking.tracks.recipes import synthetic_tracks
-from pyro_mixdvae.training.pretrain import elbo_per_frame
+from pyro_mixdvae.training.objectives import elbo_per_frame
 from pyro_mixdvae.weights.store import load_network, shipped_names
 
 

@@ -32,15 +32,20 @@ class Expectation(NamedTuple):
     """Mean gains in SI-SDR over the mixture in decibels, of the source and of the other sound.
 
     Attributes:
-        partner: the shipped model that stood for the other sound; None where no other sounds were given.
+        partner: what the model of the other sound is called; None where no other sounds were given.
         source, other: the gains, NaN without other sounds.
-        power_shape: how far the source's powers were off, for its network; infinite without other sounds.
+        power_shapes: how far the powers of the source and of the other sound were off, for their networks; infinite
+            without other sounds.
     """
 
     partner: str | None
     source: float = np.nan
     other: float = np.nan
-    power_shape: float = math.inf
+    power_shapes: tuple[float, float] = (math.inf, math.inf)
+
+    def of_other(self, partner: str) -> "Expectation":
+        """The same, told of the other sound, whose partner is called so."""
+        return Expectation(partner, self.other, self.source, self.power_shapes[::-1])
 
     def as_dict(self) -> dict[str, Any]:
         """For a card."""
@@ -50,7 +55,7 @@ class Expectation(NamedTuple):
             "partner": self.partner,
             "gain": round(self.source, 2),
             "gain_of_other": round(self.other, 2),
-            "power_shape": self.power_shape,
+            "power_shape": self.power_shapes[0],
         }
 
     @property
@@ -69,7 +74,7 @@ class Expectation(NamedTuple):
 
 @torch.no_grad()
 def expected(network: SpectralSRNN, partner: Start | None, clips: TrainingClips, seed: int) -> Expectation:
-    """Separate held-out clips from other held-out sounds, of which there is a model where there are any."""
+    """Separate held-out clips from other held-out sounds, of which `partner` is the model where there are any."""
     if clips.others is None or partner is None:
         return Expectation(None)
     sources = SoundSources([network.eval(), partner.network.eval()])
@@ -90,4 +95,5 @@ def expected(network: SpectralSRNN, partner: Start | None, clips: TrainingClips,
         gains.append([si_sdr(part, stem) - si_sdr(part, parts.sum(0)) for part, stem in zip(parts, stems, strict=True)])
         found.append(heard(posterior, 0, clips.stft.spectrum(torch.from_numpy(parts)), N_HEARD, random))
     source, other = np.mean(gains, axis=0).tolist()
-    return Expectation(partner.name, source, other, round(fitted_shapes(found)[0], 3))
+    first, second = (round(shape, 3) for shape in fitted_shapes(found))
+    return Expectation(partner.name, source, other, (first, second))

@@ -12,11 +12,12 @@ from pyro_mixdvae.process_state import drawing, seeded
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.skipping import told
 from pyro_mixdvae.separation.recordings.clips import SHORTEST, Clips, hold_out, read_clips
-from pyro_mixdvae.separation.recordings.examples import ClipExamples, KeptExamples
+from pyro_mixdvae.separation.recordings.examples import ClipExamples, KeptExamples, Mixing
 from pyro_mixdvae.separation.recordings.quality import remarks
 from pyro_mixdvae.training.data import VALIDATION_EPOCH, TrainingData
 from pyro_mixdvae.training.pretrain import Pretraining
 from pyro_mixdvae.training.schedule import Schedule
+from pyro_mixdvae.training.separating import Separating
 
 N_VALIDATION = 256
 N_OF_OTHERS = 64
@@ -36,10 +37,14 @@ class TrainingClips(NamedTuple):
     notes: list[str]
 
     def examples(self, count: int, seed: int) -> TrainingData[ClipExamples]:
-        """So many fresh pieces in every epoch, and the held-out ones."""
+        """So many fresh pieces in every epoch, and the held-out ones.
+
+        Where there are others, nothing stands for them: a model of them learns along.
+        """
+        mixing = Mixing(synthetic=0.0)
         return TrainingData(
-            lambda epoch: ClipExamples(*self._clips(0), self.stft, self.n_frames, count, [seed, epoch]),
-            KeptExamples(*self._clips(1), self.stft, self.n_frames, N_VALIDATION, [seed, VALIDATION_EPOCH]),
+            lambda epoch: ClipExamples(*self._clips(0), self.stft, self.n_frames, count, [seed, epoch], mixing),
+            KeptExamples(*self._clips(1), self.stft, self.n_frames, N_VALIDATION, [seed, VALIDATION_EPOCH], mixing),
             {**self.description, "count": count},
             self.notes,
         )
@@ -123,11 +128,17 @@ def training_of(
     batch_size: int = 16,
     learning_rate: float = 0.002,
     start: SpectralSRNN | None = None,
+    others: SpectralSRNN | None = None,
 ) -> Pretraining[SpectralSRNN]:
-    """The training of the SRNN of one source: of a new one, or of `start`, in place. Arguments as in `schedule_of`."""
+    """The training of the SRNN of one source: of a new one, or of `start`, in place.
+
+    With a network of the other sounds it learns to be told from them, and they learn along, in place (`Separating`).
+    Other arguments as in `schedule_of`.
+    """
     schedule = schedule_of(epochs, batch_size, learning_rate)
     network = new_network(data.validation, seed) if start is None else start
-    return Pretraining(network, data.of_epoch, data.validation, schedule, seed)
+    objective = None if others is None else Separating(network, others)
+    return Pretraining(network, data.of_epoch, data.validation, schedule, seed, objective)
 
 
 @torch.no_grad()

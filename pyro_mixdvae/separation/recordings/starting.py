@@ -7,7 +7,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.recordings.examples import ClipExamples
-from pyro_mixdvae.training.pretrain import elbo_per_frame
+from pyro_mixdvae.training.objectives import elbo_per_frame
 from pyro_mixdvae.weights.store import load_network, shipped_names
 
 

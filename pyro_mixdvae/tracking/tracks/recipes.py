@@ -31,7 +31,7 @@ from pyro_mixdvae.tracking.tracks.trajectories import published_trajectories, ri
 from pyro_mixdvae.training.categories import CategoryTraining
 from pyro_mixdvae.training.data import VALIDATION_EPOCH, TrainingData, checksums, split
 from pyro_mixdvae.training.expectation_maximisation import ConstantsTraining, MeanSquareTraining
-from pyro_mixdvae.training.loop import Training
+from pyro_mixdvae.training.loop import ELBO, LOG_LIKELIHOOD, Score, Training
 from pyro_mixdvae.training.pretrain import Pretraining
 from pyro_mixdvae.training.schedule import Schedule
 
@@ -52,7 +52,7 @@ class Recipe(NamedTuple):
         motion: synthetic trajectories to learn from, by default.
         epochs: by default; iterations, where the network is fitted by EM.
         learning_rate: by default; None where the network is fitted by EM.
-        objective: what training raises. With nothing latent, or q(z | y) exact and fitted by EM, it is the log
+        score: what training raises. With nothing latent, or q(z | y) exact and fitted by EM, it is the log
             likelihood.
         warm_up: epochs over which the KL term is warmed up; scheduled sampling sets in after them.
         own_output_probability: of scheduled sampling, at its end; 0 where no recurrence is fed the content.
@@ -64,7 +64,7 @@ class Recipe(NamedTuple):
     motion: str
     epochs: int
     learning_rate: float | None
-    objective: str = "ELBO"
+    score: Score = ELBO
     warm_up: int = 0
     own_output_probability: float = 0.3
 
@@ -77,12 +77,12 @@ class Recipe(NamedTuple):
 BOXES = CentreLogSize()
 RECIPES = {
     "kinematic": Recipe(KinematicNetwork, BOXES, True, "rich", 150, 0.01),
-    "constant-velocity": Recipe(ConstantVelocity, BOXES, True, "rich", 300, None, "log likelihood"),
-    "constant-acceleration": Recipe(ConstantAcceleration, BOXES, True, "rich", 100, None, "log likelihood"),
-    "random-walk": Recipe(RandomWalk, BOXES, True, "rich", 1, None, "log likelihood"),
-    "hmm": Recipe(HMM, BOXES, True, "rich", 15, 0.02, "log likelihood", own_output_probability=0),
-    "autoregressive": Recipe(Autoregressive, BOXES, True, "rich", 150, 0.01, "log likelihood"),
-    "artist": Recipe(MotionCategories, BOXES, True, "rich", 40, 0.003, "log probability"),
+    "constant-velocity": Recipe(ConstantVelocity, BOXES, True, "rich", 300, None, LOG_LIKELIHOOD),
+    "constant-acceleration": Recipe(ConstantAcceleration, BOXES, True, "rich", 100, None, LOG_LIKELIHOOD),
+    "random-walk": Recipe(RandomWalk, BOXES, True, "rich", 1, None, LOG_LIKELIHOOD),
+    "hmm": Recipe(HMM, BOXES, True, "rich", 15, 0.02, LOG_LIKELIHOOD, own_output_probability=0),
+    "autoregressive": Recipe(Autoregressive, BOXES, True, "rich", 150, 0.01, LOG_LIKELIHOOD),
+    "artist": Recipe(MotionCategories, BOXES, True, "rich", 40, 0.003, Score("log probability", "nats a frame")),
     "vrnn": Recipe(VRNN, BOXES, True, "rich", 20, 0.005, warm_up=8),
     "storn": Recipe(STORN, BOXES, True, "rich", 15, 0.005, warm_up=8),
     "dkf": Recipe(DKF, BOXES, True, "rich", 25, 0.005, warm_up=8, own_output_probability=0),
