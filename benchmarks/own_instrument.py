@@ -42,12 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     seconds = 0.0
     with tempfile.TemporaryDirectory() as folder:
-        weights = options.weights
+        weights, other = options.weights, options.other or Path("speech")
         if weights is None:
             weights = (options.output or Path(folder)) / "instrument.safetensors"
             seconds = trained(options, weights)
+            if options.against and not options.other:
+                other = weights.with_name("instrument-others.safetensors")
         try:
-            scored = list(_scores(options, weights))
+            scored = list(_scores(options, weights, other))
         except InputError as error:
             sys.exit(str(error))
     markdown = _table(scored)
@@ -75,7 +77,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("speech", type=Path, help="recordings of speech to test on")
     parser.add_argument("--against", type=Path, nargs="*", default=[], help="sounds to train against, none of the test")
     parser.add_argument("--weights", type=Path, help="of the instrument: a file, or the name of one that ships")
-    parser.add_argument("--other", default="speech", help="weights of the speech")
+    parser.add_argument("--other", type=Path, help="weights of the speech, in place of those that learn along, or ship")
     parser.add_argument("--frames", nargs="+", type=int, default=(50, 100, 300), help="T of the mixtures")
     parser.add_argument("--snr", nargs="+", type=float, default=(-10.0, -5.0, 0.0, 5.0))
     parser.add_argument("--count", type=int, default=10, help="of mixtures at each length and SNR")
@@ -85,8 +87,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _scores(options: argparse.Namespace, weights: Path) -> Iterator[Scored]:
-    separator = Separator([options.other, weights])
+def _scores(options: argparse.Namespace, weights: Path, other: Path) -> Iterator[Scored]:
+    separator = Separator([other, weights])
     recipes = plan_mixtures(options.snr, options.frames, options.count, options.seed)
     for mixture in draw_mixtures([options.speech, options.phrases], recipes):
         mixed = torch.from_numpy(mixture.samples)[None]
