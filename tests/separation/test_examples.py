@@ -13,7 +13,7 @@ from pyro_mixdvae.separation.recordings.effects import NO_EFFECTS
 from pyro_mixdvae.separation.recordings.examples import ClipExamples, KeptExamples, Mixing
 from pyro_mixdvae.separation.recordings.interference import coloured_noise, harmonic_tones
 from pyro_mixdvae.separation.recordings.melodies import Joining
-from pyro_mixdvae.training.pretrain import Example
+from pyro_mixdvae.training.data import Example
 
 TINY = STFT(16000, 64, 16)
 FRAMES = 21  # 320 samples

@@ -176,6 +176,6 @@ def test_steady_noise_is_a_source_that_ships(preset: str) -> None:
     assert isinstance(result.stems, np.ndarray)
     np.testing.assert_allclose(result.stems.sum(0), mixture, atol=1e-5)
     *others, noise = np.square(result.stems).mean(-1) / np.square(mixture).mean()
-    assert noise > 0.8
+    assert noise > 0.6
     assert max(others) < 0.1
     assert not [warning for warning in result.warnings if "noise" in warning.split(":")[0]]
