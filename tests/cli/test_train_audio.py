@@ -336,3 +336,35 @@ def test_an_interrupted_training_says_how_to_go_on(
     assert ended.code == 130
     assert "--resume continues" in ended.out
     assert [path.name for path in tmp_path.iterdir()] == ["a.checkpoint"]
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_with_others_it_goes_on_to_the_same_bytes_too(
+    tmp_path: Path, mixdvae: Callable, clips: Path, noises: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both networks are in the checkpoint."""
+    whole, broken = tmp_path / "whole" / "a.safetensors", tmp_path / "broken" / "a.safetensors"
+    assert mixdvae(*command(whole, clips, "--against", noises)).code == 0
+    with monkeypatch.context() as patched:
+
+        def write_and_hear_ctrl_c(*arguments: object) -> None:
+            write_checkpoint(*arguments)  # type: ignore[arg-type]
+            signal.raise_signal(signal.SIGINT)
+
+        patched.setattr("pyro_mixdvae.training.loop.write_checkpoint", write_and_hear_ctrl_c)
+        assert mixdvae(*command(broken, clips, "--against", noises)).code == 130
+    assert mixdvae(*command(broken, clips, "--against", noises, "--resume")).code == 0
+    names = sorted(path.name for path in whole.parent.iterdir() if path.suffix != ".png")
+    assert names == ["a-others.json", "a-others.safetensors", "a.json", "a.safetensors"]
+    for name in names:
+        assert (broken.parent / name).read_bytes() == (whole.parent / name).read_bytes()
+
+
+def test_others_of_a_former_training_are_not_replaced_unasked(
+    tmp_path: Path, mixdvae: Callable, clips: Path, noises: Path
+) -> None:
+    (tmp_path / "a-others.safetensors").write_text("mine")
+    ended = mixdvae(*command(tmp_path / "a.safetensors", clips, "--against", noises))
+    assert ended.code == 2
+    assert "a-others.safetensors exists already" in ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a-others.safetensors"]
