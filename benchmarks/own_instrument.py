@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from report import write
+from spoiling import LOSSY, WAYS, spoiled
 
 from pyro_mixdvae.benchmark.sounds.mixdvae import of_posterior, peaks
 from pyro_mixdvae.cli.main import app
@@ -62,9 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def trained(options: argparse.Namespace, weights: Path) -> float:
     """Train by the command line; seconds of CPU that it took."""
     against = [word for folder in options.against for word in ("--against", str(folder))]
-    command = ["train", "audio", str(options.notes), "-o", str(weights), "--overwrite", *against, *options.train]
-    before = time.process_time()
-    app(command, standalone_mode=False)
+    with tempfile.TemporaryDirectory() as folder:
+        notes = options.notes
+        if options.spoil:
+            notes = Path(folder)
+            spoiled(options.notes, notes, options.spoil, options.seed)
+        command = ["train", "audio", str(notes), "-o", str(weights), "--overwrite", *against, *options.train]
+        before = time.process_time()
+        app(command, standalone_mode=False)
     seconds = time.process_time() - before
     print(f"trained in {seconds / 60:.1f} min of CPU", file=sys.stderr)
     return seconds
@@ -78,6 +84,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--against", type=Path, nargs="*", default=[], help="sounds to train against, none of the test")
     parser.add_argument("--weights", type=Path, help="of the instrument: a file, or the name of one that ships")
     parser.add_argument("--other", type=Path, help="weights of the speech, in place of those that learn along, or ship")
+    ways = [*WAYS, LOSSY]
+    parser.add_argument("--spoil", nargs="+", choices=ways, default=[], help="what is done to the notes before")
     parser.add_argument("--frames", nargs="+", type=int, default=(50, 100, 300), help="T of the mixtures")
     parser.add_argument("--snr", nargs="+", type=float, default=(-10.0, -5.0, 0.0, 5.0))
     parser.add_argument("--count", type=int, default=10, help="of mixtures at each length and SNR")

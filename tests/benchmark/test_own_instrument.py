@@ -8,10 +8,14 @@ import own_instrument
 import power_shape
 import pytest
 import soundfile
+import torch
 from small_sounds import save_weights
+from spoiling import RATE, spoiled
 
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.representations.stft import STFT
+from pyro_mixdvae.separation.audio.resampling import read_mono
+from pyro_mixdvae.separation.separator import Separator
 from pyro_mixdvae.weights.store import load_network, save_network
 
 
@@ -39,6 +43,45 @@ def test_gains_by_length(folders: list[Path], tmp_path: Path, capsys: pytest.Cap
     assert [(row["n_frames"], row["snr"]) for row in results["mixtures"]] == [(4, 0), (4, 5), (6, 0), (6, 5)]
     assert np.isfinite([row["gains"] for row in results["mixtures"]]).all()
     assert [line.split("|")[2].strip() for line in table.splitlines() if line.startswith(("| 4", "| 6"))] == ["2", "2"]
+
+
+def test_it_learns_from_spoiled_notes_with_the_others(
+    folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it separates with are the two models that learned along."""
+    torch.set_default_dtype(torch.float32)
+    for name, number in (("N_MIXTURES", 1), ("N_FRAMES", 30)):
+        monkeypatch.setattr(f"pyro_mixdvae.separation.recordings.expectation.{name}", number)
+    monkeypatch.setattr("pyro_mixdvae.separation.recordings.recipes.N_VALIDATION", 2)
+    used = []
+    monkeypatch.setattr(own_instrument, "Separator", lambda sources: used.append(sources) or Separator(sources))
+    tones, noises = map(str, folders)
+    few = ["--frames", "4", "--snr", "0", "--count", "2", "--spoil", "clicks", "mp3", "-o", str(tmp_path / "out")]
+    training = ["--train", "--epochs", "1", "--count", "3", "--frames", "10", "--batch-size", "3"]
+    (tmp_path / "out").mkdir()
+    own_instrument.main([tones, tones, noises, "--against", noises, *few, *training])
+    assert used == [[tmp_path / "out" / f"instrument{role}.safetensors" for role in ("-others", "")]]
+    assert "2 of 2 have clicks" in capsys.readouterr().out
+
+
+def test_notes_are_spoiled_as_it_says(folders: list[Path], tmp_path: Path) -> None:
+    clean = read_mono(folders[0] / "0.wav", RATE)
+    found = {}
+    for way in ("clicks", "hum", "room", "mp3"):
+        (tmp_path / way).mkdir()
+        spoiled(folders[0], tmp_path / way, [way])
+        first, _ = sorted((tmp_path / way).iterdir())
+        assert first.suffix == (".mp3" if way == "mp3" else ".flac")
+        found[way] = read_mono(first, RATE)[: len(clean)]
+    assert np.abs(found["clicks"][: RATE // 1000]).min() > 0.7
+    after = slice(RATE // 100, None)
+    scale = found["clicks"][after] @ clean[after] / (clean[after] @ clean[after])
+    np.testing.assert_allclose(found["clicks"][after], scale * clean[after], atol=1e-3)
+    hum = found["hum"] - clean
+    assert 10 * np.log10((hum**2).mean() / (clean**2).mean()) == pytest.approx(-30, abs=0.1)
+    for way in ("room", "mp3"):
+        error = ((found[way] - clean) ** 2).mean() / (clean**2).mean()
+        assert 1e-5 < error < 3
 
 
 def test_weights_learn_how_far_they_are_off(
