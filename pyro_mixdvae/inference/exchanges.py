@@ -97,8 +97,13 @@ def possible_exchanges(posterior: Posterior) -> list[list[Exchange]]:
     is_there = None if posterior.presence is None else (posterior.presence > HALF).numpy()
     is_seen, is_known = (chains.observation.precision > 0).any(-1).numpy(), scene.label_mask.numpy()
     is_left = left_over(posterior)
+    # In most scenes no two sources come near one another, and nothing is left over.
+    is_open = is_near.any((1, 2, 3)) | is_left.any((1, 2))
     found: list[list[Exchange]] = []
     for b, n_frames in enumerate(scene.present.sum(-1).tolist()):
+        if not is_open[b]:
+            found.append([])
+            continue
         gaps, place, near, seen = sources, b, is_near[b], is_seen[b]
         strangers = strangers_of(posterior, chains, b, is_left[b])
         if strangers is not None:
@@ -137,7 +142,7 @@ def _encounters(cuts: Cuts, squares: Array, is_seen: Mask, is_known: Mask, size:
     Known is who is labelled; M are strangers, which are seconds only.
     """
     log_odds = cuts.log_odds(fitted(_typical(cuts, squares), size))
-    for first, second in np.unique(np.stack([cuts.first, cuts.second], 1), axis=0).tolist():
+    for first, second in sorted(set(zip(cuts.first.tolist(), cuts.second.tolist(), strict=True))):
         counts = is_seen[first] | is_seen[second]
         own = (cuts.first == first) & (cuts.second == second) & counts[cuts.frame] & (log_odds > FLOOR)
         if own.any():

@@ -11,6 +11,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array, kinds
 from pyro_mixdvae.tracking.files.labels import Labels
+from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.given import image_size
 from pyro_mixdvae.tracking.poses import far_corners, is_of_poses
 
@@ -185,13 +186,18 @@ def _checked(boxes: Array) -> Array:
     if np.isinf(boxes).any():
         t, k = np.argwhere(np.isinf(boxes).any(-1))[0]
         raise InputError(f"Detection {k + 1} of frame {t + 1} is not finite; mark a missing detection with NaN.")
-    is_flat = (boxes[..., 2:] <= boxes[..., :2]).any(-1) & ~missing if boxes.shape[-1] == 4 else missing & False
-    if is_flat.any():
+    if boxes.shape[-1] == 4 and (is_flat := _are_flat(boxes) & ~missing).any():
         t, k = np.argwhere(is_flat)[0]
         raise InputError(
             f"Detection {k + 1} of frame {t + 1} has no positive width and height: boxes are (x1, y1, x2, y2)."
         )
     return np.where(missing[..., None], np.nan, boxes)
+
+
+def _are_flat(boxes: Array) -> Flags:
+    """Which boxes ``[..., 4]`` have no positive width or no positive height."""
+    x1, y1, x2, y2 = (boxes[..., d] for d in range(4))
+    return np.asarray((x2 <= x1) | (y2 <= y1))
 
 
 def _require_kind(labels: Labels, boxes: Array) -> None:

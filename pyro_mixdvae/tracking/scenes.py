@@ -51,14 +51,15 @@ def make_scene(sequences: Sequence[BoxSequence], coordinates: Coordinates) -> tu
     scale = np.array([coordinates.pixels(sequence.size) for sequence in sequences], dtype=float)
     width = scale.shape[-1]
     observations = np.full((len(sequences), n_frames, n_detections, width), np.nan)
-    guesses = np.zeros_like(observations)
+    # Of a box or a point all numbers are there, or none.
+    guesses = np.zeros_like(observations) if is_of_poses(observations) else None
     is_labelled = any(sequence.labels is not None for sequence in sequences)
     labels = np.full((len(sequences), len(sequences[0].start), n_frames, width), np.nan) if is_labelled else None
     present = np.zeros((len(sequences), n_frames), dtype=bool)
     for b, sequence in enumerate(sequences):
         t, k = sequence.boxes.shape[:2]
         observations[b, :t, :k] = sequence.boxes
-        if is_of_poses(sequence.boxes):
+        if guesses is not None:
             guesses[b, :t, :k, 2:] = guessed(parts_of(sequence.boxes)).reshape(t, k, -1)
         if labels is not None and sequence.labels is not None:
             labels[b, :, :t] = sequence.labels
@@ -71,9 +72,11 @@ def make_scene(sequences: Sequence[BoxSequence], coordinates: Coordinates) -> tu
         pixels = scale.reshape(len(scale), *[1] * (boxes.ndim - 2), width)
         return coordinates.content(torch.as_tensor(boxes / pixels, dtype=dtype))
 
-    drawn = None if labels is None else content(labels)
-    seen = content(observations), content(starts), torch.as_tensor(present), drawn
-    return Scene.of(*seen, content(np.nan_to_num(guesses))), torch.as_tensor(scale, dtype=dtype)
+    drawn, guess = None if labels is None else content(labels), None
+    if guesses is not None:
+        guess = content(np.nan_to_num(guesses))
+    scene = Scene.of(content(observations), content(starts), torch.as_tensor(present), drawn, guess)
+    return scene, torch.as_tensor(scale, dtype=dtype)
 
 
 def whole_start(sequence: BoxSequence) -> Array:

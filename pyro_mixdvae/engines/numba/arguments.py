@@ -21,6 +21,7 @@ from pyro_mixdvae.models.assignments.independent import IndependentAssignment
 from pyro_mixdvae.models.assignments.persistent import PersistentAssignment
 from pyro_mixdvae.models.mixture import MixtureModel
 from pyro_mixdvae.models.scene import Scene
+from pyro_mixdvae.models.sources.contract import Sources
 from pyro_mixdvae.models.sources.kinematic import KinematicSources
 
 NOTHING = np.empty(0)
@@ -37,19 +38,24 @@ class Arrays(NamedTuple):
     start: Array  # [B N, D]
 
 
-def arrays_of(model: MixtureModel, scene: Scene) -> Arrays:
-    """Of a model of which no part is unknown."""
-    sources = model.sources
+def arrays_of(model: MixtureModel, scene: Scene, prior: Prior | None = None) -> Arrays:
+    """Of a model of which no part is unknown; `prior` is that of its sources, where it is there already."""
+    if prior is None:
+        prior = prior_of(model.sources)
+    start = array(scene.start.flatten(0, 1))
+    frames = frames_of(model, scene, prior.network.dims)
+    return Arrays(prior, rule_of(model.assignment, scene), frames, noise_of(model, scene), start)
+
+
+def prior_of(sources: Sources) -> Prior:
+    """p(s, z)."""
     assert isinstance(sources, KinematicSources)
     network, places = network_arrays(sources.network), places_of(sources)
     assert places is not None  # `chain.unknown_part` has said so
     velocity = torch.zeros(sources.content_dim, dtype=torch.float64) + sources.network.first_velocity
     widest = torch.zeros_like(velocity) + torch.as_tensor(sources.widest)
     spread = np.atleast_2d(np.asarray(sources.start_spread, np.float64))
-    prior = Prior(network, places, spread, array(velocity), array(widest), _tails(sources))
-    start = array(scene.start.flatten(0, 1))
-    frames = frames_of(model, scene, network.dims)
-    return Arrays(prior, rule_of(model.assignment, scene), frames, noise_of(model, scene), start)
+    return Prior(network, places, spread, array(velocity), array(widest), _tails(sources))
 
 
 def _tails(sources: KinematicSources) -> Array:

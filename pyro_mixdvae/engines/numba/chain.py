@@ -100,18 +100,22 @@ class NumbaChainEngine:
         """Only the noise is taken anew where nothing else has changed."""
         if all(getattr(model, part) is getattr(self.model, part) for part in ("assignment", "sources", "clutter")):
             return NumbaChainEngine(model, self.scene, self.arrays._replace(noise=noise_of(model, self.scene)))
-        return NumbaChainEngine(model, self.scene)
+        return self.with_scene(model, self.scene)
 
     def with_scene(self, model: MixtureModel, scene: Scene) -> "NumbaChainEngine":
-        """All arrays are made anew."""
-        return NumbaChainEngine(model, scene)
+        """All arrays are made anew but those of sources that stay."""
+        return NumbaChainEngine(model, scene, self._arrays_of(model, scene))
 
     def windows(self, found: Filtered, scenes: Tensor, frames: Tensor) -> "NumbaChainEngine":
         """With what `filtering.keep` has kept."""
         assert found.carried is not None  # it was asked to keep it
         entered = array(carried_into(found.carried, scenes, frames[:, 0]))
         model = self.model.windows(scenes, frames.clamp(max=self.scene.n_frames - 1))
-        return NumbaChainEngine(model, self.scene.windows(scenes, frames), entered=entered)
+        scene = self.scene.windows(scenes, frames)
+        return NumbaChainEngine(model, scene, self._arrays_of(model, scene), entered)
+
+    def _arrays_of(self, model: MixtureModel, scene: Scene) -> Arrays:
+        return arrays_of(model, scene, self.arrays.prior if model.sources is self.model.sources else None)
 
     @torch.no_grad()
     def filter(self, is_hard: bool = True, penalties: Tensor | None = None, keeps: bool = False) -> Filtered:
@@ -120,7 +124,7 @@ class NumbaChainEngine:
         found = filtering.filter_scenes(*self.arrays, is_hard, own, self._entered, keeps)
         mean, responsibilities, log_likelihood = (torch.from_numpy(part) for part in found[:3])
         transition = _transition(found.steps, mean.shape[1])
-        carried = list(torch.from_numpy(found.carried).unbind(1)) if keeps else None
+        carried = list(torch.from_numpy(found.carried).unbind(0)) if keeps else None
         return Filtered(mean, responsibilities, log_likelihood, transition, carried=carried)
 
     @torch.no_grad()
@@ -134,7 +138,7 @@ class NumbaChainEngine:
         frames = Frames(self.arrays.prior.network.dims, no_detections, is_there, nothing[..., 0, 0], True, *seen)
         rule = Rule(False, np.empty((0, 0, 0)), NO_CHAIN, NOTHING, np.zeros(n_sources), n_sources, np.empty((0, 0)))
         noise = Noise(nothing, nothing, nothing[..., 0])
-        own = array(start.flatten(0, 1))
+        own = _tracks(start)
         found = filtering.filter_scenes(
             self.arrays.prior, rule, frames, noise, own, True, _NO_PENALTIES, _NOT_ENTERED, False
         )
@@ -152,7 +156,7 @@ class NumbaChainEngine:
     def smooth(self, transitions: Transition, observation: PseudoObservation) -> Chain:
         """By `smoothing.posterior`, track by track."""
         batch = observation.value.shape[:2]
-        smoothed = smoothing.posterior(*(array(part.flatten(0, 1)) for part in (*transitions, *observation)))
+        smoothed = smoothing.posterior(*map(_tracks, (*transitions, *observation)))
         return Chain(*(torch.from_numpy(part).view(batch + part.shape[1:]) for part in smoothed))
 
     @torch.no_grad()
@@ -234,12 +238,13 @@ class NumbaChainEngine:
         if n_particles > 1:
             return TorchChainEngine(self.model, self.scene).record(guide, n_particles, seed)
         assert isinstance(guide, Collapsed)
-        assignment, gap = self.model.assignment, None
+        assignment: Assignment = self.model.assignment
+        gap: Array | None = None
         if isinstance(assignment, PersistentAssignment):
+            gap = np.zeros(len(self.scene.present))
             if assignment.hides:
-                assignment, gap = self._expected(guide, assignment)
-            else:
-                gap = torch.zeros(len(self.scene.present))
+                assignment, of_latent = self._expected(guide, assignment)
+                gap = array(of_latent)
         like = guide.centre
         random = torch.randn(like.shape, generator=torch.Generator().manual_seed(seed), dtype=like.dtype)
         logits = guide.logits if isinstance(guide, MeanField) else None
@@ -251,12 +256,12 @@ class NumbaChainEngine:
             self.arrays.noise,
             self.arrays.start,
             _guide_arrays(guide),
-            array(guide.log_scale.exp().flatten(0, 1)),
-            array(random.flatten(0, 1)),
+            _tracks(guide.log_scale.exp()),
+            _tracks(random),
             array(own),
             self._events(guide),
         )
-        return self._named(torch.from_numpy(terms), logits is not None, gap, like.dtype)
+        return self._named(terms, logits is not None, gap, like.dtype)
 
     @torch.no_grad()
     def marginals(self, guide: Guide) -> tuple[Tensor, Tensor]:
@@ -266,8 +271,8 @@ class NumbaChainEngine:
         mean, variance = (torch.from_numpy(part).view(guide.centre.shape[:-1]) for part in found)
         return mean, variance
 
-    def _named(self, terms: Tensor, has_assignments: bool, gap: Tensor | None, dtype: torch.dtype) -> Record:
-        """The terms under the names of `evaluator.terms`, and their sum."""
+    def _named(self, terms: Array, has_assignments: bool, gap: Array | None, dtype: torch.dtype) -> Record:
+        """The terms [6, B] under the names of `evaluator.terms`, and their sum; gap [B] is that of v."""
         assignment, n_detections = self.model.assignment, self.scene.mask.shape[-1]
         found = {"log p(s,z)": terms[records.PRIOR]}
         if self.arrays.frames.has_labels:
@@ -283,8 +288,9 @@ class NumbaChainEngine:
         else:
             found["log p(o|s)"] = terms[records.OBSERVED] + (terms[records.COUNT] if is_summed else 0.0)
         found["- log q(s,z)"] = terms[records.ENTROPY]
-        found["elbo"] = sum(found.values(), start=torch.zeros(()))
-        return {name: term.to(dtype) for name, term in found.items()}
+        found["elbo"] = sum(found.values(), start=np.zeros_like(terms[0]))
+        numbers = torch.from_numpy(np.stack(list(found.values()))).to(dtype)
+        return dict(zip(found, numbers, strict=True))
 
     def _rule(self, assignment: Assignment) -> Rule:
         """p(w) as kernels take it; that of the model's own is kept."""
@@ -308,12 +314,13 @@ def _guide_arrays(guide: Collapsed) -> guide_chain.GuideChain:
 
 def _tracks(tensor: Tensor) -> Array:
     """[B, N, ...] to [B N, ...], the same memory where it is contiguous."""
-    return array(tensor.flatten(0, 1))
+    found = array(tensor)
+    return found.reshape(found.shape[0] * found.shape[1], *found.shape[2:])
 
 
 def _moments(chain: Chain) -> tuple[Array, Array]:
     """Mean and variance of q(s_tn), [B N, T, D] each."""
-    return array(chain.mean[..., 0].flatten(0, 1)), array(chain.covariance[..., 0, 0].flatten(0, 1))
+    return _tracks(chain.mean[..., 0]), _tracks(chain.covariance[..., 0, 0])
 
 
 def _transition(steps: Steps, n_sources: int) -> Transition:

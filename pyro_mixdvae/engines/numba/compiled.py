@@ -48,5 +48,4 @@ def kernel(function: Function) -> Function:
 
 def array(tensor: Tensor) -> Array:
     """The numbers of a tensor as a kernel takes them, without a copy where they stand side by side."""
-    found: Array = tensor.detach().contiguous().numpy()
-    return found
+    return np.asarray(tensor.numpy(force=True), order="C")

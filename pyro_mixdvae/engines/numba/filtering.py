@@ -35,7 +35,7 @@ class Filtered(NamedTuple):
     responsibilities: Array  # [B, T, K, C]
     log_likelihood: Array  # [B, T, K, C]
     steps: Steps  # of M = B N tracks
-    carried: Array  # into each frame, [B, T, N, W], or none
+    carried: Array  # into each frame, [T, B, N, W], or none
 
 
 @part
@@ -76,7 +76,7 @@ def filter_scenes(
     memory, belief = empty_memory(prior.network, n_tracks), empty_belief(n_tracks, n_dims)
     before, unit = np.zeros((n_tracks, n_dims)), np.zeros((n_tracks, n_dims))
     width = carried_width(prior.network) if keeps else 0
-    carried = np.empty((n_scenes, n_frames if keeps else 0, n_sources, width))
+    carried = np.empty((n_frames if keeps else 0, n_scenes, n_sources, width))
     held, is_known = np.zeros((n_tracks, n_dims), np.bool_), np.zeros(n_tracks, np.bool_)
     visible = np.ones((n_scenes, n_sources))
     if len(rule.visibility.hide):
@@ -87,7 +87,7 @@ def filter_scenes(
         enter(entered, prior.network, belief, memory, before, unit, visible)
     for t in range(n_frames):
         if keeps:
-            keep(prior.network, belief, memory, before, unit, visible, carried[:, t])
+            keep(prior.network, belief, memory, before, unit, visible, carried[t])
         if len(rule.visibility.hide):
             weigh_visible(rule, t, visible)
         if t == 0 and len(entered) == 0:
@@ -117,7 +117,8 @@ def filter_scenes(
         for m in range(n_tracks):
             for d in range(n_dims):
                 mean[m // n_sources, m % n_sources, t, d] = belief.place[m, d]
-        advance(prior, t == 0 and len(entered) == 0, before, belief.place, unit, memory)
+        if t + 1 < n_frames:
+            advance(prior, t == 0 and len(entered) == 0, before, belief.place, unit, memory)
     return Filtered(mean, eta, log_likelihood, steps, carried)
 
 

@@ -54,7 +54,9 @@ def exact_record(model: Any, guide: Any, scene: Scene) -> dict[str, Tensor] | No
 
 
 def _is_exact(model: Any, guide: Any, scene: Scene) -> bool:
-    if type(model) is not MixtureModel or not isinstance(guide, MeanField) or guide.logits is None:
+    if type(model) is not MixtureModel or not model.sources.is_linear():
+        return False
+    if not isinstance(guide, MeanField) or guide.logits is None:
         return False
     likelihood, labels = model.likelihood, model.labels
     has_own_labels = labels is not None and type(labels).observe is not Labels.observe and bool(scene.label_mask.any())
@@ -62,7 +64,7 @@ def _is_exact(model: Any, guide: Any, scene: Scene) -> bool:
     reads = type(guide).marginals is Collapsed.marginals and type(guide).responsibilities is MeanField.responsibilities
     is_gaussian = isinstance(likelihood, Normal) and likelihood.conjugate()
     is_whole = type(likelihood).locate is Likelihood.locate and not has_own_labels
-    return bool(reads and is_gaussian and is_whole and model.sources.is_linear())
+    return bool(reads and is_gaussian and is_whole)
 
 
 def _minus_divergence(assignment: Assignment, latent: Any, scene: Scene) -> Tensor:

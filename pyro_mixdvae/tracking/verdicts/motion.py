@@ -50,15 +50,15 @@ class Outrun:
             return
         is_there = ~np.isnan(boxes[..., 0])
         apart = ~_meets(boxes[:-1, :, None], boxes[1:, None]).any(-1)
-        n_there = np.count_nonzero(is_there, -1)
-        is_whole = n_there == self._n_sources
-        self._numbers += np.bincount(n_there[1:].clip(max=len(self._numbers)), minlength=len(self._numbers) + 1)[:-1]
-        followed = is_there[:-1] & (n_there[1:] > 0)[:, None]
-        whole = is_there[:-1] & (is_whole[:-1] & is_whole[1:])[:, None]
-        self._whole += np.count_nonzero(apart & whole), np.count_nonzero(whole)
-        others = np.where(n_there[1:] > 0, n_there[:-1] - self._n_sources, 0).clip(min=0)
-        n_apart = np.maximum(np.count_nonzero(apart & followed, -1) - others, 0)
-        self._followed += n_apart.sum(), np.count_nonzero(followed) - others.sum()
+        n_there, n_sources, most = is_there.sum(-1), self._n_sources, len(self._numbers)
+        n_before, n_after = n_there[:-1], n_there[1:]
+        self._numbers += np.bincount(np.minimum(n_after, most), minlength=most + 1)[:-1]
+        is_followed, is_whole = n_after > 0, (n_before == n_sources) & (n_after == n_sources)
+        n_apart = (apart & is_there[:-1]).sum(-1)  # where no detection follows, all of them are
+        self._whole += n_apart[is_whole].sum(), n_sources * np.count_nonzero(is_whole)
+        own = np.minimum(n_before, n_sources)
+        n_apart = np.maximum(n_apart - (n_before - own), 0)
+        self._followed += n_apart[is_followed].sum(), own[is_followed].sum()
 
     def sentences(self) -> Iterator[str]:
         """How many of the steps are too large."""
@@ -80,11 +80,12 @@ class Outrun:
         As often in one frame as `n(N - k) n(N + k) / n(N)^2` of the frames of N, from the numbers n of frames; then k
         false ones overlap none of the next frame, and of the frame before k that are missed.
         """
-        fewer, whole, more = np.split(self._numbers.astype(float), [self._n_sources, self._n_sources + 1])
-        if not whole[0]:
+        n_sources, numbers = self._n_sources, self._numbers.astype(float)
+        fewer, whole, more = numbers[:n_sources], numbers[n_sources], numbers[n_sources + 1 :]
+        if not whole:
             return 0.0
-        k = np.arange(1, self._n_sources + 1)
-        return float((2 * k * fewer[::-1] * more).sum() / whole[0] ** 2 / self._n_sources)
+        k = np.arange(1, n_sources + 1)
+        return float((2 * k * fewer[::-1] * more).sum() / whole**2 / n_sources)
 
 
 def _meets(a: Array, b: Array) -> Flags:

@@ -46,7 +46,7 @@ class Others:
         is_nobodys = is_there & (result.responsibilities[:, : boxes.shape[1], -1] > 0.5)
         self._n_detections += int(np.count_nonzero(is_there))
         self._n_nobodys += int(np.count_nonzero(is_nobodys))
-        self._seen.append(np.count_nonzero(result.observed, 1))
+        self._seen.append(result.observed.sum(1))
         self._lasting.add(boxes, is_nobodys)
 
     def sentences(self) -> Iterator[str]:

@@ -28,7 +28,7 @@ class Outside:
     def sentences(self) -> Iterator[str]:
         """One a source that has left."""
         outside, setting = self._outside.all(), self._setting
-        for source in np.flatnonzero(outside.any(0)).tolist():
+        for source in outside.any(0).nonzero()[0].tolist():
             where = outside[:, source]
             yield (
                 f"Source {source + 1} lies wholly outside the image in {self._outside.in_words(where)} "

@@ -37,7 +37,7 @@ class LittleObserved:
     def sentences(self) -> Iterator[str]:
         """One of all, or one a source."""
         observed, setting = self._observed.all(), self._setting
-        share = np.count_nonzero(observed, 0) / len(observed)
+        share = observed.sum(0) / len(observed)
         in_all = np.count_nonzero(observed) / observed.size
         if in_all < 0.5:
             yield (
@@ -46,7 +46,7 @@ class LittleObserved:
                 f"and do the sources start at the right ones ({setting.labelling})?"
             )
             return
-        for source in np.flatnonzero(share < 0.5).tolist():
+        for source in (share < 0.5).nonzero()[0].tolist():
             unseen = self._observed.in_words(~observed[:, source])
             yield (
                 f"Source {source + 1} is observed in {percent(float(share[source]))} of the frames only "
@@ -78,7 +78,7 @@ class Inferred:
         """One a source that there are such frames of."""
         wide, setting = self._wide.all(), self._setting
         far = "its own size" if setting.what == "box" else "another source is"
-        for source in np.flatnonzero(wide.any(0)).tolist():
+        for source in wide.any(0).nonzero()[0].tolist():
             where = wide[:, source]
             yield (
                 f"Where source {source + 1} is in {self._wide.in_words(where)} is inference alone "
