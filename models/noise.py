@@ -105,7 +105,8 @@ class RelativeNoise(Noise):
         scale = (relative * unit).expand(shape)
         # Where there is no detection its size is no size; any noise will do there, but a positive one.
         scale = torch.where(scene.mask[..., None, None], scale, 1.0)
-        return torch.where((scene.mask.unsqueeze(-1) & ~scene.given).unsqueeze(-2), torch.inf, scale)
+        is_missing = scene.mask.unsqueeze(-1) & ~scene.given
+        return torch.where(is_missing.unsqueeze(-2), torch.inf, scale) if is_missing.any() else scale
 
     @closed_form("scale")
     def is_shared(self) -> bool:

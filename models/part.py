@@ -64,11 +64,11 @@ class Part(PyroModule, metaclass=_PartMeta):
 
     def __getattr__(self, name: str) -> Any:
         """Parts and buffers at once: Pyro's own way looks for sample sites and shared parameters first."""
+        own = self.__dict__
         for registry in ("_modules", "_buffers"):
-            if name in (known := self.__dict__.get(registry, ())):
+            if name in (known := own.get(registry, ())):
                 return known[name]
         with alone:  # a parameter is a statement while the part runs, be it in another thread
-            own = self.__dict__
             if name in own.get("_parameters", ()) and not own["_pyro_context"].active:
                 return own["_parameters"][name]
             return super().__getattr__(name)

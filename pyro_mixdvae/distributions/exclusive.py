@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot, softplus
 
 
+@lru_cache(maxsize=64)
 def count_events(n_detections: int, n_sources: int) -> int:
     """Number of exclusive assignments of K detections to N sources: `sum_a C(K, a) C(N, a) a!`."""
     fewest = min(n_detections, n_sources)
@@ -39,6 +40,12 @@ def event_table(n_detections: int, n_sources: int) -> Tensor:
                     row[k] = n
                 rows.append(row)
     return torch.tensor(rows, dtype=torch.long).reshape(len(rows), n_detections)
+
+
+@lru_cache(maxsize=64)
+def _event_pairs(n_detections: int, n_sources: int) -> Tensor:
+    """Which pairs each joint event of `event_table` has, [E, K N]."""
+    return one_hot(event_table(n_detections, n_sources), n_sources + 1)[..., :n_sources].flatten(-2)
 
 
 @lru_cache(maxsize=16)
@@ -103,9 +110,7 @@ def _sum_of_others(scores: Tensor, dim: int) -> Tensor:
 
 def event_scores(scores: Tensor) -> Tensor:
     """Logarithm of the weight of each joint event of `event_table`: scores [*, K, N] -> [*, E]."""
-    n_detections, n_sources = scores.shape[-2:]
-    pairs = one_hot(event_table(n_detections, n_sources), n_sources + 1)[..., :n_sources].flatten(-2)
-    return scores.clamp(min=FORBIDDEN).flatten(-2) @ pairs.T.to(scores)
+    return scores.clamp(min=FORBIDDEN).flatten(-2) @ _event_pairs(*scores.shape[-2:]).T.to(scores)
 
 
 def log_number_sum(log_pair: Tensor, count: Tensor) -> Tensor:

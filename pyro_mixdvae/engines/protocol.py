@@ -5,6 +5,7 @@ the steps are taken. The engine in PyTorch takes any model and reads like the eq
 parts that ship for boxes; a test holds the two to each other.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -36,7 +37,7 @@ class Filtered(NamedTuple):
         transitions: of the prior along the means; None where two passes, there and back, have been put together.
         belief: mean and covariance of the filtered states [B, N, T, D, S], where the engine keeps them.
         carried: what the filter has carried into each frame, where it was asked to keep that: tensors [B, *] in a
-            structure of the engine's own (`map_state`), one a frame.
+            structure of the engine's own (`map_state`), one a frame; or one tensor [T, B, *].
     """
 
     mean: Tensor
@@ -44,13 +45,15 @@ class Filtered(NamedTuple):
     log_likelihood: Tensor
     transitions: Transition | None = None
     belief: Gaussian | None = None
-    carried: list[Any] | None = None
+    carried: Sequence[Any] | Tensor | None = None
 
     def scenes(self, index: Tensor) -> "Filtered":
         """Some scenes of the batch: a mask [B], or numbers [M]."""
         transitions = self.transitions and Transition(*(part[index] for part in self.transitions))
         belief = self.belief and Gaussian(*(part[index] for part in self.belief))
-        carried = self.carried and [map_state(lambda part: part[index], frame) for frame in self.carried]
+        carried = None
+        if self.carried is not None:
+            carried = [map_state(lambda part: part[index], frame) for frame in self.carried]
         own = self.mean[index], self.responsibilities[index], self.log_likelihood[index]
         return Filtered(*own, transitions, belief, carried)
 
@@ -73,11 +76,11 @@ class Filtered(NamedTuple):
         if self.carried is not None and other.carried is not None:
             later = zip(self.carried[since:], other.carried, strict=True)
             moved = [map_state(lambda old, new: old.index_put((scenes,), new), *pair) for pair in later]
-            carried = self.carried[:since] + moved
+            carried = [*self.carried[:since], *moved]
         return Filtered(mean, responsibilities, log_likelihood, transitions, belief, carried)
 
 
-def carried_into(carried: list[Any], scenes: Tensor, frames: Tensor) -> Any:
+def carried_into(carried: Sequence[Any] | Tensor, scenes: Tensor, frames: Tensor) -> Any:
     """What a filter has carried into frame `frames` [M] of scene `scenes` [M], as one batch of M scenes.
 
     What is no tensor in it is that of the latest of the frames: of the first some know that they are.

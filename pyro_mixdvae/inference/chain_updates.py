@@ -99,7 +99,8 @@ class ChainUpdates:
     def step(self) -> Record:
         """E-S, E-V, E-W, and the record of what they come to; before the second, names are put right (`renaming`)."""
         if self._n_steps == 1 and self.scene.n_sources > 1:
-            self.responsibilities = put_right(self.posterior([]))
+            assert self._moments is not None  # a step has set them
+            self.responsibilities = put_right(self._posterior([], *self._moments))
         self._n_steps += 1
         chain = self._update_sources()
         self.engine.set_chain(self.guide, chain)
@@ -131,6 +132,8 @@ class ChainUpdates:
 
     def _feed_memory(self, observation: PseudoObservation) -> None:
         """The running mean is a slow recursion, and the start's own while no assignment of the scene has moved."""
+        if self.responsibilities is self._fed:
+            return
         moved = (self.responsibilities - self._fed).abs().amax((-3, -2, -1)) > UNMOVED
         if moved.any():
             theirs = PseudoObservation(observation.value[moved], observation.precision[moved])
@@ -139,9 +142,11 @@ class ChainUpdates:
 
     def posterior(self, records: list[Record]) -> Posterior:
         """Of the guide as it is now."""
-        mean, variance = self.engine.marginals(self.guide)
         if records:
             records = with_errors(records, records[-1]["elbo"], lambda: self.engine.record(self.guide, seed=1))
+        return self._posterior(records, *self.engine.marginals(self.guide))
+
+    def _posterior(self, records: list[Record], mean: Tensor, variance: Tensor) -> Posterior:
         return Posterior(
             self.model,
             self.scene,

@@ -94,16 +94,17 @@ def possible_exchanges(posterior: Posterior) -> list[list[Exchange]]:
     n_sources, size = scene.n_sources, chains.transitions.offset.shape[-1]
     sources = track_gaps(chains, UNSETTLED)
     is_near = sources.near(NEAR)
-    is_there = None if posterior.presence is None else (posterior.presence > HALF).numpy()
-    is_seen, is_known = (chains.observation.precision > 0).any(-1).numpy(), scene.label_mask.numpy()
     is_left = left_over(posterior)
+    found: list[list[Exchange]] = [[] for _ in is_near]
     # In most scenes no two sources come near one another, and nothing is left over.
     is_open = is_near.any((1, 2, 3)) | is_left.any((1, 2))
-    found: list[list[Exchange]] = []
-    for b, n_frames in enumerate(scene.present.sum(-1).tolist()):
-        if not is_open[b]:
-            found.append([])
-            continue
+    if not is_open.any():
+        return found
+    is_there = None if posterior.presence is None else (posterior.presence > HALF).numpy()
+    is_seen, is_known = (chains.observation.precision > 0).any(-1).numpy(), scene.label_mask.numpy()
+    lengths = scene.present.sum(-1).tolist()
+    for b in is_open.nonzero()[0].tolist():
+        n_frames = lengths[b]
         gaps, place, near, seen = sources, b, is_near[b], is_seen[b]
         strangers = strangers_of(posterior, chains, b, is_left[b])
         if strangers is not None:
@@ -118,12 +119,11 @@ def possible_exchanges(posterior: Posterior) -> list[list[Exchange]]:
             near[:, :n_sources] &= is_there[b].T[:, :, None]
             near[:, :, :n_sources] &= is_there[b].T[:, None]
         frame, first, second = np.nonzero(near[:n_frames])
-        encounters: list[Exchange] = []
         if len(frame):
             cuts = Cuts(frame, first, second, *gaps.between(place, first, second, frame))
             squares = gaps.own_squares(place)[:n_sources, :n_frames]
-            encounters = list(_encounters(cuts, squares, seen, is_known[b], size))
-        found.append(sorted(encounters, key=lambda each: -each.probability))
+            encounters = _encounters(cuts, squares, seen, is_known[b], size)
+            found[b] = sorted(encounters, key=lambda each: -each.probability)
     return found
 
 

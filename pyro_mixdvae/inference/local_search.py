@@ -66,8 +66,9 @@ def local_search(engine: ChainEngine, start: Filtered) -> Filtered:
         stretch = torch.arange(n_frames, device=penalties.device) // STRETCH
         assignment = _exclusive(engine.filtered_assignment(start.responsibilities))
         options = ambiguous(assignment, scene, start, is_open[:, stretch])
-        options = options.only(~tried[options.places()])
-        options = options.only(least_of_each(options.stretch(), options.margin, MOST))
+        if len(options.scene):
+            options = options.only(~tried[options.places()])
+            options = options.only(least_of_each(options.stretch(), options.margin, MOST))
         if len(options.scene) == 0:
             break
         if start.carried is None:
@@ -103,10 +104,11 @@ def ambiguous(
     # Where each has the class that it would take alone the margin is no less than by how much; prices say more.
     least = _taken(weights, taken) - weights.scatter(-1, taken.unsqueeze(-1), FORBIDDEN).amax(-1)
     doubtful = ((least < AMBIGUOUS) & looked_at).any(-1)
+    is_open = torch.zeros_like(looked_at)
     if doubtful.any():
         least[doubtful] = _least_margins(*(part[doubtful] for part in (scores, weights, taken, scene.mask)))
-    is_open = (least < AMBIGUOUS) & looked_at & scene.present.unsqueeze(-1)
-    is_open[:, 0] = False
+        is_open = (least < AMBIGUOUS) & looked_at & scene.present.unsqueeze(-1)
+        is_open[:, 0] = False
     b, t, k = is_open.nonzero(as_tuple=True)
     if not len(b):
         return Ambiguous(b, t, k, k, least.new_zeros(0))

@@ -28,4 +28,9 @@ def limits(boxes: Array, spread: Array, level: float) -> tuple[Array, Array]:
     They lie strictly around the box, however small the level: next to it, at the least.
     """
     far = reach(level) * spread
-    return np.minimum(boxes - far, np.nextafter(boxes, -np.inf)), np.maximum(boxes + far, np.nextafter(boxes, np.inf))
+    lower, upper = boxes - far, boxes + far
+    is_around = (lower < boxes) & (boxes < upper)
+    if not is_around.all():
+        lower = np.minimum(lower, np.nextafter(boxes, -np.inf))
+        upper = np.maximum(upper, np.nextafter(boxes, np.inf))
+    return lower, upper

@@ -46,9 +46,11 @@ def summarise(
     systematic = systematic_variance(model, mean, seen) + wander.variance
     systematic = systematic.masked_fill(scene.label_given, 0.0)
     spread = coordinates.box_covariance(mean.double(), (posterior.variance + systematic).double()).sqrt() * pixels
-    drawn = _draws(posterior.guide, systematic, n_samples, seed) + wander.shift
-    samples = _by_frame(coordinates.boxes(drawn.double()) * pixels)
     means = _by_frame(boxes)
+    samples = means[None, ...][:0]
+    if n_samples:
+        drawn = _draws(posterior.guide, systematic, n_samples, seed) + wander.shift
+        samples = _by_frame(coordinates.boxes(drawn.double()) * pixels)
     lower, upper = limits(means, _by_frame(spread), level)
     responsibilities = posterior.responsibilities.double().numpy()
     if not model.assignment.has_clutter:
@@ -120,8 +122,6 @@ def wander_of(posterior: Posterior) -> Wander:
 
 def _draws(guide: Guide, systematic: Tensor, n_samples: int, seed: int) -> Tensor:
     """Trajectories of content [S, B, N, T, D], given the variance of the detector's repeated error [B, N, T, D]."""
-    if not n_samples:
-        return systematic.new_empty(0, *systematic.shape)
     generator = seeded(seed)
     drawn = guide.sample(n_samples, generator)
     # One error for all frames of a trajectory: it is systematic.

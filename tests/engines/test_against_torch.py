@@ -71,6 +71,18 @@ def test_filter(prior: str, kind: str, shape: tuple[int, int], is_hard: bool) ->
         assert_same(tuple(found.filter(hard)[:4]), tuple(expected.filter(hard)[:4]))
 
 
+@pytest.mark.parametrize("changed", [(), ("sources",), ("assignment",), ("sources", "likelihood")])
+def test_an_engine_that_goes_on_is_that_of_the_new_model(changed: tuple[str, ...]) -> None:
+    """Arrays of what stays are kept, and of nothing else."""
+    scene, model = scene_and_model("vkf", "persistent", (3, 2), is_hard=True)
+    other, another = scene_and_model("relative vkf", "exclusive", (3, 2), is_hard=True)
+    moved = model.replace(**{name: getattr(another, name) for name in changed})
+    engine = both(model, scene)[0]
+    for found in (engine.with_model(moved), engine.with_scene(moved, other)):
+        expected = both(moved, found.scene)[1]
+        assert_same(tuple(found.filter()[:4]), tuple(expected.filter()[:4]))
+
+
 @pytest.mark.parametrize("hidden", [22, SHIPPED], ids=["any width", "the one that loops are laid out for"])
 def test_a_network_of_many_units(hidden: int) -> None:
     """Inputs are summed up sixteen at once, then four, then one: a width of 22 needs them all, of 6 not the first."""

@@ -72,6 +72,26 @@ def test_one_source_has_nobody_to_exchange_names_with() -> None:
     assert possible_exchanges(posterior_of(meeting()[:, :1])) == [[]]
 
 
+def test_scenes_are_looked_at_by_themselves() -> None:
+    """Of a batch in which some come near one another, some never do, and one has a target that is nobody's."""
+    preset, never = default(2), meeting(apart=250.0)
+    stranger = np.concatenate([never, never[:, :1] + np.array([0.0, 120.0, 0.0, 120.0])], 1)
+    stranger[:2, 2] = np.nan
+    batch = [meeting(), never, stranger, meeting(taller=10.0)]
+
+    def exchanges(scenes: list[np.ndarray]) -> list[list[Exchange]]:
+        scene, _ = make_scene([make_sequence(boxes, 2, SIZE) for boxes in scenes], preset.representation)
+        return possible_exchanges(infer(preset.model, scene, preset.guide, preset.algorithm, 0, 0))
+
+    together = exchanges(batch)
+    assert together[0]
+    assert not together[1]
+    for found, boxes in zip(together, batch, strict=True):
+        (alone,) = exchanges([boxes])
+        assert [each[:4] for each in found] == [each[:4] for each in alone]
+        assert [each.probability for each in found] == pytest.approx([each.probability for each in alone], abs=1e-4)
+
+
 def test_a_posterior_that_knows_its_chains_has_no_need_to_make_them_again() -> None:
     """The memory that the updates fed last may be a step behind: about the same."""
     posterior = alike()

@@ -124,7 +124,7 @@ class NumbaChainEngine:
         found = filtering.filter_scenes(*self.arrays, is_hard, own, self._entered, keeps)
         mean, responsibilities, log_likelihood = (torch.from_numpy(part) for part in found[:3])
         transition = _transition(found.steps, mean.shape[1])
-        carried = list(torch.from_numpy(found.carried).unbind(0)) if keeps else None
+        carried = torch.from_numpy(found.carried) if keeps else None
         return Filtered(mean, responsibilities, log_likelihood, transition, carried=carried)
 
     @torch.no_grad()
@@ -155,9 +155,9 @@ class NumbaChainEngine:
     @torch.no_grad()
     def smooth(self, transitions: Transition, observation: PseudoObservation) -> Chain:
         """By `smoothing.posterior`, track by track."""
-        batch = observation.value.shape[:2]
+        n_sources = observation.value.shape[1]
         smoothed = smoothing.posterior(*map(_tracks, (*transitions, *observation)))
-        return Chain(*(torch.from_numpy(part).view(batch + part.shape[1:]) for part in smoothed))
+        return Chain(*(_by_source(part, n_sources) for part in smoothed))
 
     @torch.no_grad()
     def set_chain(self, guide: Collapsed, chain: Chain) -> None:
@@ -268,7 +268,7 @@ class NumbaChainEngine:
         """By `guide_chain.marginals`, for guides whose draws are those of a chain of two numbers."""
         assert isinstance(guide, Collapsed)
         found = guide_chain.marginals(_guide_arrays(guide), _tracks(guide.log_scale.exp()))
-        mean, variance = (torch.from_numpy(part).view(guide.centre.shape[:-1]) for part in found)
+        mean, variance = (_by_source(part, self.scene.n_sources) for part in found)
         return mean, variance
 
     def _named(self, terms: Array, has_assignments: bool, gap: Array | None, dtype: torch.dtype) -> Record:
@@ -289,8 +289,8 @@ class NumbaChainEngine:
             found["log p(o|s)"] = terms[records.OBSERVED] + (terms[records.COUNT] if is_summed else 0.0)
         found["- log q(s,z)"] = terms[records.ENTROPY]
         found["elbo"] = sum(found.values(), start=np.zeros_like(terms[0]))
-        numbers = torch.from_numpy(np.stack(list(found.values()))).to(dtype)
-        return dict(zip(found, numbers, strict=True))
+        numbers = torch.from_numpy(np.array(list(found.values()))).to(dtype)
+        return dict(zip(found, numbers.unbind(), strict=True))
 
     def _rule(self, assignment: Assignment) -> Rule:
         """p(w) as kernels take it; that of the model's own is kept."""
@@ -318,6 +318,11 @@ def _tracks(tensor: Tensor) -> Array:
     return found.reshape(found.shape[0] * found.shape[1], *found.shape[2:])
 
 
+def _by_source(found: Array, n_sources: int) -> Tensor:
+    """[B N, ...] to [B, N, ...], the same memory."""
+    return torch.from_numpy(found.reshape(len(found) // n_sources, n_sources, *found.shape[1:]))
+
+
 def _moments(chain: Chain) -> tuple[Array, Array]:
     """Mean and variance of q(s_tn), [B N, T, D] each."""
     return _tracks(chain.mean[..., 0]), _tracks(chain.covariance[..., 0, 0])
@@ -325,4 +330,4 @@ def _moments(chain: Chain) -> tuple[Array, Array]:
 
 def _transition(steps: Steps, n_sources: int) -> Transition:
     """[B N, T, D, S, S] to [B, N, T, D, S, S], and so on."""
-    return Transition(*(torch.from_numpy(part).unflatten(0, (-1, n_sources)) for part in steps))
+    return Transition(*(_by_source(part, n_sources) for part in steps))

@@ -53,10 +53,10 @@ class Others:
         """One, if there are so many."""
         if not self._n_detections:
             return
+        n_sources = self._setting.n_sources
         # A source that is lost may have left its own detections to nobody.
         seen = np.concatenate(self._seen) + self._lasting.targets()
-        found, n_sources = median_of(seen), self._setting.n_sources
-        if found > n_sources:
+        if seen.max() > n_sources and (found := median_of(seen)) > n_sources:
             first = int((seen >= found).argmax())
             since = f"from frame {self._first + first} on" if first else "from the first frame on"
             share = percent(float((seen > n_sources).mean()))
@@ -122,15 +122,16 @@ class Lasting:
     def targets(self) -> Integers:
         """How many are there in each frame ``[T]``."""
         found = np.zeros(self._n_frames + 1, np.int64)
-        if self._n_boxes:
-            rate = self._n_boxes / self._n_frames
-            # A box that is moved by a third of its side, either way, still overlaps by so much.
-            reached = 2 * self._sides.median() * (1 - FOLLOWS) / (1 + FOLLOWS)
-            chance = min(PATIENCE * rate * float(np.prod(reached / np.asarray(self._size))), 1.0)
-            runs = np.concatenate([*self._ended, _lengths(self._going)])
-            runs = runs[self._n_boxes * chance ** (runs[:, 2] - 1.0) < CHANCE]
-            np.add.at(found, runs[:, 0], 1)
-            np.add.at(found, runs[:, 1] + 1, -1)
+        if not self._n_boxes:
+            return found[:-1]
+        rate = self._n_boxes / self._n_frames
+        # A box that is moved by a third of its side, either way, still overlaps by so much.
+        reached = 2 * self._sides.median() * (1 - FOLLOWS) / (1 + FOLLOWS)
+        chance = min(PATIENCE * rate * float(np.prod(reached / np.asarray(self._size))), 1.0)
+        runs = np.concatenate([*self._ended, _lengths(self._going)])
+        runs = runs[self._n_boxes * chance ** (runs[:, 2] - 1.0) < CHANCE]
+        np.add.at(found, runs[:, 0], 1)
+        np.add.at(found, runs[:, 1] + 1, -1)
         return np.cumsum(found)[:-1]
 
     def _follow(self, t: int, here: Array) -> list[Run]:
