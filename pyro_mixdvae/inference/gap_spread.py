@@ -35,12 +35,12 @@ class GapSpread(NamedTuple):
 
 def fitted(squares: Array, size: int) -> GapSpread:
     """Maximum likelihood, given the squares [M, D] of M gaps of tracks with themselves (EM; Liu and Rubin 1995)."""
-    numbers = size * squares.shape[1]
+    count, numbers = len(squares), size * squares.shape[1]
     scale, freedom = np.maximum(squares.mean(0) / size, LEAST_SCALE), START
     for _ in range(STEPS):
-        weight = (freedom + numbers) / (freedom + (squares / scale).sum(1))
-        moved = np.maximum((weight[:, None] * squares).mean(0) / size, LEAST_SCALE)
-        freer = _freedom(float((np.log(weight) - weight).mean()), freedom, numbers)
+        weight = (freedom + numbers) / (freedom + squares @ (1 / scale))
+        moved = np.maximum(weight @ squares / (count * size), LEAST_SCALE)
+        freer = _freedom(float((np.log(weight) - weight).sum()) / count, freedom, numbers)
         is_done = abs(freer - freedom) < TOLERANCE * freedom and (abs(moved - scale) <= TOLERANCE * scale).all()
         scale, freedom = moved, freer
         if is_done:

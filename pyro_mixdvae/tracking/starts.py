@@ -32,7 +32,7 @@ def likely_start(film: Film, start: Start, preset: Preset, labels: Labels | None
     """
     n_sources, model = len(start.boxes), preset.model
     since, until = max(start.frame - BLOCK, 0), min(start.frame + BLOCK, len(film.counts))
-    if not knows_bystanders(model) or not (film.counts[since:until] > n_sources).any():
+    if not (film.counts[since:until] > n_sources).any() or not knows_bystanders(model):
         return start
     sequence = stretch_of(film, since, until, start, labels)
     scene, _ = make_scene([sequence], preset.representation)

@@ -13,7 +13,7 @@ from pyro_mixdvae.tracking.files.labels import Labels, read_labels
 from pyro_mixdvae.tracking.films import ArrayFilm, Start, start_of
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.verdicts.every import Verdict, Verdicts
-from pyro_mixdvae.tracking.verdicts.motion import Outrun
+from pyro_mixdvae.tracking.verdicts.motion import BEYOND_CHANCE, OFTEN, Outrun
 from pyro_mixdvae.tracking.verdicts.names import Exchanged
 from pyro_mixdvae.tracking.verdicts.others import Lasting, Others
 from pyro_mixdvae.tracking.verdicts.outside import Outside
@@ -178,6 +178,42 @@ def test_false_boxes_beside_those_of_sources_are_no_motion(half: float, is_told:
     false = np.concatenate([corner, corner + 2 * half], -1)
     boxes = np.concatenate([walkers(n_frames=200, half=half, step=1.0 if half > 5 else 5.0), false], 1)
     assert len(told(Outrun(SETTING), *seen_as_they_are(boxes))) == is_told
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_fast_motion_is_counted_as_detection_by_detection(seed: int) -> None:
+    """Boxes anywhere, missed or false now and then, more of them in some films than in others."""
+    draw = np.random.default_rng(seed)
+    n_sources, n_frames = len(SETTING.start.boxes), 40
+    near = draw.uniform(0, 60, (n_frames, n_sources + 2, 2))
+    boxes = np.concatenate([near, near + draw.uniform(10, 80, near.shape)], -1)
+    boxes[draw.random(boxes.shape[:2]) < draw.choice([0.05, 0.3, 0.5])] = np.nan
+
+    def overlap(a: Array, b: Array) -> bool:
+        return bool((np.minimum(a[2:], b[2:]) > np.maximum(a[:2], b[:2])).all())
+
+    numbers, whole, followed = np.zeros(2 * n_sources + 1), [0, 0], [0, 0]
+    for t in range(n_frames - 1):
+        here, after = (frame[~np.isnan(frame[:, 0])] for frame in boxes[t : t + 2])
+        if len(after) < len(numbers):
+            numbers[len(after)] += 1
+        alone = sum(not any(overlap(one, other) for other in after) for one in here)
+        if len(here) == len(after) == n_sources:
+            whole = [whole[0] + alone, whole[1] + n_sources]
+        if len(after):
+            others = max(len(here) - n_sources, 0)
+            followed = [followed[0] + max(alone - others, 0), followed[1] + len(here) - others]
+    by_chance = 0.0
+    if numbers[n_sources]:
+        pairs = [2 * k * numbers[n_sources - k] * numbers[n_sources + k] for k in range(1, n_sources + 1)]
+        by_chance = sum(pairs) / numbers[n_sources] ** 2 / n_sources
+    shares = [whole[0] / max(whole[1], 1), followed[0] / max(followed[1], 1)]
+    least = (OFTEN + BEYOND_CHANCE * by_chance, 0.5)
+    expected = [share for share, lowest in zip(shares, least, strict=True) if share > lowest][:1]
+    sentences = told(Outrun(SETTING), boxes, seen_as_they_are(boxes)[1])
+    assert len(sentences) == len(expected)
+    for sentence, share in zip(sentences, expected, strict=True):
+        assert f"{percent(share)} of the detections overlap none" in sentence
 
 
 def test_more_seem_to_be_there_than_were_asked_for() -> None:

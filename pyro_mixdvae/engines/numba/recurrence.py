@@ -19,8 +19,8 @@ from pyro_mixdvae.engines.numba.compiled import Array, part
 
 DAMPING, PROCESS_VARIANCE, DRIFT, POSITION_VARIANCE = range(4)
 
-AT_ONCE = 16
-"""Inputs that `affine` takes at once."""
+BLOCK = 16
+"""Inputs that `affine` adds at once."""
 
 Width = tuple[int, ...] | Array
 
@@ -79,6 +79,7 @@ class Memory(NamedTuple):
     heads: Array  # [M, 4D]
     powers: Array  # their exponentials, [M, 4D]
     motion: Array  # damping, process_variance, drift, position_variance: [M, 4, D]
+    half: Array  # as wide as the widest layer, for `affine`
 
 
 @part
@@ -95,38 +96,44 @@ def empty_memory(network: Network, n_tracks: int) -> Memory:
         np.zeros((n_tracks, 4 * dims), real),
         np.zeros((n_tracks, 4 * dims), real),
         np.zeros((n_tracks, 4, dims), real),
+        np.zeros(max(4 * hidden, 4 * dims), real),
     )
 
 
 @part
-def affine(rows: Array, first: int, inputs: Width, layer: Layer, outputs: Width, out: Array) -> None:
-    """out[:, :O] = rows[:, first : first + I] weight + bias, of M rows.
+def affine(rows: Array, first: int, inputs: Width, layer: Layer, outputs: Width, half: Array, out: Array) -> None:
+    """out[:, :O] = rows[:, first : first + I] weight + bias, of M rows; `half` is room for O numbers.
 
-    Inputs in blocks, or in fours, so that what is summed up in `out` is loaded and stored once for all of them.
+    Inputs in blocks, or in fours, so that what is summed up in `out` is loaded and stored once for all of them. A block
+    in two halves: of more than eight inputs a processor with sixteen registers would load some again for each output.
     """
     n_inputs, n_outputs, weight = len(inputs), len(outputs), layer.weight
-    in_blocks, in_fours = n_inputs - n_inputs % AT_ONCE, n_inputs - n_inputs % 4
+    in_blocks, in_fours = n_inputs - n_inputs % BLOCK, n_inputs - n_inputs % 4
     for m in range(rows.shape[0]):
         row, total = rows[m], out[m]
         for o in range(n_outputs):
             total[o] = layer.bias[o]
-        for i in range(0, in_blocks, AT_ONCE):
+        for i in range(0, in_blocks, BLOCK):
             at, j = i * n_outputs, first + i
             a, b, c, d = row[j], row[j + 1], row[j + 2], row[j + 3]
             e, f, g, h = row[j + 4], row[j + 5], row[j + 6], row[j + 7]
-            p, q, r, s = row[j + 8], row[j + 9], row[j + 10], row[j + 11]
-            t, u, v, x = row[j + 12], row[j + 13], row[j + 14], row[j + 15]
             for o in range(n_outputs):
                 w = at + o
                 one = a * weight[w] + b * weight[w + n_outputs]
                 one += c * weight[w + 2 * n_outputs] + d * weight[w + 3 * n_outputs]
                 two = e * weight[w + 4 * n_outputs] + f * weight[w + 5 * n_outputs]
                 two += g * weight[w + 6 * n_outputs] + h * weight[w + 7 * n_outputs]
-                three = p * weight[w + 8 * n_outputs] + q * weight[w + 9 * n_outputs]
-                three += r * weight[w + 10 * n_outputs] + s * weight[w + 11 * n_outputs]
-                four = t * weight[w + 12 * n_outputs] + u * weight[w + 13 * n_outputs]
-                four += v * weight[w + 14 * n_outputs] + x * weight[w + 15 * n_outputs]
-                total[o] += (one + two) + (three + four)
+                half[o] = one + two
+            at, j = at + 8 * n_outputs, j + 8
+            a, b, c, d = row[j], row[j + 1], row[j + 2], row[j + 3]
+            e, f, g, h = row[j + 4], row[j + 5], row[j + 6], row[j + 7]
+            for o in range(n_outputs):
+                w = at + o
+                one = a * weight[w] + b * weight[w + n_outputs]
+                one += c * weight[w + 2 * n_outputs] + d * weight[w + 3 * n_outputs]
+                two = e * weight[w + 4 * n_outputs] + f * weight[w + 5 * n_outputs]
+                two += g * weight[w + 6 * n_outputs] + h * weight[w + 7 * n_outputs]
+                total[o] += half[o] + (one + two)
         for i in range(in_blocks, in_fours, 4):
             at, j = i * n_outputs, first + i
             a, b, c, d = row[j], row[j + 1], row[j + 2], row[j + 3]
@@ -146,9 +153,9 @@ def remember(network: Network, memory: Memory) -> None:
     hidden = network.hidden
     if len(hidden) == 0:
         return
-    affine(memory.displacement, 0, network.dims, network.input_layer, hidden, memory.joined)
+    affine(memory.displacement, 0, network.dims, network.input_layer, hidden, memory.half, memory.joined)
     tanh_rows(memory.joined, hidden)
-    affine(memory.joined, 0, network.joined, network.gate_layer, network.gates, memory.gates)
+    affine(memory.joined, 0, network.joined, network.gate_layer, network.gates, memory.half, memory.gates)
     open_gates(hidden, memory.gates, memory.cell, memory.joined)
 
 
@@ -182,9 +189,9 @@ def read_motion(network: Network, memory: Memory) -> None:
                 for d in range(n_dims):
                     memory.motion[m, quantity, d] = network.constants[quantity, d]
         return
-    affine(memory.joined, len(hidden), hidden, network.feature_layer, hidden, memory.features)
+    affine(memory.joined, len(hidden), hidden, network.feature_layer, hidden, memory.half, memory.features)
     tanh_rows(memory.features, hidden)
-    affine(memory.features, 0, hidden, network.head_layer, network.heads, memory.heads)
+    affine(memory.features, 0, hidden, network.head_layer, network.heads, memory.half, memory.heads)
     for m in range(memory.motion.shape[0]):
         for j in range(4 * n_dims):
             memory.powers[m, j] = exp(memory.heads[m, j])

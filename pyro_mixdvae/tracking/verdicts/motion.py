@@ -34,7 +34,7 @@ class Outrun:
         self._last: Array | None = None
         self._sides = Sides()
         # How many overlap none, of how many: of frames that see every source, and of all that another follows.
-        self._whole, self._followed = np.zeros(2, np.int64), np.zeros(2, np.int64)
+        self._whole, self._followed = (0, 0), (0, 0)
         self._numbers = np.zeros(2 * setting.n_sources + 1, np.int64)  # frames of so many detections
 
     def add(self, boxes: Array, result: TrackingResult) -> None:
@@ -54,17 +54,17 @@ class Outrun:
         n_before, n_after = n_there[:-1], n_there[1:]
         self._numbers += np.bincount(np.minimum(n_after, most), minlength=most + 1)[:-1]
         is_followed, is_whole = n_after > 0, (n_before == n_sources) & (n_after == n_sources)
-        n_apart = (apart & is_there[:-1]).sum(-1)  # where no detection follows, all of them are
-        self._whole += n_apart[is_whole].sum(), n_sources * np.count_nonzero(is_whole)
+        n_apart = (apart & is_there[:-1]).sum(-1)
+        self._whole = _added(self._whole, n_apart @ is_whole, n_sources * np.count_nonzero(is_whole))
         own = np.minimum(n_before, n_sources)
         n_apart = np.maximum(n_apart - (n_before - own), 0)
-        self._followed += n_apart[is_followed].sum(), own[is_followed].sum()
+        self._followed = _added(self._followed, n_apart @ is_followed, own @ is_followed)
 
     def sentences(self) -> Iterator[str]:
         """How many of the steps are too large."""
         chance = OFTEN + BEYOND_CHANCE * self._by_chance()
         for (apart, count), least in ((self._whole, chance), (self._followed, 0.5)):
-            share = float(apart / count) if count else 0.0
+            share = apart / count if count else 0.0
             if share > least:
                 width, height = self._sides.median()
                 yield (
@@ -93,6 +93,10 @@ def _meets(a: Array, b: Array) -> Flags:
     is_beside = np.minimum(a[..., 2], b[..., 2]) > np.maximum(a[..., 0], b[..., 0])
     found: Flags = is_beside & (np.minimum(a[..., 3], b[..., 3]) > np.maximum(a[..., 1], b[..., 1]))
     return found
+
+
+def _added(counts: tuple[int, int], apart: int, count: int) -> tuple[int, int]:
+    return counts[0] + int(apart), counts[1] + int(count)
 
 
 def _padded(boxes: Array, most: int) -> Array:

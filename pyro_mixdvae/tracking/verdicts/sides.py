@@ -28,6 +28,8 @@ class Sides:
 
     def _take_in(self) -> None:
         """The medians of the frames that came last."""
+        if not len(self._latest):
+            return
         boxes, self._latest = self._latest, self._latest[:0]
         full = boxes[(~np.isnan(boxes[..., 0])).any(-1)]
         if len(full):

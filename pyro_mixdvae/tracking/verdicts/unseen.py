@@ -7,6 +7,7 @@ import numpy as np
 from pyro_mixdvae.plurals import counted
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.doubts import percent
+from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.intervals import reach
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.verdicts.setting import Setting
@@ -71,15 +72,14 @@ class Inferred:
         """How wide the intervals of the next frames are."""
         # Limits of no probability lie together, and say nothing of a spread.
         spread = (result.upper - result.lower) / (2 * max(reach(result.level), LEAST_REACH))
-        wide = (2 * reach(LEVEL) * spread > _room(result.boxes)).any(-1) & ~result.observed & result.there
+        wide = _is_wider(2 * reach(LEVEL) * spread, result.boxes) & ~result.observed & result.there
         self._wide.add(wide, result.first)
 
     def sentences(self) -> Iterator[str]:
         """One a source that there are such frames of."""
         wide, setting = self._wide.all(), self._setting
-        far = "its own size" if setting.what == "box" else "another source is"
         for source in wide.any(0).nonzero()[0].tolist():
-            where = wide[:, source]
+            where, far = wide[:, source], "its own size" if setting.what == "box" else "another source is"
             yield (
                 f"Where source {source + 1} is in {self._wide.in_words(where)} is inference alone "
                 f"({counted(where.sum(), 'frame')}): no detection of it for so long that it may be further off "
@@ -88,12 +88,15 @@ class Inferred:
             )
 
 
-def _room(boxes: Array) -> Array:
-    """Of boxes ``[T, N, 4]`` their sizes, twice; of points the way to the nearest other, ``[T, N, 1]``."""
+def _is_wider(spread: Array, boxes: Array) -> Flags:
+    """Whether an edge of a box ``[T, N, 4]`` is less sure than the box is wide, or high, by a `spread` ``[T, N, 4]``.
+
+    Of points ``[T, N, 2]``: than the nearest other is far.
+    """
     if boxes.shape[-1] == 4:
-        size = boxes[..., 2:] - boxes[..., :2]
-        return np.concatenate([size, size], -1)
+        x, y = (np.maximum(spread[..., d], spread[..., 2 + d]) > boxes[..., 2 + d] - boxes[..., d] for d in (0, 1))
+        return np.asarray(x | y)
     apart = np.linalg.norm(boxes[:, :, None] - boxes[:, None], axis=-1)
     n_sources = boxes.shape[1]
     apart[:, np.arange(n_sources), np.arange(n_sources)] = np.inf
-    return apart.min(-1, keepdims=True)
+    return np.asarray((spread > apart.min(-1, keepdims=True)).any(-1))
