@@ -53,9 +53,9 @@ class LastingError(RepeatedError):
         residual = torch.where(seen.unsqueeze(-1), (detected - content) / unit, 0.0)
         scales = scales_of(residual, seen)
         own = (1 - self.lasting**2 * scales.white / scales.lasting).clamp(min=0.0)[:, None, None]
-        shift = torch.zeros_like(residual)
-        if own.any():
-            shift = own * smoothed(residual, seen, scales)
+        if not own.any():
+            return Wander(torch.zeros_like(residual), torch.zeros_like(residual))
+        shift = own * smoothed(residual, seen, scales)
         spread = own * scales.lasting[:, None, None] * (~seen).unsqueeze(-1)
         return Wander(shift * unit, spread * unit.square())
 

@@ -4,7 +4,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -99,14 +98,13 @@ class RelativeNoise(Noise):
             unit = self.unit(torch.take_along_dim(scene.observations, first, -3)).unsqueeze(-2)
         else:
             unit = self.unit(scene.observations).unsqueeze(-2)
-        # Scenes that are being drawn may have axes of samples in front of the batch.
-        shape = np.broadcast_shapes(unit.shape, (*scene.mask.shape, scene.n_sources, scene.start.shape[-1]))
         relative = self.relative if self.relative.dim() < 2 else self.relative[:, None, None, None]
-        scale = (relative * unit).expand(shape)
         # Where there is no detection its size is no size; any noise will do there, but a positive one.
-        scale = torch.where(scene.mask[..., None, None], scale, 1.0)
+        scale = torch.where(scene.mask[..., None, None], relative * unit, 1.0)
         is_missing = scene.mask.unsqueeze(-1) & ~scene.given
-        return torch.where(is_missing.unsqueeze(-2), torch.inf, scale) if is_missing.any() else scale
+        if is_missing.any():
+            scale = torch.where(is_missing.unsqueeze(-2), torch.inf, scale)
+        return scale.expand(*scale.shape[:-2], scene.n_sources, -1)
 
     @closed_form("scale")
     def is_shared(self) -> bool:

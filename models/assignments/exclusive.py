@@ -1,6 +1,5 @@
 """p(w) of sources that give at most one detection a frame: the prior of joint probabilistic data association."""
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -90,11 +89,10 @@ class ExclusiveAssignment(Assignment):
 
     def pair_scores(self, log_likelihood: Tensor | None, mask: Tensor) -> Tensor:
         """Log weight of each pair relative to "clutter, and the source missed": [B, T, K, N]."""
-        pair = self._log_pair().unsqueeze(-2)
-        scores = pair.expand(np.broadcast_shapes(pair.shape, (*mask.shape, self.n_sources)))
+        scores = self._log_pair().unsqueeze(-2)
         if log_likelihood is not None:
             scores = scores + (log_likelihood[..., :-1] - log_likelihood[..., -1:])
-        return scores.masked_fill(~mask.unsqueeze(-1), FORBIDDEN)
+        return torch.where(mask.unsqueeze(-1), scores, FORBIDDEN)
 
     def log_none(self, mask: Tensor) -> Tensor:
         """`log p(w_t = all clutter, K_t)`, [B, T]: what pair scores are relative to."""

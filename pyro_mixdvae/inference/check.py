@@ -1,5 +1,6 @@
 """Whether model, scene, guide and algorithm go together: looked at before anything runs."""
 
+from itertools import chain
 from typing import Any
 
 import torch
@@ -43,19 +44,19 @@ def check(model: Any, scene: Scene) -> None:
             part.check(scene)
     if is_mixture:
         check_missing(model, scene)
-    start = scene.start
+    device, dtype = scene.start.device, scene.start.dtype
     for part in model.modules():
-        for name, tensor in [*part._parameters.items(), *part._buffers.items()]:
-            if tensor is not None and tensor.device != start.device:
+        for name, tensor in chain(part._parameters.items(), part._buffers.items()):
+            if tensor is not None and tensor.device != device:
                 whose = f"{type(part).__name__}.{name}"
                 raise InputError(
-                    f"the model's {whose} is on {tensor.device}, and the scene on {start.device}: move one of them."
+                    f"the model's {whose} is on {tensor.device}, and the scene on {device}: move one of them."
                 )
     for part in model.sources.modules():
         for name, parameter in part._parameters.items():
-            if parameter is not None and parameter.dtype != start.dtype:
+            if parameter is not None and parameter.dtype != dtype:
                 whose = f"{type(part).__name__}.{name}"
-                raise InputError(f"the model's {whose} is of {parameter.dtype}, and the scene of {start.dtype}.")
+                raise InputError(f"the model's {whose} is of {parameter.dtype}, and the scene of {dtype}.")
 
 
 def check_missing(model: MixtureModel, scene: Scene) -> None:

@@ -103,7 +103,7 @@ def possible_exchanges(posterior: Posterior) -> list[list[Exchange]]:
     is_there = None if posterior.presence is None else (posterior.presence > HALF).numpy()
     is_seen, is_known = (chains.observation.precision > 0).any(-1).numpy(), scene.label_mask.numpy()
     lengths = scene.present.sum(-1).tolist()
-    for b in is_open.nonzero()[0].tolist():
+    for b in np.nonzero(is_open)[0].tolist():
         n_frames = lengths[b]
         gaps, place, near, seen = sources, b, is_near[b], is_seen[b]
         strangers = strangers_of(posterior, chains, b, is_left[b])

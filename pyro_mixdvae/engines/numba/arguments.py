@@ -53,9 +53,9 @@ def prior_of(sources: Sources) -> Prior:
     network, places = network_arrays(sources.network), places_of(sources)
     assert places is not None  # `chain.unknown_part` has said so
     velocity = torch.zeros(sources.content_dim, dtype=torch.float64) + sources.network.first_velocity
-    widest = torch.zeros_like(velocity) + torch.as_tensor(sources.widest)
+    widest = np.zeros(sources.content_dim) + np.asarray(sources.widest)
     spread = np.atleast_2d(np.asarray(sources.start_spread, np.float64))
-    return Prior(network, places, spread, array(velocity), array(widest), _tails(sources))
+    return Prior(network, places, spread, array(velocity), widest, _tails(sources))
 
 
 def _tails(sources: KinematicSources) -> Array:
@@ -86,13 +86,20 @@ def rule_of(assignment: Assignment, scene: Scene) -> Rule:
         return Rule(False, np.empty((0, 0, 0)), NO_CHAIN, NOTHING, log_prior, assignment.n_classes, np.empty((0, 0)))
     assert isinstance(assignment, ExclusiveAssignment)
     shape = (n_scenes, n_frames, assignment.n_sources)
-    log_clutter = assignment.clutter.double().log()
-    pair = assignment.log_detected().double() - assignment.log_missed().double() - log_clutter[..., None, None]
-    none = array(assignment.log_none(scene.mask).double().expand(n_scenes, n_frames))
-    chain, clutter = NO_CHAIN, array(log_clutter.new_empty(0))
+    log_clutter = array(assignment.clutter.double().log())
+    detected, missed = (array(part).astype(np.float64) for part in (assignment.log_detected(), assignment.log_missed()))
+    pair = _filled(detected - missed - log_clutter[..., None, None], shape)
+    none = _filled(array(assignment.log_none(scene.mask)).astype(np.float64), shape[:2])
+    chain = NO_CHAIN
+    clutter: Array = NOTHING
     if isinstance(assignment, PersistentAssignment) and assignment.visible is None and assignment.hides:
-        chain, clutter = rates_of(assignment, n_scenes), array(log_clutter.expand(n_scenes))
-    return Rule(True, array(pair.expand(shape)), chain, clutter, NOTHING, assignment.n_classes, none)
+        chain, clutter = rates_of(assignment, n_scenes), _filled(log_clutter, shape[:1])
+    return Rule(True, pair, chain, clutter, NOTHING, assignment.n_classes, none)
+
+
+def _filled(values: Array, shape: tuple[int, ...]) -> Array:
+    """Values that are the same along some axes, side by side, in an array of their own that kernels may write to."""
+    return np.array(np.broadcast_to(values, shape), order="C")
 
 
 def rates_of(assignment: PersistentAssignment, n_scenes: int) -> Rates:

@@ -226,8 +226,7 @@ class NumbaChainEngine:
         errors, weights = updates.squared_errors(
             self.arrays.frames, self.arrays.noise, mean, variance, array(responsibilities)
         )
-        counted = torch.from_numpy(weights).clamp(min=1.0) * errors.shape[-1]
-        return torch.from_numpy(errors).sum(-1) / counted
+        return torch.from_numpy(errors.sum(-1) / (np.maximum(weights, 1.0) * errors.shape[-1]))
 
     @torch.no_grad()
     def record(self, guide: Guide, n_particles: int = 1, seed: int = 0) -> Record:
@@ -288,9 +287,9 @@ class NumbaChainEngine:
         else:
             found["log p(o|s)"] = terms[records.OBSERVED] + (terms[records.COUNT] if is_summed else 0.0)
         found["- log q(s,z)"] = terms[records.ENTROPY]
-        found["elbo"] = sum(found.values(), start=np.zeros_like(terms[0]))
-        numbers = torch.from_numpy(np.array(list(found.values()))).to(dtype)
-        return dict(zip(found, numbers.unbind(), strict=True))
+        rows = np.array([*found.values(), terms[0]])
+        rows[:-1].sum(0, out=rows[-1])
+        return dict(zip([*found, "elbo"], torch.from_numpy(rows).to(dtype).unbind(), strict=True))
 
     def _rule(self, assignment: Assignment) -> Rule:
         """p(w) as kernels take it; that of the model's own is kept."""
@@ -325,7 +324,7 @@ def _by_source(found: Array, n_sources: int) -> Tensor:
 
 def _moments(chain: Chain) -> tuple[Array, Array]:
     """Mean and variance of q(s_tn), [B N, T, D] each."""
-    return _tracks(chain.mean[..., 0]), _tracks(chain.covariance[..., 0, 0])
+    return _tracks(chain.mean)[..., 0].copy(), _tracks(chain.covariance)[..., 0, 0].copy()
 
 
 def _transition(steps: Steps, n_sources: int) -> Transition:

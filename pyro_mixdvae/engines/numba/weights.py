@@ -25,33 +25,34 @@ def network_arrays(network: Kinematic) -> Network:
 
 def _recurrent(network: KinematicNetwork) -> Network:
     """Transposed, with the gain in those that it stands beside."""
-    gain, first, features = network.history.gain, network.history.input.layers[0], network.features.layers[0]
+    first, features = network.history.input.layers[0], network.features.layers[0]
     assert isinstance(first, nn.Linear)
     assert isinstance(features, nn.Linear)
-    input_gates, hidden_gates, input_bias, hidden_bias = network.history.lstm.all_weights[0]
-    scale = first.bias.new_ones(4, network.content_dim)
+    gain, weight, bias = network.history.gain, array(first.weight), array(first.bias)
+    input_gates, hidden_gates, input_bias, hidden_bias = (array(part) for part in network.history.lstm.all_weights[0])
+    scale = np.ones((4, network.content_dim), bias.dtype)
     scale[DRIFT] = gain
     return Network(
-        *widths(network.content_dim, len(first.bias)),
+        *widths(network.content_dim, len(bias)),
         VARIANCE_FLOOR,
-        _layer(gain * first.weight.T, first.bias),
-        _layer(torch.cat([input_gates.T, hidden_gates.T]), input_bias + hidden_bias),
-        _layer(features.weight.T, features.bias),
-        _layer(network.heads.weight.T / scale.flatten(), network.heads.bias / scale.flatten()),
-        array(first.bias.new_zeros(4, network.content_dim)),
+        _layer(gain * weight.T, bias),
+        _layer(np.concatenate([input_gates.T, hidden_gates.T]), input_bias + hidden_bias),
+        _layer(array(features.weight).T, array(features.bias)),
+        _layer(array(network.heads.weight).T / scale.ravel(), array(network.heads.bias) / scale.ravel()),
+        np.zeros_like(scale),
     )
 
 
 def _constant(network: ConstantVelocity) -> Network:
     """No weights: the constants."""
     nothing = network.process_variance.new_zeros(0)
-    layer, constants = _layer(nothing, nothing), torch.stack(list(network.motion(nothing)))
+    layer, constants = _layer(array(nothing), array(nothing)), torch.stack(list(network.motion(nothing)))
     return Network(*widths(network.content_dim, 0), VARIANCE_FLOOR, layer, layer, layer, layer, array(constants))
 
 
-def _layer(weight: Tensor, bias: Tensor) -> Layer:
+def _layer(weight: Array, bias: Array) -> Layer:
     """[I, O] and [O]."""
-    return Layer(array(weight.flatten()), array(bias))
+    return Layer(weight.flatten(), bias)
 
 
 def latent_path_of(network: GaussianNetwork, features: Tensor, noise: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Motion that is too fast for boxes so small."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Outrun:
         self._numbers += np.bincount(np.minimum(n_after, most), minlength=most + 1)[:-1]
         is_followed, is_whole = n_after > 0, (n_before == n_sources) & (n_after == n_sources)
         n_apart = (apart & is_there[:-1]).sum(-1)
-        self._whole = _added(self._whole, n_apart @ is_whole, n_sources * np.count_nonzero(is_whole))
+        self._whole = _added(self._whole, n_apart @ is_whole, n_sources * is_whole.sum())
         own = np.minimum(n_before, n_sources)
         n_apart = np.maximum(n_apart - (n_before - own), 0)
         self._followed = _added(self._followed, n_apart @ is_followed, own @ is_followed)
@@ -95,7 +96,7 @@ def _meets(a: Array, b: Array) -> Flags:
     return found
 
 
-def _added(counts: tuple[int, int], apart: int, count: int) -> tuple[int, int]:
+def _added(counts: tuple[int, int], apart: np.integer[Any], count: np.integer[Any]) -> tuple[int, int]:
     return counts[0] + int(apart), counts[1] + int(count)
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from pyro_mixdvae.tracking.boxes import Array, is_outside
 from pyro_mixdvae.tracking.result import TrackingResult
 from pyro_mixdvae.tracking.verdicts.setting import Setting
@@ -26,7 +28,7 @@ class Outside:
     def sentences(self) -> Iterator[str]:
         """One a source that has left."""
         outside, setting = self._outside.all(), self._setting
-        for source in outside.any(0).nonzero()[0].tolist():
+        for source in np.nonzero(outside.any(0))[0].tolist():
             where = outside[:, source]
             yield (
                 f"Source {source + 1} lies wholly outside the image in {self._outside.in_words(where)} "

@@ -47,7 +47,7 @@ class LittleObserved:
                 f"and do the sources start at the right ones ({setting.labelling})?"
             )
             return
-        for source in (share < 0.5).nonzero()[0].tolist():
+        for source in np.nonzero(share < 0.5)[0].tolist():
             unseen = self._observed.in_words(~observed[:, source])
             yield (
                 f"Source {source + 1} is observed in {percent(float(share[source]))} of the frames only "
@@ -78,7 +78,7 @@ class Inferred:
     def sentences(self) -> Iterator[str]:
         """One a source that there are such frames of."""
         wide, setting = self._wide.all(), self._setting
-        for source in wide.any(0).nonzero()[0].tolist():
+        for source in np.nonzero(wide.any(0))[0].tolist():
             where, far = wide[:, source], "its own size" if setting.what == "box" else "another source is"
             yield (
                 f"Where source {source + 1} is in {self._wide.in_words(where)} is inference alone "
