@@ -58,7 +58,10 @@ class Filtered(NamedTuple):
         return Filtered(*own, transitions, belief, carried)
 
     def replaced(self, scenes: Tensor, other: "Filtered", since: int = 0) -> "Filtered":
-        """The same but for some `scenes`, a mask [B] or numbers [M], from a frame on: `other` holds only these."""
+        """The same but for some `scenes`, a mask [B] or numbers [M], from a frame on: `other` holds only these.
+
+        What is carried as one tensor is written over, for it is large: nothing goes on from what was there before.
+        """
 
         def put(old: Tensor, new: Tensor, dim: int = 2) -> Tensor:
             kept = old[scenes].narrow(dim, 0, since)
@@ -72,8 +75,11 @@ class Filtered(NamedTuple):
         mean = put(self.mean, other.mean)
         responsibilities = put(self.responsibilities, other.responsibilities, 1)
         log_likelihood = put(self.log_likelihood, other.log_likelihood, 1)
-        carried = None
-        if self.carried is not None and other.carried is not None:
+        carried: Sequence[Any] | Tensor | None = None
+        if isinstance(self.carried, Tensor) and isinstance(other.carried, Tensor):
+            carried = self.carried
+            carried[since:, scenes] = other.carried
+        elif self.carried is not None and other.carried is not None:
             later = zip(self.carried[since:], other.carried, strict=True)
             moved = [map_state(lambda old, new: old.index_put((scenes,), new), *pair) for pair in later]
             carried = [*self.carried[:since], *moved]
@@ -85,6 +91,8 @@ def carried_into(carried: Sequence[Any] | Tensor, scenes: Tensor, frames: Tensor
 
     What is no tensor in it is that of the latest of the frames: of the first some know that they are.
     """
+    if isinstance(carried, Tensor):
+        return carried[frames, scenes]
     order = frames.argsort(descending=True, stable=True)
     picked = [
         map_state(lambda part, b=b: part[b : b + 1], carried[t])
