@@ -179,6 +179,15 @@ def test_limits_lie_around_the_box_at_any_level(level: float) -> None:
     assert ((low < high) & (low <= lower + 0.005) & (upper - 0.005 <= high)).all()
 
 
+def test_limits_of_wide_intervals_are_those_of_the_gaussian() -> None:
+    """Where no limit has to be moved as where one has: of the same box, beside one whose spread is next to none."""
+    boxes, spread = np.array([[1e-3, 5.0, 700.0, 1e6]]), np.array([[1e-2, 1e-3, 1.0, 10.0]])
+    alone = limits(boxes, spread, 0.9)
+    np.testing.assert_array_equal(alone, (boxes - reach(0.9) * spread, boxes + reach(0.9) * spread))
+    beside = limits(np.concatenate([boxes, boxes]), np.concatenate([spread, 1e-30 * spread]), 0.9)
+    np.testing.assert_array_equal(alone, [part[:1] for part in beside])
+
+
 def test_reach_is_that_of_a_gaussian() -> None:
     np.testing.assert_allclose([reach(0.9), reach(0.95)], [1.6448536269514722, 1.959963984540054])
     assert 8.2 < reach(1 - 2**-53) < 8.4
