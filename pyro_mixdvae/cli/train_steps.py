@@ -150,7 +150,7 @@ def tell_result(result: "Pretrained", outputs: Outputs, score: "Score", kl_weigh
         f"{result.best_epoch}, which did best on what was held out; the card is {outputs.card}, the learning "
         f"curve {outputs.curve}."
     )
-    weighted = "" if kl_weight == 1 else f" (with {kl_weight:g} of its KL term)"
+    weighted = "" if kl_weight == 1 or score.unit == "dB" else f" (with {kl_weight:g} of its KL term)"
     detail(f"{score.name} of what was held out: {result.best_score:.3f} {score.unit}{weighted}.")
     if outputs.others:
         say(

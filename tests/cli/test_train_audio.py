@@ -118,7 +118,7 @@ def test_sounds_that_it_may_be_heard_with(
     assert others.card["separation"]["gain"] == card["separation"]["gain_of_other"]
     assert others.network.power_shape == others.card["separation"]["power_shape"]
     assert others.card["best_gain"] == card["best_gain"]
-    assert f"gain of what was held out: {card['best_gain']:.3f} dB" in ended.out
+    assert f"gain of what was held out: {card['best_gain']:.3f} dB." in ended.out
     assert "best_elbo" not in card
     alone = mixdvae("train", "audio", clips, "-o", "alone.safetensors", "--epochs", 1, *SMALL)
     assert alone.code == 0
