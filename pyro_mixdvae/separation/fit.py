@@ -14,7 +14,7 @@ BAD = 1.0
 """A misfit that sounds of a model's own kind do not have: on speech with flute it is .15 to .75, on noise and on tones
 that are neither it is mostly above 1."""
 
-UNSTEADY = 15.0
+UNSTEADY = 15.25
 """Decibels of steadiness below which most mixtures were separated badly (`benchmarks/NOTES.md`)."""
 
 

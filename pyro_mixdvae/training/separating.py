@@ -15,8 +15,8 @@ from pyro_mixdvae.training.objectives import Value
 DECIBEL = 200.0
 """Nats a frame that a decibel of separation counts for.
 
-The slope of G in the log powers is then a fifth to a third of that of the ELBO, most of which is chance from one frequency
-to the next (measured with the models that ship, on notes of an oboe).
+The slope of G in the log powers is then a fifth to a third of that of the ELBO, most of which is chance from one
+frequency to the next (measured with the models that ship, on notes of an oboe).
 """
 
 DEEPEST = 1e-5
