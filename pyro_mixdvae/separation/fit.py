@@ -49,12 +49,12 @@ class Fit:
             return (
                 f"the part of {self.name} is in doubt: the models change their mind about it from look to look "
                 f"({self.steadiness:.0f} dB closer to each other than to the mixture; of good separations they are "
-                f"{UNSTEADY:g} and more): {_ADVICE}"
+                f"more than {UNSTEADY:.0f}): {_ADVICE}"
             )
         return None
 
 
-_ADVICE = "expect errors, or train a model on sounds like these (`mixdvae train audio`)."
+_ADVICE = "expect errors, or train a model on sounds like these (`mixdvae train audio --against` the others)."
 
 
 class FitSums:
