@@ -156,5 +156,5 @@ def _valid(cls: type, name: str) -> object:
 
 def methods_of_object(part: Part) -> list[str]:
     """Names of methods that were set on an object, in the place of its class's."""
-    functions = (FunctionType, MethodType)  # of which there are no subclasses
-    return [name for name, value in vars(part).items() if type(value) in functions and hasattr(type(part), name)]
+    functions = (FunctionType, MethodType)
+    return [name for name, value in vars(part).items() if isinstance(value, functions) and hasattr(type(part), name)]
