@@ -122,8 +122,8 @@ def audio(
     if start != FROM_NOTHING:
         begun = nearest(data.validation, clips.stft, seed) if start is None else loaded(start, clips.stft)
         say(f"The training goes on from {begun.name}.")
-    networks = [model.network if model else None for model in (begun, partner)]
-    training = training_of(data, seed, epochs, batch_size, learning_rate, *networks)
+    own, along = (model.network if model else None for model in (begun, partner))
+    training = training_of(data, seed, epochs, batch_size, learning_rate, start=own, others=along)
     score = GAIN if partner else ELBO
     data.description["start"] = begun.name if begun else FROM_NOTHING
     if partner:
@@ -147,7 +147,7 @@ def audio(
         partner.network.power_shape = expectation.power_shapes[1]
         others = (partner.network, {"name": partner.name, "separation": expectation.of_other(more["name"]).as_dict()})
     write_network(training, result, data.description, clips.stft, outputs, overwrite or resume, score, more, others)
-    tell_result(result, outputs, score, training.plan.kl_weight)
+    tell_result(result, outputs, score, 1.0 if partner else training.plan.kl_weight)
     say(
         f"A recording that it has not learned from comes back from it at {scores['teacher']:.1f} dB, and at "
         f"{scores['free']:.1f} dB where it hears only itself (the card says how)."

@@ -102,9 +102,9 @@ def run_training(
     epochs: int,
     score: "Score",
 ) -> "Pretrained":
-    """Train with a bar that shows the best epoch, or its score; Ctrl-C says how to go on, and exits with 130.
+    """Train with a bar that shows the best epoch (and a gain in dB), or all scores if the user wants to see more.
 
-    Decibels are shown in either case: they say something to everyone.
+    Ctrl-C says how to go on, and exits with 130.
     """
     from pyro_mixdvae.training.loop import GAIN, Checkpoint, train
 
@@ -144,13 +144,13 @@ def _interruptible(checkpoint: Path) -> Iterator[None]:
 
 
 def tell_result(result: "Pretrained", outputs: Outputs, score: "Score", kl_weight: float = 1.0) -> None:
-    """What a training has come to."""
+    """What a training has come to; `kl_weight` is that of the KL term in its score, 1 where there is none."""
     say(
         f"{outputs.weights}: learned in {counted(len(result.curve), 'epoch')}, and kept as of epoch "
         f"{result.best_epoch}, which did best on what was held out; the card is {outputs.card}, the learning "
         f"curve {outputs.curve}."
     )
-    weighted = "" if kl_weight == 1 or score.unit == "dB" else f" (with {kl_weight:g} of its KL term)"
+    weighted = "" if kl_weight == 1 else f" (with {kl_weight:g} of its KL term)"
     detail(f"{score.name} of what was held out: {result.best_score:.3f} {score.unit}{weighted}.")
     if outputs.others:
         say(

@@ -74,7 +74,15 @@ def score(
     kl_scale: float = 1.0,
     batch_size: int = 256,
 ) -> float:
-    """The mean score of tracks, with noise of a fixed seed."""
+    """The mean score of tracks of one length, in the unit of the objective.
+
+    Args:
+        objective: is not descended.
+        tracks: contents [count, T, D], or examples.
+        own_output_probability, kl_scale: as in `Schedule`.
+        seed: of all that is drawn.
+        batch_size: tracks at once.
+    """
     generator, draws = seeded(seed), seeded(seed)
     total = 0.0
     for indices in torch.arange(len(tracks)).split(batch_size):
@@ -84,6 +92,13 @@ def score(
     return total / len(tracks)
 
 
-def elbo_per_frame(network: DVAE, tracks: Tracks, own_output_probability: float = 0.0, **options: float) -> float:
-    """ELBO of tracks in nats a frame; options as in `score`."""
-    return score(SourceElbo(network), tracks, own_output_probability, **options)  # type: ignore[arg-type]
+def elbo_per_frame(
+    network: DVAE,
+    tracks: Tracks,
+    own_output_probability: float = 0.0,
+    seed: int = 0,
+    kl_scale: float = 1.0,
+    batch_size: int = 256,
+) -> float:
+    """ELBO of tracks in nats a frame; arguments as in `score`."""
+    return score(SourceElbo(network), tracks, own_output_probability, seed, kl_scale, batch_size)

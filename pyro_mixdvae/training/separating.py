@@ -15,8 +15,7 @@ from pyro_mixdvae.training.objectives import Value
 DECIBEL = 200.0
 """Nats a frame that a decibel of separation counts for.
 
-The slope of G in the log powers is then a fifth to a third of that of the ELBO, most of which is chance from one
-frequency to the next (measured with the models that ship, on notes of an oboe).
+It was not tuned: the slope of G in the log powers is then of the order of that of the ELBO (`benchmarks/NOTES.md`).
 """
 
 DEEPEST = 1e-5
@@ -48,7 +47,7 @@ class Separating:
         """See `Objective`; examples of content s and observed o, complex spectra [B, T, F].
 
         Raises:
-            InputError: nothing is mixed with the source in any of them.
+            InputError: they are contents alone, and no examples.
         """
         if not isinstance(example, Example):
             raise InputError("learning to separate takes examples of mixtures.")
@@ -61,8 +60,8 @@ class Separating:
             h, z, latent = network.drawn(network.teacher_forced(past), seen)
             elbos.append(network.density(h, z).to_event(2).log_prob(part.content) + kl_scale * latent)
             powers.append(network.power(h, z))
-        gain = _mean(separated(source, example.observed, *powers), is_mixed)
-        per_frame = (elbos[0].mean() + _mean(elbos[1], is_mixed)) / source.shape[-2]
+        gain = mean_of(separated(source, example.observed, *powers), is_mixed)
+        per_frame = (elbos[0].mean() + mean_of(elbos[1], is_mixed)) / source.shape[-2]
         return Value(-per_frame - DECIBEL * gain, gain)
 
     @torch.no_grad()
@@ -105,19 +104,21 @@ class _Part(NamedTuple):
 def separated(source: Tensor, observed: Tensor, own: Tensor, others: Tensor) -> Tensor:
     """G [B]: the mean of the gains of a source and of the rest in decibels, as `Separating` has it.
 
-    The source and the mixture are complex, [B, T, F] as the variances of the source and of the rest.
+    Args:
+        source, observed: s and o, complex spectra [B, T, F].
+        own, others: the variances v of s and of the rest, [B, T, F].
     """
     energy, rest, error = (
         squared_modulus(part).sum((-1, -2))
         for part in (source, observed - source, source - own / (own + others) * observed)
     )
-    least = DEEPEST * torch.minimum(energy, rest) + torch.finfo(error.dtype).tiny
     tiny = torch.finfo(error.dtype).tiny
+    least = DEEPEST * torch.minimum(energy, rest) + tiny
     return 5 * ((energy + tiny).log10() + (rest + tiny).log10()) - 10 * (error + least).log10()
 
 
-def _mean(values: Tensor, counts: Tensor) -> Tensor:
-    """Of those that count, both [B]; 0 where none does."""
+def mean_of(values: Tensor, counts: Tensor) -> Tensor:
+    """The mean of those values [B] that count, [B] True or False: a number, 0 where none does."""
     return torch.where(counts, values, 0.0).sum() / counts.sum().clamp(min=1)
 
 
