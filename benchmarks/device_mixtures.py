@@ -28,7 +28,8 @@ OCTAVES_OF_SPEECH = 0.2
 class Mixtures(NamedTuple):
     """Complex spectra [B, T, F] of speech, of the other source and of their mixture with noise of power [B, 1, F].
 
-    Of each row whether speech counts, whether the other source does, and whether they are a mixture of the two, [B].
+    Of each row, True or False [B], whether speech counts, whether the other source does, and whether it is a mixture of
+    the two.
     """
 
     speech: Tensor
@@ -210,7 +211,7 @@ def draw_mixtures(recordings: Sequence[Recordings], n: int) -> Mixtures:
     rest = floored(STFT_.spectrum(other)) * sounds_other[..., None]
     is_known = kind >= 0.1
     flags = (has_speech, sounds_other & is_known, is_known & (kind < 0.8))
-    return Mixtures(first, rest, first + rest + noise, power, *(flag[:, 0].float() for flag in flags))
+    return Mixtures(first, rest, first + rest + noise, power, *(flag[:, 0] for flag in flags))
 
 
 def _steady_noise(n: int, length: int, device: torch.device) -> Tensor:

@@ -92,7 +92,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the mixtures")
     parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="what follows goes to mixdvae train")
     parser.add_argument("-o", "--output", type=Path, help="folder for the weights, the table and all gains")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.weights and options.spoil:
+        parser.error("--spoil is for what is trained on, and with --weights nothing is.")
+    return options
 
 
 def _scores(options: argparse.Namespace, weights: Path, other: Path) -> Iterator[Scored]:

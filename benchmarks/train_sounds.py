@@ -21,7 +21,8 @@ from device_mixtures import STFT_, Folders, Mixtures, begin, chance, draw_mixtur
 from torch import Tensor, nn
 
 from pyro_mixdvae.networks.spectral_srnn import SECOND_PASSES, SpectralSRNN, expected_power
-from pyro_mixdvae.training.separating import DECIBEL, separated
+from pyro_mixdvae.networks.stationary_noise import without_noise
+from pyro_mixdvae.training.separating import DECIBEL, mean_of, separated
 from pyro_mixdvae.weights.store import save_network
 
 NAMES = ("speech", "instrument", "flute")
@@ -161,8 +162,8 @@ def objective(networks: Sequence[SpectralSRNN], batch: Mixtures, kl_scale: Tenso
     n, n_frames = codes[0].shape[:2]
     noise = torch.randn(len(networks), n, n_frames, networks[0].latent_dim, device=codes[0].device)
     paths, moments = encoder_paths(networks, codes, noise)
-    is_late = (torch.arange(n, device=codes[0].device) >= n // 2).float()
-    counts = [batch.has_speech, batch.has_other, batch.has_other * is_late]
+    is_late = torch.arange(n, device=codes[0].device) >= n // 2
+    counts = [batch.has_speech, batch.has_other, batch.has_other & is_late]
     elbos, powers = [], []
     for number, network in enumerate(networks):
         z, h = paths[number], memories[number]
@@ -172,13 +173,13 @@ def objective(networks: Sequence[SpectralSRNN], batch: Mixtures, kl_scale: Tenso
         latent = _log_normal(z, mean, variance.log()) - _log_normal(z, own_mean, own_log_variance)
         power = network.power(h, z)
         content = network.density(h, z).log_prob(batch.other if number else batch.speech).sum(-1)
-        elbos.append(_mean((content + kl_scale * latent).mean(-1), counts[number]))
+        elbos.append(mean_of((content + kl_scale * latent).mean(-1), counts[number]))
         powers.append(power)
     # What speech has to be told from is the other source and the noise.
     gains = [separated(batch.speech, batch.observed, powers[0], power + batch.noise) for power in powers[1:]]
-    with_flutes = _mean(gains[1], batch.is_pair * is_late)
-    loss = -sum(elbos) - DECIBEL * (1.5 * _mean(gains[0], batch.is_pair) + 0.75 * with_flutes)
-    return Told(loss, torch.stack([*elbos, _mean(gains[0], batch.is_pair * (1 - is_late)), with_flutes]).detach())
+    with_flutes = mean_of(gains[1], batch.is_pair & is_late)
+    loss = -sum(elbos) - DECIBEL * (1.5 * mean_of(gains[0], batch.is_pair) + 0.75 * with_flutes)
+    return Told(loss, torch.stack([*elbos, mean_of(gains[0], batch.is_pair & ~is_late), with_flutes]).detach())
 
 
 @torch.no_grad()
@@ -190,7 +191,9 @@ def _inputs(networks: Sequence[SpectralSRNN], batch: Mixtures, own_output: Tenso
     speech, other, observed = (part.real.square() + part.imag.square() for part in batch[:3])
     n, device = len(observed), observed.device
     rows = (n, 1, 1)
-    looked = torch.where(chance(n, 0.5, device).view(rows), _without(observed, batch.noise), observed)
+    everywhere = torch.ones_like(observed[..., 0], dtype=torch.bool)
+    quiet = without_noise(observed, batch.noise + LEAST, everywhere)
+    looked = torch.where(chance(n, 0.5, device).view(rows), quiet, observed)
     memories, codes = _heard(networks, [looked] * 3, [looked] * 3)
     paths, _ = encoder_paths(networks, codes, None)
     first = [network.power(h, z) for network, h, z in zip(networks, memories, paths, strict=True)]
@@ -198,26 +201,19 @@ def _inputs(networks: Sequence[SpectralSRNN], batch: Mixtures, own_output: Tenso
     kind = torch.rand(rows, device=device)
     again, is_rough = kind < SECOND_PASSES, kind < SECOND_PASSES / 2
     partner = torch.where(chance(n, 0.5, device).view(rows) & is_late, first[2], first[1])
-    is_rough = is_rough | (batch.is_pair == 0).view(rows)
+    is_rough = is_rough | ~batch.is_pair.view(rows)
     seen, past = [], []
     for own, others, truth in zip(first, (partner, first[0], first[0]), (other, speech, speech), strict=True):
         rest = torch.where(is_rough, _roughly(truth), others) + batch.noise + LEAST
         seen.append(torch.where(again, expected_power(observed, own, rest), looked))
-        replaced = (torch.rand(rows, device=device) < 2 * own_output) & chance(n * own.shape[1], 0.5, device).view(
-            n, -1, 1
-        )
+        is_half = torch.rand(*own.shape[:2], 1, device=device) < 0.5
+        replaced = (torch.rand(rows, device=device) < 2 * own_output) & is_half
         past.append(torch.where(replaced, own, seen[-1]))
     return seen, past
 
 
-def _without(power: Tensor, noise: Tensor) -> Tensor:
-    """As `stationary_noise.without_noise`; where there is no noise, the power itself."""
-    around = nn.functional.avg_pool2d(power[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
-    return expected_power(power, torch.maximum(around - noise, 0.1 * noise), noise + LEAST)
-
-
 def _roughly(power: Tensor) -> Tensor:
-    """As `spectral_srnn.blurred`."""
+    """As `spectral_srnn.blurred`, of one width and drawn on the device, as a CUDA graph needs it."""
     n, n_frames, n_frequencies = power.shape
     coarse = torch.randn(n, 1, n_frames // 5 + 1, n_frequencies // 8 + 1, device=power.device)
     size = 0.8 * torch.rand(n, 1, 1, 1, device=power.device)
@@ -273,11 +269,6 @@ def _log_normal(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Log density of independent Gaussian numbers, summed over the last axis."""
     distance = (value - mean).square() * (-log_variance).exp()
     return -0.5 * (distance + log_variance + math.log(2 * math.pi)).sum(-1)
-
-
-def _mean(values: Tensor, counts: Tensor) -> Tensor:
-    """Of those that count, both [B]."""
-    return (values * counts).sum() / counts.sum().clamp(min=1)
 
 
 if __name__ == "__main__":
