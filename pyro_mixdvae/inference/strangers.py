@@ -59,7 +59,7 @@ def strangers_of(posterior: Posterior, chains: Conditioned, scene: int, is_left:
     matrix, offset, noise = (part.mean(1, keepdim=True).repeat(1, len(rows), *[1] * (part.dim() - 2)) for part in steps)
     offset[:] = 0.0
     value, precision = (torch.zeros(1, len(rows), *part.shape[2:], dtype=torch.double) for part in said)
-    anywhere, first = _beginning(posterior, noise[0, 0, 0], scene)
+    anywhere, first = beginning(posterior, noise[0, 0, 0], scene)
     scale = posterior.model.likelihood.noise.scale(posterior.scene)[scene, :, :, 0].double()
     observed = posterior.scene.observations[scene].double()
     is_run = np.zeros(value.shape[1:3], np.bool_)
@@ -134,7 +134,7 @@ def _in_rows(runs: list[Run]) -> list[list[Run]]:
     return rows
 
 
-def _beginning(posterior: Posterior, first: Tensor, scene: int) -> tuple[Tensor, Tensor]:
+def beginning(posterior: Posterior, first: Tensor, scene: int) -> tuple[Tensor, Tensor]:
     """Mean [D] and covariance [D, S, S] of a state that begins: `first` is that of a source's own beginning."""
     seen = posterior.scene.observations[scene][posterior.scene.mask[scene]].double()
     covariance = first.clone()

@@ -3,9 +3,11 @@
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 
 from pyro_mixdvae.distributions import two_sided
 from pyro_mixdvae.distributions.kalman import Transition
+from pyro_mixdvae.distributions.two_sided import TwoSided
 from pyro_mixdvae.engines.numba import two_sided as kernels
 from pyro_mixdvae.engines.numba.compiled import array
 from pyro_mixdvae.inference.gap_spread import Array, GapSpread
@@ -40,6 +42,12 @@ class TrackGaps(Protocol):
     def own_squares(self, scene: int) -> Array:
         """Of each track with itself, [N, T, D]."""
 
+    def own(self, scene: int) -> Gaps:
+        """Of each track with itself, [N, T, D] each."""
+
+    def at(self, scene: int, track: int, begin: int, end: int) -> TwoSided:
+        """Both sides of the frames of a track from `begin` on, before `end`: [L, D, ...] each."""
+
 
 def track_gaps(chains: Conditioned, unsettled: int) -> TrackGaps:
     """By kernels where a coordinate has two numbers of state; `unsettled` frames before each do not count."""
@@ -70,8 +78,20 @@ class GapsOfTwo:
 
     def own_squares(self, scene: int) -> Array:
         """[N, T, D]."""
-        own: Array = self.squares[scene * self.n_sources : (scene + 1) * self.n_sources]
-        return own
+        return self.own(scene).squares
+
+    def own(self, scene: int) -> Gaps:
+        """As `TrackGaps.own`."""
+        tracks = slice(scene * self.n_sources, (scene + 1) * self.n_sources)
+        return Gaps(self.squares[tracks], self.volumes[tracks])
+
+    def at(self, scene: int, track: int, begin: int, end: int) -> TwoSided:
+        """As `TrackGaps.at`."""
+        found = (torch.from_numpy(part[scene * self.n_sources + track, begin:end]) for part in self.sides)
+        mean, covariance, precision, centre = found
+        # A symmetric matrix is kept as three numbers.
+        whole = (part[..., [0, 1, 1, 2]].unflatten(-1, (2, 2)) for part in (covariance, precision))
+        return TwoSided(mean, *whole, centre)
 
 
 class GapsOfAny:
@@ -81,6 +101,7 @@ class GapsOfAny:
         steps = Transition(*(part.double() for part in chains.transitions))
         value, precision = (part.double() for part in chains.observation)
         sides = two_sided.two_sided(steps, value, precision, unsettled)
+        self.sides = sides
         pasts = (two_sided.TwoSided(*(part[:, n : n + 1] for part in sides)) for n in range(value.shape[1]))
         gaps = [two_sided.gap(past, sides) for past in pasts]  # one past at a time: covariances take room
         self.squares = np.stack([gap.squares.numpy() for gap in gaps], 1)  # [B, N, N, T, D]
@@ -104,6 +125,13 @@ class GapsOfAny:
 
     def own_squares(self, scene: int) -> Array:
         """[N, T, D]."""
+        return self.own(scene).squares
+
+    def own(self, scene: int) -> Gaps:
+        """As `TrackGaps.own`."""
         sources = np.arange(self.squares.shape[1])
-        own: Array = self.squares[scene][sources, sources]
-        return own
+        return Gaps(self.squares[scene][sources, sources], self.volumes[scene][sources, sources])
+
+    def at(self, scene: int, track: int, begin: int, end: int) -> TwoSided:
+        """As `TrackGaps.at`."""
+        return TwoSided(*(part[scene, track, begin:end] for part in self.sides))
