@@ -62,12 +62,13 @@ class LastingError(RepeatedError):
         """The mean of e given all frames, in gaps too; its variance counts where nothing is seen."""
         unit, is_detected = noise.at(content), ~detected.isnan().any(-1)
         residual = torch.where(is_detected.unsqueeze(-1), (detected - content) / unit, 0.0)
-        fresh = fresh_variance(residual, is_detected)[:, None, None]
+        told = fresh_variance(residual, is_detected)
+        fresh = told[:, None, None]
         coarse = (self.lasting**2 * fresh * unit.square()).maximum(noise.followed(content).square())
         hidden = self.variance(noise, content, torch.zeros_like(seen))
         known = torch.where(fresh.isnan(), self.variance(noise, content, torch.ones_like(seen)), self.share * coarse)
         repeated = torch.lerp(hidden.maximum(known), known, seen.unsqueeze(-1))
-        scales = scales_of(residual, is_detected)
+        scales = scales_of(residual, is_detected, told)
         own = (1 - self.lasting**2 * scales.white / scales.lasting).clamp(min=0.0)[:, None, None]
         if not own.any():
             return Wander(torch.zeros_like(residual), repeated)
@@ -76,14 +77,13 @@ class LastingError(RepeatedError):
         return Wander(shift * unit, repeated + spread * unit.square())
 
 
-def scales_of(residual: Tensor, seen: Tensor) -> Scales:
+def scales_of(residual: Tensor, seen: Tensor, fresh: Tensor) -> Scales:
     """By moments of residuals [B, N, T, D] where `seen` [B, N, T], none of which counts for more than `FARTHEST`.
 
-    Fourth differences leave of what lasts next to nothing: their median size is that of w, by √70. What lasts has the
-    rest of the variance, and rho the sum of the covariances at distances one and two. Where too little is seen to
-    tell, all is white.
+    What lasts has the rest of the variance beside what is new in every frame, `fresh` [B, D], and rho the sum of the
+    covariances at distances one and two. Where too little is seen to tell, and that is NaN, all is white.
     """
-    n_frames, squared = seen.shape[-1], fresh_variance(residual, seen)
+    n_frames = seen.shape[-1]
     limit = FARTHEST * robust_spread(residual, seen).nan_to_num(0.0)[:, None, None]
     near = torch.where(seen.unsqueeze(-1), residual.clamp(-limit, limit), 0.0)
 
@@ -93,14 +93,17 @@ def scales_of(residual: Tensor, seen: Tensor) -> Scales:
         return (near[..., distance:, :] * near[..., :kept, :]).sum((1, 2)) / pairs
 
     total = covariance(0).clamp(min=2 * LEAST)
-    white = torch.where(squared.isnan(), total, squared).clamp(min=LEAST)
+    white = torch.where(fresh.isnan(), total, fresh).clamp(min=LEAST)
     lasting = (total - white).clamp(min=LEAST)
     correlation = ((covariance(1) + covariance(2)) / (2 * lasting)).clamp(*CORRELATIONS)
     return Scales(white, lasting, correlation)
 
 
 def fresh_variance(residual: Tensor, seen: Tensor) -> Tensor:
-    """w^2 of each scene and coordinate [B, D], by fourth differences; NaN where too little is seen to tell."""
+    """w^2 of each scene and coordinate [B, D]: of what is new in every frame; NaN where too little is seen to tell.
+
+    Fourth differences leave of what lasts next to nothing: their median size is that of w, by √70.
+    """
     untold = residual.new_full((len(residual), residual.shape[-1]), float("nan"))
     if seen.shape[-1] <= ORDER:
         return untold

@@ -13,7 +13,6 @@ as likely as any others. Until the first it is where the past says, from the sec
 between them anywhere.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -28,14 +27,14 @@ from pyro_mixdvae.inference.exchanges import FLOOR, UNSETTLED, chains_of
 from pyro_mixdvae.inference.gap_spread import fitted
 from pyro_mixdvae.inference.posterior import Conditioned, Posterior
 from pyro_mixdvae.inference.strangers import beginning
-from pyro_mixdvae.inference.track_gaps import Mask, TrackGaps, track_gaps
+from pyro_mixdvae.inference.track_gaps import Integers, Mask, track_gaps
 from pyro_mixdvae.models.reappearance import Reappearance
 
 ELSEWHERE = Reappearance().back / 2
 """Chance a frame that a source which is not seen begins anew, and not on its way."""
 
 FEW = 30
-"""Gaps between the past and the future of tracks, at least, that their spread is told from."""
+"""Detections, and gaps between the past and the future of tracks, at least, that it takes to tell."""
 
 
 class Place(NamedTuple):
@@ -83,68 +82,78 @@ def possible_jumps(posterior: Posterior, observed: Mask) -> list[list[Jump]]:
         observed: in which frames each source is seen, [B, N, T].
     """
     found: list[list[Jump]] = [[] for _ in observed]
-    gaps = [gaps_of(each) for each in observed]
-    has_gaps = [b for b, each in enumerate(gaps) if each]
-    if not has_gaps or posterior.presence is not None:
+    gaps = gaps_of(observed)
+    # Of labels alone nothing says what may be elsewhere.
+    is_enough = (posterior.scene.mask.sum((1, 2)) >= FEW).numpy()
+    gaps = Runs(*(part[is_enough[gaps.scene]] for part in gaps))
+    if not len(gaps.scene) or posterior.presence is not None:
         return found
+    has_gaps, place = np.unique(gaps.scene, return_inverse=True)
     chains = chains_of(posterior)
     chains = Conditioned(
         Transition(*(part[has_gaps] for part in chains.transitions)),
         PseudoObservation(*(part[has_gaps] for part in chains.observation)),
     )
     tracks = track_gaps(chains, 0)
-    for place, b in enumerate(has_gaps):
-        first = chains.transitions.noise[place, 0, 0].double()
-        mean, covariance = beginning(posterior, first, b)
-        state = torch.zeros(covariance.shape[:-1], dtype=torch.double)
-        state[:, 0] = mean
-        found[b] = list(_of_scene(tracks, place, gaps[b], observed[b], state, covariance))
-    return found
-
-
-def gaps_of(observed: Mask) -> list[tuple[int, int, int]]:
-    """Source, first and last frame of each run in which a source is not seen [N, T], but was before and is after."""
-    found = []
-    for n, each in enumerate(observed):
-        frames = np.flatnonzero(each)
-        at = np.flatnonzero(np.diff(frames) > 1)
-        found += [(n, int(frames[i]) + 1, int(frames[i + 1]) - 1) for i in at]
-    return found
-
-
-def _of_scene(
-    tracks: TrackGaps, place: int, gaps: list[tuple[int, int, int]], observed: Mask, state: Tensor, covariance: Tensor
-) -> Iterator[Jump]:
-    """Of one scene, given a state that begins anywhere: mean [D, S] and covariance [D, S, S]."""
-    own = tracks.own(place)
-    anywhere = TwoSided(state, covariance, torch.zeros_like(covariance), state)
-    odds = []
-    for n, begin, end in gaps:
-        fresh = gap(anywhere, TwoSided(*(part[0] for part in tracks.at(place, n, end + 1, end + 2))))
-        stays = (end + 1 - begin) * np.log1p(-ELSEWHERE)
-        odds.append(-0.5 * float((fresh.squares + fresh.volumes).sum()) + np.log(-np.expm1(stays)) - stays)
+    anywhere = _anywhere(posterior, chains, has_gaps.tolist())
+    source, begin, end = gaps.source, gaps.begin, gaps.end
+    fresh = gap(TwoSided(*(part[place] for part in anywhere)), tracks.at(place, source, end + 1))
+    stays = (end + 1 - begin) * np.log1p(-ELSEWHERE)
+    elsewhere = np.log(-np.expm1(stays)) - stays - 0.5 * (fresh.squares + fresh.volumes).sum(-1).numpy()
+    way = tracks.own(place, source, end + 1)
     # By the model alone first: in most scenes no gap leaves a doubt, and no spread need be told.
-    cuts = tuple(np.array([(n, end + 1) for n, _, end in gaps]).T)
-    squares, volumes = (part[cuts] for part in own)
-    if not (odds + 0.5 * (squares + volumes).sum(-1) > FLOOR).any():
-        return
-    settled = observed & (np.cumsum(observed, 1) > UNSETTLED)
-    if settled.sum() < FEW:
-        return
-    spread = fitted(own.squares[:, : settled.shape[1]][settled], state.shape[-1])
-    way = spread.log_density(squares, volumes) + spread.log_constant()
-    for (n, begin, end), log_odds in zip(gaps, odds - way, strict=True):
-        if log_odds > FLOOR:
-            sides = tracks.at(place, n, begin, end + 1)
-            before = Place(sides.mean[..., 0], sides.covariance[..., 0, 0])
-            away = Place(*(part.expand_as(before.mean) for part in (state[:, 0], covariance[:, 0, 0])))
-            probability = float(1 / (1 + np.exp(-log_odds)))
-            yield Jump(n, begin, end, probability, before, away, _after(anywhere, sides))
+    doubtful = np.unique(place[elsewhere - way.log_density(None) > FLOOR])
+    for scene in doubtful.tolist():
+        b, own = has_gaps[scene], np.flatnonzero(place == scene)
+        settled = observed[b] & (np.cumsum(observed[b], 1) > UNSETTLED)
+        if settled.sum() < FEW:
+            continue
+        spread = fitted(tracks.own_squares(scene)[:, : settled.shape[1]][settled], anywhere.mean.shape[-1])
+        on_its_way = spread.log_density(way.squares[own], way.volumes[own]) + spread.log_constant()
+        for i, odds in zip(own.tolist(), elsewhere[own] - on_its_way, strict=True):
+            if odds > FLOOR:
+                frames = np.arange(begin[i], end[i] + 1)
+                sides = tracks.at(np.full_like(frames, scene), np.full_like(frames, source[i]), frames)
+                places = _places(TwoSided(*(part[scene] for part in anywhere)), sides)
+                probability = float(1 / (1 + np.exp(-odds)))
+                found[b].append(Jump(int(source[i]), int(begin[i]), int(end[i]), probability, *places))
+    return found
 
 
-def _after(anywhere: TwoSided, sides: TwoSided) -> Place:
-    """A state that began anywhere, given what is seen later."""
+def _anywhere(posterior: Posterior, chains: Conditioned, scenes: list[int]) -> TwoSided:
+    """A state of each of the scenes that begins anywhere, of whose future nothing is known: [scenes, D, ...] each."""
+    place, covariance = beginning(posterior, chains.transitions.noise[:, 0, 0].double(), scenes)
+    mean = torch.zeros(covariance.shape[:-1], dtype=torch.double)
+    mean[..., 0] = place
+    return TwoSided(mean, covariance, torch.zeros_like(covariance), mean)
+
+
+class Runs(NamedTuple):
+    """G gaps: scene, source, first and last frame of each, [G]."""
+
+    scene: Integers
+    source: Integers
+    begin: Integers
+    end: Integers
+
+
+def gaps_of(observed: Mask) -> Runs:
+    """The runs of frames in which a source is not seen [B, N, T], but was before and is after."""
+    scene, source, frame = np.nonzero(observed)
+    is_gap = (np.diff(frame) > 1) & (np.diff(source) == 0) & (np.diff(scene) == 0)
+    before, after = (np.flatnonzero(is_gap) + step for step in (0, 1))
+    return Runs(scene[before], source[before], frame[before] + 1, frame[after] - 1)
+
+
+def _places(anywhere: TwoSided, sides: TwoSided) -> tuple[Place, Place, Place]:
+    """On its way, anywhere, and begun anew anywhere, with the future of L frames; of [D, ...] and [L, D, ...]."""
     joined = torch.eye(anywhere.mean.shape[-1], dtype=torch.double) + anywhere.covariance @ sides.precision
     covariance = torch.linalg.solve(joined, anywhere.covariance.expand_as(joined))
-    shift = apply(covariance, apply(sides.precision, sides.centre - anywhere.mean))
-    return Place((anywhere.mean + shift)[..., 0], covariance[..., 0, 0])
+    mean = anywhere.mean + apply(covariance, apply(sides.precision, sides.centre - anywhere.mean))
+    beliefs = (
+        (sides.mean, sides.covariance),
+        (anywhere.mean.expand_as(mean), anywhere.covariance.expand_as(covariance)),
+        (mean, covariance),
+    )
+    before, away, after = (Place(mean[..., 0], covariance[..., 0, 0]) for mean, covariance in beliefs)
+    return before, away, after

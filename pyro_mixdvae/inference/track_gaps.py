@@ -42,11 +42,11 @@ class TrackGaps(Protocol):
     def own_squares(self, scene: int) -> Array:
         """Of each track with itself, [N, T, D]."""
 
-    def own(self, scene: int) -> Gaps:
-        """Of each track with itself, [N, T, D] each."""
+    def own(self, scene: Integers, track: Integers, frame: Integers) -> Gaps:
+        """Of C tracks with themselves, before a frame each: [C, D] each."""
 
-    def at(self, scene: int, track: int, begin: int, end: int) -> TwoSided:
-        """Both sides of the frames of a track from `begin` on, before `end`: [L, D, ...] each."""
+    def at(self, scene: Integers, track: Integers, frame: Integers) -> TwoSided:
+        """Both sides of the same, [C, D, ...] each."""
 
 
 def track_gaps(chains: Conditioned, unsettled: int) -> TrackGaps:
@@ -78,20 +78,21 @@ class GapsOfTwo:
 
     def own_squares(self, scene: int) -> Array:
         """[N, T, D]."""
-        return self.own(scene).squares
+        own: Array = self.squares[scene * self.n_sources : (scene + 1) * self.n_sources]
+        return own
 
-    def own(self, scene: int) -> Gaps:
+    def own(self, scene: Integers, track: Integers, frame: Integers) -> Gaps:
         """As `TrackGaps.own`."""
-        tracks = slice(scene * self.n_sources, (scene + 1) * self.n_sources)
-        return Gaps(self.squares[tracks], self.volumes[tracks])
+        track = scene * self.n_sources + track
+        return Gaps(self.squares[track, frame], self.volumes[track, frame])
 
-    def at(self, scene: int, track: int, begin: int, end: int) -> TwoSided:
+    def at(self, scene: Integers, track: Integers, frame: Integers) -> TwoSided:
         """As `TrackGaps.at`."""
-        found = (torch.from_numpy(part[scene * self.n_sources + track, begin:end]) for part in self.sides)
+        found = (torch.from_numpy(part[scene * self.n_sources + track, frame]) for part in self.sides)
         mean, covariance, precision, centre = found
         # A symmetric matrix is kept as three numbers.
-        whole = (part[..., [0, 1, 1, 2]].unflatten(-1, (2, 2)) for part in (covariance, precision))
-        return TwoSided(mean, *whole, centre)
+        covariance, precision = (part[..., [0, 1, 1, 2]].unflatten(-1, (2, 2)) for part in (covariance, precision))
+        return TwoSided(mean, covariance, precision, centre)
 
 
 class GapsOfAny:
@@ -125,13 +126,14 @@ class GapsOfAny:
 
     def own_squares(self, scene: int) -> Array:
         """[N, T, D]."""
-        return self.own(scene).squares
-
-    def own(self, scene: int) -> Gaps:
-        """As `TrackGaps.own`."""
         sources = np.arange(self.squares.shape[1])
-        return Gaps(self.squares[scene][sources, sources], self.volumes[scene][sources, sources])
+        own: Array = self.squares[scene][sources, sources]
+        return own
 
-    def at(self, scene: int, track: int, begin: int, end: int) -> TwoSided:
+    def own(self, scene: Integers, track: Integers, frame: Integers) -> Gaps:
+        """As `TrackGaps.own`."""
+        return Gaps(self.squares[scene, track, track, frame], self.volumes[scene, track, track, frame])
+
+    def at(self, scene: Integers, track: Integers, frame: Integers) -> TwoSided:
         """As `TrackGaps.at`."""
-        return TwoSided(*(part[scene, track, begin:end] for part in self.sides))
+        return TwoSided(*(part[scene, track, frame] for part in self.sides))

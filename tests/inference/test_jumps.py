@@ -96,9 +96,16 @@ def test_intervals_hold_where_it_may_be_meanwhile() -> None:
 
 
 def test_gaps_lie_between_frames_that_are_seen() -> None:
-    assert gaps_of(np.array([[0, 1, 0, 0, 1, 1, 0, 1, 0], [0] * 9, [0, 0, 0, 0, 1, 0, 0, 0, 0]], bool)) == [
-        (0, 2, 3),
-        (0, 6, 6),
+    rows = ["010011010", "000000000", "000010000", "110000001"]
+    seen = np.array([[each == "1" for each in row] for row in rows])
+    found = gaps_of(np.stack([seen, seen[::-1]]))
+    assert list(zip(*(part.tolist() for part in found), strict=True)) == [
+        (0, 0, 2, 3),
+        (0, 0, 6, 6),
+        (0, 3, 2, 7),
+        (1, 0, 2, 7),
+        (1, 3, 2, 3),
+        (1, 3, 6, 6),
     ]
 
 
@@ -106,9 +113,10 @@ def test_pytorch_and_kernels_agree() -> None:
     chains = posterior(90.0).conditioned
     assert chains is not None
     found, expected = GapsOfTwo(chains, 0), GapsOfAny(chains, 0)
-    for ours, theirs in zip(found.own(0), expected.own(0), strict=True):
+    cuts = np.zeros(40, np.int64), np.arange(40) % 2, np.arange(30, 70)
+    for ours, theirs in zip(found.own(*cuts), expected.own(*cuts), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-6)
-    sides, others = (gaps.at(0, 1, 30, 70) for gaps in (found, expected))
+    sides, others = (gaps.at(*cuts) for gaps in (found, expected))
     for name in two_sided.TwoSided._fields:
         torch.testing.assert_close(getattr(sides, name), getattr(others, name), rtol=1e-4, atol=1e-6)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from pyro_mixdvae import Tracker
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.models import EstimatedNoise, LastingError, RelativeNoise, RepeatedError
-from pyro_mixdvae.models.lasting import Scales, scales_of, smoothed
+from pyro_mixdvae.models.lasting import Scales, fresh_variance, scales_of, smoothed
 from pyro_mixdvae.testing.scenes import EXACT
 
 
@@ -28,7 +28,7 @@ class TestScales:
         residual = errors + white[:, None, None] * torch.randn(errors.shape)
         seen = torch.rand(residual.shape[:-1]) < 0.95
         residual[~seen] = 100.0  # of no account
-        found = scales_of(residual, seen)
+        found = scales_of(residual, seen, fresh_variance(residual, seen))
         torch.testing.assert_close(found.lasting.sqrt(), sigma, rtol=0.12, atol=0.0)
         torch.testing.assert_close(found.correlation, torch.full((2, 2), 0.87), rtol=0.06, atol=0.0)
         # A step of what lasts is new as well: a little of it is taken for white.
@@ -39,10 +39,12 @@ class TestScales:
     @pytest.mark.parametrize("n_frames", [1, 3, 5, 9])
     def test_where_too_little_is_seen_all_is_white(self, n_frames: int) -> None:
         residual = torch.randn(1, 2, n_frames, 3)
-        found = scales_of(residual, torch.ones(1, 2, n_frames, dtype=torch.bool))
-        assert bool((found.lasting < 1e-3).all())
-        nothing = scales_of(residual, torch.zeros(1, 2, n_frames, dtype=torch.bool))
-        assert all(bool(part.isfinite().all()) for part in nothing)
+        for seen in (torch.ones(1, 2, n_frames, dtype=torch.bool), torch.zeros(1, 2, n_frames, dtype=torch.bool)):
+            untold = fresh_variance(residual, seen)
+            assert bool(untold.isnan().all())
+            found = scales_of(residual, seen, untold)
+            assert all(bool(part.isfinite().all()) for part in found)
+            assert bool((found.lasting < 1e-3).all())
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 7])
