@@ -33,6 +33,17 @@ class LastingError(RepeatedError):
     times that part is taken for the detector's; of e the share of what is more, `(1 - (lasting w / sigma)^2)+`, is
     reported beside s. So boxes follow a precise detector, and a coarse one is smoothed.
 
+    The same says how large the error is that repeats in all frames of a source, and that no residual shows. It is taken
+    to be an error that lasts for good, of `lasting w` too, and no less than what tracks are known to follow
+    (`Noise.followed`). What residuals do show is no part of it where the source is seen: the variance of s has it, and
+    the box follows it. Where nothing is seen the box is spanned between detections that err by all of that noise, and,
+    what hides a source hiding a part of it first, by twice that variance:
+
+        seen max(followed^2, (lasting w)^2) + (1 - seen) 2 scale^2
+
+    times `share`, and the second no less than the first; scale is that of the noise which repeats (`RepeatedError`).
+    Where too little is seen to tell w, it is scale^2 in place of the first.
+
     Args:
         share: of the noise's variance, that repeats in every frame (`RepeatedError`).
         lasting: standard deviation of a detector's errors that last, in those of its errors that do not.
@@ -49,31 +60,30 @@ class LastingError(RepeatedError):
 
     def wander(self, noise: Noise, content: Tensor, detected: Tensor, seen: Tensor) -> Wander:
         """The mean of e given all frames, in gaps too; its variance counts where nothing is seen."""
-        unit = noise.at(content)
-        residual = torch.where(seen.unsqueeze(-1), (detected - content) / unit, 0.0)
-        scales = scales_of(residual, seen)
+        unit, is_detected = noise.at(content), ~detected.isnan().any(-1)
+        residual = torch.where(is_detected.unsqueeze(-1), (detected - content) / unit, 0.0)
+        told = fresh_variance(residual, is_detected)
+        fresh = told[:, None, None]
+        coarse = (self.lasting**2 * fresh * unit.square()).maximum(noise.followed(content).square())
+        hidden = self.variance(noise, content, torch.zeros_like(seen))
+        known = torch.where(fresh.isnan(), self.variance(noise, content, torch.ones_like(seen)), self.share * coarse)
+        repeated = torch.lerp(hidden.maximum(known), known, seen.unsqueeze(-1))
+        scales = scales_of(residual, is_detected, told)
         own = (1 - self.lasting**2 * scales.white / scales.lasting).clamp(min=0.0)[:, None, None]
         if not own.any():
-            return Wander(torch.zeros_like(residual), torch.zeros_like(residual))
-        shift = own * smoothed(residual, seen, scales)
-        spread = own * scales.lasting[:, None, None] * (~seen).unsqueeze(-1)
-        return Wander(shift * unit, spread * unit.square())
+            return Wander(torch.zeros_like(residual), repeated)
+        shift = own * smoothed(residual, is_detected, scales)
+        spread = own * scales.lasting[:, None, None] * (~is_detected).unsqueeze(-1)
+        return Wander(shift * unit, repeated + spread * unit.square())
 
 
-def scales_of(residual: Tensor, seen: Tensor) -> Scales:
+def scales_of(residual: Tensor, seen: Tensor, fresh: Tensor) -> Scales:
     """By moments of residuals [B, N, T, D] where `seen` [B, N, T], none of which counts for more than `FARTHEST`.
 
-    Fourth differences leave of what lasts next to nothing: their median size is that of w, by √70. What lasts has the
-    rest of the variance, and rho the sum of the covariances at distances one and two. Where too little is seen to
-    tell, all is white.
+    What lasts has the rest of the variance beside what is new in every frame, `fresh` [B, D], and rho the sum of the
+    covariances at distances one and two. Where too little is seen to tell, and that is NaN, all is white.
     """
     n_frames = seen.shape[-1]
-    squared = residual.new_full((len(residual), residual.shape[-1]), float("nan"))
-    if n_frames > ORDER:
-        whole = seen.unfold(-1, ORDER + 1, 1).all(-1)
-        size = robust_spread(residual.diff(n=ORDER, dim=-2), whole) / 70**0.5
-        is_enough = (whole.sum((1, 2)) >= ENOUGH).unsqueeze(-1)
-        squared = torch.where(is_enough, size, squared).square()
     limit = FARTHEST * robust_spread(residual, seen).nan_to_num(0.0)[:, None, None]
     near = torch.where(seen.unsqueeze(-1), residual.clamp(-limit, limit), 0.0)
 
@@ -83,10 +93,24 @@ def scales_of(residual: Tensor, seen: Tensor) -> Scales:
         return (near[..., distance:, :] * near[..., :kept, :]).sum((1, 2)) / pairs
 
     total = covariance(0).clamp(min=2 * LEAST)
-    white = torch.where(squared.isnan(), total, squared).clamp(min=LEAST)
+    white = torch.where(fresh.isnan(), total, fresh).clamp(min=LEAST)
     lasting = (total - white).clamp(min=LEAST)
     correlation = ((covariance(1) + covariance(2)) / (2 * lasting)).clamp(*CORRELATIONS)
     return Scales(white, lasting, correlation)
+
+
+def fresh_variance(residual: Tensor, seen: Tensor) -> Tensor:
+    """w^2 of each scene and coordinate [B, D]: of what is new in every frame; NaN where too little is seen to tell.
+
+    Fourth differences leave of what lasts next to nothing: their median size is that of w, by √70.
+    """
+    untold = residual.new_full((len(residual), residual.shape[-1]), float("nan"))
+    if seen.shape[-1] <= ORDER:
+        return untold
+    whole = seen.unfold(-1, ORDER + 1, 1).all(-1)
+    size = robust_spread(residual.diff(n=ORDER, dim=-2), whole) / 70**0.5
+    is_enough = (whole.sum((1, 2)) >= ENOUGH).unsqueeze(-1)
+    return torch.where(is_enough, size.square(), untold)
 
 
 def robust_spread(values: Tensor, counts: Tensor) -> Tensor:

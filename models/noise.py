@@ -42,6 +42,10 @@ class Noise(Part):
         """The scale of what repeats in every frame alike, [B, *, D]; by default that of all noise."""
         return self.at(content)
 
+    def followed(self, content: Tensor) -> Tensor:
+        """The scale of errors that tracks follow and no residual shows, [B, *, D]; by default of all that repeats."""
+        return self.repeated(content)
+
     def begun(self, scene: Scene) -> "Noise":
         """Where the estimate begins, before any detection is anybody's; by default as it is.
 
@@ -150,6 +154,10 @@ class EstimatedNoise(RelativeNoise):
         """`sqrt(least^2 + white) u`."""
         unit = self.unit(content)
         return spread_over(self.relative_repeated, unit) * unit
+
+    def followed(self, content: Tensor) -> Tensor:
+        """`least u`."""
+        return self.least * self.unit(content)
 
     def fitted(self, statistic: Tensor) -> "EstimatedNoise":
         """The r of each scene, [B, 1]."""

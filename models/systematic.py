@@ -12,7 +12,7 @@ from pyro_mixdvae.models.part import Part
 
 
 class Wander(NamedTuple):
-    """How far a source is from s for some frames, and how unsure that is: [B, N, T, D] each."""
+    """How far a source is from the mean of s, and the variance that its box has beside that of s: [B, N, T, D] each."""
 
     shift: Tensor
     variance: Tensor
@@ -30,11 +30,12 @@ class SystematicError(Part):
         """[B, *, D] at a content [B, *, D]; `seen` [B, *] is the probability that the frame has a detection of it."""
 
     def wander(self, noise: Noise, content: Tensor, detected: Tensor, seen: Tensor) -> Wander:
-        """What boxes have beside the mean of s, `content` [B, N, T, D]; by default nothing.
+        """What boxes have beside s, whose mean is `content` [B, N, T, D]; by default no more than that variance.
 
-        `detected` [B, N, T, D] are the detections of each source, where `seen` [B, N, T] says that it has one.
+        `detected` [B, N, T, D] are the detections of each source, NaN where it is likelier to have none; `seen`
+        [B, N, T] is the probability that the frame has one.
         """
-        return Wander(torch.zeros_like(content), torch.zeros_like(content))
+        return Wander(torch.zeros_like(content), self.variance(noise, content, seen))
 
 
 class RepeatedError(SystematicError):

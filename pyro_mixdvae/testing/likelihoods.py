@@ -309,3 +309,6 @@ class NoiseContract(Contract):
         for scale in (noise.at(content), noise.repeated(content)):
             assert scale.shape == content.shape
             assert (scale > 0).all()
+        followed = noise.followed(content)
+        assert followed.shape == content.shape
+        assert (followed >= 0).all()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.guides.contract import Guide
+from pyro_mixdvae.inference.jumps import Jump, possible_jumps
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.models.systematic import Wander
 from pyro_mixdvae.process_state import seeded
@@ -16,7 +17,7 @@ from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.doubts import doubts_of
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.films import BoxSequence
-from pyro_mixdvae.tracking.intervals import limits
+from pyro_mixdvae.tracking.intervals import limits, reach_among
 from pyro_mixdvae.tracking.poses import Parts, is_of_poses, named_parts, parts_of, points_of
 from pyro_mixdvae.tracking.result import TrackingResult
 
@@ -34,7 +35,7 @@ def summarise(
     """The result of each of B sequences, from the posterior of the scene that `make_scene` made, with its scale [B, 4].
 
     Intervals are Gaussian, to first order in the coordinates, of the posterior of s and the detector's repeated error;
-    a label has no such error.
+    a label has no such error. In a gap that the source may have jumped across they hold as much of a mixture.
     """
     scene, model = posterior.scene, posterior.model
     wander = wander_of(posterior)
@@ -42,9 +43,8 @@ def summarise(
     # In double precision: the limits of a narrow interval, and the sides of a tiny box, are to differ.
     pixels = scale[:, None, None].double()
     boxes = coordinates.boxes(mean.double()) * pixels
-    seen = posterior.responsibilities[..., : scene.n_sources].sum(-2).clamp(max=1.0).transpose(1, 2)
-    systematic = systematic_variance(model, mean, seen) + wander.variance
-    systematic = systematic.masked_fill(scene.label_given, 0.0)
+    seen = seen_in(posterior)
+    systematic = wander.variance.masked_fill(scene.label_given, 0.0)
     spread = coordinates.box_covariance(mean.double(), (posterior.variance + systematic).double()).sqrt() * pixels
     means = _by_frame(boxes)
     samples = means[None, ...][:0]
@@ -52,10 +52,17 @@ def summarise(
         drawn = _draws(posterior.guide, systematic, n_samples, seed) + wander.shift
         samples = _by_frame(coordinates.boxes(drawn.double()) * pixels)
     lower, upper = limits(means, _by_frame(spread), level)
+    observed = ((seen > 0.5) | scene.label_mask).transpose(1, 2).numpy()
+    for b, jumps in enumerate(possible_jumps(posterior, observed.swapaxes(1, 2))):
+        for jump in jumps:
+            own = boxes[b, jump.source], spread[b, jump.source], systematic[b, jump.source]
+            far = _reach_across(jump, coordinates, pixels[b, 0], *own, level)
+            place = b, slice(jump.begin, jump.end + 1), jump.source
+            lower[place] = np.minimum(lower[place], means[place] - far)
+            upper[place] = np.maximum(upper[place], means[place] + far)
     responsibilities = posterior.responsibilities.double().numpy()
     if not model.assignment.has_clutter:
         responsibilities = np.concatenate([responsibilities, np.zeros_like(responsibilities[..., :1])], -1)
-    observed = ((seen > 0.5) | scene.label_mask).transpose(1, 2).numpy()
     responsibilities = np.where(scene.mask.unsqueeze(-1).numpy(), responsibilities, np.nan)
     records = [{name: value.tolist() for name, value in record.items()} for record in posterior.records]
     doubts = doubts_of(posterior, [sequence.since for sequence in sequences])
@@ -90,12 +97,35 @@ def summarise(
     return results
 
 
+def _reach_across(
+    jump: Jump, coordinates: Coordinates, pixels: Tensor, boxes: Tensor, spread: Tensor, beside: Tensor, level: float
+) -> Array:
+    """How far the limits of the boxes of a source [T, 4] reach in a gap that it may have jumped across, ``[L, 4]``.
+
+    Given their deviations [T, 4], the variance that contents have beside that of s [T, D], and pixels [4].
+    """
+    frames = slice(jump.begin, jump.end + 1)
+    means, spreads = [boxes[frames]], [spread[frames]]
+    for place in (jump.before, jump.away, jump.after):
+        means.append(coordinates.boxes(place.mean) * pixels)
+        variance = place.variance + beside[frames].double()
+        spreads.append(coordinates.box_covariance(place.mean, variance).sqrt() * pixels)
+    mixture = (jump.weights().unsqueeze(-1), torch.stack(means), torch.stack(spreads))
+    return reach_among(boxes[frames].numpy(), level, *(part.numpy() for part in mixture))
+
+
 def shown_parts(posterior: Posterior, observed: Flags) -> Flags:
     """Whether a part was seen ``[B, T, N, P]``: of sources that are `observed` ``[B, T, N]``, by what shows them."""
     scene = posterior.scene
     best = posterior.responsibilities[..., : scene.n_sources].argmax(-2)  # [B, T, N]
     given = torch.take_along_dim(scene.given, best.unsqueeze(-1), 2) | scene.label_given.transpose(1, 2)
     return given.unflatten(-1, (-1, 2)).all(-1).numpy() & observed[..., None]
+
+
+def seen_in(posterior: Posterior) -> Tensor:
+    """The probability that each frame has a detection of each source, [B, N, T]."""
+    own = posterior.responsibilities[..., : posterior.scene.n_sources]
+    return own.sum(-2).clamp(max=1.0).transpose(1, 2)
 
 
 def systematic_variance(model: Any, content: Tensor, seen: Tensor) -> Tensor:
@@ -107,16 +137,18 @@ def systematic_variance(model: Any, content: Tensor, seen: Tensor) -> Tensor:
 
 
 def wander_of(posterior: Posterior) -> Wander:
-    """What boxes have beside the mean of s, [B, N, T, D]; a box that a person has drawn stays where it is."""
+    """What boxes have beside s, [B, N, T, D]; a box that a person has drawn stays where it is."""
     scene, model, mean = posterior.scene, posterior.model, posterior.mean
+    seen = seen_in(posterior)
     if model.systematic is None or scene.mask.shape[-1] == 0:
-        return Wander(torch.zeros_like(mean), torch.zeros_like(mean))
+        return Wander(torch.zeros_like(mean), systematic_variance(model, mean, seen))
     own = posterior.responsibilities[..., : scene.n_sources].permute(0, 3, 1, 2)  # [B, N, T, K]
     best = own.max(-1)
     is_labelled = scene.label_mask
     detected = torch.take_along_dim(scene.observations.unsqueeze(1), best.indices[..., None, None], -2).squeeze(-2)
+    detected = torch.where((best.values > 0.5).unsqueeze(-1), detected, torch.nan)
     detected = torch.where(is_labelled.unsqueeze(-1), mean, detected)
-    found: Wander = model.systematic.wander(model.likelihood.noise, mean, detected, (best.values > 0.5) | is_labelled)
+    found: Wander = model.systematic.wander(model.likelihood.noise, mean, detected, seen)
     return Wander(found.shift.masked_fill(is_labelled.unsqueeze(-1), 0.0), found.variance)
 
 

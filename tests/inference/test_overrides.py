@@ -285,6 +285,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "known_within": ("", "only a block that begins at a frame of another knows its start so"),
     "windows": ("start", "which frames the local search looks at again"),
     "repeated": ("intervals", "the scale of what repeats in every frame, which intervals hold"),
+    "followed": ("", "errors that last alone ask for it, where enough is seen to tell their scale (`test_lasting`)"),
     "relative noise.at": ("intervals", "how an observation errs at a content, which is what repeats"),
     "noise.at": ("", "it says itself what repeats; the published algorithm alone starts from it"),
     "variance": ("intervals", "of the error that repeats, which intervals hold"),

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from pyro_mixdvae import Tracker
 from pyro_mixdvae.errors import InputError
-from pyro_mixdvae.models import LastingError, RelativeNoise, RepeatedError
-from pyro_mixdvae.models.lasting import Scales, scales_of, smoothed
+from pyro_mixdvae.models import EstimatedNoise, LastingError, RelativeNoise, RepeatedError
+from pyro_mixdvae.models.lasting import Scales, fresh_variance, scales_of, smoothed
 from pyro_mixdvae.testing.scenes import EXACT
 
 
@@ -28,7 +28,7 @@ class TestScales:
         residual = errors + white[:, None, None] * torch.randn(errors.shape)
         seen = torch.rand(residual.shape[:-1]) < 0.95
         residual[~seen] = 100.0  # of no account
-        found = scales_of(residual, seen)
+        found = scales_of(residual, seen, fresh_variance(residual, seen))
         torch.testing.assert_close(found.lasting.sqrt(), sigma, rtol=0.12, atol=0.0)
         torch.testing.assert_close(found.correlation, torch.full((2, 2), 0.87), rtol=0.06, atol=0.0)
         # A step of what lasts is new as well: a little of it is taken for white.
@@ -39,10 +39,12 @@ class TestScales:
     @pytest.mark.parametrize("n_frames", [1, 3, 5, 9])
     def test_where_too_little_is_seen_all_is_white(self, n_frames: int) -> None:
         residual = torch.randn(1, 2, n_frames, 3)
-        found = scales_of(residual, torch.ones(1, 2, n_frames, dtype=torch.bool))
-        assert bool((found.lasting < 1e-3).all())
-        nothing = scales_of(residual, torch.zeros(1, 2, n_frames, dtype=torch.bool))
-        assert all(bool(part.isfinite().all()) for part in nothing)
+        for seen in (torch.ones(1, 2, n_frames, dtype=torch.bool), torch.zeros(1, 2, n_frames, dtype=torch.bool)):
+            untold = fresh_variance(residual, seen)
+            assert bool(untold.isnan().all())
+            found = scales_of(residual, seen, untold)
+            assert all(bool(part.isfinite().all()) for part in found)
+            assert bool((found.lasting < 1e-3).all())
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 7])
@@ -63,21 +65,21 @@ def test_the_mean_is_that_of_the_joint_gaussian(n_frames: int) -> None:
 class TestShare:
     noise = RelativeNoise(torch.ones_like, 1.0)
 
-    def wander(self, error: LastingError, white: float) -> tuple[Tensor, Tensor, Tensor]:
+    def wander(self, error: RepeatedError, white: float) -> tuple[Tensor, Tensor, Tensor]:
         own = autoregressive(1000, torch.ones(1, 2), 0.9)
         detected = own + white * torch.randn(own.shape)
         seen = torch.rand(own.shape[:-1]) < 0.9
-        found = error.wander(self.noise, torch.zeros_like(own), detected, seen)
-        assert not found.variance[seen].any()
+        detected = torch.where(seen.unsqueeze(-1), detected, torch.nan)
+        found = error.wander(self.noise, torch.zeros_like(own), detected, seen.to(own))
         return found.shift[seen], own[seen], found.variance[~seen]
 
     def test_a_precise_detector_is_followed(self) -> None:
-        shift, own, unseen = self.wander(LastingError(), 0.05)
+        shift, own, unseen = self.wander(LastingError(share=0.0), 0.05)
         assert float((shift - own).square().mean()) < 0.15 * float(own.square().mean())
         assert float(unseen.mean()) == pytest.approx(0.8, abs=0.2)
 
     def test_a_coarse_one_is_not(self) -> None:
-        shift, _, unseen = self.wander(LastingError(), 1.0)
+        shift, _, unseen = self.wander(LastingError(share=0.0), 1.0)
         assert not shift.any()
         assert not unseen.any()
 
@@ -86,9 +88,44 @@ class TestShare:
         assert float(large.square().mean()) < 0.8 * float(small.square().mean())
 
     def test_an_error_that_repeats_alone_moves_nothing(self) -> None:
-        found = RepeatedError().wander(self.noise, torch.zeros(1, 2, 9, 2), torch.ones(1, 2, 9, 2), torch.ones(1, 2, 9))
+        seen = torch.rand(1, 2, 9)
+        found = RepeatedError().wander(self.noise, torch.zeros(1, 2, 9, 2), torch.ones(1, 2, 9, 2), seen)
         assert not found.shift.any()
-        assert not found.variance.any()
+        assert torch.equal(found.variance, RepeatedError().variance(self.noise, torch.zeros(1, 2, 9, 2), seen))
+
+
+class TestWhatRepeats:
+    """Of detections about a path with residuals of .2, of which each scene has a part that is new in every frame."""
+
+    least, residual = 0.05, 0.2
+
+    def variance(self, white: float, n_frames: int = 2000) -> tuple[Tensor, Tensor, EstimatedNoise]:
+        """Where the source is seen, and where not, of a source without a way of its own."""
+        noise = EstimatedNoise(torch.ones_like, 1.0, least=self.least).fitted(torch.tensor([self.residual**2]))
+        lasting = (self.residual**2 - white**2) ** 0.5
+        detected = autoregressive(n_frames, torch.full((1, 2), lasting), 0.999)
+        detected = detected + white * torch.randn(detected.shape)
+        seen = torch.rand(detected.shape[:-1]) < 0.95
+        detected = torch.where(seen.unsqueeze(-1), detected, torch.nan)
+        found = LastingError(share=0.5).wander(noise, torch.zeros_like(detected), detected, seen.to(detected)).variance
+        return found[seen], found[~seen], noise
+
+    def test_what_residuals_show_does_not_repeat(self) -> None:
+        seen, hidden, noise = self.variance(0.005)
+        torch.testing.assert_close(seen, torch.full_like(seen, 0.5 * self.least**2))
+        # What hides a source hides a part of it first; what it does of its own is not seen either.
+        assert float(hidden.min()) > 2 * 0.5 * float(noise.repeated(torch.zeros(1, 1)).square())
+
+    def test_of_a_coarse_detector_it_is_as_large_as_what_lasts_may_be(self) -> None:
+        seen, hidden, _ = self.variance(0.199)
+        torch.testing.assert_close(seen.mean(), torch.tensor(0.5 * (2 * 0.199) ** 2), rtol=0.1, atol=0.0)
+        assert bool((hidden.amin(0) >= seen.amax(0)).all())
+
+    def test_where_too_little_is_seen_it_is_all_noise(self) -> None:
+        seen, hidden, noise = self.variance(0.1, n_frames=6)
+        repeated = noise.repeated(torch.zeros(1, 1)).square()
+        torch.testing.assert_close(seen, (0.5 * repeated).expand_as(seen))
+        torch.testing.assert_close(hidden, repeated.expand_as(hidden))
 
 
 def test_a_negative_error_is_refused() -> None:
