@@ -28,8 +28,8 @@ OCTAVES_OF_SPEECH = 0.2
 class Mixtures(NamedTuple):
     """Complex spectra [B, T, F] of speech, of the other source and of their mixture with noise of power [B, 1, F].
 
-    Of each row, True or False [B]: whether speech sounds, whether the other source does and is one that a network
-    knows, and whether nothing sounds that none knows.
+    Of each row, True or False [B], whether speech counts, whether the other source does, and whether it is a mixture of
+    the two.
     """
 
     speech: Tensor
@@ -38,7 +38,7 @@ class Mixtures(NamedTuple):
     noise: Tensor
     has_speech: Tensor
     has_other: Tensor
-    is_known: Tensor
+    is_pair: Tensor
 
 
 class Recordings:
@@ -184,20 +184,10 @@ def harmonic_tones(n: int, length: int, device: torch.device) -> Tensor:
     return total
 
 
-def ebbed(samples: Tensor) -> Tensor:
-    """[n, length], in a fifth of which what comes before or after some time is 60 dB weaker."""
-    n, length = samples.shape
-    device = samples.device
-    after = (RATE * 0.01) ** -1 * (torch.arange(length, device=device) - uniform(n, 0.0, length, device))
-    after = torch.where(chance(n, 0.5, device), after, -after)
-    return samples * torch.where(chance(n, 0.2, device), amplitude(-60 * torch.sigmoid(after)), 1.0)
-
-
 def draw_mixtures(recordings: Sequence[Recordings], n: int) -> Mixtures:
     """n mixtures of speech: with instruments in the first half, with flutes in the second.
 
-    A twentieth has noise for the other source, a twentieth tones, a tenth is speech alone, 8 % the other alone and 2 %
-    steady noise alone; a fifth of speech and a fifth of the others fall silent, or begin, at some time.
+    A twentieth has noise for the other source, a twentieth tones, a tenth is speech alone and a tenth the other alone.
     """
     of_speech, of_instruments, of_flutes = recordings
     length, device, half = of_speech.length, of_speech.samples.device, n // 2
@@ -210,19 +200,17 @@ def draw_mixtures(recordings: Sequence[Recordings], n: int) -> Mixtures:
     other = torch.where((kind >= 0.05) & (kind < 0.1), harmonic_tones(n, length, device), other)
     speech = speech / loudness(speech) * amplitude(uniform(n, -38.0, -8.0, device))
     other = other * (loudness(speech) / loudness(other)) / amplitude(uniform(n, -15.0, 15.0, device))
-    has_speech, sounds_other, is_noise = kind < 0.9, (kind < 0.8) | ((kind >= 0.9) & (kind < 0.98)), kind >= 0.98
+    has_speech, sounds_other = kind < 0.9, (kind < 0.8) | (kind >= 0.9)
     noise = _steady_noise(n, length, device)
-    heard = loudness(torch.where(is_noise, speech, speech * has_speech + other * sounds_other))
+    heard = loudness(speech * has_speech + other * sounds_other)
     loud = amplitude(uniform(n, -32.0, -8.0, device)) * chance(n, 0.25, device)
-    loud = torch.where(is_noise, 1.0, loud)
-    speech, other = (ebbed(part) for part in (speech, other))
     noise = STFT_.spectrum(noise * (heard / loudness(noise)) * loud)
     power = (noise.real.square() + noise.imag.square()).mean(1, keepdim=True)
     power = nn.functional.avg_pool1d(power, 9, 1, 4, count_include_pad=False)
     first = floored(STFT_.spectrum(speech)) * has_speech[..., None]
     rest = floored(STFT_.spectrum(other)) * sounds_other[..., None]
     is_known = kind >= 0.1
-    flags = (has_speech, sounds_other & is_known, is_known)
+    flags = (has_speech, sounds_other & is_known, is_known & (kind < 0.8))
     return Mixtures(first, rest, first + rest + noise, power, *(flag[:, 0] for flag in flags))
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from pyro_mixdvae.networks.spectral_srnn import SECOND_PASSES, SpectralSRNN, expected_power
 from pyro_mixdvae.networks.stationary_noise import without_noise
 from pyro_mixdvae.training.separating import DECIBEL, mean_of, separated
-from pyro_mixdvae.weights.store import load_network, save_network
+from pyro_mixdvae.weights.store import save_network
 
 NAMES = ("speech", "instrument", "flute")
 KL_WEIGHT, OWN_OUTPUT, CLIP = 0.01, 0.3, 100.0
@@ -46,7 +46,7 @@ class Pace(NamedTuple):
 
 
 class Told(NamedTuple):
-    """Of a batch: the loss; the ELBO a frame of each network, the gains with instruments and with flutes [5]."""
+    """Of a batch: the loss; the ELBO a frame of each network, the gain with instruments and that with flutes [5]."""
 
     loss: Tensor
     figures: Tensor
@@ -60,12 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     length = (options.frames - 1) * STFT_.hop
     folders = Folders([options.speech, options.instrument, options.flute], length, device, options.seed)
-    if options.start:
-        loaded = [load_network(options.start / f"{name}.safetensors").network for name in NAMES]
-        networks = [network.to(device).requires_grad_(True) for network in loaded]
-    else:
-        networks = [SpectralSRNN(hidden=size, backward_hidden=size).to(device) for size in options.hidden]
-        begin(networks, draw_mixtures(folders.learned, options.batch_size))
+    networks = [SpectralSRNN(hidden=size, backward_hidden=size).to(device) for size in options.hidden]
+    begin(networks, draw_mixtures(folders.learned, options.batch_size))
     step, pace = _step(networks, lambda: draw_mixtures(folders.learned, options.batch_size), device)
     pace.at(0.0, options.learning_rate)
     if device.type == "cuda":
@@ -92,7 +88,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("output", type=Path, help="folder, which exists")
     for name in NAMES:
         parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, help="folders of recordings")
-    parser.add_argument("--start", type=Path, help="folder of weights to go on from")
     parser.add_argument("--seconds", type=float, default=535.0, help="of training")
     parser.add_argument("--steps", type=int, default=sys.maxsize, help="at most")
     parser.add_argument("--batch-size", type=int, default=224, help="mixtures in a step")
@@ -182,11 +177,9 @@ def objective(networks: Sequence[SpectralSRNN], batch: Mixtures, kl_scale: Tenso
         powers.append(power)
     # What speech has to be told from is the other source and the noise.
     gains = [separated(batch.speech, batch.observed, powers[0], power + batch.noise) for power in powers[1:]]
-    gained = 1.5 * mean_of(gains[0], batch.is_known) + 0.75 * mean_of(gains[1], batch.is_known & is_late)
-    loss = -sum(elbos) - DECIBEL * gained
-    is_pair = batch.has_speech & batch.has_other
-    told = [mean_of(gains[0], is_pair & ~is_late), mean_of(gains[1], is_pair & is_late)]
-    return Told(loss, torch.stack([*elbos, *told]).detach())
+    with_flutes = mean_of(gains[1], batch.is_pair & is_late)
+    loss = -sum(elbos) - DECIBEL * (1.5 * mean_of(gains[0], batch.is_pair) + 0.75 * with_flutes)
+    return Told(loss, torch.stack([*elbos, mean_of(gains[0], batch.is_pair & ~is_late), with_flutes]).detach())
 
 
 @torch.no_grad()
@@ -208,7 +201,7 @@ def _inputs(networks: Sequence[SpectralSRNN], batch: Mixtures, own_output: Tenso
     kind = torch.rand(rows, device=device)
     again, is_rough = kind < SECOND_PASSES, kind < SECOND_PASSES / 2
     partner = torch.where(chance(n, 0.5, device).view(rows) & is_late, first[2], first[1])
-    is_rough = is_rough | ~batch.is_known.view(rows)
+    is_rough = is_rough | ~batch.is_pair.view(rows)
     seen, past = [], []
     for own, others, truth in zip(first, (partner, first[0], first[0]), (other, speech, speech), strict=True):
         rest = torch.where(is_rough, _roughly(truth), others) + batch.noise + LEAST

@@ -18,11 +18,8 @@ DECIBEL = 200.0
 It was not tuned: the slope of G in the log powers is then of the order of that of the ELBO (`benchmarks/NOTES.md`).
 """
 
-SILENT = 0.1
-"""Share of the mixtures of which the source is taken away."""
-
-UNHEARD = 1e-4
-"""Of the energy of a mixture, the share that nobody hears: of a source that is silent, or of an error."""
+DEEPEST = 1e-5
+"""Of the weaker source, the share of error from which on a mixture is as good as separated."""
 
 
 class Separating:
@@ -33,10 +30,8 @@ class Separating:
 
     `G = 5 log10(|s|^2 |r|^2 / |e|^4)`, `e = s - g o`, `g = v_s / (v_s + v_r)`,
 
-    so that the posterior of each source given the other is near the truth, and not only its prior. To each energy
-    `UNHEARD |o|^2` is added: G says too how much of a mixture a source takes that is silent in it. The ELBO of a silent
-    source does not count. The score is G where both sound. The networks hear what they will hear in use: the mixture,
-    or what their first look at it makes of it.
+    so that the posterior of each source given the other is near the truth, and not only its prior. G is the score.
+    The networks hear what they will hear in use: the mixture, or what their first look at it makes of it.
 
     Args:
         source, other: their networks.
@@ -58,25 +53,23 @@ class Separating:
             raise InputError("learning to separate takes examples of mixtures.")
         source, other = example.content, example.observed - example.content
         is_mixed = squared_modulus(other).sum((-1, -2)) > 0
-        sounds = ~(is_mixed & _chance(is_mixed, SILENT, generator))
-        source = torch.where(sounds[:, None, None], source, 0.0)
-        observed = source + other
-        parts = [_Part(source, other, sounds), _Part(other, source, is_mixed)]
-        inputs = self._inputs(observed, parts, own_output_probability, generator)
+        parts = [_Part(source, other), _Part(other, source)]
+        inputs = self._inputs(example.observed, parts, is_mixed, own_output_probability, generator)
         elbos, powers = [], []
         for network, part, (seen, past) in zip(self.networks, parts, inputs, strict=True):
             h, z, latent = network.drawn(network.teacher_forced(past), seen)
-            elbo = network.density(h, z).to_event(2).log_prob(part.content) + kl_scale * latent
-            elbos.append(mean_of(elbo, part.sounds))
+            elbos.append(network.density(h, z).to_event(2).log_prob(part.content) + kl_scale * latent)
             powers.append(network.power(h, z))
-        gain = separated(source, observed, *powers)
-        return Value(-sum(elbos) / source.shape[-2] - DECIBEL * gain.mean(), mean_of(gain, sounds & is_mixed))
+        gain = mean_of(separated(source, example.observed, *powers), is_mixed)
+        per_frame = (elbos[0].mean() + mean_of(elbos[1], is_mixed)) / source.shape[-2]
+        return Value(-per_frame - DECIBEL * gain, gain)
 
     @torch.no_grad()
     def _inputs(
         self,
         observed: Tensor,
         parts: list["_Part"],
+        is_mixed: Tensor,
         own_output_probability: float,
         generator: torch.Generator,
     ) -> list[tuple[Tensor, Tensor]]:
@@ -91,6 +84,7 @@ class Separating:
         inputs = []
         for number, part in enumerate(parts):
             again, rough = (_chance(power[:, :1, :1], share, generator) for share in (SECOND_PASSES, 0.5))
+            rough |= ~is_mixed[:, None, None]
             others = torch.where(rough, blurred(squared_modulus(part.rest), generator), first[1 - number])
             seen = torch.where(again, expected_power(power, first[number], others), power)
             some = _chance(power[:, :1, :1], 2 * own_output_probability, generator)
@@ -101,28 +95,26 @@ class Separating:
 
 
 class _Part(NamedTuple):
-    """A source of a mixture, and all else in it; [B, T, F] each. Whether it sounds: [B]."""
+    """A source of a mixture, and all else in it; [B, T, F] each."""
 
     content: Tensor
     rest: Tensor
-    sounds: Tensor
 
 
 def separated(source: Tensor, observed: Tensor, own: Tensor, others: Tensor) -> Tensor:
     """G [B]: the mean of the gains of a source and of the rest in decibels, as `Separating` has it.
 
     Args:
-        source, observed: s and o, complex spectra [B, T, F]; s, or the rest of o, may be silent.
+        source, observed: s and o, complex spectra [B, T, F].
         own, others: the variances v of s and of the rest, [B, T, F].
     """
-    parts = (source, observed - source, source - own / (own + others) * observed)
-    unheard = UNHEARD * _energy(observed) + torch.finfo(own.dtype).tiny
-    energy, rest, error = ((_energy(part) + unheard).log10() for part in parts)
-    return 5 * (energy + rest) - 10 * error
-
-
-def _energy(spectrum: Tensor) -> Tensor:
-    return squared_modulus(spectrum).sum((-1, -2))
+    energy, rest, error = (
+        squared_modulus(part).sum((-1, -2))
+        for part in (source, observed - source, source - own / (own + others) * observed)
+    )
+    tiny = torch.finfo(error.dtype).tiny
+    least = DEEPEST * torch.minimum(energy, rest) + tiny
+    return 5 * ((energy + tiny).log10() + (rest + tiny).log10()) - 10 * (error + least).log10()
 
 
 def mean_of(values: Tensor, counts: Tensor) -> Tensor:
@@ -132,4 +124,4 @@ def mean_of(values: Tensor, counts: Tensor) -> Tensor:
 
 def _chance(like: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Booleans of a shape, true in so large a share."""
-    return torch.rand(like.shape, generator=generator) < share
+    return torch.rand(like.shape, generator=generator, dtype=like.dtype) < share
