@@ -286,6 +286,20 @@ def test_with_labels_what_contradicts_them_or_follows_others_is_no_recovery() ->
     assert not confirmed(before, right, nobody, RATES, drawn)
 
 
+def test_tracks_that_labels_do_not_lie_on_say_nothing_for_a_recovery() -> None:
+    """Who is seen in all frames would be chosen; the person who is labelled is seen in most."""
+    rng = np.random.default_rng(9)
+    ways = [walk(20, (0.1, row), (0.01, 0.0), rng) for row in (0.2, 0.5, 0.8)]
+    seen = scene_of([*ways[:2], hidden(ways[2], 0, 3)])
+    before, other = np.full((2, 20, 3), -1)
+    before[3:, 2] = other[5:, 0] = 0
+    before[:, 1] = other[:, 1] = 1
+    labelled = seen._replace(content=np.stack(ways, 1))  # in frame 0 a label is where nothing is seen yet
+    assert not confirmed(before, other, seen, RATES, drawn_at(labelled, [(0, (0, 2)), (1, (0, 1))]))
+    assert confirmed(before, other, seen, RATES, drawn_at(labelled, [(0, (0, 0)), (1, (0, 1))]))
+    assert not confirmed(before, other, seen, RATES, drawn_at(labelled, [(1, (0, 1))]))  # nobody says who is 0
+
+
 def test_labels_name_the_tracks_that_are_chosen_without_them() -> None:
     rng = np.random.default_rng(8)
     ways = [walk(60, (0.1, row), (0.01, 0.0), rng) for row in (0.2, 0.5, 0.8)]

@@ -74,11 +74,22 @@ def choose_tracks(seen: Detections, rates: Rates, n_sources: int) -> Chosen | No
     return Chosen([tracks[n] for n in own], others, motion)
 
 
-def named(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> list[Track] | None:
-    """The same tracks in the order of the sources that labels say they are; None: they are not all of labelled ones.
+class Pairing(NamedTuple):
+    """N sources and as many tracks, one to one, as labels have it.
 
-    Each source is one track, and no track of others is surely what its labels are of. What each label says of where the
-    track is seen next has to be likelier, against clutter, than that the track is one more bystander's.
+    Attributes:
+        numbers: of the track of each source.
+        odds: of each source, log odds against clutter [L] that the track is where each of its labels says.
+        rivals: of each source, the same of all its labels together, by the other tracks [M].
+    """
+
+    numbers: list[int]
+    odds: list[Floats]
+    rivals: Floats
+
+
+def paired(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> Pairing | None:
+    """The likeliest pairing of sources with tracks, by their labels; None: some source has no label in these frames.
 
     Args:
         seen: all detections.
@@ -93,15 +104,27 @@ def named(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> list[T
         for labels in zip(*drawn, strict=True)
     ]
     total = np.array([[each.sum() for each in row] for row in odds])
-    own, of_others = np.split(total, [len(found.tracks)], 1)
-    sources, numbers = linear_sum_assignment(own, maximize=True)
-    if (of_others > own[sources, numbers, None] + CERTAIN).any():
+    own, rivals = np.split(total, [len(found.tracks)], 1)
+    numbers = linear_sum_assignment(own, maximize=True)[1].tolist()
+    return Pairing(numbers, [row[number] for row, number in zip(odds, numbers, strict=True)], rivals)
+
+
+def named(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> list[Track] | None:
+    """The same tracks in the order of the sources that labels say they are; None: they are not all of labelled ones.
+
+    Each source is one track, and no track of others is surely what its labels are of. What each label says of where the
+    track is seen next has to be likelier, against clutter, than that the track is one more bystander's. Arguments as in
+    `paired`.
+    """
+    pairing = paired(seen, found, rates, drawn)
+    if pairing is None:
         return None
-    for source, number in zip(sources, numbers, strict=True):
-        comes = COMES if found.tracks[number][0][0] > 0 else THERE
-        if not (odds[source][number] > np.log(comes)).all():
+    tracks = [found.tracks[number] for number in pairing.numbers]
+    for track, odds, rivals in zip(tracks, pairing.odds, pairing.rivals, strict=True):
+        comes = COMES if track[0][0] > 0 else THERE
+        if not (odds > np.log(comes)).all() or (rivals > odds.sum() + CERTAIN).any():
             return None
-    return [found.tracks[number] for number in numbers]
+    return tracks
 
 
 def _labelled(

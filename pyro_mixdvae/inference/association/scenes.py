@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.engines.protocol import Filtered
-from pyro_mixdvae.inference.association.choice import Drawn, choose_tracks
+from pyro_mixdvae.inference.association.choice import Drawn, choose_tracks, paired
 from pyro_mixdvae.inference.association.linking import Rates
 from pyro_mixdvae.inference.association.motion import SPREADS, WEIGHTS, Detections, Floats, Motion, Track, followed
 from pyro_mixdvae.inference.association.recovery import Owners, Recovered, Starts, recover, without_sources
@@ -78,7 +78,8 @@ def confirmed(before: Owners, after: Owners, seen: Detections, rates: Rates, dra
 
     The filter starts where a person has said; so it is only left where no source has another detection than the nearest
     to its label, in a frame in which it has one, and where sources are seen no less often, or more often as those who
-    would be chosen if nobody had said anything: more of the detections of these are of sources then.
+    would be chosen if nobody had said anything: more of the detections of these tracks, as far as labels lie on them
+    (likelier than not), are of sources then.
     """
     for n, t in np.argwhere(drawn.mask):
         own = np.flatnonzero(after[t] == n)
@@ -89,10 +90,17 @@ def confirmed(before: Owners, after: Owners, seen: Detections, rates: Rates, dra
     if (after >= 0).sum() >= (before >= 0).sum():
         return True
     chosen = choose_tracks(seen, rates, len(drawn.mask))
-    if chosen is None:
+    pairing = None if chosen is None else paired(seen, chosen, rates, drawn)
+    if chosen is None or pairing is None:
         return False
-    places = tuple(np.array([place for track in chosen.tracks for place in track]).T)
-    return bool((after[places] >= 0).sum() > (before[places] >= 0).sum())
+    places = [
+        place
+        for number, odds in zip(pairing.numbers, pairing.odds, strict=True)
+        if (odds > 0).all()
+        for place in chosen.tracks[number]
+    ]
+    own = tuple(np.array(places, int).reshape(-1, 2).T)
+    return bool((after[own] >= 0).sum() > (before[own] >= 0).sum())
 
 
 def drawn_in(scene: Scene, b: int) -> Drawn:
