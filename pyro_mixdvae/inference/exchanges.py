@@ -90,7 +90,7 @@ class Cuts(NamedTuple):
 def possible_exchanges(posterior: Posterior) -> list[list[Exchange]]:
     """Of each of the B scenes the encounters in which names may have been exchanged, likeliest first."""
     scene = posterior.scene
-    chains = chains_of(posterior)
+    chains = _chains(posterior)
     n_sources, size = scene.n_sources, chains.transitions.offset.shape[-1]
     sources = track_gaps(chains, UNSETTLED)
     is_near = sources.near(NEAR)
@@ -127,7 +127,7 @@ def possible_exchanges(posterior: Posterior) -> list[list[Exchange]]:
     return found
 
 
-def chains_of(posterior: Posterior) -> Conditioned:
+def _chains(posterior: Posterior) -> Conditioned:
     """The prior's steps and what detections say, of which q(s, z) is the posterior."""
     if posterior.conditioned is not None:
         return posterior.conditioned

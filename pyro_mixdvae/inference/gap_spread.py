@@ -32,13 +32,6 @@ class GapSpread(NamedTuple):
         total = (squares / self.scale).sum(-1)
         return -0.5 * volumes.sum(-1) - 0.5 * (self.freedom + numbers) * np.log1p(total / self.freedom)
 
-    def log_constant(self) -> float:
-        """What all have: with it a density is one beside that by the model alone, `-(squares + volumes) / 2`."""
-        numbers = self.size * len(self.scale)
-        half = math.lgamma((self.freedom + numbers) / 2) - math.lgamma(self.freedom / 2)
-        volume = numbers * math.log(self.freedom / 2) + self.size * float(np.log(self.scale).sum())
-        return half - 0.5 * volume
-
 
 def fitted(squares: Array, size: int) -> GapSpread:
     """Maximum likelihood, given the squares [M, D] of M gaps of tracks with themselves (EM; Liu and Rubin 1995)."""

@@ -1,6 +1,5 @@
 """Targets that are no source, as chains of their own: runs of detections that belong to nobody."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +59,7 @@ def strangers_of(posterior: Posterior, chains: Conditioned, scene: int, is_left:
     matrix, offset, noise = (part.mean(1, keepdim=True).repeat(1, len(rows), *[1] * (part.dim() - 2)) for part in steps)
     offset[:] = 0.0
     value, precision = (torch.zeros(1, len(rows), *part.shape[2:], dtype=torch.double) for part in said)
-    (anywhere,), (first,) = beginning(posterior, noise[:, 0, 0], [scene])
+    anywhere, first = _beginning(posterior, noise[0, 0, 0], scene)
     scale = posterior.model.likelihood.noise.scale(posterior.scene)[scene, :, :, 0].double()
     observed = posterior.scene.observations[scene].double()
     is_run = np.zeros(value.shape[1:3], np.bool_)
@@ -135,17 +134,10 @@ def _in_rows(runs: list[Run]) -> list[list[Run]]:
     return rows
 
 
-def beginning(posterior: Posterior, first: Tensor, scenes: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Means [B', D] and covariances [B', D, S, S] of states that begin anywhere among the detections of B' scenes.
-
-    `first` [B', D, S, S] is the covariance of a source's own beginning; each scene has two detections or more.
-    """
-    mask = posterior.scene.mask[scenes, ..., None]
-    observed = posterior.scene.observations[scenes].double()
-    count = mask.sum((1, 2))
-    mean = torch.where(mask, observed, 0.0).sum((1, 2)) / count
-    squares = torch.where(mask, (observed - mean[:, None, None]).square(), 0.0)
+def _beginning(posterior: Posterior, first: Tensor, scene: int) -> tuple[Tensor, Tensor]:
+    """Mean [D] and covariance [D, S, S] of a state that begins: `first` is that of a source's own beginning."""
+    seen = posterior.scene.observations[scene][posterior.scene.mask[scene]].double()
     covariance = first.clone()
-    covariance[..., 0, :] = covariance[..., 0] = 0.0
-    covariance[..., 0, 0] = (squares.sum((1, 2)) / (count - 1)).maximum(first[..., 0, 0])
-    return mean, covariance
+    covariance[:, 0] = covariance[:, :, 0] = 0.0
+    covariance[:, 0, 0] = seen.var(0).maximum(first[:, 0, 0])
+    return seen.mean(0), covariance

@@ -3,11 +3,9 @@
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 
 from pyro_mixdvae.distributions import two_sided
 from pyro_mixdvae.distributions.kalman import Transition
-from pyro_mixdvae.distributions.two_sided import TwoSided
 from pyro_mixdvae.engines.numba import two_sided as kernels
 from pyro_mixdvae.engines.numba.compiled import array
 from pyro_mixdvae.inference.gap_spread import Array, GapSpread
@@ -42,12 +40,6 @@ class TrackGaps(Protocol):
     def own_squares(self, scene: int) -> Array:
         """Of each track with itself, [N, T, D]."""
 
-    def own(self, scene: Integers, track: Integers, frame: Integers) -> Gaps:
-        """Of C tracks with themselves, before a frame each: [C, D] each."""
-
-    def at(self, scene: Integers, track: Integers, frame: Integers) -> TwoSided:
-        """Both sides of the same, [C, D, ...] each."""
-
 
 def track_gaps(chains: Conditioned, unsettled: int) -> TrackGaps:
     """By kernels where a coordinate has two numbers of state; `unsettled` frames before each do not count."""
@@ -81,19 +73,6 @@ class GapsOfTwo:
         own: Array = self.squares[scene * self.n_sources : (scene + 1) * self.n_sources]
         return own
 
-    def own(self, scene: Integers, track: Integers, frame: Integers) -> Gaps:
-        """As `TrackGaps.own`."""
-        track = scene * self.n_sources + track
-        return Gaps(self.squares[track, frame], self.volumes[track, frame])
-
-    def at(self, scene: Integers, track: Integers, frame: Integers) -> TwoSided:
-        """As `TrackGaps.at`."""
-        found = (torch.from_numpy(part[scene * self.n_sources + track, frame]) for part in self.sides)
-        mean, covariance, precision, centre = found
-        # A symmetric matrix is kept as three numbers.
-        covariance, precision = (part[..., [0, 1, 1, 2]].unflatten(-1, (2, 2)) for part in (covariance, precision))
-        return TwoSided(mean, covariance, precision, centre)
-
 
 class GapsOfAny:
     """The same by PyTorch, for any number of state."""
@@ -102,7 +81,6 @@ class GapsOfAny:
         steps = Transition(*(part.double() for part in chains.transitions))
         value, precision = (part.double() for part in chains.observation)
         sides = two_sided.two_sided(steps, value, precision, unsettled)
-        self.sides = sides
         pasts = (two_sided.TwoSided(*(part[:, n : n + 1] for part in sides)) for n in range(value.shape[1]))
         gaps = [two_sided.gap(past, sides) for past in pasts]  # one past at a time: covariances take room
         self.squares = np.stack([gap.squares.numpy() for gap in gaps], 1)  # [B, N, N, T, D]
@@ -129,11 +107,3 @@ class GapsOfAny:
         sources = np.arange(self.squares.shape[1])
         own: Array = self.squares[scene][sources, sources]
         return own
-
-    def own(self, scene: Integers, track: Integers, frame: Integers) -> Gaps:
-        """As `TrackGaps.own`."""
-        return Gaps(self.squares[scene, track, track, frame], self.volumes[scene, track, track, frame])
-
-    def at(self, scene: Integers, track: Integers, frame: Integers) -> TwoSided:
-        """As `TrackGaps.at`."""
-        return TwoSided(*(part[scene, track, frame] for part in self.sides))

@@ -4,7 +4,6 @@ from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
-from scipy.special import ndtr
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.tracking.boxes import Array
@@ -35,25 +34,3 @@ def limits(boxes: Array, spread: Array, level: float) -> tuple[Array, Array]:
         lower = np.minimum(lower, np.nextafter(boxes, -np.inf))
         upper = np.maximum(upper, np.nextafter(boxes, np.inf))
     return lower, upper
-
-
-def reach_among(boxes: Array, level: float, weights: Array, means: Array, spreads: Array) -> Array:
-    """How far limits of boxes [*] are from them on either side if they hold so much of a mixture of Gaussians: [*].
-
-    Args:
-        boxes: what the limits are around.
-        level: how much they are to hold.
-        weights, means, spreads: of n Gaussians, [n, *] each.
-    """
-    outside = 2 * ndtr(-reach(level))  # exact also where the level is nearly 1
-    low, high = np.zeros_like(boxes), (np.abs(means - boxes) + reach(level) * spreads).max(0)
-    for _ in range(HALVINGS):
-        far = (low + high) / 2
-        beyond = ndtr((boxes - far - means) / spreads) + ndtr((means - boxes - far) / spreads)
-        holds = (weights * beyond).sum(0) <= outside
-        low, high = np.where(holds, low, far), np.where(holds, far, high)
-    return high
-
-
-HALVINGS = 40
-"""Of where a limit may lie: to a millionth of a millionth of it."""

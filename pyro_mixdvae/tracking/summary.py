@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pyro_mixdvae.guides.contract import Guide
-from pyro_mixdvae.inference.jumps import Jump, possible_jumps
 from pyro_mixdvae.inference.posterior import Posterior
 from pyro_mixdvae.models.systematic import Wander
 from pyro_mixdvae.process_state import seeded
@@ -17,7 +16,7 @@ from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.doubts import doubts_of
 from pyro_mixdvae.tracking.files.rows import Flags
 from pyro_mixdvae.tracking.films import BoxSequence
-from pyro_mixdvae.tracking.intervals import limits, reach_among
+from pyro_mixdvae.tracking.intervals import limits
 from pyro_mixdvae.tracking.poses import Parts, is_of_poses, named_parts, parts_of, points_of
 from pyro_mixdvae.tracking.result import TrackingResult
 
@@ -35,7 +34,7 @@ def summarise(
     """The result of each of B sequences, from the posterior of the scene that `make_scene` made, with its scale [B, 4].
 
     Intervals are Gaussian, to first order in the coordinates, of the posterior of s and the detector's repeated error;
-    a label has no such error. In a gap that the source may have jumped across they hold as much of a mixture.
+    a label has no such error.
     """
     scene, model = posterior.scene, posterior.model
     wander = wander_of(posterior)
@@ -53,13 +52,6 @@ def summarise(
         samples = _by_frame(coordinates.boxes(drawn.double()) * pixels)
     lower, upper = limits(means, _by_frame(spread), level)
     observed = ((seen > 0.5) | scene.label_mask).transpose(1, 2).numpy()
-    for b, jumps in enumerate(possible_jumps(posterior, observed.swapaxes(1, 2))):
-        for jump in jumps:
-            own = boxes[b, jump.source], spread[b, jump.source], systematic[b, jump.source]
-            far = _reach_across(jump, coordinates, pixels[b, 0], *own, level)
-            place = b, slice(jump.begin, jump.end + 1), jump.source
-            lower[place] = np.minimum(lower[place], means[place] - far)
-            upper[place] = np.maximum(upper[place], means[place] + far)
     responsibilities = posterior.responsibilities.double().numpy()
     if not model.assignment.has_clutter:
         responsibilities = np.concatenate([responsibilities, np.zeros_like(responsibilities[..., :1])], -1)
@@ -95,23 +87,6 @@ def summarise(
             )
         )
     return results
-
-
-def _reach_across(
-    jump: Jump, coordinates: Coordinates, pixels: Tensor, boxes: Tensor, spread: Tensor, beside: Tensor, level: float
-) -> Array:
-    """How far the limits of the boxes of a source [T, 4] reach in a gap that it may have jumped across, ``[L, 4]``.
-
-    Given their deviations [T, 4], the variance that contents have beside that of s [T, D], and pixels [4].
-    """
-    frames = slice(jump.begin, jump.end + 1)
-    means, spreads = [boxes[frames]], [spread[frames]]
-    for place in (jump.before, jump.away, jump.after):
-        means.append(coordinates.boxes(place.mean) * pixels)
-        variance = place.variance + beside[frames].double()
-        spreads.append(coordinates.box_covariance(place.mean, variance).sqrt() * pixels)
-    mixture = (jump.weights().unsqueeze(-1), torch.stack(means), torch.stack(spreads))
-    return reach_among(boxes[frames].numpy(), level, *(part.numpy() for part in mixture))
 
 
 def shown_parts(posterior: Posterior, observed: Flags) -> Flags:
