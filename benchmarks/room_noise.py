@@ -3,7 +3,8 @@
 Mixtures of speech and flute are separated as they are, and with synthetic noise of a room some decibels below them, by
 models of two sources and with the source `noise` beside these. Figures are means of the gain in SI-SDR over the
 mixture, in decibels, and how many of the intervals of 90 % hold the truth. Noises take turns: power that rises with
-frequency, that falls slower and faster, mains hum, a fan, and what comes through a wall.
+frequency, that falls slower and faster, mains hum, a fan, and what comes through a wall. Beside what the noise costs
+stands what it costs an ideal filter, of the true powers of all parts.
 """
 
 import argparse
@@ -17,10 +18,12 @@ import numpy as np
 import torch
 from report import write
 
+from pyro_mixdvae.baselines.sounds.ideal_masks import IdealWienerFilter
 from pyro_mixdvae.benchmark.sounds.calibration import LEVELS, interval_counts
 from pyro_mixdvae.benchmark.sounds.mixdvae import SpectralBelief
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.reporting.tables import markdown_table
+from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.audio.reading import Samples
 from pyro_mixdvae.separation.mixtures.mixing import RATE, draw_mixtures, plan_mixtures
 from pyro_mixdvae.separation.scores.measures import si_sdr
@@ -32,11 +35,12 @@ HEARD = ("quiet, two sources", "quiet, and noise", "noisy, two sources", "noisy,
 
 
 class Scored(NamedTuple):
-    """A mixture: its length, its noise, and of each of `HEARD` what came of it."""
+    """A mixture: its length, its noise, what came of each of `HEARD`, and what an ideal filter loses of either."""
 
     n_frames: int
     noise: str
     found: tuple["Found", ...]
+    ideal_loss: tuple[float, float]
 
 
 class Found(NamedTuple):
@@ -137,8 +141,16 @@ def _scores(options: argparse.Namespace, n_frames: int) -> Iterator[Scored]:
         silent = np.concatenate([sources, np.zeros_like(noisy[:, 2:])], 1)
         heard = ((sources, two), (silent, three), (noisy, two), (noisy, three))
         found = [_found(parts, by) for parts, by in heard]
-        for kind, own in zip(kinds, zip(*found, strict=True), strict=True):
-            yield Scored(n_frames, kind, own)
+        for kind, own, *parts in zip(kinds, zip(*found, strict=True), sources, noisy, strict=True):
+            without, within = (_ideal(each, two.stft) for each in parts)
+            yield Scored(n_frames, kind, own, (without[0] - within[0], without[1] - within[1]))
+
+
+def _ideal(parts: Samples, stft: STFT) -> tuple[float, float]:
+    """SI-SDR of speech and flute, the first two of the parts [2 or 3, n], by the Wiener filter of all true powers."""
+    true = torch.from_numpy(parts)[None]
+    estimates = IdealWienerFilter(stft).separate(true.sum(1), true).waveforms[0].numpy()
+    return si_sdr(parts[0], estimates[0]), si_sdr(parts[1], estimates[1])
 
 
 def _found(parts: Samples, separator: Separator) -> list[Found]:
@@ -175,11 +187,12 @@ def _table(scored: Sequence[Scored]) -> str:
         loss = " / ".join(
             f"{mean:.2f} ± {spread:.2f}" for mean, spread in zip(losses[:, -1].mean(0), error, strict=True)
         )
-        cells.append([name, len(rows), *means, loss])
+        ideal = " / ".join(f"{mean:.2f}" for mean in np.array([row.ideal_loss for row in rows]).mean(0))
+        cells.append([name, len(rows), *means, loss, ideal])
         held = np.array([[own.held for own in row.found] for row in rows]).sum(0)
         shares = held / np.array([[own.n_frequencies for own in row.found] for row in rows]).sum(0)[:, None]
         intervals.append([name, *(" / ".join(f"{share:.2f}" for share in own) for own in shares)])
-    gained = markdown_table(["", "mixtures", *HEARD, "lost, first to last"], cells)
+    gained = markdown_table(["", "mixtures", *HEARD, "lost, first to last", "lost by an ideal filter"], cells)
     hold = markdown_table(["", *HEARD], intervals)
     return f"{gained}\n\nIntervals of 90 %, |s| of speech / |s| of flute / share of speech:\n\n{hold}"
 

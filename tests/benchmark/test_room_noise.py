@@ -28,6 +28,9 @@ def test_it_says_what_noise_costs_and_whether_intervals_hold(
     gains = np.array([[found[0] for found in mixture["found"]] for mixture in mixtures])  # [mixtures, HEARD, 2]
     assert gained[0][2] == " / ".join(f"{gain:.1f}" for gain in gains.mean(0)[0])
     assert (gains[:, 0] != gains[:, 2]).all()  # the noise is heard
+    ideal = np.array([mixture["ideal_loss"] for mixture in mixtures])
+    assert ideal.mean() > 0
+    assert gained[0][-1] == " / ".join(f"{loss:.2f}" for loss in ideal.mean(0))
     shares = np.array([[float(share) for share in cell.split(" / ")] for row in held for cell in row[1:]])
     assert ((shares >= 0) & (shares <= 1)).all()
     assert 0 < shares.mean() < 1
@@ -37,6 +40,7 @@ def test_a_noise_has_the_level_that_is_asked_for(tmp_path: Path, monkeypatch: py
     torch.set_default_dtype(torch.float32)
     heard = []
     nothing = room_noise.Found((0.0, 0.0), (0.0, 0.0, 0.0), 1.0)
+    monkeypatch.setattr(room_noise, "_ideal", lambda parts, stft: (0.0, 0.0))
     monkeypatch.setattr(room_noise, "_found", lambda parts, by: heard.append(parts) or [nothing])
     parts = [str(folder) for folder in folders(tmp_path)]
     room_noise.main([*parts, "--frames", "20", "--snr", "0", "--count", "1", "--below", "12"])
