@@ -18,7 +18,7 @@ from pyro_mixdvae.reporting.tables import markdown_table
 from pyro_mixdvae.tracking.boxes import Array
 
 HALF = 0.5
-"""Of what two boxes move, the share that is left with the ids put back, at most."""
+"""Of what two boxes move, the share of which less is left with the ids put back."""
 
 JUMP = 0.1
 """Of a box's mean side, what it moves at least: of two that lie on one another and rest nobody can tell."""
@@ -39,10 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path, help="folder of annotated sequences")
     parser.add_argument("-o", "--output", type=Path, help="folder for the copy, which does not exist")
     options = parser.parse_args(arguments)
+    paths = sorted(options.data.glob("*/gt/gt.txt"))
+    if not paths:
+        parser.error(f"{options.data} has no sequence with gt/gt.txt: give a folder of annotated sequences.")
+    if options.output and options.output.exists():
+        parser.error(f"{options.output} exists: give another folder for the copy.")
     if options.output:
-        shutil.copytree(options.data, options.output)
+        shutil.copytree(options.data, options.output, ignore=shutil.ignore_patterns("img1"))
     rows = []
-    for path in sorted(options.data.glob("*/gt/gt.txt")):
+    for path in paths:
         table = np.loadtxt(path, delimiter=",", ndmin=2)
         found = list(exchanged(table))
         for frame, ids, *moves in found:
@@ -54,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def exchanged(table: Array) -> Iterator[Exchanged]:
     """Of rows (frame, id, left, top, width, height, ...), in the order of frames."""
-    frames = {int(frame): {int(row[1]): row[2:6] for row in table[table[:, 0] == frame]} for frame in table[:, 0]}
+    frames = {
+        int(frame): {int(row[1]): row[2:6] for row in table[table[:, 0] == frame]} for frame in np.unique(table[:, 0])
+    }
     for frame, boxes in sorted(frames.items()):
         before = frames.get(frame - 1, {})
         for one, other in combinations(sorted(boxes.keys() & before.keys()), 2):

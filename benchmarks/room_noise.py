@@ -147,10 +147,10 @@ def _scores(options: argparse.Namespace, n_frames: int) -> Iterator[Scored]:
 
 
 def _ideal(parts: Samples, stft: STFT) -> tuple[float, float]:
-    """SI-SDR of speech and flute, the first two of the parts [2 or 3, n], by the Wiener filter of all true powers."""
-    true = torch.from_numpy(parts)[None]
+    """Gains of speech and flute, the first two of the parts [2 or 3, n], by the Wiener filter of all true powers."""
+    true, mixed = torch.from_numpy(parts)[None], parts.sum(0)
     estimates = IdealWienerFilter(stft).separate(true.sum(1), true).waveforms[0].numpy()
-    return si_sdr(parts[0], estimates[0]), si_sdr(parts[1], estimates[1])
+    return _gain(parts[0], estimates[0], mixed), _gain(parts[1], estimates[1], mixed)
 
 
 def _found(parts: Samples, separator: Separator) -> list[Found]:

@@ -39,10 +39,10 @@ class LastingError(RepeatedError):
     the box follows it. Where nothing is seen the box is spanned between detections that err by all of that noise, and,
     what hides a source hiding a part of it first, by twice that variance:
 
-        seen max(followed^2, (lasting w)^2) + (1 - seen) 2 scale^2
+        seen max(followed^2, (lasting w u)^2) + (1 - seen) 2 scale^2
 
-    times `share`, and the second no less than the first; scale is that of the noise which repeats (`RepeatedError`).
-    Where too little is seen to tell w, it is scale^2 in place of the first.
+    times `share`, and the second no less than the first; u is the scale of the noise, and scale that of the noise which
+    repeats (`RepeatedError`). Where too little is seen to tell w, it is scale^2 in place of the first.
 
     Args:
         share: of the noise's variance, that repeats in every frame (`RepeatedError`).
@@ -59,7 +59,7 @@ class LastingError(RepeatedError):
         self.lasting = lasting
 
     def wander(self, noise: Noise, content: Tensor, detected: Tensor, seen: Tensor) -> Wander:
-        """The mean of e given all frames, in gaps too; its variance counts where nothing is seen."""
+        """The mean of e given all frames; its variance, where nothing is seen, and that of what repeats."""
         unit, is_detected = noise.at(content), ~detected.isnan().any(-1)
         residual = torch.where(is_detected.unsqueeze(-1), (detected - content) / unit, 0.0)
         told = fresh_variance(residual, is_detected)

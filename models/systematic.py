@@ -32,7 +32,7 @@ class SystematicError(Part):
     def wander(self, noise: Noise, content: Tensor, detected: Tensor, seen: Tensor) -> Wander:
         """What boxes have beside s, whose mean is `content` [B, N, T, D]; by default no more than that variance.
 
-        `detected` [B, N, T, D] are the detections of each source, NaN where it is likelier to have none; `seen`
+        `detected` [B, N, T, D] are the detections of each source, NaN where none is its own likelier than not; `seen`
         [B, N, T] is the probability that the frame has one.
         """
         return Wander(torch.zeros_like(content), self.variance(noise, content, seen))

@@ -115,13 +115,15 @@ def wander_of(posterior: Posterior) -> Wander:
     """What boxes have beside s, [B, N, T, D]; a box that a person has drawn stays where it is."""
     scene, model, mean = posterior.scene, posterior.model, posterior.mean
     seen = seen_in(posterior)
-    if model.systematic is None or scene.mask.shape[-1] == 0:
-        return Wander(torch.zeros_like(mean), systematic_variance(model, mean, seen))
-    own = posterior.responsibilities[..., : scene.n_sources].permute(0, 3, 1, 2)  # [B, N, T, K]
-    best = own.max(-1)
+    if model.systematic is None:
+        return Wander(torch.zeros_like(mean), torch.zeros_like(mean))
     is_labelled = scene.label_mask
-    detected = torch.take_along_dim(scene.observations.unsqueeze(1), best.indices[..., None, None], -2).squeeze(-2)
-    detected = torch.where((best.values > 0.5).unsqueeze(-1), detected, torch.nan)
+    detected = torch.full_like(mean, torch.nan)
+    if scene.mask.shape[-1]:
+        own = posterior.responsibilities[..., : scene.n_sources].permute(0, 3, 1, 2)  # [B, N, T, K]
+        best = own.max(-1)
+        nearest = torch.take_along_dim(scene.observations.unsqueeze(1), best.indices[..., None, None], -2).squeeze(-2)
+        detected = torch.where((best.values > 0.5).unsqueeze(-1), nearest, torch.nan)
     detected = torch.where(is_labelled.unsqueeze(-1), mean, detected)
     found: Wander = model.systematic.wander(model.likelihood.noise, mean, detected, seen)
     return Wander(found.shift.masked_fill(is_labelled.unsqueeze(-1), 0.0), found.variance)

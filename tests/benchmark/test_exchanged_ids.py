@@ -60,3 +60,6 @@ def test_the_copy_holds_none(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert (tmp_path / "copy" / "clip" / "seqinfo.ini").exists()
     main([str(tmp_path / "copy")])
     assert "clip" not in capsys.readouterr().out
+    for wrong in ([str(tmp_path / "data"), "-o", str(tmp_path / "copy")], [str(tmp_path / "data" / "clip")]):
+        with pytest.raises(SystemExit):
+            main(wrong)

@@ -298,6 +298,7 @@ def test_tracks_that_labels_do_not_lie_on_say_nothing_for_a_recovery() -> None:
     assert not confirmed(before, other, seen, RATES, drawn_at(labelled, [(0, (0, 2)), (1, (0, 1))]))
     assert confirmed(before, other, seen, RATES, drawn_at(labelled, [(0, (0, 0)), (1, (0, 1))]))
     assert not confirmed(before, other, seen, RATES, drawn_at(labelled, [(1, (0, 1))]))  # nobody says who is 0
+    assert confirmed(before, other, seen, RATES, drawn_at(labelled, [(0, (0, 0))]))
 
 
 def test_labels_name_the_tracks_that_are_chosen_without_them() -> None:

@@ -29,6 +29,7 @@ ELSEWHERE = {
     "replace": "how another part is made",
     "sample_count": "scenes that are drawn",
     "repeated": "intervals",
+    "followed": "intervals",
     "at": "intervals, and the published start",
     "variance": "intervals",
     "wander": "boxes and intervals",

@@ -74,22 +74,24 @@ def choose_tracks(seen: Detections, rates: Rates, n_sources: int) -> Chosen | No
     return Chosen([tracks[n] for n in own], others, motion)
 
 
-class Pairing(NamedTuple):
-    """N sources and as many tracks, one to one, as labels have it.
+class Pair(NamedTuple):
+    """A source, and the track that its labels are likeliest of, no other source having it.
 
     Attributes:
-        numbers: of the track of each source.
-        odds: of each source, log odds against clutter [L] that the track is where each of its labels says.
-        rivals: of each source, the same of all its labels together, by the other tracks [M].
+        source: its number.
+        track: the track.
+        odds: log odds against clutter [L] that the track is where each of its L labels says.
+        is_rivalled: whether a track of others is surely what its labels are of.
     """
 
-    numbers: list[int]
-    odds: list[Floats]
-    rivals: Floats
+    source: int
+    track: Track
+    odds: Floats
+    is_rivalled: bool
 
 
-def paired(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> Pairing | None:
-    """The likeliest pairing of sources with tracks, by their labels; None: some source has no label in these frames.
+def paired(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> list[Pair]:
+    """The likeliest pairing of the sources that have labels in these frames with the tracks, one to one.
 
     Args:
         seen: all detections.
@@ -97,16 +99,23 @@ def paired(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> Pairi
         rates: of p(w).
         drawn: the labels of N sources.
     """
-    if not drawn.mask.any(1).all():
-        return None  # who is not labelled in these frames may be any of them, or none
+    labelled = np.flatnonzero(drawn.mask.any(1)).tolist()
     odds = [
-        [_labelled(seen, track, found.motion, rates, *labels) for track in [*found.tracks, *found.others]]
-        for labels in zip(*drawn, strict=True)
+        [
+            _labelled(seen, track, found.motion, rates, drawn.content[source], drawn.mask[source])
+            for track in [*found.tracks, *found.others]
+        ]
+        for source in labelled
     ]
+    if not odds:
+        return []
     total = np.array([[each.sum() for each in row] for row in odds])
-    own, rivals = np.split(total, [len(found.tracks)], 1)
-    numbers = linear_sum_assignment(own, maximize=True)[1].tolist()
-    return Pairing(numbers, [row[number] for row, number in zip(odds, numbers, strict=True)], rivals)
+    own, of_others = np.split(total, [len(found.tracks)], 1)
+    pairs = []
+    for row, number in zip(*linear_sum_assignment(own, maximize=True), strict=True):
+        is_rivalled = bool((of_others[row] > own[row, number] + CERTAIN).any())
+        pairs.append(Pair(labelled[row], found.tracks[number], odds[row][number], is_rivalled))
+    return pairs
 
 
 def named(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> list[Track] | None:
@@ -116,15 +125,14 @@ def named(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> list[T
     track is seen next has to be likelier, against clutter, than that the track is one more bystander's. Arguments as in
     `paired`.
     """
-    pairing = paired(seen, found, rates, drawn)
-    if pairing is None:
-        return None
-    tracks = [found.tracks[number] for number in pairing.numbers]
-    for track, odds, rivals in zip(tracks, pairing.odds, pairing.rivals, strict=True):
-        comes = COMES if track[0][0] > 0 else THERE
-        if not (odds > np.log(comes)).all() or (rivals > odds.sum() + CERTAIN).any():
+    pairs = paired(seen, found, rates, drawn)
+    if len(pairs) < len(drawn.mask):
+        return None  # who is not labelled in these frames may be any of them, or none
+    for pair in pairs:
+        comes = COMES if pair.track[0][0] > 0 else THERE
+        if pair.is_rivalled or not (pair.odds > np.log(comes)).all():
             return None
-    return tracks
+    return [pair.track for pair in pairs]
 
 
 def _labelled(

@@ -90,17 +90,12 @@ def confirmed(before: Owners, after: Owners, seen: Detections, rates: Rates, dra
     if (after >= 0).sum() >= (before >= 0).sum():
         return True
     chosen = choose_tracks(seen, rates, len(drawn.mask))
-    pairing = None if chosen is None else paired(seen, chosen, rates, drawn)
-    if chosen is None or pairing is None:
+    pairs = [] if chosen is None else paired(seen, chosen, rates, drawn)
+    labelled = [pair.track for pair in pairs if (pair.odds > 0).all() and not pair.is_rivalled]
+    if not labelled:
         return False
-    places = [
-        place
-        for number, odds in zip(pairing.numbers, pairing.odds, strict=True)
-        if (odds > 0).all()
-        for place in chosen.tracks[number]
-    ]
-    own = tuple(np.array(places, int).reshape(-1, 2).T)
-    return bool((after[own] >= 0).sum() > (before[own] >= 0).sum())
+    places = tuple(np.concatenate(labelled).T)
+    return bool((after[places] >= 0).sum() > (before[places] >= 0).sum())
 
 
 def drawn_in(scene: Scene, b: int) -> Drawn:
