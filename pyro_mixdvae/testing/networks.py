@@ -21,7 +21,7 @@ from pyro_mixdvae.testing.contract import Contract
 from pyro_mixdvae.testing.parts import toy_model
 from pyro_mixdvae.testing.scenes import EXACT, toy_scene
 from pyro_mixdvae.training.loop import train
-from pyro_mixdvae.training.objectives import elbo_per_frame
+from pyro_mixdvae.training.objectives import SourceElbo, score
 from pyro_mixdvae.training.pretrain import Pretraining
 from pyro_mixdvae.training.schedule import Schedule
 from pyro_mixdvae.weights.registry import NETWORKS, kind_of
@@ -172,7 +172,7 @@ class DVAEContract(Contract):
             batch_size=20,
             learning_rate=0.01,
         )
-        before = elbo_per_frame(network, tracks, 0.2)
+        before = score(SourceElbo(network), tracks, 0.2)
         assert train(Pretraining(network, lambda epoch: tracks, tracks, plan)).best_score > before + 0.1
 
     def test_it_is_registered(self) -> None:

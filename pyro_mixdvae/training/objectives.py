@@ -90,15 +90,3 @@ def score(
             found = objective(tracks[indices], own_output_probability, kl_scale, generator).score
         total += float(found) * len(indices)
     return total / len(tracks)
-
-
-def elbo_per_frame(
-    network: DVAE,
-    tracks: Tracks,
-    own_output_probability: float = 0.0,
-    seed: int = 0,
-    kl_scale: float = 1.0,
-    batch_size: int = 256,
-) -> float:
-    """ELBO of tracks in nats a frame; arguments as in `score`."""
-    return score(SourceElbo(network), tracks, own_output_probability, seed, kl_scale, batch_size)

@@ -23,7 +23,7 @@ from pyro_mixdvae.networks.srnn import SRNN
 from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.training.data import Example, Tracks
 from pyro_mixdvae.training.loop import Checkpoint, Epoch, Pretrained, programs_run, train
-from pyro_mixdvae.training.objectives import elbo_per_frame, objective_of
+from pyro_mixdvae.training.objectives import SourceElbo, objective_of, score
 from pyro_mixdvae.training.pretrain import Pretraining
 from pyro_mixdvae.training.schedule import Schedule
 
@@ -116,7 +116,7 @@ def test_schedules_that_make_no_sense(wrong: dict) -> None:
 @pytest.mark.parametrize("kind", [KinematicNetwork, SRNN])
 def test_training_raises_the_validation_elbo(kind: type[DVAE]) -> None:
     network = new_network(kind)
-    before = elbo_per_frame(network, VALIDATION, 0.3)
+    before = score(SourceElbo(network), VALIDATION, 0.3)
     state = torch.random.get_rng_state()
     result = pretrain(network, tracks, VALIDATION, schedule(epochs=8))
     assert result.best_score > before + 0.5
@@ -133,7 +133,7 @@ def test_the_network_ends_with_the_weights_of_the_best_epoch() -> None:
     result = pretrain(network, tracks, VALIDATION, schedule(epochs=4, learning_rate=1.0, sampling_end=0))
     assert result.best_epoch < 4
     assert result.best_score == max(point.validation for point in result.curve)
-    assert elbo_per_frame(network, VALIDATION, 0.3, seed=0) == pytest.approx(result.best_score, rel=1e-12)
+    assert score(SourceElbo(network), VALIDATION, 0.3, seed=0) == pytest.approx(result.best_score, rel=1e-12)
 
 
 def test_weights_from_before_the_end_of_the_schedule_are_not_the_best() -> None:
@@ -230,13 +230,13 @@ def test_an_elbo_that_is_no_number_stops_with_a_sentence() -> None:
         pretrain(new_network(), tracks, VALIDATION * float("nan"), schedule())
 
 
-def test_elbo_per_frame_does_not_depend_on_the_batches_or_the_caller() -> None:
+def test_the_score_does_not_depend_on_the_batches_or_the_caller() -> None:
     network = new_network()
-    one = elbo_per_frame(network, VALIDATION, batch_size=20)
+    one = score(SourceElbo(network), VALIDATION, batch_size=20)
     torch.manual_seed(7)
     # Without own outputs and with an exact posterior only the position_variance of the inputs is random.
-    assert elbo_per_frame(network, VALIDATION, batch_size=20) == one
-    halves = [elbo_per_frame(network, half, batch_size=10) for half in VALIDATION.split(10)]
+    assert score(SourceElbo(network), VALIDATION, batch_size=20) == one
+    halves = [score(SourceElbo(network), half, batch_size=10) for half in VALIDATION.split(10)]
     assert sum(halves) / 2 == pytest.approx(one, abs=0.2)
 
 
@@ -266,13 +266,13 @@ def test_what_is_seen_is_what_history_and_encoder_are_given() -> None:
     """The content is explained all the same: the ELBO is that of the content, not of what is seen."""
     network = new_network(SRNN)
     y, seen = torch.rand(20, 6, 4), 5 * torch.randn(20, 6, 4)
-    found = elbo_per_frame(network, AsExamples(y, seen), seed=3)
+    found = score(SourceElbo(network), AsExamples(y, seen), seed=3)
     with pyro.settings.context(module_local_params=True), torch.no_grad():
         torch.manual_seed(3)
         loss = Trace_ELBO()(SingleSource(network), SingleSourceGuide(network))
         expected = -float(loss(y, network.teacher_forced(seen), 1.0, seen)) / 120
     assert found == pytest.approx(expected, rel=1e-12)
-    assert found != pytest.approx(elbo_per_frame(network, y, seed=3), rel=1e-3)
+    assert found != pytest.approx(score(SourceElbo(network), y, seed=3), rel=1e-3)
 
 
 def test_a_lighter_kl_term_is_what_is_trained_and_validated() -> None:
@@ -280,8 +280,10 @@ def test_a_lighter_kl_term_is_what_is_trained_and_validated() -> None:
     result = pretrain(light, tracks, VALIDATION, schedule(kl_weight=0.01, sampling_end=0), 5)
     pretrain(whole, tracks, VALIDATION, schedule(sampling_end=0), 5)
     assert not same_weights(light, whole)
-    assert elbo_per_frame(light, VALIDATION, 0.3, seed=5, kl_scale=0.01) == pytest.approx(result.best_score, rel=1e-12)
-    assert elbo_per_frame(light, VALIDATION, 0.3, seed=5) < result.best_score
+    assert score(SourceElbo(light), VALIDATION, 0.3, seed=5, kl_scale=0.01) == pytest.approx(
+        result.best_score, rel=1e-12
+    )
+    assert score(SourceElbo(light), VALIDATION, 0.3, seed=5) < result.best_score
 
 
 def sounds(epoch: int) -> AsExamples:
@@ -297,7 +299,7 @@ def sounds(epoch: int) -> AsExamples:
 def test_training_of_sounds_raises_the_validation_elbo(encoder_input: str) -> None:
     torch.manual_seed(1)
     network, held_out = spectral_srnn(encoder_input=encoder_input), sounds(1000)
-    before = elbo_per_frame(network, held_out, 0.3)
+    before = score(SourceElbo(network), held_out, 0.3)
     result = pretrain(network, sounds, held_out, schedule(epochs=8))
     assert result.best_score > before + 0.5
 

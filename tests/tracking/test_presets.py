@@ -19,7 +19,7 @@ from pyro_mixdvae.tracking.scenes import make_scene, make_sequence
 from pyro_mixdvae.tracking.tracker import Tracker
 from pyro_mixdvae.tracking.tracks.recipes import synthetic_tracks
 from pyro_mixdvae.training.expectation_maximisation import Constants, expectation
-from pyro_mixdvae.training.objectives import elbo_per_frame
+from pyro_mixdvae.training.objectives import SourceElbo, score
 from pyro_mixdvae.weights.store import load_network, save_network
 
 SIZE = (640, 480)
@@ -113,7 +113,7 @@ def test_shipped_autoregressive_prior_is_far_better_than_constant_velocity() -> 
     assert isinstance(constant, ConstantVelocity)
     tracks = synthetic_tracks("autoregressive", "rich", 128, 60, seed=12345).of_epoch(0)
     spreads = Constants(constant.first_velocity, constant.process_variance, constant.position_variance)
-    assert elbo_per_frame(network, tracks) > expectation(spreads, tracks, constant.matrix).log_likelihood + 1
+    assert score(SourceElbo(network), tracks) > expectation(spreads, tracks, constant.matrix).log_likelihood + 1
 
 
 @pytest.mark.usefixtures("unrendered")

@@ -4,7 +4,7 @@ import torch
 
 from pyro_mixdvae.networks.kinematic import KinematicNetwork
 from pyro_mixdvae.tracking.tracks.recipes import synthetic_tracks
-from pyro_mixdvae.training.objectives import elbo_per_frame
+from pyro_mixdvae.training.objectives import SourceElbo, score
 from pyro_mixdvae.weights.store import load_network, shipped_names
 
 
@@ -28,5 +28,5 @@ def test_the_shipped_prior_is_far_better_than_constant_velocity() -> None:
     network = load_network("boxes").network
     for n_frames in (20, 60, 150):
         tracks = synthetic_tracks("kinematic", "rich", 128, n_frames, seed=12345).of_epoch(0)
-        learned, constant = elbo_per_frame(network, tracks), elbo_per_frame(constants(), tracks)
+        learned, constant = score(SourceElbo(network), tracks), score(SourceElbo(constants()), tracks)
         assert learned > constant + 1, (n_frames, learned, constant)

@@ -7,7 +7,7 @@ from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.networks.spectral_srnn import SpectralSRNN
 from pyro_mixdvae.representations.stft import STFT
 from pyro_mixdvae.separation.recordings.examples import ClipExamples
-from pyro_mixdvae.training.objectives import elbo_per_frame
+from pyro_mixdvae.training.objectives import SourceElbo, score
 from pyro_mixdvae.weights.store import load_network, shipped_names
 
 
@@ -46,4 +46,4 @@ def nearest(pieces: ClipExamples, stft: STFT, seed: int) -> Start:
     A training that goes on from it takes less time than one from nothing: it knows how to find a source among others.
     """
     models = [model for name in shipped_names("sounds") if (model := _trainable(name, stft)) is not None]
-    return max(models, key=lambda model: elbo_per_frame(model.network, pieces, seed=seed))
+    return max(models, key=lambda model: score(SourceElbo(model.network), pieces, seed=seed))
