@@ -19,7 +19,7 @@ from pyro_mixdvae.check.report import GROUPS, PATH, SITES, SLOPES, TERMS, Report
 from pyro_mixdvae.guides import Collapsed, Factorised, Guide, MeanField
 from pyro_mixdvae.inference.algorithms import SVI, Coordinate
 from pyro_mixdvae.inference.infer import infer
-from pyro_mixdvae.models import ExclusiveAssignment, Likelihood, MixtureModel
+from pyro_mixdvae.models import ExclusiveAssignment, Likelihood, MixtureModel, RelativeNoise
 from pyro_mixdvae.models import Normal as NormalLikelihood
 from pyro_mixdvae.models.clutter import Bystanders
 from pyro_mixdvae.models.mixture import Plates, plates
@@ -135,6 +135,26 @@ def test_the_path_says_which_methods_were_called() -> None:
     (row,) = check_elbo(model, example.scene, groups=(PATH,)).wrong
     assert row.name == "Unasked.log_prob"
     assert row.reference == "never"
+
+
+class OwnNoise(RelativeNoise):
+    """What intervals alone ask for."""
+
+    def repeated(self, content: Tensor) -> Tensor:
+        return 2 * self.at(content)
+
+    def followed(self, content: Tensor) -> Tensor:
+        return 3 * self.at(content)
+
+
+def test_what_intervals_alone_ask_for_is_not_said_to_be_wrong() -> None:
+    example = boxes()
+    known = example.model.likelihood.noise
+    model = example.model.replace(likelihood=NormalLikelihood(OwnNoise(known.unit, known.relative, known.relative_to)))
+    found = check_elbo(model, example.scene, groups=(PATH,))
+    assert found.is_right, found
+    said = verdicts(found, PATH)
+    assert said["OwnNoise.repeated"] == said["OwnNoise.followed"] == "not checked"
 
 
 def test_a_method_that_is_set_on_an_object_is_what_runs() -> None:
