@@ -58,22 +58,26 @@ class LastingError(RepeatedError):
             raise InputError(f"errors that last of {lasting} times those that do not: give 0 or more.")
         self.lasting = lasting
 
-    def wander(self, noise: Noise, content: Tensor, detected: Tensor, seen: Tensor) -> Wander:
-        """The mean of e given all frames; its variance, where nothing is seen, and that of what repeats."""
-        unit, is_detected = noise.at(content), ~detected.isnan().any(-1)
+    def wander(self, noise: Noise, content: Tensor, detected: Tensor, seen: Tensor, known: Tensor) -> Wander:
+        """The mean of e given all frames; its variance, where nothing is seen, and that of what repeats.
+
+        Where a source is known e is 0, and says nothing of what the detector does.
+        """
+        unit, is_detected = noise.at(content), ~(detected.isnan().any(-1) | known)
         residual = torch.where(is_detected.unsqueeze(-1), (detected - content) / unit, 0.0)
         told = fresh_variance(residual, is_detected)
         fresh = told[:, None, None]
         coarse = (self.lasting**2 * fresh * unit.square()).maximum(noise.followed(content).square())
         hidden = self.variance(noise, content, torch.zeros_like(seen))
-        known = torch.where(fresh.isnan(), self.variance(noise, content, torch.ones_like(seen)), self.share * coarse)
-        repeated = torch.lerp(hidden.maximum(known), known, seen.unsqueeze(-1))
+        shown = torch.where(fresh.isnan(), self.variance(noise, content, torch.ones_like(seen)), self.share * coarse)
+        repeated = torch.lerp(hidden.maximum(shown), shown, seen.unsqueeze(-1))
         scales = scales_of(residual, is_detected, told)
         own = (1 - self.lasting**2 * scales.white / scales.lasting).clamp(min=0.0)[:, None, None]
         if not own.any():
             return Wander(torch.zeros_like(residual), repeated)
-        shift = own * smoothed(residual, is_detected, scales)
-        spread = own * scales.lasting[:, None, None] * (~is_detected).unsqueeze(-1)
+        is_told = is_detected | known
+        shift = own * smoothed(residual, is_told, scales)
+        spread = own * scales.lasting[:, None, None] * (~is_told).unsqueeze(-1)
         return Wander(shift * unit, repeated + spread * unit.square())
 
 

@@ -29,11 +29,11 @@ class SystematicError(Part):
     def variance(self, noise: Noise, content: Tensor, seen: Tensor) -> Tensor:
         """[B, *, D] at a content [B, *, D]; `seen` [B, *] is the probability that the frame has a detection of it."""
 
-    def wander(self, noise: Noise, content: Tensor, detected: Tensor, seen: Tensor) -> Wander:
+    def wander(self, noise: Noise, content: Tensor, detected: Tensor, seen: Tensor, known: Tensor) -> Wander:
         """What boxes have beside s, whose mean is `content` [B, N, T, D]; by default no more than that variance.
 
         `detected` [B, N, T, D] are the detections of each source, NaN where none is its own likelier than not; `seen`
-        [B, N, T] is the probability that the frame has one.
+        [B, N, T] is the probability that the frame has one, and `known` [B, N, T] whether a person has said where it is.
         """
         return Wander(torch.zeros_like(content), self.variance(noise, content, seen))
 

@@ -124,8 +124,7 @@ def wander_of(posterior: Posterior) -> Wander:
         best = own.max(-1)
         nearest = torch.take_along_dim(scene.observations.unsqueeze(1), best.indices[..., None, None], -2).squeeze(-2)
         detected = torch.where((best.values > 0.5).unsqueeze(-1), nearest, torch.nan)
-    detected = torch.where(is_labelled.unsqueeze(-1), mean, detected)
-    found: Wander = model.systematic.wander(model.likelihood.noise, mean, detected, seen)
+    found: Wander = model.systematic.wander(model.likelihood.noise, mean, detected, seen, is_labelled)
     return Wander(found.shift.masked_fill(is_labelled.unsqueeze(-1), 0.0), found.variance)
 
 

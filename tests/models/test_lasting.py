@@ -70,7 +70,7 @@ class TestShare:
         detected = own + white * torch.randn(own.shape)
         seen = torch.rand(own.shape[:-1]) < 0.9
         detected = torch.where(seen.unsqueeze(-1), detected, torch.nan)
-        found = error.wander(self.noise, torch.zeros_like(own), detected, seen.to(own))
+        found = error.wander(self.noise, torch.zeros_like(own), detected, seen.to(own), torch.zeros_like(seen))
         return found.shift[seen], own[seen], found.variance[~seen]
 
     def test_a_precise_detector_is_followed(self) -> None:
@@ -89,9 +89,25 @@ class TestShare:
 
     def test_an_error_that_repeats_alone_moves_nothing(self) -> None:
         seen = torch.rand(1, 2, 9)
-        found = RepeatedError().wander(self.noise, torch.zeros(1, 2, 9, 2), torch.ones(1, 2, 9, 2), seen)
+        known = torch.zeros(1, 2, 9, dtype=torch.bool)
+        found = RepeatedError().wander(self.noise, torch.zeros(1, 2, 9, 2), torch.ones(1, 2, 9, 2), seen, known)
         assert not found.shift.any()
         assert torch.equal(found.variance, RepeatedError().variance(self.noise, torch.zeros(1, 2, 9, 2), seen))
+
+
+def test_where_a_source_is_known_says_nothing_of_the_detector() -> None:
+    own = autoregressive(1000, torch.ones(1, 2), 0.9)
+    detected = own + 0.2 * torch.randn(own.shape)
+    seen, known = torch.ones(own.shape[:-1]), torch.zeros(own.shape[:-1], dtype=torch.bool)
+    # In half of the film a person has said where sources are: the path that the prior draws is right there.
+    known[:, :, 500:] = True
+    content = torch.where(known.unsqueeze(-1), own, 0.0)
+    noise, error = RelativeNoise(torch.ones_like, 1.0), LastingError(share=0.5)
+    first = [part[:, :, :500] for part in (content, detected, seen, known)]
+    half, whole = error.wander(noise, *first), error.wander(noise, content, detected, seen, known)
+    torch.testing.assert_close(whole.variance[:, :, :500], half.variance, **EXACT)
+    assert not whole.shift[:, :, 600:].abs().gt(1e-6).any()
+    torch.testing.assert_close(whole.shift[:, :, :400], half.shift[:, :, :400], rtol=0.0, atol=1e-3)
 
 
 class TestWhatRepeats:
@@ -107,7 +123,8 @@ class TestWhatRepeats:
         detected = detected + white * torch.randn(detected.shape)
         seen = torch.rand(detected.shape[:-1]) < 0.95
         detected = torch.where(seen.unsqueeze(-1), detected, torch.nan)
-        found = LastingError(share=0.5).wander(noise, torch.zeros_like(detected), detected, seen.to(detected)).variance
+        known, content = torch.zeros_like(seen), torch.zeros_like(detected)
+        found = LastingError(share=0.5).wander(noise, content, detected, seen.to(detected), known).variance
         return found[seen], found[~seen], noise
 
     def test_what_residuals_show_does_not_repeat(self) -> None:
