@@ -1,5 +1,6 @@
 """What the detections of a source have in common for some frames, and the path of the prior does not have."""
 
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -106,15 +107,27 @@ def scales_of(residual: Tensor, seen: Tensor, fresh: Tensor) -> Scales:
 def fresh_variance(residual: Tensor, seen: Tensor) -> Tensor:
     """w^2 of each scene and coordinate [B, D]: of what is new in every frame; NaN where too little is seen to tell.
 
-    Fourth differences leave of what lasts next to nothing: their median size is that of w, by √70.
+    Fourth differences leave of what lasts next to nothing: their median size is that of w, by √70. But a source that
+    turns within few frames is in them too. What is new in every frame is the same between frames that are further
+    apart, and what a source does grows, as steps do with the time that they take: of variances v_1 of all frames, and
+    v_2 of every other, `w^2 = (4 v_1 - v_2) / 3`.
     """
-    untold = residual.new_full((len(residual), residual.shape[-1]), float("nan"))
-    if seen.shape[-1] <= ORDER:
-        return untold
-    whole = seen.unfold(-1, ORDER + 1, 1).all(-1)
-    size = robust_spread(residual.diff(n=ORDER, dim=-2), whole) / 70**0.5
-    is_enough = (whole.sum((1, 2)) >= ENOUGH).unsqueeze(-1)
-    return torch.where(is_enough, size.square(), untold)
+    near, far = (_of_differences(residual, seen, stride) for stride in (1, 2))
+    fresh = ((4 * near - far) / 3).clamp(min=0.0).minimum(near)
+    return torch.where(far.isnan(), near, fresh)
+
+
+def _of_differences(residual: Tensor, seen: Tensor, stride: int) -> Tensor:
+    """What white noise would have for variance, by differences of every `stride`-th frame: [B, D], NaN where untold."""
+    n_frames = seen.shape[-1] - ORDER * stride
+    if n_frames < 1:
+        return residual.new_full((len(residual), residual.shape[-1]), float("nan"))
+    starts = range(0, ORDER * stride + 1, stride)
+    is_whole = torch.stack([seen.narrow(-1, start, n_frames) for start in starts]).all(0)
+    difference = torch.stack([residual.narrow(-2, start, n_frames) for start in starts]).diff(n=ORDER, dim=0)[0]
+    is_enough = (is_whole.sum((1, 2)) >= ENOUGH).unsqueeze(-1)
+    spread = robust_spread(difference, is_whole) / comb(2 * ORDER, ORDER) ** 0.5
+    return torch.where(is_enough, spread.square(), float("nan"))
 
 
 def robust_spread(values: Tensor, counts: Tensor) -> Tensor:

@@ -33,7 +33,8 @@ class SystematicError(Part):
         """What boxes have beside s, whose mean is `content` [B, N, T, D]; by default no more than that variance.
 
         `detected` [B, N, T, D] are the detections of each source, NaN where none is its own likelier than not; `seen`
-        [B, N, T] is the probability that the frame has one, and `known` [B, N, T] whether a person has said where it is.
+        [B, N, T] is the probability that the frame has one, and `known` [B, N, T] whether a person has said where it
+        is.
         """
         return Wander(torch.zeros_like(content), self.variance(noise, content, seen))
 

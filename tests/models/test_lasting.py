@@ -36,6 +36,14 @@ class TestScales:
         assert bool((found.white.sqrt() > 0.9 * white).all())
         assert bool((found.white.sqrt() < 1.2 * fresh).all())
 
+    @pytest.mark.parametrize("period", [6.0, 10.0, 100.0])
+    def test_a_source_that_turns_within_few_frames_is_not_new_in_every_frame(self, period: float) -> None:
+        phase = 2 * torch.pi * (torch.arange(400) / period + torch.rand(1, 4, 1))
+        white = 0.05 * torch.randn(1, 4, 400, 2)
+        residual, seen = phase.sin().unsqueeze(-1) + white, torch.ones(1, 4, 400, dtype=torch.bool)
+        assert bool((fresh_variance(residual, seen).sqrt() < 1.15 * 0.05).all())
+        assert bool((fresh_variance(white, seen).sqrt() > 0.85 * 0.05).all())
+
     @pytest.mark.parametrize("n_frames", [1, 3, 5, 9])
     def test_where_too_little_is_seen_all_is_white(self, n_frames: int) -> None:
         residual = torch.randn(1, 2, n_frames, 3)
@@ -150,12 +158,13 @@ def test_a_negative_error_is_refused() -> None:
         LastingError(lasting=-1.0)
 
 
-def test_boxes_are_where_a_precise_detector_sees_them(rng: np.random.Generator) -> None:
-    """Boxes that breathe as a runner's: the prior, whose detector is not that precise, smooths it away."""
+@pytest.mark.parametrize("period", [9, 5])
+def test_boxes_are_where_a_precise_detector_sees_them(period: int, rng: np.random.Generator) -> None:
+    """Boxes that breathe as a runner's, of many or few frames: the prior, whose detector errs more, smooths it away."""
     steps = np.arange(80)
     along = np.stack([3 * steps, 0 * steps], -1)
     centre = np.stack([np.array([100, 100]) + along, np.array([500, 300]) - along])
-    phase = 2 * np.pi * steps / 9
+    phase = 2 * np.pi * steps / period
     size = np.stack([40 * (1 + 0.15 * np.sin(phase)), 80 + 0 * steps], -1)
     boxes = np.concatenate([centre - size / 2, centre + size / 2], -1).transpose(1, 0, 2)
     boxes = boxes + rng.normal(0, 0.1, boxes.shape)
