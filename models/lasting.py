@@ -30,9 +30,10 @@ class LastingError(RepeatedError):
 
     with w, sigma and rho those of the scene, by moments of the residuals of all its sources. Whether e is the
     detector's, or the source's own way about the path that the prior smooths (a gait, a turn), no detection can tell;
-    but a detector's errors have a part that is new in every frame, and that no source can have. An error of `lasting`
-    times that part is taken for the detector's; of e the share of what is more, `(1 - (lasting w / sigma)^2)+`, is
-    reported beside s. So boxes follow a precise detector, and a coarse one is smoothed.
+    but a detector's errors have a part that is new in every frame, and alike in all coordinates, and that no source can
+    have. An error of `lasting` times that part is taken for the detector's; of e the share of what is more,
+    `(1 - (lasting w / sigma)^2)+`, is reported beside s. So boxes follow a precise detector, and a coarse one is
+    smoothed.
 
     The same says how large the error is that repeats in all frames of a source, and that no residual shows. It is taken
     to be an error that lasts for good, of `lasting w` too, and no less than what tracks are known to follow
@@ -85,8 +86,10 @@ class LastingError(RepeatedError):
 def scales_of(residual: Tensor, seen: Tensor, fresh: Tensor) -> Scales:
     """By moments of residuals [B, N, T, D] where `seen` [B, N, T], none of which counts for more than `FARTHEST`.
 
-    What lasts has the rest of the variance beside what is new in every frame, `fresh` [B, D], and rho the sum of the
-    covariances at distances one and two. Where too little is seen to tell, and that is NaN, all is white.
+    White is what is new in every frame, `fresh` [B, D], as far as it is alike in all coordinates, as the noise of the
+    likelihood is: no more than what a third of them have. Beyond it a source has turned within a frame, in a coordinate
+    that is its own. What lasts has the rest of the variance, and rho is the sum of the covariances at distances one and
+    two. Where too little is seen to tell, and `fresh` is NaN, all is white.
     """
     n_frames = seen.shape[-1]
     limit = FARTHEST * robust_spread(residual, seen).nan_to_num(0.0)[:, None, None]
@@ -98,7 +101,8 @@ def scales_of(residual: Tensor, seen: Tensor, fresh: Tensor) -> Scales:
         return (near[..., distance:, :] * near[..., :kept, :]).sum((1, 2)) / pairs
 
     total = covariance(0).clamp(min=2 * LEAST)
-    white = torch.where(fresh.isnan(), total, fresh).clamp(min=LEAST)
+    alike = fresh.minimum(fresh.sort(-1).values[:, (fresh.shape[-1] - 1) // 3].unsqueeze(-1))
+    white = torch.where(fresh.isnan(), total, alike).clamp(min=LEAST)
     lasting = (total - white).clamp(min=LEAST)
     correlation = ((covariance(1) + covariance(2)) / (2 * lasting)).clamp(*CORRELATIONS)
     return Scales(white, lasting, correlation)

@@ -23,7 +23,7 @@ def autoregressive(n_frames: int, sigma: Tensor, rho: float) -> Tensor:
 
 class TestScales:
     def test_each_scene_and_coordinate_has_its_own(self) -> None:
-        sigma, white = torch.tensor([[1.0, 0.5], [0.3, 2.0]]), torch.tensor([[0.1, 0.4], [0.2, 0.1]])
+        sigma, white = torch.tensor([[1.0, 0.5], [0.3, 2.0]]), torch.tensor([[0.2, 0.2], [0.1, 0.1]])
         errors = autoregressive(4000, sigma, 0.9)
         residual = errors + white[:, None, None] * torch.randn(errors.shape)
         seen = torch.rand(residual.shape[:-1]) < 0.95
@@ -43,6 +43,12 @@ class TestScales:
         residual, seen = phase.sin().unsqueeze(-1) + white, torch.ones(1, 4, 400, dtype=torch.bool)
         assert bool((fresh_variance(residual, seen).sqrt() < 1.15 * 0.05).all())
         assert bool((fresh_variance(white, seen).sqrt() > 0.85 * 0.05).all())
+
+    def test_a_detector_errs_alike_in_all_coordinates(self) -> None:
+        residual, seen = torch.randn(2, 4, 500, 4), torch.ones(2, 4, 500, dtype=torch.bool)
+        found = scales_of(residual, seen, torch.tensor([[0.02, 0.01, 0.4, 0.03], [0.2, 0.2, 0.2, 0.2]]))
+        torch.testing.assert_close(found.white, torch.tensor([[0.02, 0.01, 0.02, 0.02], [0.2, 0.2, 0.2, 0.2]]))
+        torch.testing.assert_close(found.white + found.lasting, torch.ones(2, 4), rtol=0.1, atol=0.0)
 
     @pytest.mark.parametrize("n_frames", [1, 3, 5, 9])
     def test_where_too_little_is_seen_all_is_white(self, n_frames: int) -> None:
