@@ -10,8 +10,9 @@ import torch
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.preset import Preset
-from pyro_mixdvae.models import Assignment, ExclusiveAssignment, PersistentAssignment, StudentT
+from pyro_mixdvae.models import Assignment, ExclusiveAssignment, PersistentAssignment, RepeatedError, StudentT
 from pyro_mixdvae.tracking.live import tracker as live
+from pyro_mixdvae.tracking.live.latest import LatestFrames
 from pyro_mixdvae.tracking.live.tracker import LiveTracker
 from pyro_mixdvae.tracking.presets import default
 from pyro_mixdvae.tracking.scenes import make_scene, make_sequence
@@ -36,8 +37,13 @@ def with_rates(detection: float, clutter: float) -> Preset:
 
 def assigning(assignment: Assignment) -> Preset:
     """The default with another p(w)."""
+    return replacing(assignment=assignment)
+
+
+def replacing(**parts: object) -> Preset:
+    """The default with other parts."""
     preset = default(2, None)
-    return replace(preset, model=preset.model.replace(assignment=assignment))
+    return replace(preset, model=preset.model.replace(**parts))
 
 
 def _run(tracker: LiveTracker, boxes: np.ndarray) -> list[live.LiveResult]:
@@ -59,7 +65,7 @@ def test_every_frame_comes_once_and_in_order_whatever_the_lag(boxes: np.ndarray)
 def test_without_a_lag_it_is_the_filtering_pass(boxes: np.ndarray, kind: type[ExclusiveAssignment]) -> None:
     """The same steps as the start of the batch tracker, fed one by one; what was seen is remembered."""
     rates = {} if kind is ExclusiveAssignment else {"hide": 0.3, "reappear": 0.2}
-    preset = assigning(kind(2, 0.92, 0.01, **rates))
+    preset = replacing(assignment=kind(2, 0.92, 0.01, **rates), systematic=None)
     scene, scale = make_scene([make_sequence(boxes, 2, SIZE)], preset.representation)
     filtered = TorchChainEngine(preset.model, scene).filter()
     expected = preset.representation.boxes(filtered.mean[0]) * scale[0]
@@ -87,10 +93,49 @@ def test_rates_follow_the_number_of_detections(boxes: np.ndarray, rng: np.random
 
 def test_a_full_lag_is_the_smoother(boxes: np.ndarray) -> None:
     """With all frames in the window intervals are no wider than the filter's, and in a gap narrower."""
-    filtered, smoothed = (_run(LiveTracker(2, SIZE, lag=lag), boxes) for lag in (0, len(boxes)))
+    preset = replacing(systematic=None)
+    filtered, smoothed = (_run(LiveTracker(2, SIZE, lag=lag, preset=preset), boxes) for lag in (0, len(boxes)))
     width = [np.stack([r.upper - r.lower for r in results]) for results in (filtered, smoothed)]
     assert (width[1] <= width[0] * (1 + 1e-6)).all()
     assert (width[1][12] < 0.99 * width[0][12]).all()
+
+
+def breathing(noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two that run, whose boxes widen and narrow: where they are, and what a detector of so large errors says."""
+    steps = np.arange(120)
+    along = np.stack([2 * steps, 0 * steps], -1)
+    centre = np.stack([np.array([100, 100]) + along, np.array([500, 300]) - along])
+    size = np.stack([40 * (1 + 0.15 * np.sin(2 * np.pi * steps / 9)), 80 + 0 * steps], -1)
+    boxes = np.concatenate([centre - size / 2, centre + size / 2], -1).transpose(1, 0, 2)
+    return boxes, boxes + rng.normal(0, noise, boxes.shape)
+
+
+@pytest.mark.parametrize("lag", [0, 4])
+def test_boxes_follow_a_precise_detector(lag: int, rng: np.random.Generator) -> None:
+    true, detected = breathing(0.1, rng)
+    results = _run(LiveTracker(2, SIZE, lag=lag, start=true[0]), detected)
+    error = np.stack([result.boxes for result in results]) - true
+    assert float(np.sqrt(np.square(error[40:]).mean())) < 0.4
+    smoothed = LiveTracker(2, SIZE, lag=lag, start=true[0], preset=replacing(systematic=RepeatedError()))
+    results = _run(smoothed, detected)
+    assert float(np.sqrt(np.square(np.stack([result.boxes for result in results]) - true)[40:].mean())) > 0.6
+
+
+def test_what_the_last_frame_has_beside_s_is_what_a_film_has_that_ends_there(rng: np.random.Generator) -> None:
+    model = default(2, None).model
+    content = torch.from_numpy(rng.uniform(0.2, 0.4, (2, 60, 4)))
+    detected = content + 0.01 * torch.from_numpy(rng.normal(size=content.shape)).cumsum(1)
+    detected[1, 30:33] = torch.nan
+    seen = (~detected.isnan().any(-1)).to(content)
+    latest = LatestFrames(model)
+    found = [latest.add(content[:, t], detected[:, t], seen[:, t]) for t in range(60)][-1]
+    known = torch.zeros(1, 2, 60, dtype=torch.bool)
+    whole = model.systematic.wander(model.likelihood.noise, content[None], detected[None], seen[None], known)
+    torch.testing.assert_close(found.shift, whole.shift[0, :, -1])
+    torch.testing.assert_close(found.variance, whole.variance[0, :, -1])
+    assert bool(found.shift.abs().gt(0).any())
+    nothing = LatestFrames(model.replace(systematic=None)).add(content[:, 0], detected[:, 0], seen[:, 0])
+    assert not any(bool(part.any()) for part in nothing)
 
 
 def test_observed_and_probabilities_say_what_was_seen(boxes: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,10 +20,10 @@ from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.given import image_size, number_of_sources
 from pyro_mixdvae.tracking.intervals import limits, require_level
+from pyro_mixdvae.tracking.live.latest import LatestFrames
 from pyro_mixdvae.tracking.live.learning import FramesSoFar
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.scenes import make_sequence
-from pyro_mixdvae.tracking.summary import systematic_variance
 
 Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -146,7 +147,8 @@ class LiveTracker:
             )
         self._start = torch.zeros(0)
         self._filter: OnlineFilter | None = None
-        self._window: deque[tuple[int, OnlineStep, Array]] = deque()
+        self._window: deque[_Waiting] = deque()
+        self._latest = LatestFrames(self._known)
         self._frame = -1
 
     @property
@@ -224,14 +226,15 @@ class LiveTracker:
         if not so_far.is_due:
             return
         self._known = so_far.model()
+        self._latest = LatestFrames(self._known)
         self._fit_rates()
         if so_far.are_few:
-            shown = self._window[0][0] if self._window else self._frame
+            shown = self._window[0].frame if self._window else self._frame
             self._window.clear()
             self._filter = OnlineFilter(self._known, self._start)
             for back, former in zip(range(len(so_far.contents) - 1, 0, -1), so_far.contents, strict=False):
                 self._take(self._frame - back, former)
-                if self._window[0][0] < shown:
+                if self._window[0].frame < shown:
                     self._window.popleft()
 
     def _take(self, number: int, content: torch.Tensor) -> None:
@@ -241,7 +244,7 @@ class LiveTracker:
         eta = np.where(is_none, np.nan, step.weighed[0].double().numpy()[: len(content)])
         if not self._model.assignment.has_clutter:
             eta = np.concatenate([eta, np.zeros_like(eta[:, :1])], -1)
-        self._window.append((number, step, eta))
+        self._window.append(_Waiting(number, step, content, eta))
         if self._so_far is not None and number == self._frame:
             self._so_far.found(step.sources.belief.mean[..., 0])
 
@@ -271,7 +274,7 @@ class LiveTracker:
             content = content.new_full((1, content.shape[-1]), np.nan)
         step, returns = self._filter.step(self._model, Scene.of(content[None, None], self._start))
         for returned in returns:
-            self._window = deque((number, past.with_return(returned), eta) for number, past, eta in self._window)
+            self._window = deque(one._replace(step=one.step.with_return(returned)) for one in self._window)
         return step
 
     def _content(self, boxes: Array) -> torch.Tensor:
@@ -280,7 +283,7 @@ class LiveTracker:
 
     def _oldest(self) -> LiveResult:
         """The result of the oldest frame of the window, smoothed by those after it, which then leaves the window."""
-        steps = [step.sources for _, step, _ in self._window]
+        steps = [one.step.sources for one in self._window]
         if len(steps) > 1:
             transitions = kalman.Transition(
                 torch.stack([step.transition.matrix for step in steps], -4),
@@ -292,12 +295,29 @@ class LiveTracker:
             mean, variance = chain.mean[0, :, 0, :, 0], chain.covariance[0, :, 0, :, 0, 0]
         else:
             mean, variance = steps[0].belief.mean[0, ..., 0], steps[0].belief.covariance[0, ..., 0, 0]
-        number, step, eta = self._window.popleft()
-        systematic = systematic_variance(self._known, mean.unsqueeze(0), step.seen)[0]
+        oldest = self._window.popleft()
+        seen = oldest.step.seen[0]
+        beside = self._latest.add(mean, oldest.detected(self.n_sources), seen)
         scale = np.asarray(self.preset.representation.pixels(self.size), dtype=float)
         coordinates = self.preset.representation
-        mean = mean.double()
+        mean = (mean + beside.shift).double()
         boxes = coordinates.boxes(mean).numpy() * scale
-        spread = coordinates.box_covariance(mean, (variance + systematic).double()).sqrt().numpy() * scale
-        observed = step.seen[0].numpy() > 0.5
-        return LiveResult(number, boxes, *limits(boxes, spread, self.level), observed, step.lost, eta)
+        spread = coordinates.box_covariance(mean, (variance + beside.variance).double()).sqrt().numpy() * scale
+        observed, between = seen.numpy() > 0.5, limits(boxes, spread, self.level)
+        return LiveResult(oldest.frame, boxes, *between, observed, oldest.step.lost, oldest.responsibilities)
+
+
+class _Waiting(NamedTuple):
+    """A frame whose result waits for those after it: its detections [K, D], and `LiveResult.responsibilities`."""
+
+    frame: int
+    step: OnlineStep
+    content: torch.Tensor
+    responsibilities: Array
+
+    def detected(self, n_sources: int) -> torch.Tensor:
+        """The detection of each source [N, D], NaN where none is its own likelier than not."""
+        own = self.step.weighed[0, :, :n_sources]
+        best = own.max(0)
+        content = self.content if len(self.content) else torch.full((1, self.content.shape[-1]), torch.nan)
+        return torch.where((best.values > 0.5).unsqueeze(-1), content[best.indices], torch.nan)
