@@ -2,8 +2,9 @@
 
 For each of some amounts of training sound, pieces of at most five seconds are drawn from the clips (more minutes hold
 those of fewer), `mixdvae bench audio` lets the methods learn from them, and, if it is among the methods, MixDVAE is
-trained by `mixdvae train audio`. OUT gets the folder of each amount, sound_data.md, .json and sound_data.png: mean
-SI-SDR against minutes. The same command goes on where it was.
+trained by `mixdvae train audio --against`, from nothing: the music, and the speech along with it. OUT gets the folder
+of each amount, sound_data.md, .json and sound_data.png: mean SI-SDR against minutes. The same command goes on where it
+was.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--train", nargs=2, type=Path, required=True, metavar="DIR", help="clean clips: speech, music")
     parser.add_argument("--minutes", nargs="+", type=float, default=(0.5, 2.0, 8.0, 30.0))
     parser.add_argument("--methods", nargs="+", default=("nmf-kl", "mixit", "supervised", OURS))
-    parser.add_argument("--epochs", type=int, default=140, help="of the training of MixDVAE, if it is a method")
+    parser.add_argument("--epochs", type=int, default=100, help="of the training of MixDVAE, if it is a method")
     parser.add_argument("--steps", type=int, default=1000, help="of the training of the other networks")
     parser.add_argument("--frames", type=int, default=100, help="T of the mixtures")
     parser.add_argument("--snr", nargs="+", type=float, default=(-10.0, -5.0, 0.0, 5.0))
@@ -121,17 +122,15 @@ def _pieces(folder: Path, seed: int) -> Iterator[Samples]:
 
 
 def _trained(clips: tuple[Path, Path], options: argparse.Namespace) -> tuple[str, str]:
-    """Weights of MixDVAE, each source against the other."""
-    weights = []
-    for own, other in (clips, clips[::-1]):
-        path = own.with_suffix(".safetensors")
-        if not path.exists():
-            command = [sys.executable, "-c", "from pyro_mixdvae.cli.main import run; run()", "train", "audio", str(own)]
-            more = ["--name", own.name, "--against", str(other), "--epochs", str(options.epochs), "-o", str(path)]
-            resumed = ["--resume"] if path.with_suffix(".checkpoint").exists() else []
-            subprocess.run([*command, *more, *resumed], check=True)
-        weights.append(str(path))
-    return weights[0], weights[1]
+    """Weights of MixDVAE, of speech and of music, which learn together."""
+    speech, music = clips
+    path = music.with_suffix(".safetensors")
+    if not path.exists():
+        command = [sys.executable, "-m", "pyro_mixdvae", "train", "audio", str(music), "--against", str(speech)]
+        more = ["--name", music.name, "--start", "nothing", "--epochs", str(options.epochs), "-o", str(path)]
+        resumed = ["--resume"] if path.with_suffix(".checkpoint").exists() else []
+        subprocess.run([*command, *more, *resumed], check=True)
+    return str(path.with_name(f"{path.stem}-others.safetensors")), str(path)
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
