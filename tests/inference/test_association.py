@@ -9,7 +9,17 @@ from numpy.random import Generator
 
 from pyro_mixdvae.engines.torch.chain import TorchChainEngine
 from pyro_mixdvae.inference.association.choice import Drawn, choose_tracks, log_alike, named
-from pyro_mixdvae.inference.association.linking import Rates, come_back, link
+from pyro_mixdvae.inference.association.linking import (
+    COMES,
+    RARE,
+    THERE,
+    Rates,
+    come_back,
+    link,
+    log_comes,
+    log_leaves,
+    log_missed,
+)
 from pyro_mixdvae.inference.association.motion import (
     SPREADS,
     WEIGHTS,
@@ -205,6 +215,26 @@ def test_who_stands_still_is_none_of_those_who_run() -> None:
     assert tracks is not None
     assert {k for track in tracks.tracks for _, k in track} == {1, 2, 3}
     assert choose_tracks(scene_of([referee]), RATES, 2) is None
+
+
+@pytest.mark.parametrize("late", [0, 1, 3])
+def test_nor_who_stands_still_and_is_first_seen_late(late: int) -> None:
+    """To be missed in a frame or two says as little of a bystander as of a source."""
+    rng = np.random.default_rng(6)
+    runs = [walk(100, (0.1, 0.2 * n), (0.006 + 0.001 * n, 0.002), rng) for n in range(1, 4)]
+    stands = hidden(hidden(walk(100, (0.5, 0.9), (0.0, 0.0), rng), 0, late), 100 - late, 100)
+    found = choose_tracks(scene_of([*runs, stands]), RATES, 3)
+    assert found is not None
+    assert {k for track in found.tracks for _, k in track} == {0, 1, 2}
+
+
+def test_who_is_first_seen_late_came_then_or_was_there() -> None:
+    before = np.array([0, 1, 40])
+    missed = log_missed(RATES, before)
+    expected = np.log(np.array([0.0, COMES, COMES]) + THERE * np.exp(missed))
+    np.testing.assert_allclose(log_comes(RATES, RARE, before), expected)
+    expected = np.log(np.array([0.0, COMES, COMES]) + np.exp(missed))
+    np.testing.assert_allclose(log_leaves(RATES, RARE, before), expected)
 
 
 def test_traits_of_one_kind_are_likelier_together() -> None:

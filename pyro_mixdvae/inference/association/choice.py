@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.special import gammaln
 
-from pyro_mixdvae.inference.association.linking import COMES, THERE, Rates, explained, link, log_missed
+from pyro_mixdvae.inference.association.linking import (
+    RARE,
+    Rates,
+    explained,
+    link,
+    log_comes,
+    log_leaves,
+    log_missed,
+)
 from pyro_mixdvae.inference.association.motion import (
     Detections,
     Floats,
@@ -129,8 +137,8 @@ def named(seen: Detections, found: Chosen, rates: Rates, drawn: Drawn) -> list[T
     if len(pairs) < len(drawn.mask):
         return None  # who is not labelled in these frames may be any of them, or none
     for pair in pairs:
-        comes = COMES if pair.track[0][0] > 0 else THERE
-        if pair.is_rivalled or not (pair.odds > np.log(comes)).all():
+        comes = float(log_comes(rates, RARE, pair.track[0][0]))
+        if pair.is_rivalled or not (pair.odds > comes).all():
             return None
     return [pair.track for pair in pairs]
 
@@ -182,12 +190,15 @@ def chosen(seen: Detections, tracks: list[Track], motion: Motion, rates: Rates, 
 
 
 def _always(seen: Detections, track: Track, motion: Motion, rates: Rates) -> float:
-    """Log odds of being there in all frames, and missed outside of the track, against coming and going, or clutter."""
+    """Log odds of a source, there in all frames and missed outside of the track, against a bystander, or clutter.
+
+    A bystander who is first seen in a frame has come in it, or was there all the time and out of sight until then.
+    """
     first, last, n_frames = track[0][0], track[-1][0], len(seen.mask)
     own = explained(seen, track, followed(motion, seen, [track])[0].log_density, rates)
     missed = float(log_missed(rates, np.array([first, n_frames - 1 - last])).sum())
-    comes = np.log(COMES if first > 0 else THERE) + (np.log(COMES) if last < n_frames - 1 else 0.0)
-    return missed + own - max(float(comes) + own, 0.0)
+    visits = float(log_comes(rates, RARE, first) + log_leaves(rates, RARE, n_frames - 1 - last))
+    return missed + own - max(visits + own, 0.0)
 
 
 def traits_of(seen: Detections, track: Track) -> Floats:

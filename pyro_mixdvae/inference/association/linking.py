@@ -125,8 +125,8 @@ def link(
     weights[named, :n] = entered + log_missed(rates, first) + own
     weights[:n, named] = log_missed(rates, n_frames - 1 - last)[:, None]
     weights[named, named] = log_missed(rates, np.array([n_frames]))
-    weights[coming, np.arange(n)] = np.log(np.where(first > 0, turnover.comes, turnover.there)) + own
-    weights[np.arange(n), coming] = np.log(np.where(last < n_frames - 1, turnover.leaves, 1.0))
+    weights[coming, np.arange(n)] = log_comes(rates, turnover, first) + own
+    weights[np.arange(n), coming] = log_leaves(rates, turnover, n_frames - 1 - last)
     weights[n + n_sources :, n + n_sources :] = 0.0
     rows, columns = linear_sum_assignment(weights, maximize=True)
     after = dict(zip(rows.tolist(), columns.tolist(), strict=True))
@@ -177,6 +177,22 @@ def log_missed(rates: Rates, frames: Frames) -> Floats:
     return found
 
 
+def log_comes(rates: Rates, turnover: Turnover, before: Frames) -> Floats:
+    """Log chance that a bystander is not seen for so many frames first: it came then, or was there and out of sight."""
+    before = np.asarray(before)
+    found: Floats = np.logaddexp(
+        np.where(before > 0, np.log(turnover.comes), -np.inf), np.log(turnover.there) + log_missed(rates, before)
+    )
+    return found
+
+
+def log_leaves(rates: Rates, turnover: Turnover, after: Frames) -> Floats:
+    """Log chance that it is not seen for so many frames at last: it has left, or stays out of sight."""
+    after = np.asarray(after)
+    found: Floats = np.logaddexp(np.where(after > 0, np.log(turnover.leaves), -np.inf), log_missed(rates, after))
+    return found
+
+
 def _followed(after: dict[int, int], start: int, n: int) -> list[int]:
     """The pieces of one track of the matching."""
     track, at = [], int(after[start])
@@ -200,9 +216,9 @@ def come_back(linked: Linked, rates: Rates) -> Linked:
         hidden = log_missed(rates, np.array([times.n_frames - 1 - gone]))[0]
         for m, other in enumerate(others):
             at = np.array(other)
-            by_itself = np.full(len(at), np.log(COMES if times.first[at[0]] > 0 else THERE))
+            by_itself = np.full(len(at), float(log_comes(rates, RARE, times.first[at[0]])))
             by_itself[1:] = going_on[at[:-1], at[1:]] - np.log(COMES)  # what is left of it ends there
-            leaves = np.log(COMES) if times.last[at[-1]] < times.n_frames - 1 else 0.0
+            leaves = float(log_leaves(rates, RARE, times.n_frames - 1 - times.last[at[-1]]))
             found = np.log(ELSEWHERE) + log_missed(rates, times.first[at] - gone - 1) + to_end[at[-1]]
             each = np.where(times.first[at] > gone + 1, found - hidden - by_itself - leaves, -np.inf)
             since[n, m] = each.argmax()
