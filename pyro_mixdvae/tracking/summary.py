@@ -1,7 +1,6 @@
 """From the posterior to what a user reads: boxes in pixels, intervals, samples."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -103,14 +102,6 @@ def seen_in(posterior: Posterior) -> Tensor:
     return own.sum(-2).clamp(max=1.0).transpose(1, 2)
 
 
-def systematic_variance(model: Any, content: Tensor, seen: Tensor) -> Tensor:
-    """Of the error that repeats in every frame, zero where the model knows none: content [B, *, D] -> [B, *, D]."""
-    if model.systematic is None:
-        return torch.zeros_like(content)
-    found: Tensor = model.systematic.variance(model.likelihood.noise, content, seen)
-    return found
-
-
 def wander_of(posterior: Posterior) -> Wander:
     """What boxes have beside s, [B, N, T, D]; a box that a person has drawn stays where it is."""
     scene, model, mean = posterior.scene, posterior.model, posterior.mean
@@ -118,14 +109,24 @@ def wander_of(posterior: Posterior) -> Wander:
     if model.systematic is None:
         return Wander(torch.zeros_like(mean), torch.zeros_like(mean))
     is_labelled = scene.label_mask
-    detected = torch.full_like(mean, torch.nan)
-    if scene.mask.shape[-1]:
-        own = posterior.responsibilities[..., : scene.n_sources].permute(0, 3, 1, 2)  # [B, N, T, K]
-        best = own.max(-1)
-        nearest = torch.take_along_dim(scene.observations.unsqueeze(1), best.indices[..., None, None], -2).squeeze(-2)
-        detected = torch.where((best.values > 0.5).unsqueeze(-1), nearest, torch.nan)
+    detected = own_detections(posterior.responsibilities, scene.observations, scene.n_sources).transpose(1, 2)
     found: Wander = model.systematic.wander(model.likelihood.noise, mean, detected, seen, is_labelled)
     return Wander(found.shift.masked_fill(is_labelled.unsqueeze(-1), 0.0), found.variance)
+
+
+def own_detections(responsibilities: Tensor, observations: Tensor, n_sources: int) -> Tensor:
+    """The detection of each source [*, N, D], NaN where none is its own likelier than not.
+
+    Args:
+        responsibilities: of each class for each detection, [*, K, C]: of sources first.
+        observations: [*, K, D].
+        n_sources: N.
+    """
+    if not observations.shape[-2]:
+        return observations.new_full((*observations.shape[:-2], n_sources, observations.shape[-1]), torch.nan)
+    best = responsibilities[..., :n_sources].max(-2)
+    likeliest = torch.take_along_dim(observations, best.indices.unsqueeze(-1), -2)
+    return torch.where((best.values > 0.5).unsqueeze(-1), likeliest, torch.nan)
 
 
 def _draws(guide: Guide, systematic: Tensor, n_samples: int, seed: int) -> Tensor:

@@ -47,7 +47,7 @@ from pyro_mixdvae.process_state import seeded
 from pyro_mixdvae.representations.boxes import CentreLogSize
 from pyro_mixdvae.testing.parts import PRIORS
 from pyro_mixdvae.testing.scenes import toy_scene
-from pyro_mixdvae.tracking.summary import systematic_variance, wander_of
+from pyro_mixdvae.tracking.summary import wander_of
 
 UNIT = CentreLogSize().noise_unit
 
@@ -247,7 +247,8 @@ def outputs(model: MixtureModel) -> dict[str, Callable[[], list[Tensor]]]:
         torch.manual_seed(4)
         posterior = infer(model, sized(3), MeanField, Coordinate(2))
         seen = posterior.responsibilities[..., :2].sum(-2).clamp(max=1.0).transpose(1, 2)
-        return [systematic_variance(posterior.model, posterior.mean, seen), *wander_of(posterior)]
+        found = posterior.model
+        return [found.systematic.variance(found.likelihood.noise, posterior.mean, seen), *wander_of(posterior)]
 
     def start() -> list[Tensor]:
         """What chooses between two starts, and what the local search tries."""

@@ -197,7 +197,7 @@ def _always(seen: Detections, track: Track, motion: Motion, rates: Rates) -> flo
     first, last, n_frames = track[0][0], track[-1][0], len(seen.mask)
     own = explained(seen, track, followed(motion, seen, [track])[0].log_density, rates)
     missed = float(log_missed(rates, np.array([first, n_frames - 1 - last])).sum())
-    visits = float(log_comes(rates, RARE, first) + log_leaves(rates, RARE, n_frames - 1 - last))
+    visits = float(log_comes(rates, RARE, first)) + float(log_leaves(rates, RARE, n_frames - 1 - last))
     return missed + own - max(visits + own, 0.0)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from pyro_mixdvae.inference.association.motion import (
@@ -177,7 +177,7 @@ def log_missed(rates: Rates, frames: Frames) -> Floats:
     return found
 
 
-def log_comes(rates: Rates, turnover: Turnover, before: Frames) -> Floats:
+def log_comes(rates: Rates, turnover: Turnover, before: ArrayLike) -> Floats:
     """Log chance that a bystander is not seen for so many frames first: it came then, or was there and out of sight."""
     before = np.asarray(before)
     found: Floats = np.logaddexp(
@@ -186,7 +186,7 @@ def log_comes(rates: Rates, turnover: Turnover, before: Frames) -> Floats:
     return found
 
 
-def log_leaves(rates: Rates, turnover: Turnover, after: Frames) -> Floats:
+def log_leaves(rates: Rates, turnover: Turnover, after: ArrayLike) -> Floats:
     """Log chance that it is not seen for so many frames at last: it has left, or stays out of sight."""
     after = np.asarray(after)
     found: Floats = np.logaddexp(np.where(after > 0, np.log(turnover.leaves), -np.inf), log_missed(rates, after))

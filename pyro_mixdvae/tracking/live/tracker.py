@@ -24,6 +24,7 @@ from pyro_mixdvae.tracking.live.latest import LatestFrames
 from pyro_mixdvae.tracking.live.learning import FramesSoFar
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.scenes import make_sequence
+from pyro_mixdvae.tracking.summary import own_detections
 
 Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -297,7 +298,8 @@ class LiveTracker:
             mean, variance = steps[0].belief.mean[0, ..., 0], steps[0].belief.covariance[0, ..., 0, 0]
         oldest = self._window.popleft()
         seen = oldest.step.seen[0]
-        beside = self._latest.add(mean, oldest.detected(self.n_sources), seen)
+        own = own_detections(oldest.step.weighed[0, : len(oldest.content)], oldest.content, self.n_sources)
+        beside = self._latest.add(mean, own, seen)
         scale = np.asarray(self.preset.representation.pixels(self.size), dtype=float)
         coordinates = self.preset.representation
         mean = (mean + beside.shift).double()
@@ -314,10 +316,3 @@ class _Waiting(NamedTuple):
     step: OnlineStep
     content: torch.Tensor
     responsibilities: Array
-
-    def detected(self, n_sources: int) -> torch.Tensor:
-        """The detection of each source [N, D], NaN where none is its own likelier than not."""
-        own = self.step.weighed[0, :, :n_sources]
-        best = own.max(0)
-        content = self.content if len(self.content) else torch.full((1, self.content.shape[-1]), torch.nan)
-        return torch.where((best.values > 0.5).unsqueeze(-1), content[best.indices], torch.nan)
