@@ -12,6 +12,8 @@ from pyro_mixdvae.tracking.doubts import Doubt, percent
 from pyro_mixdvae.tracking.files.labels import Labels, read_labels
 from pyro_mixdvae.tracking.films import ArrayFilm, Start, start_of
 from pyro_mixdvae.tracking.result import TrackingResult
+from pyro_mixdvae.tracking.verdicts import doubled
+from pyro_mixdvae.tracking.verdicts.doubled import Doubled
 from pyro_mixdvae.tracking.verdicts.every import Verdict, Verdicts
 from pyro_mixdvae.tracking.verdicts.motion import BEYOND_CHANCE, OFTEN, Outrun
 from pyro_mixdvae.tracking.verdicts.names import Exchanged
@@ -245,6 +247,22 @@ def test_false_boxes_are_nobody() -> None:
     assert runs.targets().sum() == 0
     (sentence,) = told(Others(SETTING), *seen_as_they_are(np.concatenate([walkers(), scattered], 1)))
     assert sentence.startswith("Many detections belong to nobody: 67 % of them")
+
+
+@pytest.mark.parametrize("at_once", [1_000_000, 30])
+def test_a_detector_shows_targets_twice(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubled, "AT_ONCE", at_once)
+    again = walkers()
+    again[10:, 0] = np.nan
+    again[13:, 1] = np.nan
+    (sentence,) = told(Doubled(SETTING), *seen_as_they_are(np.concatenate([walkers(), again + 1.0], 1)))
+    assert sentence.startswith("16 % of the detections lie on another one, 2 of them in frame 1: ")
+    again[3:] = np.nan
+    assert told(Doubled(SETTING), *seen_as_they_are(np.concatenate([walkers(), again + 1.0], 1))) == []
+    beside = np.concatenate([walkers(), walkers() + np.array([6.0, 0.0, 6.0, 0.0])], 1)
+    assert told(Doubled(SETTING), *seen_as_they_are(beside)) == []
+    _, result = seen_as_they_are(walkers())
+    assert told(Doubled(SETTING), np.full((T, 0, 4), np.nan), result) == []
 
 
 def test_names_may_have_been_exchanged() -> None:

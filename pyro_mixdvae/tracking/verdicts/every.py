@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pyro_mixdvae.tracking.boxes import Array
 from pyro_mixdvae.tracking.result import TrackingResult
+from pyro_mixdvae.tracking.verdicts.doubled import Doubled
 from pyro_mixdvae.tracking.verdicts.motion import Outrun
 from pyro_mixdvae.tracking.verdicts.names import Exchanged
 from pyro_mixdvae.tracking.verdicts.others import Others
@@ -27,6 +28,7 @@ class Verdict(Protocol):
 FAMILIES: tuple[Callable[[Setting], Verdict], ...] = (
     LittleObserved,
     Outrun,
+    Doubled,
     Others,
     Guessed,
     Outside,
