@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from pyro_mixdvae.models import LastingError
 from pyro_mixdvae.models.sources.contract import map_state
+from pyro_mixdvae.models.systematic import SystematicError
 from pyro_mixdvae.tracking.live.stream import LiveFrame, follow
 from pyro_mixdvae.tracking.live.tracker import LiveResult, LiveTracker
 from pyro_mixdvae.tracking.presets import default
@@ -142,24 +144,27 @@ def test_without_clutter_in_the_model_a_source_is_lost_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_numbers_that_run_away_stay_one_source_s_own(bad: float) -> None:
+@pytest.mark.parametrize(("systematic", "tolerance"), [(None, 1e-4), (LastingError(), 0.5)])
+def test_numbers_that_run_away_stay_one_source_s_own(
+    systematic: SystematicError | None, tolerance: float, bad: float
+) -> None:
     """The others get the same results, to the last digit, and the source starts again from where it was seen.
 
-    Without errors that last, whose size the residuals of all sources say.
+    But for errors that last, whose size the residuals of all sources say.
     """
 
     def spoil(part: torch.Tensor) -> torch.Tensor:
         return part * torch.tensor([bad, 1.0, 1.0]).reshape(1, 3, *[1] * (part.dim() - 2))
 
     boxes, preset = standing(20), default(3, None)
-    preset = replace(preset, model=preset.model.replace(systematic=None))
+    preset = replace(preset, model=preset.model.replace(systematic=systematic))
     whole, broken = LiveTracker(3, SIZE, preset=preset), LiveTracker(3, SIZE, preset=preset)
     for t, frame in enumerate(Scene(boxes, clutter=0)):
         expected, found = whole.update(frame), broken.update(frame)
         assert expected is not None
         assert found is not None
         assert np.isfinite(found.boxes).all()
-        np.testing.assert_allclose(found.boxes[1:], expected.boxes[1:], atol=1e-4)
+        np.testing.assert_allclose(found.boxes[1:], expected.boxes[1:], atol=tolerance)
         if t == 10:
             assert broken._filter is not None
             rows = broken._filter._rows
