@@ -77,7 +77,7 @@ def resolve(declaration: Declaration, task: Task = "boxes") -> Declaration:
 
 
 def build_preset(declaration: Declaration, n_sources: int, task: Task = "boxes") -> Preset:
-    """Model, guide, algorithm and representation.
+    """Model, guide, algorithm, representation and camera.
 
     Args:
         declaration: of all tables that are needed (a layer over one of `presets`).
@@ -101,13 +101,24 @@ def build_preset(declaration: Declaration, n_sources: int, task: Task = "boxes")
         lambda options: build_sources(chosen._replace(options=options), n_sources),
     )
     made["content_dim"] = made["sources"].content_dim
-    for table in ("noise", "likelihood", "silence", "assignment", "clutter", "labels", "systematic", "inference"):
+    for table in (
+        "noise",
+        "likelihood",
+        "silence",
+        "assignment",
+        "clutter",
+        "labels",
+        "systematic",
+        "camera",
+        "inference",
+    ):
         if table in parts:
             part = parts[table]
             made[table] = _made(
                 table, declaration.tables[table], part.options, lambda options, part=part: _part(part, made, options)
             )
-    return Preset(_model(made), parts["guide"].family, made["inference"], chosen.representation)
+    guide, camera = parts["guide"].family, made.get("camera")
+    return Preset(_model(made), guide, made["inference"], chosen.representation, camera)
 
 
 def _part(part: ChosenPart, made: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
@@ -138,7 +149,7 @@ def _model(made: Mapping[str, Any]) -> Any:
             f'[clutter] family = "{NONE}": {type(assignment).__name__} has a class of clutter: say what clutter looks '
             'like, as family = "sized", or take an [assignment] without it.'
         )
-    parts = {name: made.get(name) for name in OPTIONAL if name != "silence"}
+    parts = {name: made.get(name) for name in OPTIONAL if name not in ("silence", "camera")}
     return MixtureModel(made["sources"], assignment, made["likelihood"], **parts)
 
 

@@ -20,6 +20,7 @@ TABLES = (
     "labels",
     "systematic",
     "silence",
+    "camera",
     "guide",
     "inference",
 )

@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from pyro_mixdvae.guides import AdditiveGuide, Collapsed, Factorised, Guide, MeanField
 from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Coordinate, Hybrid
+from pyro_mixdvae.inference.camera import Camera, ShakenCamera
 from pyro_mixdvae.inference.published import Published
 from pyro_mixdvae.models import (
     AdaptiveIndependentAssignment,
@@ -143,6 +144,9 @@ FAMILIES: dict[str, dict[str, Family]] = {
     "silence": {
         "chain": Silence,
     },
+    "camera": {
+        "shaken": ShakenCamera,
+    },
     "guide": {
         "mean_field": MeanField,
         "collapsed": Collapsed,
@@ -166,12 +170,13 @@ CONTRACTS: dict[str, tuple[type[Any], ...]] = {
     "labels": (Labels,),
     "systematic": (SystematicError,),
     "silence": (Silence,),
+    "camera": (Camera,),
     "guide": (Guide, AdditiveGuide),
     "inference": (Algorithm,),
 }
 """What a class of a user's own derives from; a guide may also be a Pyro program, an algorithm anything that runs."""
 
-OPTIONAL = ("clutter", "labels", "systematic", "silence")
+OPTIONAL = ("clutter", "labels", "systematic", "silence", "camera")
 """Tables of parts that a model can be without: family = "none"."""
 
 NONE = "none"

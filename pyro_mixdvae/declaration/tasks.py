@@ -5,6 +5,7 @@ from typing import Any
 from pyro_mixdvae.declaration.document import Task
 from pyro_mixdvae.declaration.families import OfNetwork
 from pyro_mixdvae.guides import AdditiveGuide
+from pyro_mixdvae.inference.camera import Camera
 from pyro_mixdvae.models import (
     AdaptiveIndependentAssignment,
     AdditiveModel,
@@ -59,4 +60,5 @@ _NOT_FOR_SOUNDS: dict[type, str] = {
     Clutter: "what is no source's in a spectrum is the noise of its likelihood: take none",
     Labels: "nobody draws labels into sounds: take none",
     SystematicError: "it is a detector's, and sounds have none: take none",
+    Camera: "nobody films sounds: take none",
 }

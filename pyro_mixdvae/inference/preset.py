@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 
 from pyro_mixdvae.errors import InputError
 from pyro_mixdvae.inference.algorithms import SVI, Algorithm, Hybrid
+from pyro_mixdvae.inference.camera import Camera
 
 Method = Literal["coordinate", "svi", "hybrid"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -12,19 +13,21 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 @dataclass(frozen=True)
 class Preset:
-    """A model, its guide and algorithm, and the representation that it works in; each can be swapped (`replace`).
+    """A model, its guide and algorithm, and what it works in; each can be swapped (`replace`).
 
     Attributes:
         model: p(o, w, s, z).
         guide: the family of q, or a program.
         algorithm: how q moves.
         representation: how boxes, or sounds, become the content of the model.
+        camera: what moves the picture that boxes are in; None: nothing does.
     """
 
     model: Any
     guide: Any
     algorithm: Algorithm
     representation: Any
+    camera: Camera | None = None
 
 
 def chosen_algorithm(own: Algorithm, chosen: Method | Algorithm | None, n_iterations: int | None) -> Algorithm:

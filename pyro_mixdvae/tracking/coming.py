@@ -27,12 +27,12 @@ from pyro_mixdvae.tracking.boxes import Array, is_outside
 from pyro_mixdvae.tracking.course import Attended, Course, course_of
 from pyro_mixdvae.tracking.doubts import ranked
 from pyro_mixdvae.tracking.files.labels import Labels
-from pyro_mixdvae.tracking.films import Film, Start
+from pyro_mixdvae.tracking.films import BoxSequence, Film, Start
 from pyro_mixdvae.tracking.footprint import ADVICE, Extent
 from pyro_mixdvae.tracking.poses import points_of
 from pyro_mixdvae.tracking.presence import Presence
 from pyro_mixdvae.tracking.result import TrackingResult
-from pyro_mixdvae.tracking.scenes import known_starts, make_scene
+from pyro_mixdvae.tracking.scenes import known_starts, make_scene, steadied
 from pyro_mixdvae.tracking.starts import knows_bystanders
 from pyro_mixdvae.tracking.summary import summarise
 from pyro_mixdvae.tracking.verdicts.every import Verdicts
@@ -111,19 +111,19 @@ def _guessed(course: Course, most: int, origin: int) -> Iterator[str]:
 
 def _tracked(tracker: "Tracker", attended: Attended, motion: Motion, n_samples: int) -> TrackingResult:
     """The result of a block, whose sources are visits."""
-    sequence, preset = attended.sequence, tracker.preset
+    sequence, preset = steadied(attended.sequence, tracker.preset.camera), tracker.preset
     n_frames, n_visits = attended.known.shape
     extent = Extent(n_frames, n_visits, sequence.boxes.shape[1], n_samples)
     require_memory(tracker._needed(sequence, extent)[1], str(extent), ADVICE)
-    posterior, scale = _infer(tracker, attended, motion)
+    posterior, scale = _infer(tracker, sequence, attended, motion)
     (result,) = summarise([sequence], scale, posterior, preset.representation, tracker.level, n_samples, tracker.seed)
     assert posterior.presence is not None  # its assignment knows of absence
     return replace(result, presence=posterior.presence[0].T.double().numpy())
 
 
-def _infer(tracker: "Tracker", attended: Attended, motion: Motion) -> tuple[Posterior, Tensor]:
-    """The posterior of one scene, whose sources are visits, and the scale of its pixels."""
-    preset, sequence = tracker.preset, attended.sequence
+def _infer(tracker: "Tracker", sequence: BoxSequence, attended: Attended, motion: Motion) -> tuple[Posterior, Tensor]:
+    """The posterior of one sequence, whose sources are visits, and the scale of its pixels."""
+    preset = tracker.preset
     scene, scale = make_scene([sequence], preset.representation)
     n_frames, n_detections = scene.mask.shape[1:]
     n_visits = len(attended.numbers)

@@ -25,7 +25,7 @@ from pyro_mixdvae.tracking.boxes import Array, iou
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.films import BoxSequence, Film, Integers, parts_named_by
 from pyro_mixdvae.tracking.presence import Presence
-from pyro_mixdvae.tracking.scenes import make_scene
+from pyro_mixdvae.tracking.scenes import make_scene, steadied
 
 TOUCHES = 0.3
 """Overlap (IoU) of a label with the detection that it is taken for; of points, a label takes the nearest."""
@@ -195,7 +195,8 @@ def _searched(film: Film, preset: Preset) -> tuple[Tracks, list[Motion]]:
     for number, (begin, end) in enumerate(blocks):
         first = begin + (int(looked[0]) - begin) % every
         boxes = film.frames(min(first, end - 1), end)[0][::every]
-        scene, _ = make_scene([fullest._replace(boxes=boxes)], preset.representation)
+        sequence = steadied(fullest._replace(boxes=boxes), preset.camera)
+        scene, _ = make_scene([sequence], preset.representation)
         own = tracks_in(detections_of(begun(preset.model, scene), scene, 0))
         own = own._replace(each=[[(t * every + first, k) for t, k in track] for track in own.each])
         motions.append(own.motion.between(every))

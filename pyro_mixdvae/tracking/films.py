@@ -73,7 +73,8 @@ class BoxSequence(NamedTuple):
     In place of boxes ``[..., 4]`` all may be points ``[..., 2]``, or rows of poses, whose parts have the names `parts`.
     `start` ``[N, 4]`` holds the boxes of the sources at frame `first` (0-based), `labels` ``[N, T, 4]`` the boxes that
     a person has drawn (NaN: none; None: none at all), `size` is the image's (width, height), `since` the frame of the
-    film that it begins with.
+    film that it begins with. Where all of this is of a camera at rest, `camera` ``[T, 2]`` says how far the picture was
+    moved, in pixels (None: not at all).
     """
 
     boxes: Array
@@ -83,12 +84,15 @@ class BoxSequence(NamedTuple):
     labels: Array | None
     since: int = 0
     parts: tuple[str, ...] = ()
+    camera: Array | None = None
 
     def without_ends(self, ahead: int, behind: int) -> "BoxSequence":
         """The same sequence without so many frames at either end."""
         kept = slice(ahead, len(self.boxes) - behind)
         labels = None if self.labels is None else self.labels[:, kept]
-        return self._replace(boxes=self.boxes[kept], first=self.first - ahead, labels=labels, since=self.since + ahead)
+        camera = None if self.camera is None else self.camera[kept]
+        part = self._replace(boxes=self.boxes[kept], first=self.first - ahead, labels=labels, since=self.since + ahead)
+        return part._replace(camera=camera)
 
     def frame(self, t: int) -> "BoxSequence":
         """One of its frames, counted from 0, alone."""

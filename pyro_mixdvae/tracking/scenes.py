@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_mixdvae.inference.camera import Camera
 from pyro_mixdvae.models.scene import Scene
 from pyro_mixdvae.representations.boxes import Coordinates
 from pyro_mixdvae.tracking.boxes import Array
@@ -39,6 +40,24 @@ def make_sequence(
     """
     film = ArrayFilm.of(boxes, size, confidence, labels)
     return stretch_of(film, 0, len(film.boxes), start_of(film, n_sources, labels), labels)
+
+
+def steadied(sequence: BoxSequence, camera: Camera | None) -> BoxSequence:
+    """What a camera at rest would have seen of a sequence; `BoxSequence.camera` is how far the picture was moved."""
+    if camera is None:
+        return sequence
+    path = camera.path(sequence.boxes)
+    if not path.any():
+        return sequence
+    moved = corners_moved(path, sequence.boxes.shape[-1])
+    labels = None if sequence.labels is None else sequence.labels - moved
+    start = sequence.start - moved[sequence.first]
+    return sequence._replace(boxes=sequence.boxes - moved[:, None], start=start, labels=labels, camera=path)
+
+
+def corners_moved(path: Array, width: int) -> Array:
+    """How far each of the numbers of a box is moved ``[T, 4]`` where the picture is ``[T, 2]``; `width` numbers."""
+    return np.tile(path, width // 2)
 
 
 def make_scene(sequences: Sequence[BoxSequence], coordinates: Coordinates) -> tuple[Scene, Tensor]:

@@ -14,7 +14,7 @@ from pyro_mixdvae.models.assignments.exclusive import ExclusiveAssignment
 from pyro_mixdvae.tracking.files.labels import Labels
 from pyro_mixdvae.tracking.films import Film, Start, stretch_of
 from pyro_mixdvae.tracking.footprint import BLOCK
-from pyro_mixdvae.tracking.scenes import make_scene
+from pyro_mixdvae.tracking.scenes import make_scene, steadied
 
 
 @torch.no_grad()
@@ -35,7 +35,7 @@ def likely_start(film: Film, start: Start, preset: Preset, labels: Labels | None
     if not (film.counts[since:until] > n_sources).any() or not knows_bystanders(model):
         return start
     sequence = stretch_of(film, since, until, start, labels)
-    scene, _ = make_scene([sequence], preset.representation)
+    scene, _ = make_scene([steadied(sequence, preset.camera)], preset.representation)
     model = begun(model.replace(assignment=model.assignment.fitted(scene)), scene)
     seen = detections_of(model, scene, 0)
     rates = rates_of(model.assignment, seen, 0)

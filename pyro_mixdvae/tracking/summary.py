@@ -1,6 +1,6 @@
 """From the posterior to what a user reads: boxes in pixels, intervals, samples."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from pyro_mixdvae.tracking.films import BoxSequence
 from pyro_mixdvae.tracking.intervals import limits
 from pyro_mixdvae.tracking.poses import Parts, is_of_poses, named_parts, parts_of, points_of
 from pyro_mixdvae.tracking.result import TrackingResult
+from pyro_mixdvae.tracking.scenes import corners_moved
 
 
 @torch.no_grad()
@@ -44,11 +45,12 @@ def summarise(
     seen = seen_in(posterior)
     systematic = wander.variance.masked_fill(scene.label_given, 0.0)
     spread = coordinates.box_covariance(mean.double(), (posterior.variance + systematic).double()).sqrt() * pixels
-    means = _by_frame(boxes)
+    moved = _camera(sequences, *boxes.shape[2:])
+    means = _by_frame(boxes) + moved
     samples = means[None, ...][:0]
     if n_samples:
         drawn = _draws(posterior.guide, systematic, n_samples, seed) + wander.shift
-        samples = _by_frame(coordinates.boxes(drawn.double()) * pixels)
+        samples = _by_frame(coordinates.boxes(drawn.double()) * pixels) + moved
     lower, upper = limits(means, _by_frame(spread), level)
     observed = ((seen > 0.5) | scene.label_mask).transpose(1, 2).numpy()
     responsibilities = posterior.responsibilities.double().numpy()
@@ -81,7 +83,7 @@ def summarise(
                 first=sequence.since,
                 engine=posterior.engine,
                 doubts=doubts[b],
-                notes=() if posterior.note is None else (posterior.note,),
+                notes=tuple(_notes(posterior, sequence)),
                 parts=parts,
             )
         )
@@ -136,6 +138,23 @@ def _draws(guide: Guide, systematic: Tensor, n_samples: int, seed: int) -> Tenso
     # One error for all frames of a trajectory: it is systematic.
     error = torch.randn(drawn[..., :1, :].shape, generator=generator, dtype=drawn.dtype).to(drawn.device)
     return drawn + error * systematic.sqrt()
+
+
+def _notes(posterior: Posterior, sequence: BoxSequence) -> Iterator[str]:
+    """What there is to say of how a sequence was inferred."""
+    if posterior.note is not None:
+        yield posterior.note
+    if sequence.camera is not None:
+        yield "The camera shakes: what all boxes of a frame do at once was taken for it, and for no source's way."
+
+
+def _camera(sequences: Sequence[BoxSequence], n_frames: int, width: int) -> Array:
+    """How far the camera moves each number of the boxes of each frame ``[B, T, 1, 4]``."""
+    moved = np.zeros((len(sequences), n_frames, 1, width))
+    for b, sequence in enumerate(sequences):
+        if sequence.camera is not None:
+            moved[b, : len(sequence.camera), 0] = corners_moved(sequence.camera, width)
+    return moved
 
 
 def _by_frame(corners: Tensor) -> Array:

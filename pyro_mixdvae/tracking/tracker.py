@@ -40,7 +40,7 @@ from pyro_mixdvae.tracking.labelled import labels_of
 from pyro_mixdvae.tracking.presence import Presence, require_presence
 from pyro_mixdvae.tracking.presets import build
 from pyro_mixdvae.tracking.result import TrackingResult
-from pyro_mixdvae.tracking.scenes import known_starts, make_scene
+from pyro_mixdvae.tracking.scenes import known_starts, make_scene, steadied
 from pyro_mixdvae.tracking.starts import likely_start
 from pyro_mixdvae.tracking.summary import summarise
 from pyro_mixdvae.tracking.verdicts.every import Verdicts
@@ -332,6 +332,7 @@ class Tracker:
         extent = Extent(n_frames, self.n_sources, most, n_samples)
         if most_bytes(extent, sequences[0].boxes.shape[-1]) > LITTLE:  # asking takes longer than some runs
             require_memory(self._needed(sequences[0], extent)[1], str(extent), ADVICE)
+        sequences = [steadied(sequence, preset.camera) for sequence in sequences]
         scene, scale = make_scene(sequences, preset.representation)
         if len(sequences) == 1:
             model = known_starts(model, sequences[0], scene, preset.representation)
