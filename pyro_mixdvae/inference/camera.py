@@ -54,7 +54,7 @@ class ShakenCamera(Camera):
         self.slow = slow
 
     def path(self, boxes: Array) -> Array:
-        """Zero where too little is seen to tell.
+        """Zero where too little is seen to tell; straight on between frames where nothing is seen, as at every k-th.
 
         Raises:
             InputError: these are no boxes.
@@ -63,11 +63,14 @@ class ShakenCamera(Camera):
             raise InputError(
                 "[camera] shaken: points and poses have no size by which to tell what moves at once: take none."
             )
-        there = ~np.isnan(boxes[..., 0])
-        if there.sum() < ENOUGH * len(there):
-            return np.zeros((len(there), 2))
-        filled = np.where(there[..., None], boxes, (0.0, 0.0, 1.0, 1.0))
+        looked_at = np.flatnonzero(~np.isnan(boxes[..., 0]).all(1))
+        there = ~np.isnan(boxes[looked_at, :, 0])
+        if not len(there) or there.sum() < ENOUGH * len(there):
+            return np.zeros((len(boxes), 2))
+        filled = np.where(there[..., None], boxes[looked_at], (0.0, 0.0, 1.0, 1.0))
         near, far = filled[..., :2], filled[..., 2:]
-        found: Array = common_path((near + far) / 2, far - near, there, float(self.slow))
-        # Of numbers that are too large to be squared nothing is told.
-        return found if np.isfinite(found).all() else np.zeros_like(found)
+        found = common_path((near + far) / 2, far - near, there, float(self.slow))
+        if not np.isfinite(found).all():  # numbers that are too large to be squared
+            return np.zeros((len(boxes), 2))
+        frames = np.arange(len(boxes))
+        return np.stack([np.interp(frames, looked_at, found[:, d]) for d in range(2)], -1)

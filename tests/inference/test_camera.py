@@ -123,6 +123,15 @@ def test_of_few_frames_and_boxes_nothing_is_told(n_frames: int, n_boxes: int) ->
     np.testing.assert_array_equal(ShakenCamera().path(boxes), np.zeros((n_frames, 2)))
 
 
+def test_a_detector_may_look_at_every_third_frame() -> None:
+    boxes = shaken(walkers(0), np.random.default_rng(1).normal(0, 3.0, (T, 2)))
+    film = np.full((3 * T, K, 4), np.nan)
+    film[::3] = boxes
+    found, expected = ShakenCamera().path(film), ShakenCamera().path(boxes)
+    np.testing.assert_allclose(found[::3], expected)
+    np.testing.assert_allclose(found[1:-3:3], (2 * expected[:-1] + expected[1:]) / 3)
+
+
 def test_numbers_too_large_to_be_squared_say_nothing() -> None:
     boxes = shaken(walkers(0), np.random.default_rng(1).normal(0, 3.0, (T, 2))) * 1e200
     np.testing.assert_array_equal(ShakenCamera().path(boxes), np.zeros((T, 2)))
