@@ -42,7 +42,8 @@ class ShakenCamera(Camera):
     there are few boxes, the camera is at rest.
 
     Args:
-        slow: frames; of a swing that lasts 2 pi times as long, most is left to the sources, which can follow it.
+        slow: frames; of a swing that lasts 2 pi times as long, a third is left to the sources, which can follow it, and
+            of slower ones more.
 
     Raises:
         InputError: slow is not above 0.
