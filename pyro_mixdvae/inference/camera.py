@@ -23,6 +23,9 @@ Array = npt.NDArray[np.float64]
 ENOUGH = 5
 """Boxes a frame, on the mean. A camera that turns, or walks, moves near and far differently: few are no measure."""
 
+LEAST = 1e-3
+"""Of a box's size: a picture that is never moved further is at rest. Exact boxes have as much in common by rounding."""
+
 
 class Camera(ABC):
     """The contract: how far the picture is moved in each frame."""
@@ -71,7 +74,8 @@ class ShakenCamera(Camera):
         filled = np.where(there[..., None], boxes[looked_at], (0.0, 0.0, 1.0, 1.0))
         near, far = filled[..., :2], filled[..., 2:]
         found = common_path((near + far) / 2, far - near, there, float(self.slow))
-        if not np.isfinite(found).all():  # numbers that are too large to be squared
+        is_finite = np.isfinite(found).all()  # it is not, where numbers are too large to be squared
+        if not is_finite or np.abs(found).max() < LEAST * np.median((far - near)[there]):
             return np.zeros((len(boxes), 2))
         frames = np.arange(len(boxes))
         return np.stack([np.interp(frames, looked_at, found[:, d]) for d in range(2)], -1)

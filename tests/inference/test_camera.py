@@ -113,14 +113,32 @@ def by_dense_matrices(place: Array, size: Array, runs: list[tuple[int, int, int]
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 3, 30])
-@pytest.mark.parametrize("n_boxes", [0, 1, 2])
+@pytest.mark.parametrize("n_boxes", [0, 1, 6])
 def test_of_few_frames_and_boxes_nothing_is_told(n_frames: int, n_boxes: int) -> None:
-    """One box alone is a source that moves; two that stand still are in a picture that does."""
+    """One box alone is a source that moves; six that stand still are in a picture that does."""
     boxes = np.zeros((n_frames, n_boxes, 4)) + np.array([10.0, 10.0, 30.0, 50.0])
     boxes[..., [0, 2]] += 100 * np.arange(n_boxes)[:, None]
     if n_boxes == 1:
         boxes += np.random.default_rng(0).normal(0, 2.0, boxes.shape).clip(-4, 4)
     np.testing.assert_array_equal(ShakenCamera().path(boxes), np.zeros((n_frames, 2)))
+
+
+def test_fewer_than_five_boxes_are_no_measure_of_a_camera() -> None:
+    boxes = shaken(walkers(0), np.random.default_rng(1).normal(0, 3.0, (T, 2)))
+    assert ShakenCamera().path(boxes).any()
+    np.testing.assert_array_equal(ShakenCamera().path(boxes[:, :5]), np.zeros((T, 2)))  # 4.75, as some are missed
+
+
+def test_swings_that_are_slow_stay_with_the_sources() -> None:
+    """A third of one of 2 pi `slow` frames in all, next to nothing of a jitter; all boxes swing, nothing else moves."""
+    rng = np.random.default_rng(0)
+    corner = np.array([[200.0 * k, 100.0 * k] for k in range(K)])
+    still = np.concatenate([corner, corner + 60], -1) + rng.normal(0, 0.01, (T * 4, K, 4))
+    swing = 5 * np.sin(np.arange(T * 4) / 10)[:, None] * np.ones(2)
+    found = ShakenCamera(10.0).path(shaken(still, swing))
+    inner = slice(T, 3 * T)
+    share = (found[inner] * swing[inner]).sum() / (swing[inner] ** 2).sum()
+    assert share == pytest.approx(1 - (1 + 1 / 32) ** -32, abs=0.02)
 
 
 def test_a_detector_may_look_at_every_third_frame() -> None:
